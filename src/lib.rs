@@ -1,0 +1,7 @@
+//! nstr: neural spectral transport fields.
+pub mod field;
+pub mod fit;
+pub mod geometry;
+pub mod kernel;
+pub mod metrics;
+pub mod render;
