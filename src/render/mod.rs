@@ -1,1 +1,5 @@
-//! render
+//! Cameras, rays and pictures of fields.
+
+pub mod source;
+
+pub use source::SdfSource;
