@@ -1,2 +1,18 @@
-//! Fused evaluation of fields on tiles of points: forward, tangents, backward. Knows no Burn.
+//! Fused evaluation of fields on tiles of points: forward, tangents, adjoints, and the optimiser step, on plain slices.
+//! Vector code runs through `pulp`, which picks the widest instruction set of the machine at run time. Knows no Burn.
+
+pub mod adam;
+mod basis;
+mod fused;
+mod gemm;
+mod latent;
+pub mod loss;
+mod math;
+mod mlp;
 pub mod spec;
+mod tile;
+
+pub use fused::{Fused, Targets};
+pub use loss::PointLoss;
+pub use mlp::TILE;
+pub use tile::{Outputs, Prepared};

@@ -1,0 +1,307 @@
+//! Fused evaluation of a field over any number of points, on all threads: forward, adjoint, and loss with adjoint.
+//!
+//! Points are cut into tiles of [`TILE`](super::mlp::TILE) that stay in cache through the whole field. The adjoint
+//! recomputes its tile's forward pass instead of storing activations. Each thread sums gradients of a fixed range of
+//! points, and the sums are added in the order of the ranges: the same thread count gives the same bits.
+
+use std::ops::Range;
+use std::sync::{Mutex, PoisonError};
+
+use pulp::{Arch, Simd, WithSimd};
+use rayon::prelude::*;
+
+use super::loss::PointLoss;
+use super::mlp::TILE;
+use super::spec::FieldSpec;
+use super::tile::{Outputs, Plan, Prepared, Sums, Tile};
+
+/// A field's fused kernels: plans for its parts, and buffers that calls reuse.
+#[derive(Debug)]
+pub struct Fused {
+    plan: Plan,
+    spec: FieldSpec,
+    tiles: Mutex<Vec<(bool, Tile)>>,
+    sums: Mutex<Vec<Sums>>,
+}
+
+impl Clone for Fused {
+    fn clone(&self) -> Self {
+        Self::new(&self.spec)
+    }
+}
+
+/// Points and what is known of them, for [`Fused::loss_backward`].
+#[derive(Clone, Copy, Debug)]
+pub struct Targets<'a> {
+    /// Coordinates, `[point][dim]`.
+    pub x: &'a [f32],
+    /// Wanted values, `[point][outputs]`.
+    pub target: &'a [f32],
+    /// Weight of each point; `None`: 1.
+    pub weight: Option<&'a [f32]>,
+}
+
+/// Where the adjoint of the outputs comes from.
+#[derive(Clone, Copy)]
+enum Adjoint<'a> {
+    Given(&'a [f32]),
+    Loss { target: &'a [f32], weight: Option<&'a [f32]>, loss: PointLoss, scale: f32 },
+}
+
+impl Fused {
+    /// Plans the kernels of `spec`.
+    pub fn new(spec: &FieldSpec) -> Self {
+        Self { plan: Plan::new(spec), spec: spec.clone(), tiles: Mutex::default(), sums: Mutex::default() }
+    }
+
+    /// The field's shape.
+    pub fn spec(&self) -> &FieldSpec {
+        &self.spec
+    }
+
+    /// Columns of each point's output.
+    pub fn width(&self, kind: Outputs) -> usize {
+        self.plan.width(kind)
+    }
+
+    /// Copies the networks' parameters (`net`, see [`FieldSpec::net_tensors`]) into the layouts that the kernels read.
+    pub fn prepare(&self, net: &[f32]) -> Prepared {
+        assert_eq!(net.len(), self.spec.net_len(), "net has the spec's length");
+        let mut prepared = Prepared::default();
+        self.plan.load(net, &mut prepared);
+        prepared
+    }
+
+    /// Values at `x` (`[point][dim]`) into `out` (`[point][outputs]`), on all threads.
+    pub fn forward(&self, grid: &[f32], net: &[f32], x: &[f32], out: &mut [f32]) {
+        self.evaluate_parallel(&self.prepare(net), grid, x, Outputs::Value, out);
+    }
+
+    /// Full outputs (see [`FieldSpec::full_columns`]) at `x`, on all threads.
+    pub fn forward_full(&self, grid: &[f32], net: &[f32], x: &[f32], out: &mut [f32]) {
+        self.evaluate_parallel(&self.prepare(net), grid, x, Outputs::Full, out);
+    }
+
+    /// Outputs at `x` on the calling thread, with weights prepared before: what renderers call from many threads.
+    pub fn evaluate(&self, weights: &Prepared, grid: &[f32], x: &[f32], kind: Outputs, out: &mut [f32]) {
+        self.check(grid, x, out.len(), kind);
+        self.with_tile(kind, false, |tile| {
+            Arch::new().dispatch(ForwardTask { plan: &self.plan, weights, grid, x, tile, out });
+        });
+    }
+
+    /// [`Self::evaluate`] on all threads.
+    pub fn evaluate_parallel(&self, weights: &Prepared, grid: &[f32], x: &[f32], kind: Outputs, out: &mut [f32]) {
+        self.check(grid, x, out.len(), kind);
+        let width = self.width(kind);
+        // Several jobs a thread, so that a thread delayed by other work does not hold up the rest.
+        let points = x.len() / self.plan.dim;
+        let job = points.div_ceil(rayon::current_num_threads() * 8).next_multiple_of(TILE);
+        out.par_chunks_mut(job * width)
+            .zip(x.par_chunks(job * self.plan.dim))
+            .for_each(|(out, x)| self.evaluate(weights, grid, x, kind, out));
+    }
+
+    /// Adds the gradient of `Σ d_out · value` to `d_grid`, `d_net` and, if given, `d_x` (`[point][dim]`).
+    #[allow(clippy::too_many_arguments)]
+    pub fn backward(
+        &self,
+        grid: &[f32],
+        net: &[f32],
+        x: &[f32],
+        d_out: &[f32],
+        d_grid: &mut [f32],
+        d_net: &mut [f32],
+        d_x: Option<&mut [f32]>,
+    ) {
+        self.check(grid, x, d_out.len(), Outputs::Value);
+        self.gradients(Outputs::Value, &self.prepare(net), grid, x, Adjoint::Given(d_out), d_grid, d_net, d_x);
+    }
+
+    /// Adds the gradient of `Σ d_out · full output` to `d_grid` and `d_net`.
+    pub fn backward_full(
+        &self,
+        grid: &[f32],
+        net: &[f32],
+        x: &[f32],
+        d_out: &[f32],
+        d_grid: &mut [f32],
+        d_net: &mut [f32],
+    ) {
+        self.check(grid, x, d_out.len(), Outputs::Full);
+        self.gradients(Outputs::Full, &self.prepare(net), grid, x, Adjoint::Given(d_out), d_grid, d_net, None);
+    }
+
+    /// Mean loss over points and outputs, its gradient added to `d_grid` and `d_net`: forward, loss and adjoint in one
+    /// pass over each tile.
+    pub fn loss_backward(
+        &self,
+        grid: &[f32],
+        net: &[f32],
+        data: Targets<'_>,
+        loss: PointLoss,
+        d_grid: &mut [f32],
+        d_net: &mut [f32],
+    ) -> f64 {
+        self.check(grid, data.x, data.target.len(), Outputs::Value);
+        let Targets { x, target, weight } = data;
+        let scale = 1.0 / target.len().max(1) as f32;
+        let adjoint = Adjoint::Loss { target, weight, loss, scale };
+        self.gradients(Outputs::Value, &self.prepare(net), grid, x, adjoint, d_grid, d_net, None)
+    }
+
+    #[allow(clippy::too_many_arguments)]
+    fn gradients(
+        &self,
+        kind: Outputs,
+        weights: &Prepared,
+        grid: &[f32],
+        x: &[f32],
+        adjoint: Adjoint<'_>,
+        d_grid: &mut [f32],
+        d_net: &mut [f32],
+        d_x: Option<&mut [f32]>,
+    ) -> f64 {
+        let dim = self.plan.dim;
+        let points = x.len() / dim;
+        let threads = rayon::current_num_threads();
+        let share = points.div_ceil(TILE).div_ceil(threads).max(1) * TILE;
+        let ranges: Vec<Range<usize>> =
+            (0..points).step_by(share).map(|start| start..(start + share).min(points)).collect();
+        let d_x: Vec<Option<&mut [f32]>> = match d_x {
+            Some(d_x) => d_x.chunks_mut(share * dim).map(Some).collect(),
+            None => ranges.iter().map(|_| None).collect(),
+        };
+        let done: Vec<(f64, Sums)> = ranges
+            .into_par_iter()
+            .zip(d_x)
+            .map(|(range, d_x)| {
+                let mut sums = take(&self.sums).unwrap_or_else(|| self.plan.sums());
+                let slopes = d_x.is_some();
+                let loss = self.with_tile(kind, slopes, |tile| {
+                    let (plan, sums) = (&self.plan, &mut sums);
+                    Arch::new().dispatch(BackwardTask { plan, weights, grid, x, tile, adjoint, range, sums, d_x })
+                });
+                (loss, sums)
+            })
+            .collect();
+        let mut loss = 0.0;
+        let (losses, mut sums): (Vec<f64>, Vec<Sums>) = done.into_iter().unzip();
+        for l in losses {
+            loss += l;
+        }
+        for s in &mut sums {
+            self.plan.unload(s, d_net);
+        }
+        add_and_clear(d_grid, &mut sums);
+        self.sums.lock().unwrap_or_else(PoisonError::into_inner).append(&mut sums);
+        loss
+    }
+
+    fn with_tile<R>(&self, kind: Outputs, slopes: bool, run: impl FnOnce(&mut Tile) -> R) -> R {
+        let mut tiles = self.tiles.lock().unwrap_or_else(PoisonError::into_inner);
+        let found = tiles.iter().position(|(s, t)| *s == slopes && t.kind == kind).map(|i| tiles.swap_remove(i).1);
+        drop(tiles);
+        let mut tile = found.unwrap_or_else(|| self.plan.tile(kind, slopes));
+        let result = run(&mut tile);
+        self.tiles.lock().unwrap_or_else(PoisonError::into_inner).push((slopes, tile));
+        result
+    }
+
+    fn check(&self, grid: &[f32], x: &[f32], out: usize, kind: Outputs) {
+        // The kernels index the grid without bounds checks: its length is an invariant of every call.
+        assert_eq!(grid.len(), self.spec.grid_len(), "grid has the spec's length");
+        assert_eq!(x.len() % self.plan.dim, 0, "x is [point][dim]");
+        assert_eq!(out, x.len() / self.plan.dim * self.width(kind), "outputs are [point][width]");
+    }
+}
+
+fn take<T>(from: &Mutex<Vec<T>>) -> Option<T> {
+    from.lock().unwrap_or_else(PoisonError::into_inner).pop()
+}
+
+/// Adds every thread's grid sums to `d_grid`, in order, and clears them.
+fn add_and_clear(d_grid: &mut [f32], sums: &mut [Sums]) {
+    const CHUNK: usize = 1 << 14;
+    let mut parts: Vec<_> = sums.iter_mut().map(|s| s.grid.chunks_mut(CHUNK)).collect();
+    let jobs: Vec<(&mut [f32], Vec<&mut [f32]>)> = d_grid
+        .chunks_mut(CHUNK)
+        .map(|d| (d, parts.iter_mut().filter_map(Iterator::next).collect()))
+        .collect();
+    jobs.into_par_iter().for_each(|(d, parts)| {
+        for part in parts {
+            for (d, s) in d.iter_mut().zip(part) {
+                *d += *s;
+                *s = 0.0;
+            }
+        }
+    });
+}
+
+struct ForwardTask<'a> {
+    plan: &'a Plan,
+    weights: &'a Prepared,
+    grid: &'a [f32],
+    x: &'a [f32],
+    tile: &'a mut Tile,
+    out: &'a mut [f32],
+}
+
+impl WithSimd for ForwardTask<'_> {
+    type Output = ();
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        let width = self.plan.width(self.tile.kind);
+        for (x, out) in self.x.chunks(TILE * self.plan.dim).zip(self.out.chunks_mut(TILE * width)) {
+            self.plan.forward(simd, self.weights, self.grid, x, self.tile);
+            self.plan.read(self.tile, out);
+        }
+    }
+}
+
+struct BackwardTask<'a> {
+    plan: &'a Plan,
+    weights: &'a Prepared,
+    grid: &'a [f32],
+    x: &'a [f32],
+    tile: &'a mut Tile,
+    adjoint: Adjoint<'a>,
+    range: Range<usize>,
+    sums: &'a mut Sums,
+    d_x: Option<&'a mut [f32]>,
+}
+
+impl WithSimd for BackwardTask<'_> {
+    type Output = f64;
+    #[inline(always)]
+    fn with_simd<S: Simd>(mut self, simd: S) -> f64 {
+        let (dim, width) = (self.plan.dim, self.plan.width(self.tile.kind));
+        let mut total = 0.0;
+        let mut buffer = vec![0.0; TILE * width];
+        let mut start = self.range.start;
+        while start < self.range.end {
+            let end = (start + TILE).min(self.range.end);
+            self.plan.forward(simd, self.weights, self.grid, &self.x[start * dim..end * dim], self.tile);
+            let d_out = match self.adjoint {
+                Adjoint::Given(d_out) => &d_out[start * width..end * width],
+                Adjoint::Loss { target, weight, loss, scale } => {
+                    for p in start..end {
+                        let weight = weight.map_or(1.0, |w| w[p]);
+                        let values = self.plan.values(self.tile, p - start);
+                        for (o, &value) in values.iter().enumerate() {
+                            let (l, slope) = loss.evaluate(value - target[p * width + o]);
+                            total += f64::from(l * weight * scale);
+                            buffer[(p - start) * width + o] = slope * weight * scale;
+                        }
+                    }
+                    &buffer[..(end - start) * width]
+                }
+            };
+            let offset = (start - self.range.start) * dim;
+            let d_x = self.d_x.as_deref_mut().map(|d| &mut d[offset..offset + (end - start) * dim]);
+            self.plan.backward(simd, self.weights, self.grid, self.tile, d_out, self.sums, d_x);
+            start = end;
+        }
+        total
+    }
+}

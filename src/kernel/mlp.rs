@@ -1,0 +1,441 @@
+//! Multilayer perceptrons on a tile of rows: forward with tangents, and the adjoint.
+//!
+//! A tile has `planes` blocks of [`TILE`] rows: block 0 holds values, block 1 + j their derivatives along coordinate j
+//! (forward mode). Every block passes the same linear maps; biases enter block 0 alone, and activations couple a
+//! derivative block with block 0 through the activation's slope.
+
+use pulp::Simd;
+
+use super::gemm::{Finish, Gemm, Init, pad};
+use super::math::{sigmoid, sincos};
+use super::spec::{Activation, LayerSlot};
+
+/// Points of a tile.
+pub const TILE: usize = 96;
+
+/// A layer this narrow is computed by dot products instead of a padded block of columns.
+const THIN: usize = 4;
+
+static ONE: f32 = 1.0;
+
+/// One linear layer with the columns of its padded input.
+#[derive(Clone, Debug)]
+struct LayerPlan {
+    slot: LayerSlot,
+    /// Padded column of each logical input.
+    columns: Vec<usize>,
+    in_pad: usize,
+    out_pad: usize,
+    thin: bool,
+    /// First element of this layer's block in [`Weights`] and [`Gradients`].
+    forward: usize,
+    transposed: usize,
+    bias: usize,
+    gradient: usize,
+}
+
+/// Shapes of a network's layers and where their padded copies lie.
+#[derive(Clone, Debug)]
+pub struct MlpPlan {
+    layers: Vec<LayerPlan>,
+    activation: Activation,
+    forward_len: usize,
+    transposed_len: usize,
+    bias_len: usize,
+    gradient_len: usize,
+}
+
+/// A network's weights in the layouts that the products read.
+#[derive(Clone, Debug, Default)]
+pub struct Weights {
+    forward: Vec<f32>,
+    transposed: Vec<f32>,
+    bias: Vec<f32>,
+}
+
+/// Sums of weight gradients in padded layout, for one thread.
+#[derive(Clone, Debug)]
+pub struct Gradients {
+    weights: Vec<f32>,
+    bias: Vec<f32>,
+}
+
+/// A network's activations and adjoints on one tile.
+#[derive(Clone, Debug)]
+pub struct Activations {
+    /// Outputs of each hidden layer, after the activation.
+    post: Vec<Vec<f32>>,
+    /// Before it, kept where the activation's slope cannot be read off its output.
+    pre: Vec<Vec<f32>>,
+    /// Adjoints of each hidden layer's linear output.
+    adjoint: Vec<Vec<f32>>,
+}
+
+/// A matrix of a tile: first element and distance between rows.
+#[derive(Clone, Copy)]
+pub struct View {
+    /// First element.
+    pub ptr: *mut f32,
+    /// Distance between rows.
+    pub row: usize,
+}
+
+impl View {
+    /// The rows of block `plane`.
+    ///
+    /// # Safety
+    /// The view must have that block.
+    #[inline(always)]
+    unsafe fn plane(self, plane: usize) -> *mut f32 {
+        // SAFETY: promised by the caller.
+        unsafe { self.ptr.add(plane * TILE * self.row) }
+    }
+}
+
+impl MlpPlan {
+    /// Plans the layers in `slots`; `segments` are the widths of the parts that make up the input, each of which starts
+    /// at a multiple of [`PAD`] columns.
+    pub fn new(slots: &[LayerSlot], activation: Activation, segments: &[usize]) -> Self {
+        let mut plan =
+            Self { layers: Vec::new(), activation, forward_len: 0, transposed_len: 0, bias_len: 0, gradient_len: 0 };
+        for (l, &slot) in slots.iter().enumerate() {
+            let whole = [slot.inputs];
+            let parts: &[usize] = if l == 0 { segments } else { &whole };
+            let mut columns = Vec::with_capacity(slot.inputs);
+            let mut start = 0;
+            for &part in parts {
+                columns.extend(start..start + part);
+                start += pad(part);
+            }
+            let (in_pad, out_pad, thin) = (start, pad(slot.outputs), slot.outputs <= THIN);
+            plan.layers.push(LayerPlan {
+                slot,
+                columns,
+                in_pad,
+                out_pad,
+                thin,
+                forward: plan.forward_len,
+                transposed: plan.transposed_len,
+                bias: plan.bias_len,
+                gradient: plan.gradient_len,
+            });
+            plan.forward_len += in_pad * out_pad;
+            plan.transposed_len += slot.outputs * in_pad;
+            plan.bias_len += out_pad;
+            plan.gradient_len += if thin { slot.outputs * in_pad } else { in_pad * out_pad };
+        }
+        plan
+    }
+
+    /// Like [`Self::new`], for an input whose parts lie in another order in the file: logical input `i` of the file is
+    /// part-wise input `(i − first) mod inputs` of the tile, `first` being the length of the file's first part, which the
+    /// tile holds last.
+    pub fn with_order(slots: &[LayerSlot], activation: Activation, segments: &[usize], first: usize) -> Self {
+        let mut plan = Self::new(slots, activation, segments);
+        if let Some(layer) = plan.layers.first_mut() {
+            layer.columns.rotate_right(first);
+        }
+        plan
+    }
+
+    /// Columns of the padded output.
+    pub fn output_columns(&self) -> usize {
+        self.layers.last().map_or(0, |l| l.out_pad)
+    }
+
+    /// Buffers for a tile of `planes` blocks.
+    pub fn activations(&self, planes: usize) -> Activations {
+        let hidden = &self.layers[..self.layers.len() - 1];
+        let buffers = || hidden.iter().map(|l| vec![0.0; planes * TILE * l.out_pad]).collect::<Vec<_>>();
+        Activations {
+            post: buffers(),
+            pre: if self.activation == Activation::Relu { Vec::new() } else { buffers() },
+            adjoint: buffers(),
+        }
+    }
+
+    /// Gradient sums, all zero.
+    pub fn gradients(&self) -> Gradients {
+        Gradients { weights: vec![0.0; self.gradient_len], bias: vec![0.0; self.bias_len] }
+    }
+
+    /// Copies this network's part of `net` into the padded layouts.
+    pub fn load(&self, net: &[f32], to: &mut Weights) {
+        to.forward.clear();
+        to.forward.resize(self.forward_len, 0.0);
+        to.transposed.clear();
+        to.transposed.resize(self.transposed_len, 0.0);
+        to.bias.clear();
+        to.bias.resize(self.bias_len, 0.0);
+        for l in &self.layers {
+            let (inputs, outputs) = (l.slot.inputs, l.slot.outputs);
+            for i in 0..inputs {
+                let from = &net[l.slot.weight + i * outputs..][..outputs];
+                let column = l.columns[i];
+                to.forward[l.forward + column * l.out_pad..][..outputs].copy_from_slice(from);
+                for (o, &w) in from.iter().enumerate() {
+                    to.transposed[l.transposed + o * l.in_pad + column] = w;
+                }
+            }
+            to.bias[l.bias..l.bias + outputs].copy_from_slice(&net[l.slot.bias..l.slot.bias + outputs]);
+        }
+    }
+
+    /// Adds gradient sums into this network's part of the flat gradient and clears them.
+    pub fn unload(&self, from: &mut Gradients, d_net: &mut [f32]) {
+        for l in &self.layers {
+            let (inputs, outputs) = (l.slot.inputs, l.slot.outputs);
+            for i in 0..inputs {
+                let to = &mut d_net[l.slot.weight + i * outputs..][..outputs];
+                for (o, d) in to.iter_mut().enumerate() {
+                    let at = if l.thin { o * l.in_pad + l.columns[i] } else { l.columns[i] * l.out_pad + o };
+                    *d += from.weights[l.gradient + at];
+                }
+            }
+            for (d, g) in d_net[l.slot.bias..l.slot.bias + outputs].iter_mut().zip(&from.bias[l.bias..]) {
+                *d += g;
+            }
+        }
+        from.weights.fill(0.0);
+        from.bias.fill(0.0);
+    }
+
+    /// Output of the network for `planes` blocks of rows.
+    ///
+    /// # Safety
+    /// `x` must have the plan's padded input columns and `y` its [`Self::output_columns`], for `planes`·[`TILE`] rows;
+    /// `acts` must come from [`Self::activations`] with at least as many planes.
+    #[inline(always)]
+    pub unsafe fn forward<S: Simd>(
+        &self,
+        simd: S,
+        w: &Weights,
+        x: View,
+        acts: &mut Activations,
+        y: View,
+        planes: usize,
+    ) {
+        let last = self.layers.len() - 1;
+        let relu = self.activation == Activation::Relu;
+        let mut input = x;
+        for (l, layer) in self.layers.iter().enumerate() {
+            let hidden = l < last;
+            let out = if hidden {
+                let buffer = if relu { &mut acts.post[l] } else { &mut acts.pre[l] };
+                View { ptr: buffer.as_mut_ptr(), row: layer.out_pad }
+            } else {
+                y
+            };
+            // SAFETY: buffers have planes·TILE rows of the padded widths (see `activations` and the caller's promise).
+            unsafe {
+                for plane in 0..planes {
+                    if layer.thin && !hidden {
+                        thin_forward(simd, layer, w, input, out, plane);
+                        continue;
+                    }
+                    Gemm {
+                        m: TILE,
+                        n: layer.out_pad,
+                        k: layer.in_pad,
+                        a: input.plane(plane),
+                        a_row: input.row,
+                        a_col: 1,
+                        b: w.forward.as_ptr().add(layer.forward),
+                        b_row: layer.out_pad,
+                        c: out.plane(plane),
+                        c_row: out.row,
+                        init: if plane == 0 { Init::Bias(w.bias.as_ptr().add(layer.bias)) } else { Init::Zero },
+                        finish: match (hidden && relu, plane) {
+                            (false, _) => Finish::Store,
+                            (true, 0) => Finish::Relu,
+                            (true, _) => Finish::Mask(out.ptr),
+                        },
+                    }
+                    .run(simd);
+                }
+            }
+            if hidden {
+                if !relu {
+                    activate(simd, self.activation, layer.out_pad, &acts.pre[l], &mut acts.post[l], planes);
+                }
+                input = View { ptr: acts.post[l].as_mut_ptr(), row: layer.out_pad };
+            }
+        }
+    }
+
+    /// Adjoint of [`Self::forward`]: adds to `grads`, and writes the input's adjoint into `dx`, starting from `dx_init`.
+    ///
+    /// # Safety
+    /// As for `forward`, which must have run on the same `acts`; `dy` is laid out like `y`, `dx` like `x`.
+    #[allow(clippy::too_many_arguments)]
+    #[inline(always)]
+    pub unsafe fn backward<S: Simd>(
+        &self,
+        simd: S,
+        w: &Weights,
+        x: View,
+        acts: &mut Activations,
+        dy: View,
+        dx: View,
+        dx_init: Init,
+        grads: &mut Gradients,
+        planes: usize,
+    ) {
+        let relu = self.activation == Activation::Relu;
+        let mut d = dy;
+        for (l, layer) in self.layers.iter().enumerate().rev() {
+            let input = if l == 0 {
+                x
+            } else {
+                View { ptr: acts.post[l - 1].as_mut_ptr(), row: self.layers[l - 1].out_pad }
+            };
+            // SAFETY: as in `forward`; gradient blocks have the sizes of `gradient_len` and `bias_len`.
+            unsafe {
+                weight_gradient(simd, layer, input, d, grads, planes);
+                let (to, init) = if l == 0 {
+                    (dx, dx_init)
+                } else {
+                    (View { ptr: acts.adjoint[l - 1].as_mut_ptr(), row: layer.in_pad }, Init::Zero)
+                };
+                for plane in 0..planes {
+                    Gemm {
+                        m: TILE,
+                        n: layer.in_pad,
+                        k: layer.slot.outputs,
+                        a: d.plane(plane),
+                        a_row: d.row,
+                        a_col: 1,
+                        b: w.transposed.as_ptr().add(layer.transposed),
+                        b_row: layer.in_pad,
+                        c: to.plane(plane),
+                        c_row: to.row,
+                        init,
+                        finish: if l > 0 && relu { Finish::Mask(input.ptr) } else { Finish::Store },
+                    }
+                    .run(simd);
+                }
+                if l > 0 && !relu {
+                    let (pre, adjoint) = (&acts.pre[l - 1], &mut acts.adjoint[l - 1]);
+                    activate_adjoint(simd, self.activation, layer.in_pad, pre, adjoint, planes);
+                }
+                d = to;
+            }
+        }
+    }
+}
+
+#[inline(always)]
+unsafe fn thin_forward<S: Simd>(simd: S, layer: &LayerPlan, w: &Weights, input: View, out: View, plane: usize) {
+    let lanes = S::F32_LANES;
+    for o in 0..layer.slot.outputs {
+        let bias = if plane == 0 { w.bias[layer.bias + o] } else { 0.0 };
+        // SAFETY: rows and columns as in `MlpPlan::forward`.
+        unsafe {
+            let row = w.transposed.as_ptr().add(layer.transposed + o * layer.in_pad);
+            let (mut x, mut y) = (input.plane(plane).cast_const(), out.plane(plane).add(o));
+            for _ in 0..TILE {
+                let mut acc = simd.splat_f32s(0.0);
+                let mut i = 0;
+                while i < layer.in_pad {
+                    let (a, b) = (x.add(i).cast::<S::f32s>(), row.add(i).cast::<S::f32s>());
+                    acc = simd.mul_add_e_f32s(a.read_unaligned(), b.read_unaligned(), acc);
+                    i += lanes;
+                }
+                *y = simd.reduce_sum_f32s(acc) + bias;
+                x = x.wrapping_add(input.row);
+                y = y.wrapping_add(out.row);
+            }
+        }
+    }
+}
+
+#[inline(always)]
+unsafe fn weight_gradient<S: Simd>(
+    simd: S,
+    layer: &LayerPlan,
+    input: View,
+    d: View,
+    grads: &mut Gradients,
+    planes: usize,
+) {
+    // SAFETY: sizes as in `MlpPlan::backward`.
+    unsafe {
+        let c = grads.weights.as_mut_ptr().add(layer.gradient);
+        let k = planes * TILE;
+        let (init, finish) = (Init::Accumulate, Finish::Store);
+        let product = if layer.thin {
+            let (m, n) = (layer.slot.outputs, layer.in_pad);
+            Gemm { m, n, k, a: d.ptr, a_row: 1, a_col: d.row, b: input.ptr, b_row: input.row, c, c_row: n, init, finish }
+        } else {
+            let (m, n) = (layer.in_pad, layer.out_pad);
+            Gemm { m, n, k, a: input.ptr, a_row: 1, a_col: input.row, b: d.ptr, b_row: d.row, c, c_row: n, init, finish }
+        };
+        product.run(simd);
+        // The bias gradient is a sum over the value block: a product with a column of ones.
+        if layer.thin {
+            for o in 0..layer.slot.outputs {
+                grads.bias[layer.bias + o] += (0..TILE).map(|p| *d.ptr.add(p * d.row + o)).sum::<f32>();
+            }
+        } else {
+            let (c, n) = (grads.bias.as_mut_ptr().add(layer.bias), layer.out_pad);
+            Gemm { m: 1, n, k: TILE, a: &ONE, a_row: 0, a_col: 0, b: d.ptr, b_row: d.row, c, c_row: n, init, finish }
+                .run(simd);
+        }
+    }
+}
+
+/// `f(a)`, `f′(a)` and `f″(a)`.
+#[inline(always)]
+fn derivatives<S: Simd>(simd: S, activation: Activation, a: S::f32s) -> (S::f32s, S::f32s, S::f32s) {
+    let (zero, one) = (simd.splat_f32s(0.0), simd.splat_f32s(1.0));
+    match activation {
+        Activation::Relu => {
+            let on = simd.greater_than_f32s(a, zero);
+            (simd.max_f32s(a, zero), simd.select_f32s(on, one, zero), zero)
+        }
+        Activation::Silu => {
+            let s = sigmoid(simd, a);
+            let slope = simd.mul_f32s(s, simd.sub_f32s(one, s));
+            let bend = simd.mul_add_f32s(a, simd.sub_f32s(one, simd.add_f32s(s, s)), simd.splat_f32s(2.0));
+            (simd.mul_f32s(a, s), simd.mul_add_f32s(a, slope, s), simd.mul_f32s(slope, bend))
+        }
+        Activation::Sine => {
+            let (s, c) = sincos(simd, a);
+            (s, c, simd.neg_f32s(s))
+        }
+    }
+}
+
+/// Applies the activation to every block; `row` is the distance between rows.
+#[inline(always)]
+fn activate<S: Simd>(simd: S, activation: Activation, row: usize, pre: &[f32], post: &mut [f32], planes: usize) {
+    let (pre, _) = S::as_simd_f32s(pre);
+    let (post, _) = S::as_mut_simd_f32s(post);
+    let block = TILE * row / S::F32_LANES;
+    for i in 0..block {
+        let (f, slope, _) = derivatives(simd, activation, pre[i]);
+        post[i] = f;
+        for plane in 1..planes {
+            post[plane * block + i] = simd.mul_f32s(slope, pre[plane * block + i]);
+        }
+    }
+}
+
+/// Turns adjoints of an activation's outputs into those of its inputs, in place.
+#[inline(always)]
+fn activate_adjoint<S: Simd>(simd: S, kind: Activation, row: usize, pre: &[f32], adjoint: &mut [f32], planes: usize) {
+    let (pre, _) = S::as_simd_f32s(pre);
+    let (adjoint, _) = S::as_mut_simd_f32s(adjoint);
+    let block = TILE * row / S::F32_LANES;
+    for i in 0..block {
+        let (_, slope, bend) = derivatives(simd, kind, pre[i]);
+        let mut value = simd.mul_f32s(slope, adjoint[i]);
+        for plane in 1..planes {
+            let at = plane * block + i;
+            let d = adjoint[at];
+            value = simd.mul_add_e_f32s(simd.mul_f32s(bend, pre[at]), d, value);
+            adjoint[at] = simd.mul_f32s(slope, d);
+        }
+        adjoint[i] = value;
+    }
+}

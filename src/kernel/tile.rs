@@ -1,0 +1,345 @@
+//! One tile of points through the whole field: forward for a chosen set of outputs, and its adjoint.
+
+use pulp::Simd;
+
+use super::basis::{BasisPlan, BasisWeights, Phases};
+use super::gemm::{Init, PAD, pad};
+use super::latent::{LatentPlan, Lookup};
+use super::mlp::{Activations, Gradients, MlpPlan, TILE, View, Weights};
+use super::spec::{FieldSpec, FullColumns};
+
+/// What an evaluation returns of each point.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outputs {
+    /// The field's values: `outputs` columns.
+    Value,
+    /// Values and ∇f: the first `outputs·(1 + dim)` columns of the full output.
+    Gradient,
+    /// Everything, see [`FullColumns`].
+    Full,
+}
+
+/// The plans of all parts of a field.
+#[derive(Clone, Debug)]
+pub(super) struct Plan {
+    pub dim: usize,
+    pub outputs: usize,
+    pub columns: FullColumns,
+    pub latent: LatentPlan,
+    pub basis: BasisPlan,
+    pub spectrum: MlpPlan,
+    pub decoder: MlpPlan,
+    pub transport: MlpPlan,
+    grid_len: usize,
+    spectrum_input: bool,
+    skip: bool,
+    spectrum_width: usize,
+    /// First column of z and of x in a trunk row `[m | z | x]`, and its length.
+    z_at: usize,
+    x_at: usize,
+    trunk_row: usize,
+    /// First column of x in a spectrum row `[S | x]`, and its length.
+    s_x_at: usize,
+    s_row: usize,
+}
+
+/// All networks' weights in kernel layout.
+#[derive(Clone, Debug, Default)]
+pub struct Prepared {
+    basis: BasisWeights,
+    spectrum: Weights,
+    decoder: Weights,
+    transport: Weights,
+}
+
+/// One thread's gradient sums.
+#[derive(Clone, Debug)]
+pub(super) struct Sums {
+    pub grid: Vec<f32>,
+    basis: Vec<f32>,
+    spectrum: Gradients,
+    decoder: Gradients,
+    transport: Gradients,
+}
+
+/// One thread's buffers for a tile.
+#[derive(Clone, Debug)]
+pub(super) struct Tile {
+    pub kind: Outputs,
+    planes: usize,
+    x: Vec<f32>,
+    lookup: Lookup,
+    trunk: Vec<f32>,
+    spectrum: Vec<f32>,
+    phases: Phases,
+    value: Vec<f32>,
+    flow: Vec<f32>,
+    spectrum_acts: Activations,
+    decoder_acts: Activations,
+    transport_acts: Activations,
+    d_trunk: Vec<f32>,
+    d_spectrum: Vec<f32>,
+    d_value: Vec<f32>,
+    d_flow: Vec<f32>,
+    d_x: Vec<f32>,
+}
+
+fn view(buffer: &mut [f32], row: usize, column: usize) -> View {
+    View { ptr: buffer[column..].as_mut_ptr(), row }
+}
+
+impl Plan {
+    pub fn new(spec: &FieldSpec) -> Self {
+        let layout = spec.net_layout();
+        let (z, s) = (spec.latent.width(), spec.spectrum_width());
+        let z_at = pad(spec.modulated_width());
+        let x_at = z_at + pad(z);
+        let s_x_at = pad(s);
+        let spectrum_parts: &[usize] = if spec.spectrum_input { &[z, spec.dim] } else { &[z] };
+        let decoder_parts: &[usize] =
+            if spec.skip { &[spec.modulated_width(), z] } else { &[spec.modulated_width()] };
+        // F's input columns in a spectrum row are [S | x], while the file's order is (x, S).
+        let transport = MlpPlan::with_order(&layout.transport, spec.transport.activation, &[s, spec.dim], spec.dim);
+        Self {
+            dim: spec.dim,
+            outputs: spec.outputs,
+            columns: spec.full_columns(),
+            latent: LatentPlan::new(spec),
+            basis: BasisPlan::new(spec),
+            spectrum: MlpPlan::new(&layout.spectrum, spec.spectrum.activation, spectrum_parts),
+            decoder: MlpPlan::new(&layout.decoder, spec.decoder.activation, decoder_parts),
+            transport,
+            grid_len: spec.grid_len(),
+            spectrum_input: spec.spectrum_input,
+            skip: spec.skip,
+            spectrum_width: s,
+            z_at,
+            x_at,
+            trunk_row: x_at + if spec.spectrum_input { PAD } else { 0 },
+            s_x_at,
+            s_row: s_x_at + PAD,
+        }
+    }
+
+    /// Columns of an output.
+    pub fn width(&self, kind: Outputs) -> usize {
+        match kind {
+            Outputs::Value => self.outputs,
+            Outputs::Gradient => self.outputs * (1 + self.dim),
+            Outputs::Full => self.columns.len,
+        }
+    }
+
+    pub fn load(&self, net: &[f32], to: &mut Prepared) {
+        self.basis.load(net, &mut to.basis);
+        self.spectrum.load(net, &mut to.spectrum);
+        self.decoder.load(net, &mut to.decoder);
+        self.transport.load(net, &mut to.transport);
+    }
+
+    pub fn sums(&self) -> Sums {
+        Sums {
+            grid: vec![0.0; self.grid_len],
+            basis: self.basis.gradients(),
+            spectrum: self.spectrum.gradients(),
+            decoder: self.decoder.gradients(),
+            transport: self.transport.gradients(),
+        }
+    }
+
+    /// Adds a thread's network sums into the flat gradient and clears them.
+    pub fn unload(&self, from: &mut Sums, d_net: &mut [f32]) {
+        self.basis.unload(&mut from.basis, d_net);
+        self.spectrum.unload(&mut from.spectrum, d_net);
+        self.decoder.unload(&mut from.decoder, d_net);
+        self.transport.unload(&mut from.transport, d_net);
+    }
+
+    /// Buffers for tiles of this kind; `slopes` asks for grid slopes even where only values are returned (for the
+    /// adjoint of the coordinates).
+    pub fn tile(&self, kind: Outputs, slopes: bool) -> Tile {
+        let planes = if kind == Outputs::Value { 1 } else { 1 + self.dim };
+        let rows = planes * TILE;
+        let flow = if kind == Outputs::Full { TILE * self.transport.output_columns() } else { 0 };
+        Tile {
+            kind,
+            planes,
+            x: vec![0.5; TILE * self.dim],
+            lookup: self.latent.lookup(if slopes { 1 + self.dim } else { planes }),
+            trunk: vec![0.0; (rows + if slopes { self.dim * TILE } else { 0 }) * self.trunk_row],
+            spectrum: vec![0.0; rows * self.s_row],
+            phases: self.basis.phases(),
+            value: vec![0.0; rows * self.decoder.output_columns()],
+            flow: vec![0.0; flow],
+            spectrum_acts: self.spectrum.activations(planes),
+            decoder_acts: self.decoder.activations(planes),
+            transport_acts: self.transport.activations(1),
+            d_trunk: vec![0.0; rows * self.trunk_row],
+            d_spectrum: vec![0.0; rows * self.s_row],
+            d_value: vec![0.0; rows * self.decoder.output_columns()],
+            d_flow: vec![0.0; flow],
+            d_x: vec![0.0; TILE * self.dim],
+        }
+    }
+
+    /// Evaluates up to [`TILE`] points (`x`: `[point][dim]`) into the tile's buffers.
+    #[inline(always)]
+    pub fn forward<S: Simd>(&self, simd: S, w: &Prepared, grid: &[f32], x: &[f32], tile: &mut Tile) {
+        let (dim, planes) = (self.dim, tile.planes);
+        tile.x[..x.len()].copy_from_slice(x);
+        // Rows past the last point repeat a point inside the cube; nothing reads them.
+        tile.x[x.len()..].fill(0.5);
+        for p in 0..TILE {
+            for j in 0..dim {
+                tile.spectrum[p * self.s_row + self.s_x_at + j] = tile.x[p * dim + j];
+                if self.spectrum_input {
+                    tile.trunk[p * self.trunk_row + self.x_at + j] = tile.x[p * dim + j];
+                    if planes > 1 {
+                        // ∂x/∂x_j is the j-th unit vector.
+                        tile.trunk[((j + 1) * TILE + p) * self.trunk_row + self.x_at + j] = 1.0;
+                    }
+                }
+            }
+        }
+        self.latent.locate(&tile.x, &mut tile.lookup);
+        // SAFETY: `tile` was made by `Plan::tile` of this plan, so every buffer has the rows and columns that the parts
+        // ask for; views of one buffer used together name disjoint columns (m and z; S).
+        unsafe {
+            let trunk = tile.trunk.as_mut_ptr();
+            let z = View { ptr: trunk.add(self.z_at), row: self.trunk_row };
+            let m = View { ptr: trunk, row: self.trunk_row };
+            self.latent.gather(simd, grid, &tile.lookup, z);
+            let s = view(&mut tile.spectrum, self.s_row, 0);
+            self.spectrum.forward(simd, &w.spectrum, z, &mut tile.spectrum_acts, s, planes);
+            self.basis.forward(simd, &w.basis, &tile.x, s, &mut tile.phases, m, planes);
+            let y = view(&mut tile.value, self.decoder.output_columns(), 0);
+            self.decoder.forward(simd, &w.decoder, m, &mut tile.decoder_acts, y, planes);
+            if tile.kind == Outputs::Full {
+                let y = view(&mut tile.flow, self.transport.output_columns(), 0);
+                self.transport.forward(simd, &w.transport, s, &mut tile.transport_acts, y, 1);
+            }
+        }
+    }
+
+    /// Copies the outputs of the first points into `out` (`[point][width]`).
+    pub fn read(&self, tile: &Tile, out: &mut [f32]) {
+        let row = self.decoder.output_columns();
+        let (columns, dim) = (self.columns, self.dim);
+        for (p, out) in out.chunks_exact_mut(self.width(tile.kind)).enumerate() {
+            out[..self.outputs].copy_from_slice(&tile.value[p * row..][..self.outputs]);
+            for j in 0..tile.planes - 1 {
+                let from = &tile.value[((j + 1) * TILE + p) * row..];
+                for o in 0..self.outputs {
+                    out[columns.gradient + o * dim + j] = from[o];
+                }
+            }
+            if tile.kind == Outputs::Full {
+                let width = self.spectrum_width;
+                out[columns.spectrum..][..width].copy_from_slice(&tile.spectrum[p * self.s_row..][..width]);
+                for j in 0..dim {
+                    let from = &tile.spectrum[((j + 1) * TILE + p) * self.s_row..];
+                    for k in 0..width {
+                        out[columns.spectrum_gradient + k * dim + j] = from[k];
+                    }
+                }
+                let flow = &tile.flow[p * self.transport.output_columns()..];
+                out[columns.transport..].copy_from_slice(&flow[..width * dim]);
+            }
+        }
+    }
+
+    /// Adjoint of the tile that [`Self::forward`] left: `d_out` is laid out like the output of its first points. Adds to
+    /// `sums`, and to `d_x` (`[point][dim]`, values only) if given.
+    #[inline(always)]
+    pub fn backward<S: Simd>(
+        &self,
+        simd: S,
+        w: &Prepared,
+        grid: &[f32],
+        tile: &mut Tile,
+        d_out: &[f32],
+        sums: &mut Sums,
+        d_x: Option<&mut [f32]>,
+    ) {
+        let points = d_out.len() / self.width(tile.kind);
+        self.write_adjoint(tile, d_out);
+        let (planes, dim, wants_x) = (tile.planes, self.dim, d_x.is_some());
+        tile.d_x.fill(0.0);
+        // SAFETY: as in `forward`; adjoint buffers mirror the forward ones.
+        unsafe {
+            let s = view(&mut tile.spectrum, self.s_row, 0);
+            let ds = view(&mut tile.d_spectrum, self.s_row, 0);
+            if tile.kind == Outputs::Full {
+                let dy = view(&mut tile.d_flow, self.transport.output_columns(), 0);
+                let acts = &mut tile.transport_acts;
+                self.transport.backward(simd, &w.transport, s, acts, dy, ds, Init::Accumulate, &mut sums.transport, 1);
+            }
+            let (trunk, d_trunk) = (tile.trunk.as_mut_ptr(), tile.d_trunk.as_mut_ptr());
+            let row = self.trunk_row;
+            let (m, dm) = (View { ptr: trunk, row }, View { ptr: d_trunk, row });
+            let (z, dz) = (View { ptr: trunk.add(self.z_at), row }, View { ptr: d_trunk.add(self.z_at), row });
+            let dy = view(&mut tile.d_value, self.decoder.output_columns(), 0);
+            let acts = &mut tile.decoder_acts;
+            self.decoder.backward(simd, &w.decoder, m, acts, dy, dm, Init::Zero, &mut sums.decoder, planes);
+            let dx = wants_x.then_some(tile.d_x.as_mut_slice());
+            let (basis, phases) = (&mut sums.basis, &tile.phases);
+            self.basis.backward(simd, &w.basis, &tile.x, s, phases, dm, ds, basis, dx, planes);
+            // With the skip the decoder has written z's adjoint, and H adds to it; x's part starts from nothing.
+            let init = if self.skip { Init::Accumulate } else { Init::Zero };
+            if self.skip && self.spectrum_input {
+                for r in 0..planes * TILE {
+                    std::ptr::write_bytes(d_trunk.add(r * row + self.x_at), 0, PAD);
+                }
+            }
+            let acts = &mut tile.spectrum_acts;
+            self.spectrum.backward(simd, &w.spectrum, z, acts, ds, dz, init, &mut sums.spectrum, planes);
+            if let Some(d_x) = d_x {
+                // The lookup has slopes for this, but only its value plane carries an adjoint.
+                self.latent.input_adjoint(grid, &tile.lookup, dz, points, &mut tile.d_x);
+                for (i, d) in d_x.iter_mut().enumerate() {
+                    let (p, j) = (i / dim, i % dim);
+                    let through_h =
+                        if self.spectrum_input { *d_trunk.add(p * row + self.x_at + j) } else { 0.0 };
+                    *d += tile.d_x[i] + through_h;
+                }
+                self.latent.scatter_values(simd, &tile.lookup, dz, points, &mut sums.grid);
+            } else {
+                self.latent.scatter(simd, &tile.lookup, dz, points, &mut sums.grid);
+            }
+        }
+    }
+
+    /// Spreads `d_out` over the adjoint buffers; rows past the last point are 0.
+    fn write_adjoint(&self, tile: &mut Tile, d_out: &[f32]) {
+        let (row, dim, columns) = (self.decoder.output_columns(), self.dim, self.columns);
+        tile.d_value.fill(0.0);
+        tile.d_spectrum.fill(0.0);
+        tile.d_flow.fill(0.0);
+        for (p, d) in d_out.chunks_exact(self.width(tile.kind)).enumerate() {
+            tile.d_value[p * row..][..self.outputs].copy_from_slice(&d[..self.outputs]);
+            for j in 0..tile.planes - 1 {
+                for o in 0..self.outputs {
+                    tile.d_value[((j + 1) * TILE + p) * row + o] = d[columns.gradient + o * dim + j];
+                }
+            }
+            if tile.kind == Outputs::Full {
+                let width = self.spectrum_width;
+                tile.d_spectrum[p * self.s_row..][..width].copy_from_slice(&d[columns.spectrum..][..width]);
+                for j in 0..dim {
+                    for k in 0..width {
+                        tile.d_spectrum[((j + 1) * TILE + p) * self.s_row + k] =
+                            d[columns.spectrum_gradient + k * dim + j];
+                    }
+                }
+                let flow = self.transport.output_columns();
+                tile.d_flow[p * flow..][..width * dim].copy_from_slice(&d[columns.transport..]);
+            }
+        }
+    }
+
+    /// The values of point `p` after [`Self::forward`].
+    #[inline(always)]
+    pub fn values<'a>(&self, tile: &'a Tile, p: usize) -> &'a [f32] {
+        &tile.value[p * self.decoder.output_columns()..][..self.outputs]
+    }
+}
