@@ -18,6 +18,8 @@ fn main() {
     let grid: Vec<f32> = (0..spec.grid_len()).map(|_| r() - 0.5).collect();
     let net: Vec<f32> = (0..spec.net_len()).map(|_| (r() - 0.5) * 0.3).collect();
     let x: Vec<f32> = (0..n * 3).map(|_| r()).collect();
+    let x = if std::env::var("SORT").is_ok() { let mut v: Vec<[f32;3]> = x.chunks(3).map(|c| [c[0],c[1],c[2]]).collect();
+      let key = |p:&[f32;3]| { let q = p.map(|c| (c*32.0) as u64); let mut k=0u64; for b in (0..5).rev() { for j in 0..3 { k = k<<1 | (q[j]>>b &1); } } k }; v.sort_by_key(key); v.concat() } else { x };
     let t: Vec<f32> = (0..n).map(|_| r()).collect();
     let f = nstr::kernel::Fused::new(&spec);
     let mut out = vec![0.0; n];
@@ -31,6 +33,7 @@ fn main() {
     let peak = 2.0 * (m * m * m) as f64 / best / 1e9;
     println!("gemm {peak:.1} GFLOP/s");
     let mut time = |name: &str, flops: f64, f: &mut dyn FnMut()| {
+        if let Ok(only) = std::env::var("ONLY") { if only != name { return; } for _ in 0..1000 { f(); } }
         let mut v = vec![];
         for _ in 0..40 { let s = Instant::now(); f(); v.push(s.elapsed().as_secs_f64()); }
         v.sort_by(f64::total_cmp);

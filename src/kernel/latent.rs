@@ -132,35 +132,70 @@ impl LatentPlan {
     /// `z` must have levels × features columns and [`TILE`] rows in each plane; `grid` must be the plan's.
     #[inline(always)]
     pub unsafe fn gather<S: Simd>(&self, simd: S, grid: &[f32], at: &Lookup, z: View) {
-        let (lanes, features, corners) = (S::F32_LANES, self.features, 1 << self.dim);
-        let planes = at.planes;
+        // SAFETY: the same promise; corners and planes are those of the lookup.
+        unsafe {
+            match (self.dim, at.planes) {
+                (1, 1) => self.gather_in::<S, 2, 1>(simd, grid, at, z),
+                (1, _) => self.gather_in::<S, 2, 2>(simd, grid, at, z),
+                (2, 1) => self.gather_in::<S, 4, 1>(simd, grid, at, z),
+                (2, _) => self.gather_in::<S, 4, 3>(simd, grid, at, z),
+                (_, 1) => self.gather_in::<S, 8, 1>(simd, grid, at, z),
+                (_, _) => self.gather_in::<S, 8, 4>(simd, grid, at, z),
+            }
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn gather_in<S: Simd, const C: usize, const P: usize>(&self, simd: S, grid: &[f32], at: &Lookup, z: View) {
+        let (lanes, features) = (S::F32_LANES, self.features);
+        let grid = grid.as_ptr();
         for l in 0..self.levels.len() {
-            let weights = &at.weight[l * planes * TILE * CORNERS..];
+            let weights = &at.weight[l * P * TILE * CORNERS..][..P * TILE * CORNERS];
             for p in 0..TILE {
-                let entries = &at.entry[(l * TILE + p) * CORNERS..][..corners];
+                let entries = &at.entry[(l * TILE + p) * CORNERS..][..C];
                 let mut f = 0;
                 // SAFETY: entries lie inside the grid by construction; z's size is promised.
                 unsafe {
-                    while f + lanes <= features {
-                        let mut acc = [simd.splat_f32s(0.0); 4];
-                        for (c, &entry) in entries.iter().enumerate() {
-                            let g = grid.as_ptr().add(entry as usize + f).cast::<S::f32s>().read_unaligned();
-                            for (plane, a) in acc.iter_mut().enumerate().take(planes) {
-                                let w = *weights.get_unchecked((plane * TILE + p) * CORNERS + c);
-                                *a = simd.mul_add_e_f32s(simd.splat_f32s(w), g, *a);
+                    let to = z.ptr.add(p * z.row + l * features);
+                    let weight = weights.as_ptr().add(p * CORNERS);
+                    // Two vectors at a time keep enough independent sums in flight.
+                    while f + 2 * lanes <= features {
+                        let mut acc = [[simd.splat_f32s(0.0); 2]; P];
+                        for c in 0..C {
+                            let from = grid.add(entries[c] as usize + f);
+                            let g = [from, from.add(lanes)].map(|v| v.cast::<S::f32s>().read_unaligned());
+                            for (plane, a) in acc.iter_mut().enumerate() {
+                                let w = simd.splat_f32s(*weight.add(plane * TILE * CORNERS + c));
+                                a[0] = simd.mul_add_e_f32s(w, g[0], a[0]);
+                                a[1] = simd.mul_add_e_f32s(w, g[1], a[1]);
                             }
                         }
-                        for (plane, &a) in acc.iter().enumerate().take(planes) {
-                            let to = z.ptr.add((plane * TILE + p) * z.row + l * features + f);
-                            to.cast::<S::f32s>().write_unaligned(a);
+                        for (plane, a) in acc.iter().enumerate() {
+                            let to = to.add(plane * TILE * z.row + f).cast::<S::f32s>();
+                            to.write_unaligned(a[0]);
+                            to.add(1).write_unaligned(a[1]);
+                        }
+                        f += 2 * lanes;
+                    }
+                    while f + lanes <= features {
+                        for plane in 0..P {
+                            let mut acc = simd.splat_f32s(0.0);
+                            for c in 0..C {
+                                let g = grid.add(entries[c] as usize + f).cast::<S::f32s>().read_unaligned();
+                                let w = simd.splat_f32s(*weight.add(plane * TILE * CORNERS + c));
+                                acc = simd.mul_add_e_f32s(w, g, acc);
+                            }
+                            to.add(plane * TILE * z.row + f).cast::<S::f32s>().write_unaligned(acc);
                         }
                         f += lanes;
                     }
                     while f < features {
-                        for plane in 0..planes {
-                            let w = &weights[(plane * TILE + p) * CORNERS..][..corners];
-                            let sum = entries.iter().zip(w).map(|(&e, w)| w * grid.get_unchecked(e as usize + f));
-                            *z.ptr.add((plane * TILE + p) * z.row + l * features + f) = sum.sum::<f32>();
+                        for plane in 0..P {
+                            let mut acc = 0.0;
+                            for c in 0..C {
+                                acc += *grid.add(entries[c] as usize + f) * *weight.add(plane * TILE * CORNERS + c);
+                            }
+                            *to.add(plane * TILE * z.row + f) = acc;
                         }
                         f += 1;
                     }
@@ -176,7 +211,16 @@ impl LatentPlan {
     #[inline(always)]
     pub unsafe fn scatter<S: Simd>(&self, simd: S, at: &Lookup, dz: View, points: usize, d_grid: &mut [f32]) {
         // SAFETY: the same promise.
-        unsafe { self.scatter_planes(simd, at, dz, points, d_grid, at.planes) }
+        unsafe {
+            match (self.dim, at.planes) {
+                (1, 1) => self.scatter_in::<S, 2, 1>(simd, at, dz, points, d_grid),
+                (1, _) => self.scatter_in::<S, 2, 2>(simd, at, dz, points, d_grid),
+                (2, 1) => self.scatter_in::<S, 4, 1>(simd, at, dz, points, d_grid),
+                (2, _) => self.scatter_in::<S, 4, 3>(simd, at, dz, points, d_grid),
+                (_, 1) => self.scatter_in::<S, 8, 1>(simd, at, dz, points, d_grid),
+                (_, _) => self.scatter_in::<S, 8, 4>(simd, at, dz, points, d_grid),
+            }
+        }
     }
 
     /// Like [`Self::scatter`], for adjoints of values alone, whatever slopes the lookup holds.
@@ -186,50 +230,56 @@ impl LatentPlan {
     #[inline(always)]
     pub unsafe fn scatter_values<S: Simd>(&self, simd: S, at: &Lookup, dz: View, points: usize, d_grid: &mut [f32]) {
         // SAFETY: the same promise.
-        unsafe { self.scatter_planes(simd, at, dz, points, d_grid, 1) }
+        unsafe {
+            match self.dim {
+                1 => self.scatter_in::<S, 2, 1>(simd, at, dz, points, d_grid),
+                2 => self.scatter_in::<S, 4, 1>(simd, at, dz, points, d_grid),
+                _ => self.scatter_in::<S, 8, 1>(simd, at, dz, points, d_grid),
+            }
+        }
     }
 
     #[inline(always)]
-    unsafe fn scatter_planes<S: Simd>(
+    unsafe fn scatter_in<S: Simd, const C: usize, const P: usize>(
         &self,
         simd: S,
         at: &Lookup,
         dz: View,
         points: usize,
         d_grid: &mut [f32],
-        planes: usize,
     ) {
-        let (lanes, features, corners) = (S::F32_LANES, self.features, 1 << self.dim);
+        let (lanes, features) = (S::F32_LANES, self.features);
+        let d_grid = d_grid.as_mut_ptr();
         for l in 0..self.levels.len() {
-            let weights = &at.weight[l * at.planes * TILE * CORNERS..];
+            let weights = &at.weight[l * at.planes * TILE * CORNERS..][..P * TILE * CORNERS];
             for p in 0..points {
-                let entries = &at.entry[(l * TILE + p) * CORNERS..][..corners];
+                let entries = &at.entry[(l * TILE + p) * CORNERS..][..C];
                 let mut f = 0;
-                // SAFETY: as in `gather`.
+                // SAFETY: as in `gather_in`.
                 unsafe {
+                    let from = dz.ptr.add(p * dz.row + l * features);
+                    let weight = weights.as_ptr().add(p * CORNERS);
                     while f + lanes <= features {
-                        let mut d = [simd.splat_f32s(0.0); 4];
-                        for (plane, d) in d.iter_mut().enumerate().take(planes) {
-                            let from = dz.ptr.add((plane * TILE + p) * dz.row + l * features + f);
-                            *d = from.cast::<S::f32s>().read_unaligned();
+                        let mut d = [simd.splat_f32s(0.0); P];
+                        for (plane, d) in d.iter_mut().enumerate() {
+                            *d = from.add(plane * TILE * dz.row + f).cast::<S::f32s>().read_unaligned();
                         }
-                        for (c, &entry) in entries.iter().enumerate() {
-                            let to = d_grid.as_mut_ptr().add(entry as usize + f).cast::<S::f32s>();
+                        for c in 0..C {
+                            let to = d_grid.add(entries[c] as usize + f).cast::<S::f32s>();
                             let mut sum = to.read_unaligned();
-                            for (plane, &d) in d.iter().enumerate().take(planes) {
-                                let w = *weights.get_unchecked((plane * TILE + p) * CORNERS + c);
-                                sum = simd.mul_add_e_f32s(simd.splat_f32s(w), d, sum);
+                            for (plane, &d) in d.iter().enumerate() {
+                                let w = simd.splat_f32s(*weight.add(plane * TILE * CORNERS + c));
+                                sum = simd.mul_add_e_f32s(w, d, sum);
                             }
                             to.write_unaligned(sum);
                         }
                         f += lanes;
                     }
                     while f < features {
-                        for plane in 0..planes {
-                            let w = &weights[(plane * TILE + p) * CORNERS..][..corners];
-                            let d = *dz.ptr.add((plane * TILE + p) * dz.row + l * features + f);
-                            for (&e, w) in entries.iter().zip(w) {
-                                *d_grid.get_unchecked_mut(e as usize + f) += w * d;
+                        for plane in 0..P {
+                            let d = *from.add(plane * TILE * dz.row + f);
+                            for c in 0..C {
+                                *d_grid.add(entries[c] as usize + f) += *weight.add(plane * TILE * CORNERS + c) * d;
                             }
                         }
                         f += 1;

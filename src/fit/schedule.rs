@@ -1,0 +1,73 @@
+//! How long a fit runs, and the learning rate along the way.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+/// When a fit ends.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Budget {
+    /// After this many steps: reproducible bit for bit.
+    Steps(u64),
+    /// After this much training time: the learning rate follows the clock, so results vary with the machine.
+    Time(Duration),
+}
+
+impl Budget {
+    /// Share of the budget spent, 0 to 1.
+    pub fn progress(self, step: u64, elapsed: Duration) -> f64 {
+        match self {
+            Self::Steps(n) => step as f64 / n.max(1) as f64,
+            Self::Time(t) => elapsed.as_secs_f64() / t.as_secs_f64().max(1e-9),
+        }
+        .min(1.0)
+    }
+}
+
+/// Learning-rate factor: a linear warm-up over the first steps, a plateau, then a half cosine down to `floor`.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Schedule {
+    /// Steps of the warm-up.
+    pub warmup: u64,
+    /// Share of the budget after which the decay begins, 0 to 1.
+    pub hold: f64,
+    /// Factor at the end, 0 to 1.
+    pub floor: f64,
+}
+
+impl Default for Schedule {
+    fn default() -> Self {
+        Self { warmup: 50, hold: 0.1, floor: 0.005 }
+    }
+}
+
+impl Schedule {
+    /// The factor at a step (0-based) and a share of the budget.
+    pub fn factor(&self, step: u64, progress: f64) -> f64 {
+        let warm = ((step + 1) as f64 / self.warmup.max(1) as f64).min(1.0);
+        let along = ((progress - self.hold) / (1.0 - self.hold).max(1e-9)).clamp(0.0, 1.0);
+        warm * (self.floor + (1.0 - self.floor) * 0.5 * (1.0 + (std::f64::consts::PI * along).cos()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_rate_rises_holds_and_falls_to_the_floor() {
+        let s = Schedule { warmup: 10, hold: 0.2, floor: 0.01 };
+        assert!((s.factor(0, 0.0) - 0.1).abs() < 1e-12);
+        assert!((s.factor(10, 0.1) - 1.0).abs() < 1e-12);
+        assert!((s.factor(500, 0.6) - 0.505).abs() < 1e-12);
+        assert!((s.factor(1000, 1.0) - 0.01).abs() < 1e-12);
+        let mut last = f64::INFINITY;
+        for i in 0..=100 {
+            let f = s.factor(1000, f64::from(i) / 100.0);
+            assert!(f <= last);
+            last = f;
+        }
+    }
+}
