@@ -1,1 +1,12 @@
-//! field
+//! The field on Burn: its plain-tensor reference, the backend extension with the fused kernels behind it, initial
+//! parameters, presets and the model file.
+
+pub mod backend;
+pub mod config;
+pub mod flex;
+pub mod init;
+pub mod latent;
+pub mod model;
+pub mod reference;
+#[cfg(test)]
+mod suite;

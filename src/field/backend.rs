@@ -1,0 +1,154 @@
+//! What training asks of a Burn backend beyond its own operations.
+//!
+//! [`FieldBackend`] extends a backend with the field's forward pass (differentiable under `Autodiff`) and the
+//! optimiser's step. Every method has a default in plain tensors, so a backend joins with an empty `impl`; one with
+//! fused kernels overrides the methods and, for its `Autodiff`, registers their backward (Flex: [`super::flex`]).
+//! Callers use the functions on tensors: [`forward`], [`forward_full`], [`adam_step`].
+
+use std::fmt;
+use std::sync::Arc;
+
+use burn::tensor::backend::Backend;
+use burn::tensor::ops::FloatTensor;
+use burn::tensor::{Tensor, TensorPrimitive};
+
+use super::reference;
+use crate::kernel::Fused;
+use crate::kernel::adam::AdamHyper;
+use crate::kernel::spec::FieldSpec;
+
+/// A field ready to be evaluated: its shape and what the kernels prepared for it. Made once, shared through [`Arc`].
+pub struct FieldOp {
+    spec: FieldSpec,
+    fused: Option<Fused>,
+}
+
+impl FieldOp {
+    /// Evaluates with fused kernels on backends that have them.
+    pub fn new(spec: FieldSpec) -> Arc<Self> {
+        let fused = Some(Fused::new(&spec));
+        Arc::new(FieldOp { spec, fused })
+    }
+    /// Evaluates in plain tensors on every backend: the baseline of benches and the oracle of tests.
+    pub fn plain(spec: FieldSpec) -> Arc<Self> {
+        Arc::new(FieldOp { spec, fused: None })
+    }
+    /// The field's shape.
+    pub fn spec(&self) -> &FieldSpec {
+        &self.spec
+    }
+    /// The kernels, or `None` where plain tensors are asked for.
+    pub fn fused(&self) -> Option<&Fused> {
+        self.fused.as_ref()
+    }
+}
+
+impl fmt::Debug for FieldOp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("FieldOp").field("spec", &self.spec).field("fused", &self.fused.is_some()).finish()
+    }
+}
+
+/// A Burn backend that can evaluate and train fields.
+///
+/// Shapes: `grid` `[grid_len]`, `net` `[net_len]`, `x` `[N, dim]`. The methods take and return tensor primitives, as
+/// Burn's own operations do; use the functions of this module from code that holds tensors.
+pub trait FieldBackend: Backend {
+    /// Values `[N, outputs]`, differentiable in `grid`, `net` and `x`.
+    fn field_forward(
+        op: &Arc<FieldOp>,
+        grid: FloatTensor<Self>,
+        net: FloatTensor<Self>,
+        x: FloatTensor<Self>,
+    ) -> FloatTensor<Self> {
+        primitive(reference::forward::<Self>(op.spec(), tensor(grid), tensor(net), tensor(x)))
+    }
+
+    /// `[value | ∇f | S | ∇S | F]` `[N, full_columns().len]`, differentiable in `grid` and `net`.
+    fn field_forward_full(
+        op: &Arc<FieldOp>,
+        grid: FloatTensor<Self>,
+        net: FloatTensor<Self>,
+        x: FloatTensor<Self>,
+    ) -> FloatTensor<Self> {
+        primitive(reference::forward_full::<Self>(op.spec(), tensor(grid), tensor(net), tensor(x)))
+    }
+
+    /// One optimiser step on a flat buffer (see [`AdamHyper`]); `m` and `v` are the moments. Called on a backend
+    /// without autodiff.
+    fn adam_step(params: FloatTensor<Self>, grads: FloatTensor<Self>, moments: Moments<Self>, hyper: &AdamHyper) -> Step<Self> {
+        plain_adam_step::<Self>(params, grads, moments, hyper)
+    }
+}
+
+/// First and second moment of the gradient, shaped like the parameters.
+pub type Moments<B> = [FloatTensor<B>; 2];
+/// Updated parameters and moments.
+pub type Step<B> = (FloatTensor<B>, Moments<B>);
+
+/// The optimiser step in plain tensors: Adam (Kingma & Ba 2015) with decoupled weight decay (Loshchilov & Hutter 2019).
+pub fn plain_adam_step<B: Backend>(
+    params: FloatTensor<B>,
+    grads: FloatTensor<B>,
+    moments: Moments<B>,
+    hyper: &AdamHyper,
+) -> Step<B> {
+    let (p, g) = (tensor::<B, 1>(params), tensor::<B, 1>(grads));
+    let [m, v] = moments.map(tensor::<B, 1>);
+    let m = m * hyper.beta1 + g.clone() * (1.0 - hyper.beta1);
+    let v = v * hyper.beta2 + g.clone() * g * (1.0 - hyper.beta2);
+    let direction = (m.clone() / hyper.bias1) / ((v.clone() / hyper.bias2).sqrt() + hyper.eps);
+    let p = p.clone() - (direction + p * hyper.weight_decay) * hyper.lr;
+    (primitive(p), [primitive(m), primitive(v)])
+}
+
+/// A tensor from its primitive.
+pub fn tensor<B: Backend, const D: usize>(primitive: FloatTensor<B>) -> Tensor<B, D> {
+    Tensor::from_primitive(TensorPrimitive::Float(primitive))
+}
+
+/// A tensor's primitive.
+pub fn primitive<B: Backend, const D: usize>(tensor: Tensor<B, D>) -> FloatTensor<B> {
+    tensor.into_primitive().tensor()
+}
+
+/// [`FieldBackend::field_forward`] on tensors.
+pub fn forward<B: FieldBackend>(
+    op: &Arc<FieldOp>,
+    grid: Tensor<B, 1>,
+    net: Tensor<B, 1>,
+    x: Tensor<B, 2>,
+) -> Tensor<B, 2> {
+    tensor(B::field_forward(op, primitive(grid), primitive(net), primitive(x)))
+}
+
+/// [`FieldBackend::field_forward_full`] on tensors.
+pub fn forward_full<B: FieldBackend>(
+    op: &Arc<FieldOp>,
+    grid: Tensor<B, 1>,
+    net: Tensor<B, 1>,
+    x: Tensor<B, 2>,
+) -> Tensor<B, 2> {
+    tensor(B::field_forward_full(op, primitive(grid), primitive(net), primitive(x)))
+}
+
+/// [`FieldBackend::adam_step`] on tensors: updated parameters and moments `[m, v]`. The inputs' storage is reused where
+/// nothing else holds it.
+pub fn adam_step<B: FieldBackend>(
+    params: Tensor<B, 1>,
+    grads: Tensor<B, 1>,
+    moments: [Tensor<B, 1>; 2],
+    hyper: &AdamHyper,
+) -> (Tensor<B, 1>, [Tensor<B, 1>; 2]) {
+    let (params, moments) = B::adam_step(primitive(params), primitive(grads), moments.map(primitive), hyper);
+    (tensor(params), moments.map(tensor))
+}
+
+#[cfg(feature = "cuda")]
+impl FieldBackend for burn_cuda::Cuda {}
+#[cfg(feature = "cuda")]
+impl FieldBackend for burn::backend::Autodiff<burn_cuda::Cuda> {}
+#[cfg(feature = "wgpu")]
+impl FieldBackend for burn_wgpu::Vulkan {}
+#[cfg(feature = "wgpu")]
+impl FieldBackend for burn::backend::Autodiff<burn_wgpu::Vulkan> {}

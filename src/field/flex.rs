@@ -1,0 +1,192 @@
+//! The fused CPU kernels behind [`FieldBackend`] for Burn's Flex backend.
+//!
+//! Flex keeps tensors in host memory, so the kernels read and write its storage as slices without copies. Under
+//! `Autodiff` each forward registers one step whose backward is the kernels' own; it keeps the inputs (shared, not
+//! copied) and recomputes the activations tile by tile.
+
+use std::sync::Arc;
+
+use burn::backend::Autodiff;
+use burn::backend::autodiff::checkpoint::base::Checkpointer;
+use burn::backend::autodiff::checkpoint::strategy::CheckpointStrategy;
+use burn::backend::autodiff::grads::Gradients;
+use burn::backend::autodiff::ops::{Backward, Ops, OpsKind};
+use burn::tensor::ops::FloatTensor;
+use burn::tensor::{DType, Shape, TensorMetadata};
+use burn_flex::{Flex, FlexTensor};
+
+use super::backend::{FieldBackend, FieldOp, Moments, Step, plain_adam_step, primitive, tensor};
+use super::reference;
+use crate::kernel::adam::{self, AdamHyper};
+use crate::kernel::{Fused, spec::FieldSpec};
+
+/// The tensors of one evaluation, contiguous.
+#[derive(Clone, Debug)]
+struct Inputs {
+    grid: FlexTensor,
+    net: FlexTensor,
+    x: FlexTensor,
+}
+
+impl Inputs {
+    fn new(spec: &FieldSpec, grid: &FlexTensor, net: &FlexTensor, x: &FlexTensor) -> Self {
+        let inputs = Inputs { grid: grid.to_contiguous(), net: net.to_contiguous(), x: x.to_contiguous() };
+        let lengths = [inputs.grid.layout().num_elements(), inputs.net.layout().num_elements()];
+        assert_eq!(lengths, [spec.grid_len(), spec.net_len()], "lengths of grid and net against the field's spec");
+        assert_eq!(inputs.x.shape()[1], spec.dim, "coordinates of each point against the field's dimensions");
+        inputs
+    }
+    fn points(&self) -> usize {
+        self.x.shape()[0]
+    }
+    fn slices(&self) -> (&[f32], &[f32], &[f32]) {
+        (self.grid.storage(), self.net.storage(), self.x.storage())
+    }
+    fn forward(&self, fused: &Fused, spec: &FieldSpec) -> FlexTensor {
+        let (grid, net, x) = self.slices();
+        filled([self.points(), spec.outputs], |out| fused.forward(grid, net, x, out))
+    }
+    fn forward_full(&self, fused: &Fused, spec: &FieldSpec) -> FlexTensor {
+        let (grid, net, x) = self.slices();
+        filled([self.points(), spec.full_columns().len], |out| fused.forward_full(grid, net, x, out))
+    }
+}
+
+/// A new tensor, zero before `fill` writes it.
+fn filled(shape: impl Into<Shape>, fill: impl FnOnce(&mut [f32])) -> FlexTensor {
+    let mut tensor = FlexTensor::zeros(shape.into(), DType::F32);
+    fill(tensor.storage_mut());
+    tensor
+}
+
+/// The kernels, if the field asks for them and every tensor is f32 (they know no other type).
+fn kernels<'a>(op: &'a FieldOp, tensors: [&FlexTensor; 3]) -> Option<&'a Fused> {
+    op.fused().filter(|_| tensors.iter().all(|t| t.dtype() == DType::F32))
+}
+
+impl FieldBackend for Flex {
+    fn field_forward(op: &Arc<FieldOp>, grid: FlexTensor, net: FlexTensor, x: FlexTensor) -> FlexTensor {
+        match kernels(op, [&grid, &net, &x]) {
+            Some(fused) => Inputs::new(op.spec(), &grid, &net, &x).forward(fused, op.spec()),
+            None => primitive(reference::forward::<Flex>(op.spec(), tensor(grid), tensor(net), tensor(x))),
+        }
+    }
+
+    fn field_forward_full(op: &Arc<FieldOp>, grid: FlexTensor, net: FlexTensor, x: FlexTensor) -> FlexTensor {
+        match kernels(op, [&grid, &net, &x]) {
+            Some(fused) => Inputs::new(op.spec(), &grid, &net, &x).forward_full(fused, op.spec()),
+            None => primitive(reference::forward_full::<Flex>(op.spec(), tensor(grid), tensor(net), tensor(x))),
+        }
+    }
+
+    fn adam_step(params: FlexTensor, grads: FlexTensor, moments: Moments<Self>, hyper: &AdamHyper) -> Step<Self> {
+        let [m, v] = moments;
+        if [&params, &grads, &m, &v].iter().any(|t| t.dtype() != DType::F32) {
+            return plain_adam_step::<Flex>(params, grads, [m, v], hyper);
+        }
+        // `into_contiguous` drops the original, so that `storage_mut` copies only what somebody else still holds.
+        let [mut params, grads, mut m, mut v] = [params, grads, m, v].map(into_contiguous);
+        adam::step(params.storage_mut(), grads.storage(), m.storage_mut(), v.storage_mut(), hyper);
+        (params, [m, v])
+    }
+}
+
+fn into_contiguous(tensor: FlexTensor) -> FlexTensor {
+    tensor.to_contiguous()
+}
+
+/// Backward of the values.
+#[derive(Debug)]
+struct ValueStep;
+/// Backward of the full output.
+#[derive(Debug)]
+struct FullStep;
+
+type State = (Arc<FieldOp>, Inputs);
+
+impl Backward<Flex, 3> for ValueStep {
+    type State = State;
+
+    fn backward(self, ops: Ops<State, 3>, grads: &mut Gradients, _: &mut Checkpointer) {
+        let d_out = grads.consume::<Flex>(&ops.node).to_contiguous();
+        let (op, inputs) = ops.state;
+        let [grid_node, net_node, x_node] = ops.parents;
+        let fused = op.fused().expect("the step is registered only where the field has kernels");
+        let mut d_grid = inputs.grid_zeros();
+        let mut d_net = inputs.net_zeros();
+        let mut d_x = x_node.as_ref().map(|_| FlexTensor::zeros(inputs.x.shape(), DType::F32));
+        let (grid, net, x) = inputs.slices();
+        let d_x_slice = d_x.as_mut().map(|t| t.storage_mut::<f32>());
+        fused.backward(grid, net, x, d_out.storage(), d_grid.storage_mut(), d_net.storage_mut(), d_x_slice);
+        for (node, grad) in [(grid_node, Some(d_grid)), (net_node, Some(d_net)), (x_node, d_x)] {
+            if let (Some(node), Some(grad)) = (node, grad) {
+                grads.register::<Flex>(node.id, grad);
+            }
+        }
+    }
+}
+
+impl Backward<Flex, 2> for FullStep {
+    type State = State;
+
+    fn backward(self, ops: Ops<State, 2>, grads: &mut Gradients, _: &mut Checkpointer) {
+        let d_out = grads.consume::<Flex>(&ops.node).to_contiguous();
+        let (op, inputs) = ops.state;
+        let fused = op.fused().expect("the step is registered only where the field has kernels");
+        let mut d_grid = inputs.grid_zeros();
+        let mut d_net = inputs.net_zeros();
+        let (grid, net, x) = inputs.slices();
+        fused.backward_full(grid, net, x, d_out.storage(), d_grid.storage_mut(), d_net.storage_mut());
+        for (node, grad) in ops.parents.into_iter().zip([d_grid, d_net]) {
+            if let Some(node) = node {
+                grads.register::<Flex>(node.id, grad);
+            }
+        }
+    }
+}
+
+impl Inputs {
+    fn grid_zeros(&self) -> FlexTensor {
+        FlexTensor::zeros(self.grid.shape(), DType::F32)
+    }
+    fn net_zeros(&self) -> FlexTensor {
+        FlexTensor::zeros(self.net.shape(), DType::F32)
+    }
+}
+
+impl<C: CheckpointStrategy> FieldBackend for Autodiff<Flex, C> {
+    fn field_forward(
+        op: &Arc<FieldOp>,
+        grid: FloatTensor<Self>,
+        net: FloatTensor<Self>,
+        x: FloatTensor<Self>,
+    ) -> FloatTensor<Self> {
+        let Some(fused) = kernels(op, [&grid.primitive, &net.primitive, &x.primitive]) else {
+            return primitive(reference::forward::<Self>(op.spec(), tensor(grid), tensor(net), tensor(x)));
+        };
+        let inputs = Inputs::new(op.spec(), &grid.primitive, &net.primitive, &x.primitive);
+        let output = inputs.forward(fused, op.spec());
+        let nodes = [grid.node.clone(), net.node.clone(), x.node.clone()];
+        match ValueStep.prepare::<C>(nodes).compute_bound().stateful() {
+            OpsKind::Tracked(prep) => prep.finish((op.clone(), inputs), output),
+            OpsKind::UnTracked(prep) => prep.finish(output),
+        }
+    }
+
+    fn field_forward_full(
+        op: &Arc<FieldOp>,
+        grid: FloatTensor<Self>,
+        net: FloatTensor<Self>,
+        x: FloatTensor<Self>,
+    ) -> FloatTensor<Self> {
+        let Some(fused) = kernels(op, [&grid.primitive, &net.primitive, &x.primitive]) else {
+            return primitive(reference::forward_full::<Self>(op.spec(), tensor(grid), tensor(net), tensor(x)));
+        };
+        let inputs = Inputs::new(op.spec(), &grid.primitive, &net.primitive, &x.primitive);
+        let output = inputs.forward_full(fused, op.spec());
+        match FullStep.prepare::<C>([grid.node.clone(), net.node.clone()]).compute_bound().stateful() {
+            OpsKind::Tracked(prep) => prep.finish((op.clone(), inputs), output),
+            OpsKind::UnTracked(prep) => prep.finish(output),
+        }
+    }
+}

@@ -1,0 +1,159 @@
+//! Initial parameters: the same for the same seed (to the rounding of the platform's `ln` and `cos`).
+
+use rand_pcg::Pcg64;
+use rand_pcg::rand_core::{Rng, SeedableRng};
+use serde::{Deserialize, Serialize};
+
+use crate::kernel::spec::{Activation, FieldSpec, LayerSlot, MlpSpec};
+
+/// How the basis frequencies are drawn.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, Default)]
+#[serde(rename_all = "kebab-case")]
+pub enum OmegaLaw {
+    /// Every component normal with standard deviation `omega_scale`.
+    #[default]
+    Normal,
+    /// Magnitudes evenly spaced from `omega_scale / K` to `omega_scale`, directions uniform on the sphere (in one
+    /// dimension a harmonic series).
+    Linear,
+}
+
+/// What the initial parameters are drawn from.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct InitSpec {
+    /// Seed of the generator.
+    pub seed: u64,
+    /// Latent features are uniform in ± this. Small (1e-2 or less), so that S starts near a constant.
+    pub grid_scale: f32,
+    /// How basis frequencies are drawn.
+    pub omega: OmegaLaw,
+    /// Scale of the frequencies in radians per unit of field coordinates: 5–20 for distances, 100–200 for images.
+    pub omega_scale: f32,
+    /// Bias of H's last layer: the constant near which S starts.
+    pub spectrum_bias: f32,
+}
+
+impl Default for InitSpec {
+    fn default() -> Self {
+        InitSpec { seed: 0, grid_scale: 1e-2, omega: OmegaLaw::Normal, omega_scale: 20.0, spectrum_bias: 1.0 }
+    }
+}
+
+/// What the last layer of H is scaled down by, beside its Glorot bound: S starts near its bias, not at it, so that its
+/// weights have gradients from the first step.
+const SPECTRUM_GAIN: f32 = 0.1;
+/// First-layer bound of sine networks is `1/inputs`, hidden ones `√(6/inputs)` (SIREN, Sitzmann et al. 2020, §3.2, with
+/// its frequency factor 1 because the basis already carries the frequencies).
+const SINE_BOUND: f32 = 6.0;
+
+/// Draws `(grid, net)` for the field: features uniform in ±`grid_scale`; ω by its law and phases uniform in `[0, 2π)`;
+/// He-uniform weights before ReLU and SiLU, Glorot-uniform ones for linear outputs; biases zero except H's last.
+pub fn parameters(spec: &FieldSpec, init: &InitSpec) -> (Vec<f32>, Vec<f32>) {
+    let mut draw = Draw(Pcg64::seed_from_u64(init.seed));
+    let grid = (0..spec.grid_len()).map(|_| draw.symmetric(init.grid_scale)).collect();
+    let layout = spec.net_layout();
+    let mut net = vec![0.0; layout.len];
+    basis(spec, init, &mut draw, &mut net);
+    mlp(&layout.spectrum, &spec.spectrum, SPECTRUM_GAIN, init.spectrum_bias, &mut draw, &mut net);
+    mlp(&layout.decoder, &spec.decoder, 1.0, 0.0, &mut draw, &mut net);
+    mlp(&layout.transport, &spec.transport, 1.0, 0.0, &mut draw, &mut net);
+    (grid, net)
+}
+
+fn basis(spec: &FieldSpec, init: &InitSpec, draw: &mut Draw, net: &mut [f32]) {
+    let (dim, count) = (spec.dim, spec.basis);
+    for k in 0..count {
+        let direction: Vec<f32> = (0..dim).map(|_| draw.normal()).collect();
+        let factor = match init.omega {
+            OmegaLaw::Normal => init.omega_scale,
+            OmegaLaw::Linear => {
+                let norm = direction.iter().map(|c| c * c).sum::<f32>().sqrt().max(f32::MIN_POSITIVE);
+                init.omega_scale * (k + 1) as f32 / count as f32 / norm
+            }
+        };
+        for (j, c) in direction.iter().enumerate() {
+            net[j * count + k] = c * factor;
+        }
+    }
+    for phase in &mut net[dim * count..dim * count + count] {
+        *phase = draw.unit() * std::f32::consts::TAU;
+    }
+}
+
+/// Fills one network; `gain` and `bias` are the last layer's.
+fn mlp(layers: &[LayerSlot], spec: &MlpSpec, gain: f32, bias: f32, draw: &mut Draw, net: &mut [f32]) {
+    for (l, slot) in layers.iter().enumerate() {
+        let (inputs, outputs) = (slot.inputs as f32, slot.outputs as f32);
+        let bound = match (slot.activated, spec.activation) {
+            (false, _) => gain * (6.0 / (inputs + outputs)).sqrt(),
+            (true, Activation::Sine) if l == 0 => 1.0 / inputs,
+            (true, Activation::Sine) => (SINE_BOUND / inputs).sqrt(),
+            (true, Activation::Relu | Activation::Silu) => (6.0 / inputs).sqrt(),
+        };
+        for weight in &mut net[slot.weight..slot.weight + slot.inputs * slot.outputs] {
+            *weight = draw.symmetric(bound);
+        }
+        if !slot.activated {
+            net[slot.bias..slot.bias + slot.outputs].fill(bias);
+        }
+    }
+}
+
+/// Floats from the generator, by fixed arithmetic.
+struct Draw(Pcg64);
+
+impl Draw {
+    /// Uniform in `[0, 1)`, 24 bits.
+    fn unit(&mut self) -> f32 {
+        (self.0.next_u64() >> 40) as f32 / (1u64 << 24) as f32
+    }
+    /// Uniform in `±bound`.
+    fn symmetric(&mut self, bound: f32) -> f32 {
+        (2.0 * self.unit() - 1.0) * bound
+    }
+    /// Standard normal by Box–Muller, in f64 for the tails.
+    fn normal(&mut self) -> f32 {
+        let u = ((self.0.next_u64() >> 11) as f64 + 0.5) / (1u64 << 53) as f64;
+        let v = (self.0.next_u64() >> 11) as f64 / (1u64 << 53) as f64;
+        ((-2.0 * u.ln()).sqrt() * (std::f64::consts::TAU * v).cos()) as f32
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::field::config;
+
+    #[test]
+    fn same_seed_same_parameters() {
+        let spec = config::preset("sdf-tiny").unwrap().spec();
+        let init = InitSpec::default();
+        assert_eq!(parameters(&spec, &init), parameters(&spec, &init));
+        assert_ne!(parameters(&spec, &init).0, parameters(&spec, &InitSpec { seed: 1, ..init }).0);
+    }
+
+    #[test]
+    fn laws_and_bounds_hold() {
+        let mut spec = config::preset("sdf-tiny").unwrap().spec();
+        spec.basis = 4000;
+        let (grid, net) = parameters(&spec, &InitSpec::default());
+        assert!(grid.iter().all(|g| g.abs() <= 1e-2) && grid.iter().any(|g| g.abs() > 5e-3));
+        let omega = &net[..spec.dim * spec.basis];
+        let deviation = (omega.iter().map(|w| w * w).sum::<f32>() / omega.len() as f32).sqrt();
+        assert!((deviation - 20.0).abs() < 0.5, "standard deviation {deviation}");
+        let layout = spec.net_layout();
+        let phases = &net[layout.basis.bias..layout.basis.bias + spec.basis];
+        assert!(phases.iter().all(|p| (0.0..std::f32::consts::TAU).contains(p)));
+        let last = layout.spectrum.last().unwrap();
+        assert!(net[last.bias..last.bias + last.outputs].iter().all(|b| *b == 1.0));
+
+        spec.basis = 10;
+        let init = InitSpec { omega: OmegaLaw::Linear, ..InitSpec::default() };
+        let (_, net) = parameters(&spec, &init);
+        for k in 0..10 {
+            let norm = (0..3).map(|j| net[j * 10 + k].powi(2)).sum::<f32>().sqrt();
+            assert!((norm - 2.0 * (k + 1) as f32).abs() < 1e-3, "|ω_{k}| = {norm}");
+        }
+    }
+}

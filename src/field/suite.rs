@@ -1,0 +1,519 @@
+//! One suite for every way to evaluate a field: values, input gradients, parameter gradients, over every axis of
+//! configuration.
+//!
+//! The judge is the plain-tensor reference in f64, itself checked against central differences in f64 and against an
+//! implementation apart from it (`tests/oracle/field_oracle.py`). Each [`Evaluator`] is then compared with the judge on
+//! the same numbers (all inputs are f32 values). Where a ReLU or a cell border lies within rounding of a point, two
+//! right answers differ; with the fixed seeds here and h = 1e-6 no point is that close, so tolerances need no outliers.
+
+use std::collections::BTreeMap;
+
+use burn::backend::Autodiff;
+use burn::tensor::{DType, Tensor, TensorData};
+use burn_flex::Flex;
+use rand_pcg::Pcg64;
+use rand_pcg::rand_core::{Rng, SeedableRng};
+
+use super::backend::{self, FieldOp};
+use crate::kernel::Fused;
+use crate::kernel::adam::AdamHyper;
+use crate::kernel::spec::*;
+
+type Auto = Autodiff<Flex>;
+
+/// Parameters and points of one comparison.
+#[derive(Clone)]
+struct Case {
+    spec: FieldSpec,
+    grid: Vec<f64>,
+    net: Vec<f64>,
+    x: Vec<f64>,
+}
+
+/// Gradients of `Σ weight·output`.
+struct Grads {
+    grid: Vec<f64>,
+    net: Vec<f64>,
+    /// Empty where the full output is differentiated.
+    x: Vec<f64>,
+}
+
+/// A way to evaluate a field.
+trait Evaluator {
+    fn forward(&self, case: &Case) -> Vec<f64>;
+    fn forward_full(&self, case: &Case) -> Vec<f64>;
+    fn grads(&self, case: &Case, weight: &[f64]) -> Grads;
+    fn grads_full(&self, case: &Case, weight: &[f64]) -> Grads;
+}
+
+/// Burn tensors on Flex, in f32 or f64, with or without the kernels.
+struct OnFlex {
+    dtype: DType,
+    fused: bool,
+}
+
+const JUDGE: OnFlex = OnFlex { dtype: DType::F64, fused: false };
+const REFERENCE: OnFlex = OnFlex { dtype: DType::F32, fused: false };
+const FUSED: OnFlex = OnFlex { dtype: DType::F32, fused: true };
+
+impl OnFlex {
+    fn op(&self, case: &Case) -> std::sync::Arc<FieldOp> {
+        if self.fused { FieldOp::new(case.spec.clone()) } else { FieldOp::plain(case.spec.clone()) }
+    }
+    fn tensor<const D: usize>(&self, values: &[f64], shape: [usize; D]) -> Tensor<Auto, D> {
+        Tensor::from_data(TensorData::new(values.to_vec(), shape), (&Default::default(), self.dtype))
+    }
+    fn inputs(&self, case: &Case) -> (Tensor<Auto, 1>, Tensor<Auto, 1>, Tensor<Auto, 2>) {
+        let n = case.x.len() / case.spec.dim;
+        let one = |v: &Vec<f64>| self.tensor(v, [v.len()]).require_grad();
+        (one(&case.grid), one(&case.net), self.tensor(&case.x, [n, case.spec.dim]).require_grad())
+    }
+}
+
+fn values<const D: usize>(tensor: Tensor<Flex, D>) -> Vec<f64> {
+    tensor.into_data().convert::<f64>().to_vec().unwrap()
+}
+
+impl Evaluator for OnFlex {
+    fn forward(&self, case: &Case) -> Vec<f64> {
+        let (grid, net, x) = self.inputs(case);
+        // Without autodiff, so that this path is covered too.
+        values(backend::forward(&self.op(case), grid.inner(), net.inner(), x.inner()))
+    }
+    fn forward_full(&self, case: &Case) -> Vec<f64> {
+        let (grid, net, x) = self.inputs(case);
+        values(backend::forward_full(&self.op(case), grid.inner(), net.inner(), x.inner()))
+    }
+    fn grads(&self, case: &Case, weight: &[f64]) -> Grads {
+        let (grid, net, x) = self.inputs(case);
+        let out = backend::forward(&self.op(case), grid.clone(), net.clone(), x.clone());
+        let weight = self.tensor(weight, out.dims());
+        let grads = (out * weight).sum().backward();
+        let [grid, net] = [grid, net].map(|t| values(t.grad(&grads).unwrap()));
+        Grads { grid, net, x: values(x.grad(&grads).unwrap()) }
+    }
+    fn grads_full(&self, case: &Case, weight: &[f64]) -> Grads {
+        let (grid, net, x) = self.inputs(case);
+        let out = backend::forward_full(&self.op(case), grid.clone(), net.clone(), x.detach());
+        let weight = self.tensor(weight, out.dims());
+        let grads = (out * weight).sum().backward();
+        let [grid, net] = [grid, net].map(|t| values(t.grad(&grads).unwrap()));
+        Grads { grid, net, x: Vec::new() }
+    }
+}
+
+/// The kernels called directly on slices.
+struct Kernels;
+
+fn narrow(values: &[f64]) -> Vec<f32> {
+    values.iter().map(|v| *v as f32).collect()
+}
+fn widen(values: &[f32]) -> Vec<f64> {
+    values.iter().map(|v| f64::from(*v)).collect()
+}
+
+impl Evaluator for Kernels {
+    fn forward(&self, case: &Case) -> Vec<f64> {
+        let mut out = vec![f32::NAN; case.points() * case.spec.outputs];
+        Fused::new(&case.spec).forward(&narrow(&case.grid), &narrow(&case.net), &narrow(&case.x), &mut out);
+        widen(&out)
+    }
+    fn forward_full(&self, case: &Case) -> Vec<f64> {
+        let mut out = vec![f32::NAN; case.points() * case.spec.full_columns().len];
+        Fused::new(&case.spec).forward_full(&narrow(&case.grid), &narrow(&case.net), &narrow(&case.x), &mut out);
+        widen(&out)
+    }
+    fn grads(&self, case: &Case, weight: &[f64]) -> Grads {
+        // Parameter gradients are accumulated: start from 1 and take it off again.
+        let (mut grid, mut net) = (vec![1.0; case.grid.len()], vec![1.0; case.net.len()]);
+        let mut x = vec![f32::NAN; case.x.len()];
+        let inputs = [&case.grid, &case.net, &case.x].map(|v| narrow(v));
+        let [g, p, at] = &inputs;
+        Fused::new(&case.spec).backward(g, p, at, &narrow(weight), &mut grid, &mut net, Some(&mut x));
+        let [grid, net] = [grid, net].map(|v| v.into_iter().map(|v| f64::from(v) - 1.0).collect());
+        Grads { grid, net, x: widen(&x) }
+    }
+    fn grads_full(&self, case: &Case, weight: &[f64]) -> Grads {
+        let (mut grid, mut net) = (vec![1.0; case.grid.len()], vec![1.0; case.net.len()]);
+        let inputs = [&case.grid, &case.net, &case.x].map(|v| narrow(v));
+        let [g, p, at] = &inputs;
+        Fused::new(&case.spec).backward_full(g, p, at, &narrow(weight), &mut grid, &mut net);
+        let [grid, net] = [grid, net].map(|v| v.into_iter().map(|v| f64::from(v) - 1.0).collect());
+        Grads { grid, net, x: Vec::new() }
+    }
+}
+
+impl Case {
+    fn points(&self) -> usize {
+        self.x.len() / self.spec.dim
+    }
+    /// Random parameters and `n` points in `[-0.05, 1.05]^d`, all of them f32 values.
+    fn random(spec: &FieldSpec, n: usize, seed: u64) -> Self {
+        let mut draw = Draw(Pcg64::seed_from_u64(seed));
+        let grid = draw.vector(spec.grid_len(), -1.0, 1.0);
+        let mut net = vec![0.0; spec.net_len()];
+        let layout = spec.net_layout();
+        let mut layers = vec![layout.basis];
+        layers.extend(layout.spectrum.iter().chain(&layout.decoder).chain(&layout.transport));
+        for (l, slot) in layers.iter().enumerate() {
+            let scale = if l == 0 { 10.0 } else { (4.0 / slot.inputs as f64).sqrt() };
+            let weights = draw.vector(slot.inputs * slot.outputs, -scale, scale);
+            net[slot.weight..slot.weight + weights.len()].copy_from_slice(&weights);
+            net[slot.bias..slot.bias + slot.outputs].copy_from_slice(&draw.vector(slot.outputs, -0.5, 0.5));
+        }
+        let x = draw.vector(n * spec.dim, -0.05, 1.05);
+        Case { spec: spec.clone(), grid, net, x }
+    }
+    /// Random weights of the outputs.
+    fn weights(&self, columns: usize, seed: u64) -> Vec<f64> {
+        Draw(Pcg64::seed_from_u64(seed)).vector(self.points() * columns, -1.0, 1.0)
+    }
+}
+
+struct Draw(Pcg64);
+
+impl Draw {
+    fn vector(&mut self, n: usize, low: f64, high: f64) -> Vec<f64> {
+        let unit = |bits: u64| (bits >> 11) as f64 / (1u64 << 53) as f64;
+        (0..n).map(|_| f64::from((low + (high - low) * unit(self.0.next_u64())) as f32)).collect()
+    }
+}
+
+/// A small field and one variation of it for every axis of configuration; odd widths reach the kernels' remainders.
+fn variants() -> Vec<(String, FieldSpec)> {
+    let level = |cells, table| LevelSpec { cells, table };
+    let mlp = |layers, width, activation| MlpSpec { layers, width, activation };
+    use Activation::*;
+    let base = FieldSpec {
+        dim: 3,
+        outputs: 1,
+        latent: LatentSpec { levels: vec![level(4, None)], features: 3, interpolation: Interpolation::Linear },
+        basis: 5,
+        modulation: Modulation::Product,
+        spectrum: mlp(1, 7, Relu),
+        spectrum_input: false,
+        decoder: mlp(2, 9, Relu),
+        skip: true,
+        transport: mlp(2, 6, Relu),
+    };
+    type Change = fn(&mut FieldSpec);
+    let changes: [(&str, Change); 24] = [
+        ("base", |_| ()),
+        ("one dimension", |s| s.dim = 1),
+        ("two dimensions", |s| s.dim = 2),
+        ("three outputs", |s| s.outputs = 3),
+        ("pyramid", |s| s.latent.levels = [2, 4, 7].map(|cells| LevelSpec { cells, table: None }).to_vec()),
+        ("hash", |s| s.latent.levels = hashed()),
+        ("hash, two dimensions", |s| (s.dim, s.latent.levels) = (2, hashed())),
+        ("hash, one feature, channels, smoothstep", |s| {
+            (s.latent.levels, s.latent.features) = (hashed(), 1);
+            (s.modulation, s.latent.interpolation) = (Modulation::Channels(2), Interpolation::Smoothstep);
+        }),
+        ("hash, two features", |s| (s.latent.levels, s.latent.features) = (hashed(), 2)),
+        ("one cell", |s| s.latent.levels[0].cells = 1),
+        ("smoothstep", |s| s.latent.interpolation = Interpolation::Smoothstep),
+        ("channels", |s| s.modulation = Modulation::Channels(3)),
+        ("sum", |s| s.modulation = Modulation::Sum),
+        ("sum without skip", |s| (s.modulation, s.skip) = (Modulation::Sum, false)),
+        ("no skip", |s| s.skip = false),
+        ("x into H", |s| s.spectrum_input = true),
+        ("linear networks", |s| (s.spectrum.layers, s.decoder.layers, s.transport.layers) = (0, 0, 0)),
+        ("deep", |s| (s.spectrum.layers, s.decoder.layers, s.transport.layers) = (3, 4, 1)),
+        ("one unit", |s| (s.spectrum.width, s.decoder.width, s.transport.width, s.basis) = (1, 1, 1, 1)),
+        ("silu", |s| (s.spectrum.activation, s.decoder.activation, s.transport.activation) = (Silu, Silu, Silu)),
+        ("sine", |s| (s.spectrum.activation, s.decoder.activation, s.transport.activation) = (Sine, Sine, Sine)),
+        ("mixed", |s| (s.spectrum.activation, s.decoder.activation, s.transport.activation) = (Sine, Silu, Relu)),
+        ("mixed, x into H, smoothstep, channels", |s| {
+            (s.spectrum.activation, s.decoder.activation) = (Silu, Sine);
+            (s.spectrum_input, s.modulation) = (true, Modulation::Channels(4));
+            (s.latent.interpolation, s.dim) = (Interpolation::Smoothstep, 2);
+        }),
+        ("the sdf preset's widths", |s| {
+            (s.latent.levels[0].cells, s.latent.features, s.basis) = (6, 32, 16);
+            (s.spectrum.width, s.decoder.width, s.transport.width) = (64, 64, 64);
+        }),
+    ];
+    fn hashed() -> Vec<LevelSpec> {
+        [(2, None), (8, Some(64)), (31, Some(128))].map(|(cells, table)| LevelSpec { cells, table }).to_vec()
+    }
+    let make = |(name, change): (&str, Change)| {
+        let mut spec = base.clone();
+        change(&mut spec);
+        (name.to_string(), spec)
+    };
+    changes.into_iter().map(make).collect()
+}
+
+/// Fails where `a` and `b` differ by more than `tolerance` of the largest magnitude in `b` (at least 1e-3).
+fn assert_close(what: &str, a: &[f64], b: &[f64], tolerance: f64) {
+    assert_eq!(a.len(), b.len(), "{what}: length");
+    let scale = b.iter().fold(1e-3f64, |m, v| m.max(v.abs()));
+    for (i, (a, b)) in a.iter().zip(b).enumerate() {
+        let error = (a - b).abs() / scale;
+        assert!(error <= tolerance, "{what}[{i}]: {a} against {b}, {error:.1e} of {scale:.3}");
+    }
+}
+
+/// `Σ weight·output` of the judge.
+fn weighted(case: &Case, weight: &[f64], full: bool) -> f64 {
+    let out = if full { JUDGE.forward_full(case) } else { JUDGE.forward(case) };
+    out.iter().zip(weight).map(|(o, w)| o * w).sum()
+}
+
+const H: f64 = 1e-6;
+
+/// Central difference along every `step`-th element that `at` reaches into.
+fn differences(case: &Case, step: usize, at: fn(&mut Case) -> &mut Vec<f64>, f: impl Fn(&Case) -> f64) -> Vec<f64> {
+    let mut moved = case.clone();
+    let count = at(&mut moved).len();
+    let one = |i: usize| {
+        let mut shifted = |by: f64| {
+            let before = at(&mut moved)[i];
+            at(&mut moved)[i] = before + by;
+            let value = f(&moved);
+            at(&mut moved)[i] = before;
+            value
+        };
+        (shifted(H) - shifted(-H)) / (2.0 * H)
+    };
+    (0..count).step_by(step).map(one).collect()
+}
+
+fn every(values: &[f64], step: usize) -> Vec<f64> {
+    values.iter().copied().step_by(step).collect()
+}
+
+#[test]
+fn the_judge_agrees_with_finite_differences_in_its_parameters_and_inputs() {
+    for (name, spec) in variants() {
+        let case = Case::random(&spec, 5, 11);
+        let step = spec.parameters().div_ceil(120);
+        for full in [false, true] {
+            let columns = if full { spec.full_columns().len } else { spec.outputs };
+            let weight = case.weights(columns, 12);
+            let grads = if full { JUDGE.grads_full(&case, &weight) } else { JUDGE.grads(&case, &weight) };
+            let f = |c: &Case| weighted(c, &weight, full);
+            let grid = differences(&case, step, |c| &mut c.grid, f);
+            assert_close(&format!("{name}, full {full}: d_grid"), &every(&grads.grid, step), &grid, 1e-6);
+            let net = differences(&case, step, |c| &mut c.net, f);
+            assert_close(&format!("{name}, full {full}: d_net"), &every(&grads.net, step), &net, 1e-6);
+            if !full {
+                let x = differences(&case, 1, |c| &mut c.x, f);
+                assert_close(&format!("{name}: d_x"), &grads.x, &x, 1e-6);
+            }
+        }
+    }
+}
+
+#[test]
+fn the_judges_tangents_agree_with_finite_differences() {
+    for (name, spec) in variants() {
+        let case = Case::random(&spec, 6, 21);
+        let (columns, dim) = (spec.full_columns(), spec.dim);
+        let full = JUDGE.forward_full(&case);
+        let rows: Vec<_> = full.chunks(columns.len).collect();
+        for j in 0..dim {
+            let moved = |by: f64| {
+                let x = case.x.iter().enumerate().map(|(i, x)| if i % dim == j { x + by } else { *x }).collect();
+                JUDGE.forward_full(&Case { x, ..case.clone() })
+            };
+            let (up, down) = (moved(H), moved(-H));
+            let slope = |row: usize, column: usize| {
+                (up[row * columns.len + column] - down[row * columns.len + column]) / (2.0 * H)
+            };
+            for (value, tangent, count) in [
+                (columns.value, columns.gradient, spec.outputs),
+                (columns.spectrum, columns.spectrum_gradient, spec.spectrum_width()),
+            ] {
+                let pairs = (0..case.points()).flat_map(|row| (0..count).map(move |c| (row, c)));
+                let (got, want): (Vec<_>, Vec<_>) =
+                    pairs.map(|(row, c)| (rows[row][tangent + c * dim + j], slope(row, value + c))).unzip();
+                assert_close(&format!("{name}, axis {j}, column {value}"), &got, &want, 1e-6);
+            }
+        }
+    }
+}
+
+#[test]
+fn the_judge_agrees_with_the_independent_oracle() {
+    let bytes = include_bytes!("../../tests/oracle/field_oracle.safetensors");
+    let file = safetensors::SafeTensors::deserialize(bytes).unwrap();
+    let (_, header) = safetensors::SafeTensors::read_metadata(bytes).unwrap();
+    let specs: BTreeMap<_, _> = header.metadata().clone().unwrap().into_iter().collect();
+    assert_eq!(specs.len(), 5);
+    for (name, json) in specs {
+        let spec: FieldSpec = serde_json::from_str(&json).unwrap();
+        let read = |part: &str| -> Vec<f64> {
+            let data = file.tensor(&format!("{name}.{part}")).unwrap().data().to_vec();
+            data.chunks_exact(8).map(|b| f64::from_le_bytes(b.try_into().unwrap())).collect()
+        };
+        let case = Case { grid: read("grid"), net: read("net"), x: read("x"), spec };
+        assert_close(&format!("{name}: values"), &JUDGE.forward(&case), &read("value"), 1e-12);
+        assert_close(&format!("{name}: full"), &JUDGE.forward_full(&case), &read("full"), 1e-12);
+        let grads = JUDGE.grads(&case, &read("weight"));
+        for (part, got) in [("d_grid", grads.grid), ("d_net", grads.net), ("d_x", grads.x)] {
+            assert_close(&format!("{name}: {part}"), &got, &read(part), 1e-12);
+        }
+        let grads = JUDGE.grads_full(&case, &read("weight_full"));
+        for (part, got) in [("d_grid_full", grads.grid), ("d_net_full", grads.net)] {
+            assert_close(&format!("{name}: {part}"), &got, &read(part), 1e-12);
+        }
+    }
+}
+
+/// Points where the grid's rule matters: corners, borders of cells, outside.
+fn special_points(dim: usize) -> Vec<f64> {
+    let coordinates = [0.0, 1.0, 0.25, 0.5, 0.75, -0.5, 1.75, 0.125, 1e-7, 0.9999999];
+    let count = coordinates.len();
+    (0..40).flat_map(|i| (0..dim).map(move |j| coordinates[(i * (j + 1) + 3 * j) % count])).map(|x| f64::from(x as f32)).collect()
+}
+
+/// Values, tangents and all gradients of an evaluator against the judge.
+fn compare(evaluator: &impl Evaluator, name: &str, case: &Case) {
+    let n = case.points();
+    assert_close(&format!("{name}, {n} points: values"), &evaluator.forward(case), &JUDGE.forward(case), 1e-4);
+    let (full, want) = (evaluator.forward_full(case), JUDGE.forward_full(case));
+    assert_close(&format!("{name}, {n} points: full"), &full, &want, 1e-4);
+    let weight = case.weights(case.spec.outputs, 31);
+    let (got, want) = (evaluator.grads(case, &weight), JUDGE.grads(case, &weight));
+    assert_close(&format!("{name}, {n} points: d_grid"), &got.grid, &want.grid, 3e-4);
+    assert_close(&format!("{name}, {n} points: d_net"), &got.net, &want.net, 3e-4);
+    assert_close(&format!("{name}, {n} points: d_x"), &got.x, &want.x, 3e-4);
+    let weight = case.weights(case.spec.full_columns().len, 32);
+    let (got, want) = (evaluator.grads_full(case, &weight), JUDGE.grads_full(case, &weight));
+    assert_close(&format!("{name}, {n} points: d_grid of the full output"), &got.grid, &want.grid, 3e-4);
+    assert_close(&format!("{name}, {n} points: d_net of the full output"), &got.net, &want.net, 3e-4);
+}
+
+macro_rules! suite {
+    ($($module:ident: $evaluator:expr),*) => {$(
+        mod $module {
+            use super::*;
+
+            #[test]
+            fn agrees_with_the_judge_over_every_axis() {
+                for (name, spec) in variants() {
+                    compare(&$evaluator, &name, &Case::random(&spec, 70, 41));
+                }
+            }
+
+            #[test]
+            fn agrees_with_the_judge_for_any_number_of_points() {
+                let (name, spec) = variants().remove(0);
+                for n in [1, 2, 15, 16, 17, 31, 63, 64, 65, 128, 129, 513] {
+                    compare(&$evaluator, &name, &Case::random(&spec, n, 42 + n as u64));
+                }
+            }
+
+            #[test]
+            fn agrees_with_the_judge_on_borders_and_outside() {
+                for (name, spec) in variants() {
+                    let case = Case::random(&spec, 1, 43);
+                    compare(&$evaluator, &name, &Case { x: special_points(spec.dim), ..case });
+                }
+            }
+
+            #[test]
+            fn repeats_itself_bit_for_bit() {
+                for (name, spec) in variants() {
+                    let case = Case::random(&spec, 300, 44);
+                    let weight = case.weights(spec.full_columns().len, 45);
+                    let [a, b] = [0, 1].map(|_| $evaluator.grads_full(&case, &weight));
+                    assert!(a.grid == b.grid && a.net == b.net, "{name}");
+                }
+            }
+
+            #[test]
+            fn takes_any_numbers_without_a_panic() {
+                for (name, spec) in variants() {
+                    let mut case = Case::random(&spec, 9, 46);
+                    for (i, x) in [f64::NAN, f64::INFINITY, -f64::INFINITY, 1e30, -1e30].into_iter().enumerate() {
+                        case.x[i * spec.dim] = x;
+                    }
+                    let out = $evaluator.forward_full(&case);
+                    let (columns, last) = (spec.full_columns().len, case.points() - 1);
+                    assert!(out[0].is_nan(), "{name}: a NaN coordinate must not pass for a value");
+                    assert!(out[last * columns..].iter().all(|v| v.is_finite()), "{name}: other points are untouched");
+                    let weight = case.weights(spec.outputs, 47);
+                    $evaluator.grads(&case, &weight);
+                }
+            }
+        }
+    )*};
+}
+
+suite!(reference: REFERENCE, fused: FUSED, kernels: Kernels);
+
+#[test]
+fn kernels_take_no_points() {
+    for (_, spec) in variants() {
+        let case = Case { x: Vec::new(), ..Case::random(&spec, 1, 48) };
+        assert!(Kernels.forward(&case).is_empty() && Kernels.forward_full(&case).is_empty());
+        assert!(Kernels.grads(&case, &[]).grid.iter().all(|g| *g == 0.0));
+    }
+}
+
+#[test]
+fn gradients_are_given_only_where_asked_for() {
+    let (_, spec) = variants().remove(0);
+    let case = Case::random(&spec, 20, 51);
+    let (grid, net, x) = FUSED.inputs(&case);
+    let (grid, x) = (grid.detach(), x.detach());
+    let out = backend::forward(&FUSED.op(&case), grid.clone(), net.clone(), x.clone());
+    let grads = out.sum().backward();
+    assert!(grid.grad(&grads).is_none() && x.grad(&grads).is_none());
+    let want = JUDGE.grads(&case, &vec![1.0; case.points()]);
+    assert_close("d_net alone", &values(net.grad(&grads).unwrap()), &want.net, 3e-4);
+}
+
+#[test]
+fn the_backward_composes_with_other_operations() {
+    let (_, spec) = variants().remove(0);
+    let case = Case::random(&spec, 33, 52);
+    let run = |e: &OnFlex| {
+        let (grid, net, x) = e.inputs(&case);
+        let op = e.op(&case);
+        let scaled = net.clone() * 0.5;
+        let full = backend::forward_full(&op, grid.clone(), scaled.clone(), x.clone().detach());
+        let far = backend::forward(&op, grid.clone(), scaled, x * 0.5 + 0.25);
+        let loss = full.powf_scalar(2.0).mean() + far.abs().mean();
+        let grads = loss.backward();
+        (values(loss.inner()), values(grid.grad(&grads).unwrap()), values(net.grad(&grads).unwrap()))
+    };
+    let (got, want) = (run(&FUSED), run(&JUDGE));
+    assert_close("loss", &got.0, &want.0, 1e-5);
+    assert_close("d_grid", &got.1, &want.1, 3e-4);
+    assert_close("d_net", &got.2, &want.2, 3e-4);
+}
+
+#[test]
+fn optimiser_steps_agree() {
+    let mut draw = Draw(Pcg64::seed_from_u64(61));
+    let mut on = [DType::F32, DType::F64].map(|dtype| (dtype, None));
+    let start = draw.vector(1003, -1.0, 1.0);
+    for step in 1..=20 {
+        let grads = draw.vector(start.len(), -1.0, 1.0);
+        for (dtype, state) in &mut on {
+            let make = |v: &[f64]| -> Tensor<Flex, 1> {
+                Tensor::from_data(TensorData::new(v.to_vec(), [v.len()]), (&Default::default(), *dtype))
+            };
+            let zeros = vec![0.0; start.len()];
+            let (params, moments) = state.take().unwrap_or_else(|| (make(&start), [make(&zeros), make(&zeros)]));
+            let hyper = AdamHyper {
+                lr: 1e-2,
+                beta1: 0.9,
+                beta2: 0.99,
+                eps: 1e-8,
+                weight_decay: 0.1,
+                bias1: 1.0 - 0.9f32.powi(step),
+                bias2: 1.0 - 0.99f32.powi(step),
+            };
+            *state = Some(backend::adam_step(params, make(&grads), moments, &hyper));
+        }
+    }
+    let [(_, a), (_, b)] = on.map(|(d, s)| (d, s.unwrap()));
+    assert_close("parameters", &values(a.0), &values(b.0), 1e-5);
+    for (a, b) in a.1.into_iter().zip(b.1) {
+        assert_close("moments", &values(a), &values(b), 1e-5);
+    }
+}
