@@ -1,0 +1,138 @@
+//! Reading meshes: the format follows from the content, and from the extension where the content leaves it open.
+
+mod glb;
+mod obj;
+mod off;
+mod ply;
+mod soup;
+mod stl;
+
+use super::{MeshError, TriMesh};
+use soup::Soup;
+use std::path::Path;
+
+/// A mesh file's format.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum MeshFormat {
+    /// Wavefront OBJ.
+    Obj,
+    /// Stanford PLY, ascii or binary.
+    Ply,
+    /// Stereolithography, ascii or binary.
+    Stl,
+    /// Object File Format with its C, N, ST and 4 prefixes.
+    Off,
+    /// glTF 2.0, as `.glb` or as `.gltf` with buffers embedded or beside it.
+    Gltf,
+}
+
+impl MeshFormat {
+    /// The format that a file name's extension stands for, in any case.
+    pub fn from_extension(path: &Path) -> Option<Self> {
+        match path.extension()?.to_str()?.to_ascii_lowercase().as_str() {
+            "obj" => Some(Self::Obj),
+            "ply" => Some(Self::Ply),
+            "stl" => Some(Self::Stl),
+            "off" => Some(Self::Off),
+            "glb" | "gltf" => Some(Self::Gltf),
+            _ => None,
+        }
+    }
+
+    /// The format that the first bytes give away; OBJ and binary STL carry no mark.
+    fn sniff(data: &[u8]) -> Option<Self> {
+        let text = data.trim_ascii_start();
+        let word = &text[..text.len().min(16)];
+        if data.starts_with(b"glTF") || (word.starts_with(b"{") && contains(text, b"\"asset\"")) {
+            Some(Self::Gltf)
+        } else if data.starts_with(b"ply\n") || data.starts_with(b"ply\r") {
+            Some(Self::Ply)
+        } else if off::is_header(word) {
+            Some(Self::Off)
+        } else if stl::is_exact_binary(data) || (word.starts_with(b"solid") && contains(text, b"facet")) {
+            Some(Self::Stl)
+        } else {
+            None
+        }
+    }
+}
+
+fn contains(data: &[u8], needle: &[u8]) -> bool {
+    data[..data.len().min(1 << 16)].windows(needle.len()).any(|w| w == needle)
+}
+
+/// A mesh as read, with what was found on the way.
+#[derive(Clone, Debug)]
+pub struct MeshFile {
+    /// Triangles over the vertices that faces use; vertices at bit-equal positions are one, in order of first use in
+    /// the file. Polygons are cut into triangles.
+    pub mesh: TriMesh,
+    /// The file's format, judged by content before extension.
+    pub format: MeshFormat,
+    /// Vertices in the file, before equal ones were merged and unused ones dropped.
+    pub file_vertices: usize,
+    /// Faces in the file with more than three corners.
+    pub polygons: usize,
+    /// Line and point elements, which carry no surface and were ignored.
+    pub lines: usize,
+    /// What was ignored or skipped and why, one sentence each: absent material files, lines, faces with bad indices.
+    pub notes: Vec<String>,
+}
+
+/// Why a reader gave up; [`read_mesh`] adds the file's name.
+#[derive(Debug)]
+pub(crate) struct Fault {
+    line: Option<usize>,
+    reason: String,
+}
+
+impl Fault {
+    fn new(reason: impl Into<String>) -> Self {
+        Self { line: None, reason: reason.into() }
+    }
+
+    fn at(line: usize, reason: impl Into<String>) -> Self {
+        Self { line: Some(line), reason: reason.into() }
+    }
+}
+
+/// Reads an OBJ, PLY, STL, OFF, GLB or glTF file.
+///
+/// Faces that cannot be used (fewer than three corners, an index without a vertex, a vertex that is not finite) are
+/// skipped with a note; colours, normals, textures and materials are ignored, so an absent material file is no error.
+///
+/// # Errors
+/// [`MeshError`] naming the file and line or element: unreadable, unknown format, malformed or truncated, no faces.
+pub fn read_mesh(path: &Path) -> Result<MeshFile, MeshError> {
+    let data = std::fs::read(path).map_err(|source| MeshError::Io { path: path.into(), action: "read", source })?;
+    let format = MeshFormat::sniff(&data)
+        .or_else(|| MeshFormat::from_extension(path))
+        .ok_or_else(|| MeshError::UnknownFormat { path: path.into() })?;
+    read_mesh_bytes(&data, format, path)
+}
+
+/// Reads a mesh of a known format from memory; `path` serves for messages and for files named beside it.
+///
+/// # Errors
+/// As [`read_mesh`].
+pub fn read_mesh_bytes(data: &[u8], format: MeshFormat, path: &Path) -> Result<MeshFile, MeshError> {
+    let read = match format {
+        MeshFormat::Obj => obj::read,
+        MeshFormat::Ply => ply::read,
+        MeshFormat::Stl => stl::read,
+        MeshFormat::Off => off::read,
+        MeshFormat::Gltf => glb::read,
+    };
+    let fail = |f: Fault| MeshError::Malformed { path: path.into(), line: f.line, reason: f.reason };
+    let mut soup: Soup = read(data, path).map_err(fail)?;
+    let (mesh, polygons) = soup.triangles().map_err(fail)?;
+    let notes = soup.notes();
+    if mesh.faces.is_empty() {
+        return Err(MeshError::NoFaces { path: path.into(), notes });
+    }
+    Ok(MeshFile { mesh, format, file_vertices: soup.positions.len(), polygons, lines: soup.lines, notes })
+}
+
+#[cfg(test)]
+mod tests;

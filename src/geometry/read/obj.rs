@@ -1,0 +1,106 @@
+//! Wavefront OBJ: `v` and `f` with any number of corners, relative indices and continued lines.
+//!
+//! This is our own parser rather than `tobj`, which the tests use to check it: `tobj` gives up the whole file at one
+//! bad index, short face or byte that is not UTF-8, names no line in its errors, and copies the vertices of every
+//! group into a mesh of its own (through a hash map), only to be merged again here.
+
+use super::{Fault, soup::BAD_INDEX, soup::Soup};
+use glam::DVec3;
+use std::path::Path;
+
+pub(super) fn read(data: &[u8], path: &Path) -> Result<Soup, Fault> {
+    let mut reader = Reader { soup: Soup::default(), path, free_form: 0, corners: Vec::new() };
+    let mut joined: Vec<u8> = Vec::new();
+    for (number, line) in data.split(|&b| b == b'\n').enumerate() {
+        let line = line.trim_ascii_end();
+        if let Some(head) = line.strip_suffix(b"\\") {
+            joined.extend_from_slice(head);
+            joined.push(b' ');
+        } else if joined.is_empty() {
+            reader.line(line, number + 1)?;
+        } else {
+            joined.extend_from_slice(line);
+            reader.line(&joined, number + 1)?;
+            joined.clear();
+        }
+    }
+    reader.line(&joined, data.split(|&b| b == b'\n').count())?;
+    if reader.free_form > 0 {
+        reader.soup.note(format!("{} free-form curves or surfaces ignored", reader.free_form));
+    }
+    Ok(reader.soup)
+}
+
+struct Reader<'a> {
+    soup: Soup,
+    path: &'a Path,
+    free_form: usize,
+    corners: Vec<u32>,
+}
+
+impl Reader<'_> {
+    fn line(&mut self, line: &[u8], number: usize) -> Result<(), Fault> {
+        let mut words = line.split(u8::is_ascii_whitespace).filter(|w| !w.is_empty());
+        match words.next() {
+            Some(b"v") => self.vertex(words, number),
+            Some(b"f" | b"fo") => self.face(words),
+            Some(b"l" | b"p") => {
+                self.soup.lines += 1;
+                Ok(())
+            }
+            Some(b"curv" | b"curv2" | b"surf") => {
+                self.free_form += 1;
+                Ok(())
+            }
+            Some(b"mtllib") => {
+                self.material(line);
+                Ok(())
+            }
+            // Names, groups, normals, texture coordinates and comments say nothing about the surface.
+            _ => Ok(()),
+        }
+    }
+
+    fn vertex<'w>(&mut self, mut words: impl Iterator<Item = &'w [u8]>, number: usize) -> Result<(), Fault> {
+        let mut coordinate = || words.next().and_then(parse_f64);
+        let (Some(x), Some(y), Some(z)) = (coordinate(), coordinate(), coordinate()) else {
+            return Err(Fault::at(number, "a vertex needs three numbers: `v x y z`"));
+        };
+        self.soup.vertex(DVec3::new(x, y, z));
+        Ok(())
+    }
+
+    fn face<'w>(&mut self, words: impl Iterator<Item = &'w [u8]>) -> Result<(), Fault> {
+        let count = self.soup.positions.len();
+        self.corners.clear();
+        self.corners.extend(words.take_while(|w| w[0] != b'#').map(|w| corner(w, count)));
+        self.soup.polygon(self.corners.iter().copied())
+    }
+
+    fn material(&mut self, line: &[u8]) {
+        let text = String::from_utf8_lossy(line);
+        let name = text.trim_start().strip_prefix("mtllib").unwrap_or_default().trim();
+        let folder = self.path.parent().unwrap_or(Path::new(""));
+        // Old exporters name several files in one line, newer ones a file with spaces.
+        let found = folder.join(name).exists() || name.split_whitespace().all(|n| folder.join(n).exists());
+        if !found {
+            self.soup.note(format!("material file {name} is absent (not needed for the shape)"));
+        }
+    }
+}
+
+/// Index of the vertex in `v`, `v/vt`, `v//vn` or `v/vt/vn`; negative counts back from the last of `count` vertices.
+fn corner(word: &[u8], count: usize) -> u32 {
+    let number = word.split(|&b| b == b'/').next().unwrap_or_default();
+    let index = std::str::from_utf8(number).ok().and_then(|s| s.parse::<i64>().ok());
+    let index = match index {
+        Some(i) if i > 0 => i - 1,
+        Some(i) if i < 0 => count as i64 + i,
+        _ => -1,
+    };
+    u32::try_from(index).unwrap_or(BAD_INDEX)
+}
+
+fn parse_f64(word: &[u8]) -> Option<f64> {
+    std::str::from_utf8(word).ok()?.parse().ok()
+}

@@ -1,0 +1,158 @@
+//! What every reader fills: positions and polygons as they stand in the file, and the step from there to a mesh.
+
+use super::Fault;
+use crate::geometry::{TriMesh, triangulate::Triangulator};
+use glam::DVec3;
+use std::collections::HashMap;
+
+/// Index of a corner that the file gets wrong; never a vertex.
+pub(super) const BAD_INDEX: u32 = u32::MAX;
+
+/// Why a face was left out.
+#[derive(Clone, Copy)]
+pub(super) enum Skip {
+    BadIndex,
+    FewCorners,
+    NotFinite,
+}
+
+/// Positions and polygons of a file, unchecked.
+#[derive(Default)]
+pub(super) struct Soup {
+    pub positions: Vec<DVec3>,
+    /// Corners of all polygons, one after the other, as indices into `positions` (or [`BAD_INDEX`]).
+    corners: Vec<u32>,
+    /// End of each polygon in `corners`.
+    ends: Vec<u32>,
+    /// Line and point elements that were ignored.
+    pub lines: usize,
+    extra_notes: Vec<String>,
+    /// Per reason: how many, and the number (from 1) of the first such face in the file.
+    skipped: [(usize, usize); 3],
+    unused: usize,
+}
+
+impl Soup {
+    /// Adds a polygon; indices are checked later, against all vertices of the file.
+    pub fn polygon(&mut self, corners: impl IntoIterator<Item = u32>) -> Result<(), Fault> {
+        self.corners.extend(corners);
+        let end = u32::try_from(self.corners.len()).map_err(|_| Fault::new("more than 4 billion face corners"))?;
+        self.ends.push(end);
+        Ok(())
+    }
+
+    /// Adds a vertex.
+    pub fn vertex(&mut self, p: DVec3) {
+        self.positions.push(p);
+    }
+
+    pub fn note(&mut self, text: impl Into<String>) {
+        self.extra_notes.push(text.into());
+    }
+
+    /// Everything worth telling the user, after [`Self::triangles`].
+    pub fn notes(&mut self) -> Vec<String> {
+        let mut notes = std::mem::take(&mut self.extra_notes);
+        if self.lines > 0 {
+            notes.push(format!("{} line or point elements ignored", self.lines));
+        }
+        let reasons = ["a corner names no vertex", "fewer than three corners", "a coordinate is not a finite number"];
+        for ((count, first), reason) in self.skipped.into_iter().zip(reasons) {
+            if count > 0 {
+                notes.push(format!("{count} faces skipped: {reason} (first: face {first})"));
+            }
+        }
+        if self.unused > 0 {
+            notes.push(format!("{} vertices belong to no face", self.unused));
+        }
+        notes
+    }
+
+    /// Why this polygon can't be used, if so.
+    fn fault(&self, polygon: &[u32]) -> Option<Skip> {
+        if polygon.len() < 3 {
+            return Some(Skip::FewCorners);
+        }
+        if polygon.iter().any(|&v| v as usize >= self.positions.len()) {
+            return Some(Skip::BadIndex);
+        }
+        polygon.iter().any(|&v| !self.positions[v as usize].is_finite()).then_some(Skip::NotFinite)
+    }
+
+    /// Merges vertices at equal positions, drops unused ones, cuts polygons. Returns the mesh and the number of
+    /// polygons with more than three corners.
+    pub fn triangles(&mut self) -> Result<(TriMesh, usize), Fault> {
+        if self.positions.len() >= BAD_INDEX as usize {
+            return Err(Fault::new("more than 4 billion vertices"));
+        }
+        let keep = self.usable();
+        let weld = self.weld(&keep);
+        let mut mesh = TriMesh { positions: weld.positions, faces: Vec::with_capacity(self.ends.len()) };
+        let mut cutter = Triangulator::default();
+        let (mut polygons, mut points, mut start) = (0, Vec::new(), 0);
+        for (&end, keep) in self.ends.iter().zip(keep) {
+            let corners = &self.corners[std::mem::replace(&mut start, end as usize)..end as usize];
+            if !keep {
+                continue;
+            }
+            if let &[a, b, c] = corners {
+                mesh.faces.push([a, b, c].map(|v| weld.map[v as usize]));
+                continue;
+            }
+            polygons += 1;
+            points.clear();
+            points.extend(corners.iter().map(|&v| self.positions[v as usize]));
+            let cut = cutter.polygon(&points).iter().map(|t| t.map(|i| weld.map[corners[i as usize] as usize]));
+            mesh.faces.extend(cut);
+        }
+        Ok((mesh, polygons))
+    }
+
+    fn usable(&mut self) -> Vec<bool> {
+        let mut keep = Vec::with_capacity(self.ends.len());
+        let mut start = 0;
+        for f in 0..self.ends.len() {
+            let end = self.ends[f] as usize;
+            let fault = self.fault(&self.corners[std::mem::replace(&mut start, end)..end]);
+            keep.push(fault.is_none());
+            if let Some(reason) = fault {
+                let entry = &mut self.skipped[reason as usize];
+                *entry = (entry.0 + 1, if entry.0 == 0 { f + 1 } else { entry.1 });
+            }
+        }
+        keep
+    }
+
+    fn weld(&mut self, keep: &[bool]) -> Weld {
+        let mut used = vec![false; self.positions.len()];
+        let mut start = 0;
+        for (&end, &keep) in self.ends.iter().zip(keep) {
+            let corners = &self.corners[std::mem::replace(&mut start, end as usize)..end as usize];
+            if keep {
+                corners.iter().for_each(|&v| used[v as usize] = true);
+            }
+        }
+        let mut weld = Weld { map: vec![BAD_INDEX; self.positions.len()], positions: Vec::new() };
+        let mut seen: HashMap<[u64; 3], u32> = HashMap::new();
+        self.unused = 0;
+        for (v, &p) in self.positions.iter().enumerate() {
+            if !used[v] {
+                self.unused += 1;
+                continue;
+            }
+            // Adding 0 makes −0 equal to 0.
+            let p = p + DVec3::ZERO;
+            weld.map[v] = *seen.entry(p.to_array().map(f64::to_bits)).or_insert_with(|| {
+                weld.positions.push(p);
+                weld.positions.len() as u32 - 1
+            });
+        }
+        weld
+    }
+}
+
+struct Weld {
+    /// New index of each vertex in the file.
+    map: Vec<u32>,
+    positions: Vec<DVec3>,
+}

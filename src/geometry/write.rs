@@ -1,0 +1,206 @@
+//! Writing meshes: OBJ, binary PLY, binary STL, GLB. The file appears whole or not at all.
+
+use super::{MeshError, MeshFormat, TriMesh};
+use glam::{DVec3, Vec3};
+use std::io::{self, BufWriter, Write};
+use std::path::Path;
+
+/// A mesh with what may stand at its vertices.
+#[derive(Clone, Copy)]
+struct Content<'a> {
+    mesh: &'a TriMesh,
+    normals: Option<&'a [Vec3]>,
+    colors: Option<&'a [[u8; 3]]>,
+}
+
+/// Writes a mesh in the format that the extension of `path` names (`.obj`, `.ply`, `.stl`, `.glb`).
+///
+/// `normals` (unit length) and `colors` (8-bit sRGB) hold one entry a vertex and are left out where the format has no
+/// place for them (STL: both). OBJ keeps positions in full precision and colours as the common `v x y z r g b`; the
+/// others store 32-bit floats. The content goes to a temporary file in the same folder that is then renamed, so a
+/// failure leaves what was there before.
+///
+/// # Errors
+/// [`MeshError`] naming the file: unknown extension, wrong numbers of normals or colours, no faces, or an I/O error.
+pub fn write_mesh(
+    path: &Path,
+    mesh: &TriMesh,
+    normals: Option<&[Vec3]>,
+    colors: Option<&[[u8; 3]]>,
+) -> Result<(), MeshError> {
+    let refuse = |reason: String| MeshError::Unwritable { path: path.into(), reason };
+    let count = mesh.positions.len();
+    for (what, length) in [("normals", normals.map(<[_]>::len)), ("colours", colors.map(<[_]>::len))] {
+        if length.is_some_and(|n| n != count) {
+            return Err(refuse(format!("{} {what} for {count} vertices", length.unwrap_or(0))));
+        }
+    }
+    if mesh.faces.is_empty() {
+        return Err(refuse("the mesh has no faces".into()));
+    }
+    if mesh.faces.iter().flatten().any(|&v| v as usize >= count) {
+        return Err(refuse("a face names a vertex that the mesh does not have".into()));
+    }
+    let content = Content { mesh, normals, colors };
+    let write = match MeshFormat::from_extension(path) {
+        Some(MeshFormat::Obj) => obj,
+        Some(MeshFormat::Ply) => ply,
+        Some(MeshFormat::Stl) => stl,
+        Some(MeshFormat::Gltf) if path.extension().is_some_and(|e| e.eq_ignore_ascii_case("glb")) => glb,
+        _ => return Err(refuse("meshes are written as .obj, .ply, .stl or .glb; choose one of these endings".into())),
+    };
+    replace_file(path, |out| write(out, content)).map_err(|source| MeshError::Io {
+        path: path.into(),
+        action: "write",
+        source,
+    })
+}
+
+/// Runs `write` on a temporary file beside `path`, syncs it and renames it to `path`.
+fn replace_file(path: &Path, write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> io::Result<()> {
+    let folder = match path.parent() {
+        Some(p) if !p.as_os_str().is_empty() => p,
+        _ => Path::new("."),
+    };
+    let mut builder = tempfile::Builder::new();
+    // Temporary files are private by default; the result should be as readable as any other new file.
+    #[cfg(unix)]
+    builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
+    let mut out = BufWriter::with_capacity(1 << 18, builder.prefix(".nstr-").tempfile_in(folder)?);
+    write(&mut out)?;
+    let file = out.into_inner().map_err(io::IntoInnerError::into_error)?;
+    file.as_file().sync_all()?;
+    file.persist(path).map_err(|e| e.error)?;
+    Ok(())
+}
+
+fn obj(out: &mut dyn Write, c: Content<'_>) -> io::Result<()> {
+    writeln!(out, "# nstr: {} vertices, {} faces", c.mesh.positions.len(), c.mesh.faces.len())?;
+    for (i, p) in c.mesh.positions.iter().enumerate() {
+        write!(out, "v {} {} {}", p.x, p.y, p.z)?;
+        if let Some(rgb) = c.colors {
+            let [r, g, b] = rgb[i].map(|v| f32::from(v) / 255.0);
+            write!(out, " {r:.4} {g:.4} {b:.4}")?;
+        }
+        writeln!(out)?;
+    }
+    for n in c.normals.unwrap_or_default() {
+        writeln!(out, "vn {:.6} {:.6} {:.6}", n.x, n.y, n.z)?;
+    }
+    for f in &c.mesh.faces {
+        let [a, b, d] = f.map(|v| u64::from(v) + 1);
+        if c.normals.is_some() {
+            writeln!(out, "f {a}//{a} {b}//{b} {d}//{d}")?;
+        } else {
+            writeln!(out, "f {a} {b} {d}")?;
+        }
+    }
+    Ok(())
+}
+
+fn floats(out: &mut dyn Write, values: [f32; 3]) -> io::Result<()> {
+    values.iter().try_for_each(|v| out.write_all(&v.to_le_bytes()))
+}
+
+fn ply(out: &mut dyn Write, c: Content<'_>) -> io::Result<()> {
+    write!(out, "ply\nformat binary_little_endian 1.0\ncomment nstr\nelement vertex {}\n", c.mesh.positions.len())?;
+    ["x", "y", "z"].iter().try_for_each(|n| writeln!(out, "property float {n}"))?;
+    if c.normals.is_some() {
+        ["nx", "ny", "nz"].iter().try_for_each(|n| writeln!(out, "property float {n}"))?;
+    }
+    if c.colors.is_some() {
+        ["red", "green", "blue"].iter().try_for_each(|n| writeln!(out, "property uchar {n}"))?;
+    }
+    write!(out, "element face {}\nproperty list uchar int vertex_indices\nend_header\n", c.mesh.faces.len())?;
+    for (i, p) in c.mesh.positions.iter().enumerate() {
+        floats(out, p.as_vec3().to_array())?;
+        if let Some(normals) = c.normals {
+            floats(out, normals[i].to_array())?;
+        }
+        if let Some(colors) = c.colors {
+            out.write_all(&colors[i])?;
+        }
+    }
+    for f in &c.mesh.faces {
+        out.write_all(&[3])?;
+        f.iter().try_for_each(|v| out.write_all(&v.to_le_bytes()))?;
+    }
+    Ok(())
+}
+
+fn stl(out: &mut dyn Write, c: Content<'_>) -> io::Result<()> {
+    let mut header = [0u8; 80];
+    header[..11].copy_from_slice(b"nstr binary");
+    out.write_all(&header)?;
+    let count = u32::try_from(c.mesh.faces.len()).map_err(io::Error::other)?;
+    out.write_all(&count.to_le_bytes())?;
+    for f in 0..c.mesh.faces.len() {
+        let [p, q, r] = c.mesh.triangle(f);
+        floats(out, (q - p).cross(r - p).normalize_or_zero().as_vec3().to_array())?;
+        [p, q, r].iter().try_for_each(|v| floats(out, v.as_vec3().to_array()))?;
+        out.write_all(&[0, 0])?;
+    }
+    Ok(())
+}
+
+/// Lowest and highest corner in the precision that the file stores, as the format demands for positions.
+fn stored_bounds(positions: &[DVec3]) -> (Vec3, Vec3) {
+    let empty = (Vec3::INFINITY, Vec3::NEG_INFINITY);
+    positions.iter().map(|p| p.as_vec3()).fold(empty, |(lo, hi), p| (lo.min(p), hi.max(p)))
+}
+
+fn glb(out: &mut dyn Write, c: Content<'_>) -> io::Result<()> {
+    const VERTEX_DATA: u32 = 34962;
+    const INDEX_DATA: u32 = 34963;
+    let vertices = c.mesh.positions.len();
+    let (lo, hi) = stored_bounds(&c.mesh.positions);
+    let (mut views, mut accessors, mut attributes) = (Vec::new(), Vec::new(), serde_json::Map::new());
+    let mut length = 0usize;
+    let mut view = |bytes: usize, target: u32| {
+        views.push(serde_json::json!({"buffer": 0, "byteOffset": length, "byteLength": bytes, "target": target}));
+        length += bytes;
+        views.len() - 1
+    };
+    let float3 = |view: usize| serde_json::json!({"bufferView": view, "componentType": 5126, "count": vertices, "type": "VEC3"});
+    let mut position = float3(view(vertices * 12, VERTEX_DATA));
+    position["min"] = serde_json::json!(lo.to_array());
+    position["max"] = serde_json::json!(hi.to_array());
+    attributes.insert("POSITION".into(), accessors.len().into());
+    accessors.push(position);
+    if c.normals.is_some() {
+        attributes.insert("NORMAL".into(), accessors.len().into());
+        accessors.push(float3(view(vertices * 12, VERTEX_DATA)));
+    }
+    if c.colors.is_some() {
+        attributes.insert("COLOR_0".into(), accessors.len().into());
+        accessors.push(serde_json::json!({"bufferView": view(vertices * 4, VERTEX_DATA), "componentType": 5121,
+            "normalized": true, "count": vertices, "type": "VEC4"}));
+    }
+    let indices = accessors.len();
+    let count = c.mesh.faces.len() * 3;
+    accessors.push(serde_json::json!({"bufferView": view(count * 4, INDEX_DATA), "componentType": 5125,
+        "count": count, "type": "SCALAR"}));
+    let document = serde_json::json!({
+        "asset": {"version": "2.0", "generator": "nstr"}, "scene": 0, "scenes": [{"nodes": [0]}], "nodes": [{"mesh": 0}],
+        "meshes": [{"primitives": [{"attributes": attributes, "indices": indices, "mode": 4}]}],
+        "accessors": accessors, "bufferViews": views, "buffers": [{"byteLength": length}],
+    });
+    let mut json = serde_json::to_vec(&document)?;
+    json.resize(json.len().next_multiple_of(4), b' ');
+    let total = u32::try_from(12 + 8 + json.len() + 8 + length)
+        .map_err(|_| io::Error::other("a GLB file holds at most 4 GiB; write a PLY instead"))?;
+    out.write_all(b"glTF")?;
+    for word in [2, total, json.len() as u32, 0x4E4F_534A] {
+        out.write_all(&word.to_le_bytes())?;
+    }
+    out.write_all(&json)?;
+    for word in [length as u32, 0x004E_4942] {
+        out.write_all(&word.to_le_bytes())?;
+    }
+    c.mesh.positions.iter().try_for_each(|p| floats(out, p.as_vec3().to_array()))?;
+    c.normals.unwrap_or_default().iter().try_for_each(|n| floats(out, n.to_array()))?;
+    // The format stores vertex colours linear; an opaque alpha keeps each vertex on a multiple of four bytes.
+    let linear = |v: u8| ((f32::from(v) / 255.0).powf(2.2) * 255.0).round() as u8;
+    c.colors.unwrap_or_default().iter().try_for_each(|&[r, g, b]| out.write_all(&[linear(r), linear(g), linear(b), 255]))?;
+    c.mesh.faces.iter().flatten().try_for_each(|v| out.write_all(&v.to_le_bytes()))
+}
