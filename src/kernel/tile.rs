@@ -226,6 +226,11 @@ impl Plan {
         let row = self.decoder.output_columns();
         let (columns, dim) = (self.columns, self.dim);
         for (p, out) in out.chunks_exact_mut(self.width(tile.kind)).enumerate() {
+            if tile.x[p * dim..(p + 1) * dim].iter().any(|x| x.is_nan()) {
+                // A rectifier would swallow it.
+                out.fill(f32::NAN);
+                continue;
+            }
             out[..self.outputs].copy_from_slice(&tile.value[p * row..][..self.outputs]);
             for j in 0..tile.planes - 1 {
                 let from = &tile.value[((j + 1) * TILE + p) * row..];
@@ -249,7 +254,7 @@ impl Plan {
     }
 
     /// Adjoint of the tile that [`Self::forward`] left: `d_out` is laid out like the output of its first points. Adds to
-    /// `sums`, and to `d_x` (`[point][dim]`, values only) if given.
+    /// `sums`, and writes `d_x` (`[point][dim]`, values only) if given.
     #[inline(always)]
     pub fn backward<S: Simd>(
         &self,
@@ -300,7 +305,7 @@ impl Plan {
                     let (p, j) = (i / dim, i % dim);
                     let through_h =
                         if self.spectrum_input { *d_trunk.add(p * row + self.x_at + j) } else { 0.0 };
-                    *d += tile.d_x[i] + through_h;
+                    *d = tile.d_x[i] + through_h;
                 }
                 self.latent.scatter_values(simd, &tile.lookup, dz, points, &mut sums.grid);
             } else {
