@@ -13,7 +13,7 @@ use burn::tensor::ops::FloatTensor;
 use burn::tensor::{Tensor, TensorPrimitive};
 
 use super::reference;
-use crate::kernel::Fused;
+use crate::kernel::{Fused, PointLoss};
 use crate::kernel::adam::AdamHyper;
 use crate::kernel::spec::FieldSpec;
 
@@ -74,11 +74,57 @@ pub trait FieldBackend: Backend {
         primitive(reference::forward_full::<Self>(op.spec(), tensor(grid), tensor(net), tensor(x)))
     }
 
+    /// Mean over points and outputs of `weight · loss(value − target)`, `[1]`, differentiable in `grid` and `net`: the
+    /// training step's hot path, which fused backends run in one pass. `target` is `[N, outputs]`, `weight` `[N, 1]`.
+    fn field_loss(
+        op: &Arc<FieldOp>,
+        grid: FloatTensor<Self>,
+        net: FloatTensor<Self>,
+        data: LossData<Self>,
+        loss: PointLoss,
+    ) -> FloatTensor<Self> {
+        plain_field_loss::<Self>(op, grid, net, data, loss)
+    }
+
     /// One optimiser step on a flat buffer (see [`AdamHyper`]); `m` and `v` are the moments. Called on a backend
     /// without autodiff.
     fn adam_step(params: FloatTensor<Self>, grads: FloatTensor<Self>, moments: Moments<Self>, hyper: &AdamHyper) -> Step<Self> {
         plain_adam_step::<Self>(params, grads, moments, hyper)
     }
+}
+
+/// What [`FieldBackend::field_loss`] compares the field with.
+#[derive(Clone, Debug)]
+pub struct LossData<B: Backend> {
+    /// Coordinates `[N, dim]`.
+    pub x: FloatTensor<B>,
+    /// Wanted values `[N, outputs]`.
+    pub target: FloatTensor<B>,
+    /// Weight of each point `[N, 1]`.
+    pub weight: FloatTensor<B>,
+}
+
+/// [`FieldBackend::field_loss`] in plain tensors.
+pub fn plain_field_loss<B: FieldBackend>(
+    op: &Arc<FieldOp>,
+    grid: FloatTensor<B>,
+    net: FloatTensor<B>,
+    data: LossData<B>,
+    loss: PointLoss,
+) -> FloatTensor<B> {
+    let value = tensor::<B, 2>(B::field_forward(op, grid, net, data.x));
+    let error = value - tensor(data.target);
+    let each = match loss {
+        PointLoss::L1 => error.abs(),
+        PointLoss::L2 => error.clone() * error,
+        PointLoss::Huber(delta) => {
+            let size = error.abs();
+            let small = size.clone().clamp_max(delta);
+            // e²/2δ up to δ; beyond, δ/2 and the rest at slope 1.
+            small.clone() * small * (0.5 / delta) + (size - delta).clamp_min(0.0)
+        }
+    };
+    primitive((each * tensor(data.weight)).mean())
 }
 
 /// First and second moment of the gradient, shaped like the parameters.
@@ -130,6 +176,18 @@ pub fn forward_full<B: FieldBackend>(
     x: Tensor<B, 2>,
 ) -> Tensor<B, 2> {
     tensor(B::field_forward_full(op, primitive(grid), primitive(net), primitive(x)))
+}
+
+/// [`FieldBackend::field_loss`] on tensors.
+pub fn loss<B: FieldBackend>(
+    op: &Arc<FieldOp>,
+    grid: Tensor<B, 1>,
+    net: Tensor<B, 1>,
+    [x, target, weight]: [Tensor<B, 2>; 3],
+    loss: PointLoss,
+) -> Tensor<B, 1> {
+    let data = LossData { x: primitive(x), target: primitive(target), weight: primitive(weight) };
+    tensor(B::field_loss(op, primitive(grid), primitive(net), data, loss))
 }
 
 /// [`FieldBackend::adam_step`] on tensors: updated parameters and moments `[m, v]`. The inputs' storage is reused where

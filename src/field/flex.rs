@@ -15,10 +15,12 @@ use burn::tensor::ops::FloatTensor;
 use burn::tensor::{DType, Shape, TensorMetadata};
 use burn_flex::{Flex, FlexTensor};
 
-use super::backend::{FieldBackend, FieldOp, Moments, Step, plain_adam_step, primitive, tensor};
+use super::backend::{
+    FieldBackend, FieldOp, LossData, Moments, Step, plain_adam_step, plain_field_loss, primitive, tensor,
+};
 use super::reference;
 use crate::kernel::adam::{self, AdamHyper};
-use crate::kernel::{Fused, spec::FieldSpec};
+use crate::kernel::{Fused, PointLoss, Targets, spec::FieldSpec};
 
 /// The tensors of one evaluation, contiguous.
 #[derive(Clone, Debug)]
@@ -187,6 +189,55 @@ impl<C: CheckpointStrategy> FieldBackend for Autodiff<Flex, C> {
         match FullStep.prepare::<C>([grid.node.clone(), net.node.clone()]).compute_bound().stateful() {
             OpsKind::Tracked(prep) => prep.finish((op.clone(), inputs), output),
             OpsKind::UnTracked(prep) => prep.finish(output),
+        }
+    }
+
+    fn field_loss(
+        op: &Arc<FieldOp>,
+        grid: FloatTensor<Self>,
+        net: FloatTensor<Self>,
+        data: LossData<Self>,
+        loss: PointLoss,
+    ) -> FloatTensor<Self> {
+        let tensors = [&grid.primitive, &net.primitive, &data.x.primitive];
+        let Some(fused) = kernels(op, tensors).filter(|_| data.target.primitive.dtype() == DType::F32) else {
+            return plain_field_loss::<Self>(op, grid, net, data, loss);
+        };
+        let inputs = Inputs::new(op.spec(), &grid.primitive, &net.primitive, &data.x.primitive);
+        let (target, weight) = (data.target.primitive.to_contiguous(), data.weight.primitive.to_contiguous());
+        // The gradient comes with the loss in one pass; backward only scales it.
+        let mut d_grid = inputs.grid_zeros();
+        let mut d_net = inputs.net_zeros();
+        let (grid_slice, net_slice, x) = inputs.slices();
+        let data = Targets { x, target: target.storage(), weight: Some(weight.storage()) };
+        let (grid_sums, net_sums) = (d_grid.storage_mut(), d_net.storage_mut());
+        let value = fused.loss_backward(grid_slice, net_slice, data, loss, grid_sums, net_sums);
+        let output = filled([1], |out| out[0] = value as f32);
+        match LossStep.prepare::<C>([grid.node.clone(), net.node.clone()]).compute_bound().stateful() {
+            OpsKind::Tracked(prep) => prep.finish([d_grid, d_net], output),
+            OpsKind::UnTracked(prep) => prep.finish(output),
+        }
+    }
+}
+
+/// Backward of the loss: its state is the gradient already.
+#[derive(Debug)]
+struct LossStep;
+
+impl Backward<Flex, 2> for LossStep {
+    type State = [FlexTensor; 2];
+
+    fn backward(self, ops: Ops<Self::State, 2>, grads: &mut Gradients, _: &mut Checkpointer) {
+        let upstream = grads.consume::<Flex>(&ops.node).to_contiguous();
+        let scale = upstream.storage::<f32>()[0];
+        for (node, grad) in ops.parents.into_iter().zip(ops.state) {
+            let Some(node) = node else { continue };
+            let grad = if scale == 1.0 {
+                grad
+            } else {
+                primitive(tensor::<Flex, 1>(grad) * scale)
+            };
+            grads.register::<Flex>(node.id, grad);
         }
     }
 }

@@ -1,1 +1,9 @@
-//! fit
+//! Training: the loop, its batches and its schedule, and one file a task.
+
+pub mod feed;
+pub mod schedule;
+pub mod trainer;
+
+pub use feed::{Batch, BatchSource, FeedConfig};
+pub use schedule::{Budget, Schedule};
+pub use trainer::{Observer, Progress, TrainConfig, TrainError, TrainState, Trainer};
