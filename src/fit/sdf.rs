@@ -1,0 +1,143 @@
+//! The signed-distance task: where a mesh sits in the unit cube, and the points that a fit learns from.
+
+use std::sync::Arc;
+
+use glam::DVec3;
+use rand::RngExt;
+use rand_pcg::Pcg64;
+use serde::{Deserialize, Serialize};
+
+use super::feed::{Batch, BatchSource};
+use crate::geometry::TriMesh;
+use crate::geometry::query::DistanceQuery;
+use crate::geometry::sample::SurfaceSampler;
+
+/// Which points a batch holds and how much each counts; `--set sample.key=value` reaches each.
+///
+/// Lengths are in unit-cube coordinates. The three shares need not sum to 1; the rest is drawn uniformly from the cube.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SampleConfig {
+    /// Share of points on the surface.
+    pub surface: f64,
+    /// Share of points near the surface, at the first scale.
+    pub near: f64,
+    /// Standard deviation of their offset.
+    pub near_sigma: f64,
+    /// Share of points around the surface, at the second scale.
+    pub around: f64,
+    /// Standard deviation of their offset.
+    pub around_sigma: f64,
+    /// Distance at which a point's weight in the loss has halved: `weight = 1 / (1 + |d| / falloff)`.
+    pub falloff: f64,
+    /// Free space between the mesh's box and the faces of the cube, as a share of the box's longest edge.
+    pub margin: f64,
+}
+
+impl Default for SampleConfig {
+    fn default() -> Self {
+        Self { surface: 0.25, near: 0.4, near_sigma: 0.006, around: 0.2, around_sigma: 0.03, falloff: 0.02, margin: 0.05 }
+    }
+}
+
+/// The cube that a field lives in: `unit = (world − origin) / size`.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Placement {
+    /// Corner of the cube with the lowest coordinates, in world units.
+    pub origin: DVec3,
+    /// Edge of the cube, in world units.
+    pub size: f64,
+}
+
+impl Placement {
+    /// The cube around a box, `margin` of its longest edge wider on each side.
+    pub fn around((lo, hi): (DVec3, DVec3), margin: f64) -> Self {
+        let longest = (hi - lo).max_element();
+        // A single point still needs a cube around it.
+        let size = if longest > 0.0 { longest * (1.0 + 2.0 * margin) } else { 1.0 };
+        Self { origin: (lo + hi) * 0.5 - DVec3::splat(size * 0.5), size }
+    }
+}
+
+/// Draws batches around a mesh with exact signed distances.
+pub struct SdfSource {
+    query: Arc<DistanceQuery>,
+    surface: SurfaceSampler<Arc<TriMesh>>,
+    place: Placement,
+    config: SampleConfig,
+    points: usize,
+    seed: u64,
+}
+
+impl SdfSource {
+    /// Batches of `points` points around `mesh`, whose distances `query` gives; `None` if the mesh has no area.
+    pub fn new(
+        mesh: Arc<TriMesh>,
+        query: Arc<DistanceQuery>,
+        place: Placement,
+        config: SampleConfig,
+        points: usize,
+        seed: u64,
+    ) -> Option<Self> {
+        Some(Self { query, surface: SurfaceSampler::new(mesh)?, place, config, points, seed })
+    }
+}
+
+impl BatchSource for SdfSource {
+    fn batch(&self, index: u64) -> Batch {
+        let c = &self.config;
+        let mut rng = Pcg64::new(u128::from(self.seed) ^ 0x5eed_5a3b_1e0f, u128::from(index));
+        let count = |share: f64| (share.clamp(0.0, 1.0) * self.points as f64).round() as usize;
+        let ends = [count(c.surface), count(c.surface + c.near), count(c.surface + c.near + c.around)];
+        let mut points: Vec<(DVec3, f32)> = (0..self.points)
+            .map(|i| {
+                if i >= ends[2] {
+                    let p = DVec3::new(rng.random(), rng.random(), rng.random());
+                    return (p, f32::INFINITY);
+                }
+                let p = (self.surface.draw(&mut rng).position - self.place.origin) / self.place.size;
+                let sigma = if i < ends[0] { 0.0 } else if i < ends[1] { c.near_sigma } else { c.around_sigma };
+                let offset = normal(&mut rng) * sigma;
+                ((p + offset).clamp(DVec3::ZERO, DVec3::ONE), (offset.length() * self.place.size) as f32)
+            })
+            .collect();
+        // In Morton order neighbours share grid cells and tree nodes, which keeps both in cache.
+        points.sort_by_cached_key(|(p, _)| morton(*p));
+        let world: Vec<DVec3> = points.iter().map(|(p, _)| *p * self.place.size + self.place.origin).collect();
+        // The point drawn from the surface bounds the distance (slightly widened for rounding).
+        let upper: Vec<f32> = points.iter().map(|(_, bound)| bound * 1.0001 + 1e-6 * self.place.size as f32).collect();
+        let mut target = vec![0.0; points.len()];
+        self.query.signed_distances_serial(&world, Some(&upper), &mut target);
+        let scale = 1.0 / self.place.size as f32;
+        target.iter_mut().for_each(|d| *d *= scale);
+        let falloff = c.falloff as f32;
+        Batch {
+            x: points.iter().flat_map(|(p, _)| p.as_vec3().to_array()).collect(),
+            weight: target.iter().map(|d| 1.0 / (1.0 + d.abs() / falloff)).collect(),
+            target,
+        }
+    }
+}
+
+/// Three independent standard normal numbers (Box & Muller 1958).
+fn normal(rng: &mut Pcg64) -> DVec3 {
+    let mut pair = || {
+        let (u, v): (f64, f64) = (1.0 - rng.random::<f64>(), rng.random());
+        let (r, a) = ((-2.0 * u.ln()).sqrt(), v * std::f64::consts::TAU);
+        [r * a.cos(), r * a.sin()]
+    };
+    let ([a, b], [c, _]) = (pair(), pair());
+    DVec3::new(a, b, c)
+}
+
+/// Position along a Morton curve over 1024³ cells of the unit cube.
+fn morton(p: DVec3) -> u32 {
+    let spread = |v: f64| {
+        let mut n = (v.clamp(0.0, 1.0) * 1023.0) as u32;
+        n = (n | n << 16) & 0x0300_00ff;
+        n = (n | n << 8) & 0x0300_f00f;
+        n = (n | n << 4) & 0x030c_30c3;
+        (n | n << 2) & 0x0924_9249
+    };
+    spread(p.x) | spread(p.y) << 1 | spread(p.z) << 2
+}
