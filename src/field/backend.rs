@@ -88,7 +88,12 @@ pub trait FieldBackend: Backend {
 
     /// One optimiser step on a flat buffer (see [`AdamHyper`]); `m` and `v` are the moments. Called on a backend
     /// without autodiff.
-    fn adam_step(params: FloatTensor<Self>, grads: FloatTensor<Self>, moments: Moments<Self>, hyper: &AdamHyper) -> Step<Self> {
+    fn adam_step(
+        params: FloatTensor<Self>,
+        grads: FloatTensor<Self>,
+        moments: Moments<Self>,
+        hyper: &AdamHyper,
+    ) -> Step<Self> {
         plain_adam_step::<Self>(params, grads, moments, hyper)
     }
 }

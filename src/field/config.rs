@@ -237,7 +237,8 @@ pub fn validate(spec: &FieldSpec) -> Result<(), ConfigError> {
         whole("latent.cells", level.cells as usize, 1, 8192)?;
         if let Some(table) = level.table {
             let expected = || "must be a power of two of at most 2^26".to_string();
-            let bad = || ConfigError::Value { key: "latent.table".into(), value: table.to_string(), expected: expected() };
+            let bad =
+                || ConfigError::Value { key: "latent.table".into(), value: table.to_string(), expected: expected() };
             (table.is_power_of_two() && table <= 1 << 26).then_some(()).ok_or_else(bad)?;
         }
     }
@@ -334,8 +335,14 @@ mod tests {
     fn overrides_reach_every_kind_of_value() {
         let set = |overrides: &[&str]| preset("sdf").unwrap().set(overrides);
         let config = set(&[
-            "basis=8", "omega_scale=12.5", "modulation=channels:4", "skip=false", "spectrum.activation=silu",
-            "latent.interpolation=smoothstep", "decoder.layers=3", "omega=linear",
+            "basis=8",
+            "omega_scale=12.5",
+            "modulation=channels:4",
+            "skip=false",
+            "spectrum.activation=silu",
+            "latent.interpolation=smoothstep",
+            "decoder.layers=3",
+            "omega=linear",
         ])
         .unwrap();
         assert_eq!((config.basis, config.init.omega_scale, config.skip), (8, 12.5, false));

@@ -41,6 +41,12 @@ impl Inputs {
     fn points(&self) -> usize {
         self.x.shape()[0]
     }
+    fn grid_zeros(&self) -> FlexTensor {
+        FlexTensor::zeros(self.grid.shape(), DType::F32)
+    }
+    fn net_zeros(&self) -> FlexTensor {
+        FlexTensor::zeros(self.net.shape(), DType::F32)
+    }
     fn slices(&self) -> (&[f32], &[f32], &[f32]) {
         (self.grid.storage(), self.net.storage(), self.x.storage())
     }
@@ -144,15 +150,6 @@ impl Backward<Flex, 2> for FullStep {
                 grads.register::<Flex>(node.id, grad);
             }
         }
-    }
-}
-
-impl Inputs {
-    fn grid_zeros(&self) -> FlexTensor {
-        FlexTensor::zeros(self.grid.shape(), DType::F32)
-    }
-    fn net_zeros(&self) -> FlexTensor {
-        FlexTensor::zeros(self.net.shape(), DType::F32)
     }
 }
 

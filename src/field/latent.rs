@@ -49,12 +49,9 @@ impl LatentConfig {
     pub fn usual(kind: LatentKind, dim: usize, budget: usize) -> Self {
         let make = |size: u32| match kind {
             LatentKind::Dense => Self::dense(size, 32),
-            LatentKind::Pyramid => LatentConfig {
-                kind,
-                coarsest: (size / 4).max(1),
-                levels: 3,
-                ..Self::dense(size, 16)
-            },
+            LatentKind::Pyramid => {
+                LatentConfig { kind, coarsest: (size / 4).max(1), levels: 3, ..Self::dense(size, 16) }
+            }
             LatentKind::Hash => LatentConfig { kind, levels: 8, table: 1 << size.min(24), ..Self::dense(128, 2) },
         };
         let fits = |size: &u32| make(*size).spec(dim).len(dim) <= budget;
@@ -82,6 +79,10 @@ impl LatentConfig {
             let hashed = self.kind == LatentKind::Hash && dense.entries(dim) > self.table as usize;
             LevelSpec { table: hashed.then_some(self.table), ..dense }
         };
-        LatentSpec { levels: (0..count).map(level).collect(), features: self.features, interpolation: self.interpolation }
+        LatentSpec {
+            levels: (0..count).map(level).collect(),
+            features: self.features,
+            interpolation: self.interpolation,
+        }
     }
 }

@@ -1,0 +1,514 @@
+//! The model file: `.safetensors` with the parameters by name and everything else in the header.
+//!
+//! Tensors: `latent.{l}.features` `[entries, features]` for every level, then the tensors of
+//! [`FieldSpec::net_tensors`]; f32, or f16 in half the space. The header's metadata has one key, `nstr`, whose text is
+//! JSON: `version`, `spec`, `config`, `domain`, `provenance`, `metrics` and, in checkpoints, `state`. One key, because
+//! the format does not order keys and equal models should be equal files. A checkpoint adds the optimiser's moments
+//! `adam.{grid,net}.{m,v}`; it loads as a model too.
+
+use std::collections::{BTreeMap, HashMap};
+use std::fs;
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+use half::f16;
+use safetensors::tensor::{Dtype, SafeTensors, TensorView};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use thiserror::Error;
+
+use super::config;
+use crate::kernel::spec::FieldSpec;
+
+/// Version that this crate writes; it reads no other.
+pub const FORMAT_VERSION: u32 = 1;
+
+/// The cube of the world that a field's unit cube stands for: `world = origin + size · x`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Domain {
+    /// World position of `x = 0`.
+    pub origin: [f64; 3],
+    /// Edge of the cube in world units; values of a distance field are multiplied by it.
+    pub size: f64,
+    /// Name of the world's unit, where known.
+    #[serde(default)]
+    pub units: String,
+}
+
+impl Default for Domain {
+    fn default() -> Self {
+        Domain { origin: [0.0; 3], size: 1.0, units: String::new() }
+    }
+}
+
+impl Domain {
+    /// Field coordinates of a world position.
+    pub fn to_field(&self, world: [f64; 3]) -> [f64; 3] {
+        std::array::from_fn(|j| (world[j] - self.origin[j]) / self.size)
+    }
+    /// World position of field coordinates.
+    pub fn to_world(&self, x: [f64; 3]) -> [f64; 3] {
+        std::array::from_fn(|j| self.origin[j] + self.size * x[j])
+    }
+}
+
+/// A fitted field.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Model {
+    /// Its shape.
+    pub spec: FieldSpec,
+    /// Where it lies in the world.
+    pub domain: Domain,
+    /// Latent features, [`FieldSpec::grid_len`] of them.
+    pub grid: Vec<f32>,
+    /// Basis and networks, [`FieldSpec::net_len`] values.
+    pub net: Vec<f32>,
+    /// The whole configuration of the fit, as its command keeps it.
+    pub config: Value,
+    /// Where it comes from: input, crate version, date, host, …
+    pub provenance: BTreeMap<String, String>,
+    /// Measured numbers: `fit_seconds`, `steps`, losses, …
+    pub metrics: BTreeMap<String, f64>,
+}
+
+/// A fit in progress.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Checkpoint {
+    /// The parameters so far.
+    pub model: Model,
+    /// First and second moment of the grid's gradient.
+    pub grid_moments: [Vec<f32>; 2],
+    /// First and second moment of the nets' gradient.
+    pub net_moments: [Vec<f32>; 2],
+    /// The trainer's own state (step, sampler, schedule, …).
+    pub state: Value,
+}
+
+/// Type of the parameters in a file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Precision {
+    /// 4 bytes a parameter, exact.
+    #[default]
+    F32,
+    /// 2 bytes a parameter, rounded to 11 bits.
+    F16,
+}
+
+/// A model file that can't be read or written.
+#[derive(Debug, Error)]
+#[error("{path}: {problem}", path = .path.display())]
+pub struct ModelError {
+    /// The file.
+    pub path: PathBuf,
+    /// What is wrong with it.
+    #[source]
+    pub problem: Problem,
+}
+
+/// What is wrong with a model file.
+#[derive(Debug, Error)]
+pub enum Problem {
+    /// The file system refused.
+    #[error("cannot {action}: {source}")]
+    Io {
+        /// `read` or `write`.
+        action: &'static str,
+        /// Why.
+        source: io::Error,
+    },
+    /// Not a safetensors file, or a damaged one.
+    #[error("not a whole .safetensors file ({0}); fit or copy it again")]
+    Format(String),
+    /// A safetensors file of something else.
+    #[error("the header has no `nstr` entry: not a model of this program")]
+    Foreign,
+    /// Of another version.
+    #[error(
+        "written in format version {found}, but this program reads version {FORMAT_VERSION}; use the program it was written with"
+    )]
+    Version {
+        /// The file's version.
+        found: u64,
+    },
+    /// Metadata that can't be understood.
+    #[error("the header's `{field}` is invalid: {reason}")]
+    Header {
+        /// Which part.
+        field: &'static str,
+        /// Why.
+        reason: String,
+    },
+    /// A tensor is missing, has another shape or type, or holds what it must not.
+    #[error("tensor `{name}`: {found}; expected {shape:?} of F32 or F16, all finite")]
+    Tensor {
+        /// The tensor.
+        name: String,
+        /// What is there.
+        found: String,
+        /// The shape that the spec asks for.
+        shape: Vec<usize>,
+    },
+    /// A model without optimiser state where a checkpoint is needed.
+    #[error("a finished model, not a checkpoint: it cannot be resumed")]
+    NotACheckpoint,
+}
+
+/// The text of the metadata.
+#[derive(Serialize, Deserialize)]
+struct Header {
+    version: u32,
+    spec: FieldSpec,
+    domain: Domain,
+    #[serde(default)]
+    config: Value,
+    #[serde(default)]
+    provenance: BTreeMap<String, String>,
+    #[serde(default)]
+    metrics: BTreeMap<String, f64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    state: Option<Value>,
+}
+
+/// Name and shape of every tensor of `grid` and where it lies there.
+fn grid_tensors(spec: &FieldSpec) -> Vec<(String, Vec<usize>, usize)> {
+    let (offsets, features) = (spec.latent.offsets(spec.dim), spec.latent.features);
+    let name = |l: usize| format!("latent.{l}.features");
+    (0..spec.latent.levels.len())
+        .map(|l| (name(l), vec![offsets[l + 1] - offsets[l], features], offsets[l] * features))
+        .collect()
+}
+
+/// Name, shape and values of every tensor of `net`.
+fn net_tensors(spec: &FieldSpec) -> Vec<(String, Vec<usize>, usize)> {
+    spec.net_tensors().into_iter().map(|slot| (slot.name, slot.shape, slot.offset)).collect()
+}
+
+const MOMENTS: [&str; 2] = ["m", "v"];
+
+impl Model {
+    /// Writes the model; whatever was at `path` stays until the new file is complete and on disk.
+    pub fn save(&self, path: impl AsRef<Path>, precision: Precision) -> Result<(), ModelError> {
+        let mut file = Writer::default();
+        file.parameters(self, precision)
+            .and_then(|()| file.finish(self, None, path.as_ref()))
+            .map_err(at(path.as_ref()))
+    }
+
+    /// Reads a model or the model in a checkpoint.
+    pub fn load(path: impl AsRef<Path>) -> Result<Self, ModelError> {
+        let path = path.as_ref();
+        let bytes = read(path).map_err(at(path))?;
+        Reader::new(&bytes).and_then(|(reader, header)| reader.model(header)).map_err(at(path))
+    }
+}
+
+impl Checkpoint {
+    /// Writes the checkpoint, always in f32, as [`Model::save`] does.
+    pub fn save(&self, path: impl AsRef<Path>) -> Result<(), ModelError> {
+        let path = path.as_ref();
+        let mut file = Writer::default();
+        let mut write = || {
+            file.parameters(&self.model, Precision::F32)?;
+            for (part, moments) in [("grid", &self.grid_moments), ("net", &self.net_moments)] {
+                for (which, values) in MOMENTS.iter().zip(moments) {
+                    file.tensor(format!("adam.{part}.{which}"), vec![values.len()], values, Precision::F32)?;
+                }
+            }
+            file.finish(&self.model, Some(self.state.clone()), path)
+        };
+        write().map_err(at(path))
+    }
+
+    /// Reads a checkpoint.
+    pub fn load(path: impl AsRef<Path>) -> Result<Self, ModelError> {
+        let path = path.as_ref();
+        let load = || {
+            let bytes = read(path)?;
+            let (reader, mut header) = Reader::new(&bytes)?;
+            let state = header.state.take().ok_or(Problem::NotACheckpoint)?;
+            let model = reader.model(header)?;
+            let moments = |part: &str, len: usize| -> Result<[Vec<f32>; 2], Problem> {
+                let read = |which: &str| reader.tensor(&format!("adam.{part}.{which}"), &[len]);
+                Ok([read("m")?, read("v")?])
+            };
+            let (grid_moments, net_moments) = (moments("grid", model.grid.len())?, moments("net", model.net.len())?);
+            Ok(Checkpoint { model, grid_moments, net_moments, state })
+        };
+        load().map_err(at(path))
+    }
+}
+
+fn at(path: &Path) -> impl FnOnce(Problem) -> ModelError + '_ {
+    |problem| ModelError { path: path.into(), problem }
+}
+
+fn read(path: &Path) -> Result<Vec<u8>, Problem> {
+    fs::read(path).map_err(|source| Problem::Io { action: "read", source })
+}
+
+struct Reader<'a> {
+    file: SafeTensors<'a>,
+}
+
+impl<'a> Reader<'a> {
+    fn new(bytes: &'a [u8]) -> Result<(Self, Header), Problem> {
+        let format = |e: safetensors::SafeTensorError| Problem::Format(e.to_string());
+        let (_, metadata) = SafeTensors::read_metadata(bytes).map_err(format)?;
+        let text = metadata.metadata().as_ref().and_then(|m| m.get("nstr")).ok_or(Problem::Foreign)?;
+        let wrong = |e: serde_json::Error| Problem::Header { field: "nstr", reason: e.to_string() };
+        let tree: Value = serde_json::from_str(text).map_err(wrong)?;
+        // The version first: another one may lay out the rest differently.
+        let found = tree.get("version").and_then(Value::as_u64).unwrap_or(0);
+        if found != u64::from(FORMAT_VERSION) {
+            return Err(Problem::Version { found });
+        }
+        let header: Header = serde_json::from_value(tree).map_err(wrong)?;
+        config::validate(&header.spec).map_err(|e| Problem::Header { field: "spec", reason: e.to_string() })?;
+        let Domain { origin, size, .. } = &header.domain;
+        if !(origin.iter().all(|c| c.is_finite()) && size.is_finite() && *size > 0.0) {
+            let reason = format!("origin {origin:?}, size {size}: must be finite, size above 0");
+            return Err(Problem::Header { field: "domain", reason });
+        }
+        let file = SafeTensors::deserialize(bytes).map_err(format)?;
+        Ok((Reader { file }, header))
+    }
+
+    fn model(&self, header: Header) -> Result<Model, Problem> {
+        let Header { spec, domain, config, provenance, metrics, .. } = header;
+        let gather = |tensors: Vec<(String, Vec<usize>, usize)>| -> Result<Vec<f32>, Problem> {
+            let parts: Result<Vec<_>, _> = tensors.iter().map(|(name, shape, _)| self.tensor(name, shape)).collect();
+            Ok(parts?.concat())
+        };
+        let (grid, net) = (gather(grid_tensors(&spec))?, gather(net_tensors(&spec))?);
+        Ok(Model { spec, domain, grid, net, config, provenance, metrics })
+    }
+
+    fn tensor(&self, name: &str, shape: &[usize]) -> Result<Vec<f32>, Problem> {
+        let wrong = |found: String| Problem::Tensor { name: name.into(), found, shape: shape.into() };
+        let view = self.file.tensor(name).map_err(|_| wrong("missing".into()))?;
+        if view.shape() != shape {
+            return Err(wrong(format!("has shape {:?}", view.shape())));
+        }
+        let values: Vec<f32> = match view.dtype() {
+            Dtype::F32 => view.data().as_chunks::<4>().0.iter().map(|b| f32::from_le_bytes(*b)).collect(),
+            Dtype::F16 => view.data().as_chunks::<2>().0.iter().map(|b| f16::from_le_bytes(*b).to_f32()).collect(),
+            other => return Err(wrong(format!("has type {other:?}"))),
+        };
+        match values.iter().position(|v| !v.is_finite()) {
+            Some(i) => Err(wrong(format!("element {i} is {}", values[i]))),
+            None => Ok(values),
+        }
+    }
+}
+
+#[derive(Default)]
+struct Writer {
+    tensors: Vec<(String, Dtype, Vec<usize>, Vec<u8>)>,
+}
+
+impl Writer {
+    fn parameters(&mut self, model: &Model, precision: Precision) -> Result<(), Problem> {
+        for (part, values, tensors) in
+            [("grid", &model.grid, grid_tensors(&model.spec)), ("net", &model.net, net_tensors(&model.spec))]
+        {
+            let total = tensors.iter().map(|(_, shape, _)| shape.iter().product::<usize>()).sum::<usize>();
+            if values.len() != total {
+                let found = format!("has {} values", values.len());
+                return Err(Problem::Tensor { name: part.into(), found, shape: vec![total] });
+            }
+            for (name, shape, offset) in tensors {
+                let len = shape.iter().product::<usize>();
+                self.tensor(name, shape, &values[offset..offset + len], precision)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn tensor(&mut self, name: String, shape: Vec<usize>, values: &[f32], to: Precision) -> Result<(), Problem> {
+        let kept = |v: f32| match to {
+            Precision::F32 => v,
+            Precision::F16 => f16::from_f32(v).to_f32(),
+        };
+        if let Some(v) = values.iter().find(|v| !kept(**v).is_finite()) {
+            return Err(Problem::Tensor { name, found: format!("holds {v}, which {to:?} cannot"), shape });
+        }
+        let (dtype, bytes) = match to {
+            Precision::F32 => (Dtype::F32, values.iter().flat_map(|v| v.to_le_bytes()).collect()),
+            Precision::F16 => (Dtype::F16, values.iter().flat_map(|v| f16::from_f32(*v).to_le_bytes()).collect()),
+        };
+        self.tensors.push((name, dtype, shape, bytes));
+        Ok(())
+    }
+
+    fn finish(&self, model: &Model, state: Option<Value>, path: &Path) -> Result<(), Problem> {
+        let header = Header {
+            version: FORMAT_VERSION,
+            spec: model.spec.clone(),
+            domain: model.domain.clone(),
+            config: model.config.clone(),
+            provenance: model.provenance.clone(),
+            metrics: model.metrics.clone(),
+            state,
+        };
+        let invalid = |e: serde_json::Error| Problem::Header { field: "nstr", reason: e.to_string() };
+        let metadata = HashMap::from([("nstr".to_string(), serde_json::to_string(&header).map_err(invalid)?)]);
+        let format = |e: safetensors::SafeTensorError| Problem::Format(e.to_string());
+        let views: Result<Vec<_>, Problem> = self
+            .tensors
+            .iter()
+            .map(|(name, dtype, shape, bytes)| {
+                Ok((name.as_str(), TensorView::new(*dtype, shape.clone(), bytes).map_err(format)?))
+            })
+            .collect();
+        let bytes = safetensors::serialize(views?, Some(metadata)).map_err(format)?;
+        replace(path, &bytes).map_err(|source| Problem::Io { action: "write", source })
+    }
+}
+
+/// Puts `bytes` at `path` whole or not at all: a temporary file in the same folder, synced, then renamed.
+fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let mut builder = tempfile::Builder::new();
+    builder.prefix(".nstr-");
+    #[cfg(unix)]
+    {
+        // What any new file would get; the default for temporary files is private.
+        use std::os::unix::fs::PermissionsExt;
+        builder.permissions(fs::Permissions::from_mode(0o666));
+    }
+    let mut file = builder.tempfile_in(folder)?;
+    file.write_all(bytes)?;
+    file.as_file().sync_all()?;
+    file.persist(path).map_err(|e| e.error)?;
+    #[cfg(unix)]
+    fs::File::open(folder)?.sync_all()?;
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::field::init;
+    use proptest::prelude::*;
+
+    fn model() -> Model {
+        let config = config::preset("sdf-tiny").unwrap().set(&["latent.kind=hash", "modulation=channels:3"]).unwrap();
+        let spec = config.spec();
+        let (grid, net) = init::parameters(&spec, &config.init);
+        Model {
+            domain: Domain { origin: [-1.5, 0.25, 1e-3], size: 2.125, units: "mm".into() },
+            grid,
+            net,
+            config: serde_json::to_value(&config).unwrap(),
+            provenance: BTreeMap::from([("input".into(), "chair.obj".into())]),
+            metrics: BTreeMap::from([("fit_seconds".into(), 12.5)]),
+            spec,
+        }
+    }
+
+    #[test]
+    fn models_come_back_and_equal_models_are_equal_files() {
+        let folder = tempfile::tempdir().unwrap();
+        let (a, b, c) = (folder.path().join("a"), folder.path().join("b"), folder.path().join("c"));
+        let model = model();
+        model.save(&a, Precision::F32).unwrap();
+        model.save(&b, Precision::F32).unwrap();
+        assert_eq!(Model::load(&a).unwrap(), model);
+        assert_eq!(fs::read(&a).unwrap(), fs::read(&b).unwrap());
+        model.save(&c, Precision::F16).unwrap();
+        let half = Model::load(&c).unwrap();
+        assert!(fs::metadata(&c).unwrap().len() * 19 < fs::metadata(&a).unwrap().len() * 10);
+        for (a, b) in half.grid.iter().chain(&half.net).zip(model.grid.iter().chain(&model.net)) {
+            assert!((a - b).abs() <= b.abs() / 2048.0 + 1e-7, "{a} against {b}");
+        }
+        assert_eq!(fs::read_dir(&folder).unwrap().count(), 3, "no temporary file is left");
+    }
+
+    #[test]
+    fn checkpoints_come_back_bit_for_bit_and_load_as_models() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("run.safetensors");
+        let model = model();
+        let like = |v: &[f32], by: f32| v.iter().map(|v| v * by).collect::<Vec<_>>();
+        let checkpoint = Checkpoint {
+            grid_moments: [like(&model.grid, 0.1), like(&model.grid, 1e-9)],
+            net_moments: [like(&model.net, 0.3), like(&model.net, -7.0)],
+            state: serde_json::json!({"step": 17, "stream": "340282366920938463463374607431768211455"}),
+            model,
+        };
+        checkpoint.save(&path).unwrap();
+        assert_eq!(Checkpoint::load(&path).unwrap(), checkpoint);
+        assert_eq!(Model::load(&path).unwrap(), checkpoint.model);
+        checkpoint.model.save(&path, Precision::F32).unwrap();
+        assert!(matches!(Checkpoint::load(&path).unwrap_err().problem, Problem::NotACheckpoint));
+    }
+
+    #[test]
+    fn failures_name_the_file_and_the_tensor_and_leave_what_was_there() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("m.safetensors");
+        let good = model();
+        good.save(&path, Precision::F32).unwrap();
+        let before = fs::read(&path).unwrap();
+        let mut bad = good.clone();
+        bad.net[5] = 1e6;
+        let message = bad.save(&path, Precision::F16).unwrap_err().to_string();
+        assert!(message.contains("m.safetensors: tensor `basis.omega`: holds 1000000"), "{message}");
+        bad.net.pop();
+        assert!(bad.save(&path, Precision::F32).unwrap_err().to_string().contains("`net`"));
+        assert_eq!(fs::read(&path).unwrap(), before);
+
+        // A header that promises another shape than the tensors have; the same length keeps the file well formed.
+        let text = String::from_utf8_lossy(&before[..3000]).into_owned();
+        assert!(text.contains("\\\"basis\\\":16"));
+        let swapped = replace_once(&before, b"\\\"basis\\\":16", b"\\\"basis\\\":12");
+        fs::write(&path, swapped).unwrap();
+        let message = Model::load(&path).unwrap_err().to_string();
+        assert!(message.contains("tensor `basis.omega`: has shape [3, 16]; expected [3, 12]"), "{message}");
+        fs::write(&path, replace_once(&before, b"\\\"version\\\":1", b"\\\"version\\\":9")).unwrap();
+        assert!(Model::load(&path).unwrap_err().to_string().contains("version 9"));
+        fs::write(&path, replace_once(&before, b"\"nstr\"", b"\"nope\"")).unwrap();
+        assert!(Model::load(&path).unwrap_err().to_string().contains("not a model"));
+        let missing = folder.path().join("none/x.safetensors");
+        assert!(Model::load(&missing).unwrap_err().to_string().contains("cannot read"));
+        assert!(good.save(&missing, Precision::F32).unwrap_err().to_string().contains("cannot write"));
+        assert!(Model::load(folder.path()).unwrap_err().to_string().contains("cannot read"));
+    }
+
+    fn replace_once(bytes: &[u8], from: &[u8], to: &[u8]) -> Vec<u8> {
+        let at = bytes.windows(from.len()).position(|w| w == from).expect("the text is there");
+        [&bytes[..at], to, &bytes[at + from.len()..]].concat()
+    }
+
+    /// Writes a model for `tests/oracle/read_model.py` where `NSTR_MODEL_OUT` says.
+    #[test]
+    fn writes_a_file_for_the_python_check() {
+        let Some(path) = std::env::var_os("NSTR_MODEL_OUT") else {
+            return println!("skipped: NSTR_MODEL_OUT not set");
+        };
+        model().save(path, Precision::F16).unwrap();
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+        #[test]
+        fn damaged_files_are_refused_without_a_panic(cut in 0usize..6000, at in 0usize..6000, byte: u8) {
+            let folder = tempfile::tempdir().unwrap();
+            let path = folder.path().join("m");
+            let config = config::preset("sdf-tiny").unwrap().set(&["latent.cells=2", "spectrum.width=4"]).unwrap();
+            let spec = config.spec();
+            let (grid, net) = init::parameters(&spec, &config.init);
+            Model { spec, grid, net, ..model() }.save(&path, Precision::F16).unwrap();
+            let mut bytes = fs::read(&path).unwrap();
+            fs::write(&path, &bytes[..cut.min(bytes.len() - 1)]).unwrap();
+            prop_assert!(Model::load(&path).is_err());
+            let at = at.min(bytes.len() - 1);
+            bytes[at] = byte;
+            fs::write(&path, &bytes).unwrap();
+            if let Ok(model) = Model::load(&path) {
+                prop_assert_eq!(model.grid.len(), model.spec.grid_len());
+            }
+        }
+    }
+}

@@ -86,8 +86,8 @@ struct Pass<'a, B: Backend> {
 impl<B: Backend> Pass<'_, B> {
     fn linear(&self, slot: &LayerSlot, x: Dual<B>) -> Dual<B> {
         let (inputs, outputs) = (slot.inputs, slot.outputs);
-        let weight = self.net.clone().slice([slot.weight..slot.weight + inputs * outputs]).reshape([inputs, outputs]);
-        let bias = self.net.clone().slice([slot.bias..slot.bias + outputs]).reshape([1, outputs]);
+        let weight = self.net.clone().narrow(0, slot.weight, inputs * outputs).reshape([inputs, outputs]);
+        let bias = self.net.clone().narrow(0, slot.bias, outputs).reshape([1, outputs]);
         Dual {
             value: x.value.matmul(weight.clone()) + bias,
             tangents: x.tangents.into_iter().map(|t| t.matmul(weight.clone())).collect(),
@@ -138,7 +138,7 @@ impl<B: Backend> Pass<'_, B> {
         let index = (0..corners).map(|c| corner_index(&axes, level.table.is_some(), c)).collect();
         let index = Tensor::cat(index, 0);
         let entries = level.entries(dim);
-        let table = self.grid.clone().slice([first * features..(first + entries) * features]);
+        let table = self.grid.clone().narrow(0, first * features, entries * features);
         let values = table.reshape([entries, features]).select(0, index).reshape([corners, n, features]);
         let blend = |weights: Vec<Tensor<B, 2>>| -> Tensor<B, 2> {
             let weights = Tensor::cat(weights, 0).reshape([corners, n, 1]);

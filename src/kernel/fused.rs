@@ -96,14 +96,13 @@ impl Fused {
         let width = self.width(kind);
         // Several jobs a thread, so that a thread delayed by other work does not hold up the rest.
         let points = x.len() / self.plan.dim;
-        let job = points.div_ceil(rayon::current_num_threads() * 8).next_multiple_of(TILE).max(TILE);
+        let job = points.div_ceil(rayon::current_num_threads() * 8).max(1).next_multiple_of(TILE);
         out.par_chunks_mut(job * width)
             .zip(x.par_chunks(job * self.plan.dim))
             .for_each(|(out, x)| self.evaluate(weights, grid, x, kind, out));
     }
 
-    /// Adds the gradient of `Σ d_out · value` to `d_grid` and `d_net`, and writes that of the coordinates, if asked for, to
-    /// `d_x` (`[point][dim]`).
+    /// Adds the gradient of `Σ d_out · value` to `d_grid`, `d_net` and, if given, `d_x` (`[point][dim]`).
     #[allow(clippy::too_many_arguments)]
     pub fn backward(
         &self,
