@@ -134,24 +134,24 @@ fn chair() -> Model {
         for (top, foot) in [front, back].into_iter().zip(feet) {
             // Thin at the foot, a swelling at a third of the height, thinner again at the seat.
             let radius = |t: f64| 0.0105 + 0.0115 * (PI * (0.12 + 0.80 * t)).sin().powf(1.3);
-            m.sweep(|t| foot.lerp(top, t), DVec3::X, 14, |t| circle(radius(t), 20));
+            m.sweep(|t| foot.lerp(top, t), DVec3::X, 14, |t| circle(radius(t), 24));
         }
         rod(&mut m, feet[0].lerp(front, 0.36), feet[1].lerp(back, 0.36), 0.0085);
         let post = |t: f64| dvec3(x * (0.178 + 0.020 * t), 0.435 + 0.47 * t, lean(t));
-        m.sweep(post, DVec3::X, 14, |t| circle(0.0145 - 0.0045 * t, 20));
+        m.sweep(post, DVec3::X, 14, |t| circle(0.0145 - 0.0045 * t, 24));
     }
-    rod(&mut m, dvec3(-0.202, 0.165, 0.0), dvec3(0.202, 0.165, 0.0), 0.0085);
+    rod(&mut m, dvec3(-0.194, 0.155, -0.004), dvec3(0.194, 0.155, -0.004), 0.0085);
     let bow = |x: f64| 0.045 * (1.0 - (x / 0.23).powi(2));
-    let rail = |height: f64, half: f64, t0: f64| {
+    let rail = |height: f64, half: f64, t0: f64, rise: f64, forward: f64| {
         move |t: f64| {
             let x = half * (2.0 * t - 1.0);
-            let arch = 0.028 * (1.0 - (x / half).powi(2));
-            dvec3(x, height + if t0 > 0.8 { arch } else { 0.0 }, lean(t0) - bow(x) + 0.008)
+            let arch = rise * (1.0 - (x / half).powi(2));
+            dvec3(x, height + arch, lean(t0) - bow(x) + forward)
         }
     };
     let crest = |t: f64| rounded(0.011, 0.044 - 0.012 * (2.0 * t - 1.0).abs().powi(3), 0.0085, 5);
-    m.sweep(rail(0.892, 0.232, 0.97), -DVec3::Z, 36, crest);
-    m.sweep(rail(0.545, 0.186, 0.235), -DVec3::Z, 28, |_| rounded(0.008, 0.016, 0.006, 4));
+    m.sweep(rail(0.892, 0.232, 0.97, 0.028, 0.013), -DVec3::Z, 36, crest);
+    m.sweep(rail(0.545, 0.186, 0.235, 0.0, 0.008), -DVec3::Z, 28, |_| rounded(0.008, 0.016, 0.006, 4));
     for k in -3..=3 {
         let x = 0.0485 * f64::from(k);
         let ends = [(x * 0.96, 0.545, 0.235), (x * 1.12, 0.885, 0.955)];
@@ -250,8 +250,8 @@ fn extrude(loops: &[&[DVec2]], half: f64) -> Model {
 
 /// A (2, 3) torus knot whose tube carries ripples that wind around it.
 fn knot() -> Model {
-    const ALONG: usize = 224;
-    const AROUND: usize = 24;
+    const ALONG: usize = 288;
+    const AROUND: usize = 26;
     let axis = |u: f64| {
         let r = 0.62 + 0.26 * (3.0 * u).cos();
         dvec3(r * (2.0 * u).cos(), r * (2.0 * u).sin(), 0.30 * (3.0 * u).sin())

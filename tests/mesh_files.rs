@@ -20,6 +20,7 @@ const fn row(file: &'static str, sizes: [usize; 2], flags: [bool; 2], counts: [u
 }
 
 #[rustfmt::skip]
+#[allow(clippy::approx_constant, reason = "a height of 3.14")]
 const TABLE: &[Row] = &[
     row("mesh/angle_block.STL", [352, 704], [true, true], [0, 0, 0, 0, 1], [1.339, 1.0, 1.352]),
     row("mesh/armadillo.obj", [49990, 99976], [true, true], [0, 0, 0, 0, 1], [1.366, 1.627, 1.241]),
@@ -196,5 +197,20 @@ fn other_readers_see_the_same_corners() {
         let mut reader = std::fs::File::open(data.join(row.file)).expect(row.file);
         let theirs = stl_io::read_stl(&mut reader).expect(row.file);
         assert_eq!(read_mesh(&data.join(row.file)).expect(row.file).mesh.faces.len(), theirs.faces.len());
+    }
+}
+
+#[test]
+#[ignore = "a measurement: cargo test --release --test mesh_files -- --ignored --nocapture"]
+fn time_of_reading_and_judging() {
+    let Some(data) = data() else { return };
+    for name in ["mesh/armadillo.obj", "mesh_bad/cube_40k_internal_quads.obj", "mesh/torus.STL", "mesh/featuretype.ply"]
+    {
+        let start = std::time::Instant::now();
+        let file = read_mesh(&data.join(name)).expect(name);
+        let read = start.elapsed();
+        let start = std::time::Instant::now();
+        let report = MeshReport::new(&file.mesh);
+        println!("{name}: read {read:?}, report {:?} ({} faces)", start.elapsed(), report.faces);
     }
 }

@@ -223,8 +223,8 @@ mod tests {
     fn every_format_reads_back_what_was_written() {
         let folder = tempfile::tempdir().unwrap();
         let mesh = tetrahedron();
-        let normals = vec![Vec3::Z; 4];
-        let colors = vec![[255, 0, 128]; 4];
+        let normals = [Vec3::Z; 4];
+        let colors = [[255, 0, 128]; 4];
         for name in ["a.obj", "a.ply", "a.stl", "a.glb"] {
             for (n, c) in [
                 (None, None),
