@@ -182,7 +182,10 @@ impl fmt::Display for MeshReport {
         row("signed volume", format!("{:.6}", self.signed_volume))?;
         row("parts", format!("{} ({} across two-face edges)", self.components, self.patches))?;
         row("watertight", yes(self.watertight).into())?;
-        row("winding consistent", format!("{} ({} edges disagree)", yes(self.winding_consistent), self.inconsistent_edges))?;
+        row(
+            "winding consistent",
+            format!("{} ({} edges disagree)", yes(self.winding_consistent), self.inconsistent_edges),
+        )?;
         row("faces outward", yes(self.oriented_outward).into())?;
         row("open edges", format!("{} (holes {:.2} % of the area)", self.boundary_edges, 100.0 * self.openness))?;
         row("non-manifold edges", self.non_manifold_edges.to_string())?;
@@ -246,6 +249,7 @@ impl Edges {
                 }));
             }
         }
+        let whole = sides.len() / 3;
         sides.par_sort_unstable();
         let mut parts = Forest::new(mesh.faces.len());
         let mut patches = Forest::new(mesh.faces.len());
@@ -269,7 +273,9 @@ impl Edges {
                 std::cmp::Ordering::Equal => {}
             }
         }
-        (edges.components, edges.patches) = (parts.count, patches.count);
+        // Collapsed faces touch nothing and are no part of their own.
+        let collapsed = mesh.faces.len() - whole;
+        (edges.components, edges.patches) = (parts.count - collapsed, patches.count - collapsed);
         edges
     }
 

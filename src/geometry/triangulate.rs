@@ -180,7 +180,8 @@ mod tests {
     #[test]
     fn corners_on_straight_edges_survive() {
         // A concave polygon with extra corners on its straight edges, as neighbours with finer edges leave them.
-        let outline = [(0., 0.), (1., 0.), (2., 0.), (2., 1.), (1.5, 1.), (1., 1.), (1., 2.), (0., 2.), (0., 1.), (0., 0.5)];
+        let outline =
+            [(0., 0.), (1., 0.), (2., 0.), (2., 1.), (1.5, 1.), (1., 1.), (1., 2.), (0., 2.), (0., 1.), (0., 0.5)];
         let points: Vec<_> = outline.iter().map(|&(x, y)| DVec3::new(x, y, 0.)).collect();
         let mut t = Triangulator::default();
         let triangles = t.polygon(&points).to_vec();

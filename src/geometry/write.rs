@@ -161,7 +161,8 @@ fn glb(out: &mut dyn Write, c: Content<'_>) -> io::Result<()> {
         length += bytes;
         views.len() - 1
     };
-    let float3 = |view: usize| serde_json::json!({"bufferView": view, "componentType": 5126, "count": vertices, "type": "VEC3"});
+    let float3 =
+        |view: usize| serde_json::json!({"bufferView": view, "componentType": 5126, "count": vertices, "type": "VEC3"});
     let mut position = float3(view(vertices * 12, VERTEX_DATA));
     position["min"] = serde_json::json!(lo.to_array());
     position["max"] = serde_json::json!(hi.to_array());
@@ -201,6 +202,77 @@ fn glb(out: &mut dyn Write, c: Content<'_>) -> io::Result<()> {
     c.normals.unwrap_or_default().iter().try_for_each(|n| floats(out, n.to_array()))?;
     // The format stores vertex colours linear; an opaque alpha keeps each vertex on a multiple of four bytes.
     let linear = |v: u8| ((f32::from(v) / 255.0).powf(2.2) * 255.0).round() as u8;
-    c.colors.unwrap_or_default().iter().try_for_each(|&[r, g, b]| out.write_all(&[linear(r), linear(g), linear(b), 255]))?;
+    c.colors
+        .unwrap_or_default()
+        .iter()
+        .try_for_each(|&[r, g, b]| out.write_all(&[linear(r), linear(g), linear(b), 255]))?;
     c.mesh.faces.iter().flatten().try_for_each(|v| out.write_all(&v.to_le_bytes()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::geometry::read_mesh;
+
+    fn tetrahedron() -> TriMesh {
+        let positions = vec![DVec3::ZERO, DVec3::X, DVec3::Y * 1.25, DVec3::new(0.5, 0.25, 2.0)];
+        TriMesh { positions, faces: vec![[0, 2, 1], [0, 1, 3], [1, 2, 3], [2, 0, 3]] }
+    }
+
+    #[test]
+    fn every_format_reads_back_what_was_written() {
+        let folder = tempfile::tempdir().unwrap();
+        let mesh = tetrahedron();
+        let normals = [Vec3::Z; 4];
+        let colors = [[255, 0, 128]; 4];
+        for name in ["a.obj", "a.ply", "a.stl", "a.glb"] {
+            for (n, c) in [
+                (None, None),
+                (Some(&normals[..]), None),
+                (Some(&normals[..]), Some(&colors[..])),
+                (None, Some(&colors[..])),
+            ] {
+                let path = folder.path().join(name);
+                write_mesh(&path, &mesh, n, c).unwrap();
+                let back = read_mesh(&path).unwrap().mesh;
+                let corners = |m: &TriMesh| (0..m.faces.len()).map(|f| m.triangle(f)).collect::<Vec<_>>();
+                assert_eq!(corners(&back), corners(&mesh), "{name}");
+                assert_eq!(back.positions.len(), 4, "{name}");
+            }
+        }
+        // Nothing is left behind but the four files.
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 4);
+    }
+
+    #[test]
+    fn obj_keeps_full_precision() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.obj");
+        let mut mesh = tetrahedron();
+        mesh.positions[3] = DVec3::new(1.0 / 3.0, 1e-17, 12345.678901234567);
+        write_mesh(&path, &mesh, None, None).unwrap();
+        let back = read_mesh(&path).unwrap().mesh;
+        assert_eq!(back.positions[3], mesh.positions[3]);
+    }
+
+    #[test]
+    fn refusals_name_the_file_and_leave_it_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("kept.ply");
+        std::fs::write(&path, "old").unwrap();
+        let mesh = tetrahedron();
+        let wrong = [
+            write_mesh(&path, &mesh, Some(&[Vec3::Z]), None),
+            write_mesh(&path, &TriMesh::default(), None, None),
+            write_mesh(&path, &TriMesh { faces: vec![[0, 1, 9]], ..mesh.clone() }, None, None),
+        ];
+        for result in wrong {
+            assert!(result.unwrap_err().to_string().contains("kept.ply"));
+        }
+        assert_eq!(std::fs::read(&path).unwrap(), b"old");
+        let unknown = write_mesh(&folder.path().join("a.fbx"), &mesh, None, None).unwrap_err().to_string();
+        assert!(unknown.contains("a.fbx") && unknown.contains(".obj"), "{unknown}");
+        let nowhere = write_mesh(&folder.path().join("none/a.obj"), &mesh, None, None).unwrap_err().to_string();
+        assert!(nowhere.contains("none/a.obj"), "{nowhere}");
+    }
 }

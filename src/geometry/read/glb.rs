@@ -35,7 +35,8 @@ fn chunks(data: &[u8]) -> Result<(&[u8], Option<&[u8]>), Fault> {
     let (mut at, mut json, mut bin) = (12, None, None);
     while let (Some(length), Some(kind)) = (word(at), word(at + 4)) {
         let body = data[at + 8..].get(..length as usize);
-        let body = body.ok_or_else(|| Fault::new(format!("truncated: a chunk claims {length} bytes, more are missing")))?;
+        let body =
+            body.ok_or_else(|| Fault::new(format!("truncated: a chunk claims {length} bytes, more are missing")))?;
         match kind {
             0x4E4F_534A => json = json.or(Some(body)),
             0x004E_4942 => bin = bin.or(Some(body)),
@@ -57,7 +58,8 @@ fn buffer(buffer: &gltf::Buffer<'_>, blob: Option<&[u8]>, path: &Path) -> Result
             }
             None => {
                 let file = path.parent().unwrap_or(Path::new("")).join(percent_decode(uri));
-                std::fs::read(&file).map_err(|e| Fault::new(format!("its buffer {} is missing: {e}", file.display())))?
+                std::fs::read(&file)
+                    .map_err(|e| Fault::new(format!("its buffer {} is missing: {e}", file.display())))?
             }
         },
     };
@@ -143,8 +145,9 @@ impl Walk {
                 self.soup.lines += 1;
                 continue;
             }
-            self.primitive(&primitive, world)
-                .map_err(|f| Fault::new(format!("mesh {} primitive {}: {}", mesh.index(), primitive.index(), f.reason)))?;
+            self.primitive(&primitive, world).map_err(|f| {
+                Fault::new(format!("mesh {} primitive {}: {}", mesh.index(), primitive.index(), f.reason))
+            })?;
         }
         Ok(())
     }
@@ -186,9 +189,9 @@ fn items<'b>(accessor: &gltf::Accessor<'_>, buffers: &'b [Vec<u8>]) -> Result<im
     if accessor.sparse().is_some() {
         return Err(Fault::new("sparse accessors are not supported; export the model without them"));
     }
-    let view = accessor
-        .view()
-        .ok_or_else(|| Fault::new("an accessor has no data (compressed with Draco or meshopt?); export uncompressed"))?;
+    let view = accessor.view().ok_or_else(|| {
+        Fault::new("an accessor has no data (compressed with Draco or meshopt?); export uncompressed")
+    })?;
     let whole = &buffers[view.buffer().index()];
     let end = view.offset().checked_add(view.length());
     let bytes = end.and_then(|end| whole.get(view.offset()..end)).and_then(|v| v.get(accessor.offset()..));

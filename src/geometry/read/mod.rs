@@ -65,8 +65,8 @@ fn contains(data: &[u8], needle: &[u8]) -> bool {
 /// A mesh as read, with what was found on the way.
 #[derive(Clone, Debug)]
 pub struct MeshFile {
-    /// Triangles over the vertices that faces use; vertices at bit-equal positions are one, in order of first use in
-    /// the file. Polygons are cut into triangles.
+    /// Triangles over the vertices that faces use; vertices at bit-equal positions (in STL: within 1e-7 of the
+    /// diagonal) are one, in the file's order. Polygons are cut into triangles.
     pub mesh: TriMesh,
     /// The file's format, judged by content before extension.
     pub format: MeshFormat,

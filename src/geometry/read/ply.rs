@@ -146,7 +146,11 @@ fn split_header(data: &[u8]) -> Result<(Vec<u8>, &[u8]), Fault> {
 }
 
 /// Counts come from the file: refuse those that its length cannot hold before reserving memory for them.
-fn check_sizes<'a>(elements: impl Iterator<Item = &'a ElementDef>, encoding: Encoding, size: usize) -> Result<(), Fault> {
+fn check_sizes<'a>(
+    elements: impl Iterator<Item = &'a ElementDef>,
+    encoding: Encoding,
+    size: usize,
+) -> Result<(), Fault> {
     let mut least = 0u64;
     for element in elements {
         let row: u64 = match encoding {

@@ -30,7 +30,14 @@ pub(super) struct Soup {
     /// Per reason: how many, and the number (from 1) of the first such face in the file.
     skipped: [(usize, usize); 3],
     unused: usize,
+    /// Whether corners closer than [`NEAR`] of the bounding box's diagonal are one vertex: for formats without shared
+    /// vertices, whose writers round the corners of neighbouring faces apart.
+    pub weld_near: bool,
+    near_merged: usize,
 }
+
+/// Distance, as a fraction of the bounding box's diagonal, below which 32-bit rounding alone may separate corners.
+const NEAR: f64 = 1e-7;
 
 impl Soup {
     /// Adds a polygon; indices are checked later, against all vertices of the file.
@@ -62,6 +69,9 @@ impl Soup {
                 notes.push(format!("{count} faces skipped: {reason} (first: face {first})"));
             }
         }
+        if self.near_merged > 0 {
+            notes.push(format!("{} vertices merged with one less than 1e-7 of the diagonal away", self.near_merged));
+        }
         if self.unused > 0 {
             notes.push(format!("{} vertices belong to no face", self.unused));
         }
@@ -86,7 +96,10 @@ impl Soup {
             return Err(Fault::new("more than 4 billion vertices"));
         }
         let keep = self.usable();
-        let weld = self.weld(&keep);
+        let mut weld = self.weld(&keep);
+        if self.weld_near {
+            self.near_merged = weld.merge_near();
+        }
         let mut mesh = TriMesh { positions: weld.positions, faces: Vec::with_capacity(self.ends.len()) };
         let mut cutter = Triangulator::default();
         let (mut polygons, mut points, mut start) = (0, Vec::new(), 0);
@@ -155,4 +168,42 @@ struct Weld {
     /// New index of each vertex in the file.
     map: Vec<u32>,
     positions: Vec<DVec3>,
+}
+
+impl Weld {
+    /// Replaces each vertex by the first one within the tolerance; returns how many were.
+    fn merge_near(&mut self) -> usize {
+        let bounds = |init: DVec3, pick: fn(DVec3, DVec3) -> DVec3| self.positions.iter().copied().fold(init, pick);
+        let (lo, hi) = (bounds(DVec3::INFINITY, DVec3::min), bounds(DVec3::NEG_INFINITY, DVec3::max));
+        let near = NEAR * (hi - lo).length();
+        if !(near > 0.0 && near.is_finite()) {
+            return 0;
+        }
+        // Cells are wide enough that most vertices look into one only, and kept ones are too far apart to crowd it.
+        let cell = |p: DVec3| ((p - lo) / (4.0 * near)).floor().to_array().map(|c| c as i64);
+        let mut cells: HashMap<[i64; 3], Vec<u32>> = HashMap::new();
+        let mut kept: Vec<DVec3> = Vec::new();
+        let mut renamed = Vec::with_capacity(self.positions.len());
+        for &p in &self.positions {
+            let (from, to) = (cell(p - near), cell(p + near));
+            let around = (from[0]..=to[0])
+                .flat_map(|x| (from[1]..=to[1]).flat_map(move |y| (from[2]..=to[2]).map(move |z| [x, y, z])));
+            let twin = around
+                .filter_map(|key| cells.get(&key))
+                .flatten()
+                .copied()
+                .filter(|&k| kept[k as usize].distance_squared(p) <= near * near)
+                .min();
+            renamed.push(twin.unwrap_or_else(|| {
+                kept.push(p);
+                let new = kept.len() as u32 - 1;
+                cells.entry(cell(p)).or_default().push(new);
+                new
+            }));
+        }
+        let merged = self.positions.len() - kept.len();
+        self.positions = kept;
+        self.map.iter_mut().filter(|v| **v != BAD_INDEX).for_each(|v| *v = renamed[*v as usize]);
+        merged
+    }
 }

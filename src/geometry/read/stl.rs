@@ -41,22 +41,17 @@ fn binary(data: &[u8]) -> Result<Soup, Fault> {
         return Err(Fault::new(format!("truncated: the header claims {count} triangles, the file holds {whole}")));
     }
     let mut soup = Soup::default();
+    soup.weld_near = true;
     for record in body.chunks_exact(RECORD).take(count as usize) {
-        let number = |k: usize| {
-            f64::from(f32::from_le_bytes([record[k], record[k + 1], record[k + 2], record[k + 3]]))
-        };
+        let number = |k: usize| f64::from(f32::from_le_bytes([record[k], record[k + 1], record[k + 2], record[k + 3]]));
         // The facet's normal (12 bytes) comes first and is not used.
-        triangle(&mut soup, [12, 24, 36].map(|k| DVec3::new(number(k), number(k + 4), number(k + 8))))?;
+        polygon(&mut soup, &[12, 24, 36].map(|k| DVec3::new(number(k), number(k + 4), number(k + 8))))?;
     }
     let rest = body.len() as u64 - count * RECORD as u64;
     if rest > 0 {
         soup.note(format!("{rest} bytes after the last triangle ignored"));
     }
     Ok(soup)
-}
-
-fn triangle(soup: &mut Soup, corners: [DVec3; 3]) -> Result<(), Fault> {
-    polygon(soup, &corners)
 }
 
 fn polygon(soup: &mut Soup, corners: &[DVec3]) -> Result<(), Fault> {
@@ -67,6 +62,7 @@ fn polygon(soup: &mut Soup, corners: &[DVec3]) -> Result<(), Fault> {
 
 fn ascii(data: &[u8]) -> Result<Soup, Fault> {
     let mut soup = Soup::default();
+    soup.weld_near = true;
     let mut facet: Option<Vec<DVec3>> = None;
     let (mut closed, mut last) = (true, 0);
     for (i, line) in data.split(|&b| b == b'\n').enumerate() {
