@@ -1,5 +1,22 @@
 //! Triangle meshes: reading, writing and judging them, distance, sign, sampling and isosurfaces. Knows no field.
 
+pub mod bvh;
+pub mod closest;
+pub mod crossing;
+pub mod isosurface;
 pub mod mesh;
+pub mod query;
+pub mod sample;
+pub mod sign;
+pub mod visibility;
+pub mod voxels;
+pub mod winding;
 
 pub use mesh::TriMesh;
+pub use query::{DistanceQuery, QueryError, QueryOptions};
+pub use sign::{SignMethod, Trust};
+
+#[cfg(test)]
+mod query_tests;
+#[cfg(test)]
+pub(crate) mod testing;
