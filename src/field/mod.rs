@@ -8,5 +8,6 @@ pub mod init;
 pub mod latent;
 pub mod model;
 pub mod reference;
+pub mod sdf;
 #[cfg(test)]
 mod suite;

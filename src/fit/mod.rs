@@ -2,6 +2,7 @@
 
 pub mod feed;
 pub mod schedule;
+pub mod sdf;
 pub mod trainer;
 
 pub use feed::{Batch, BatchSource, FeedConfig};

@@ -1,1 +1,5 @@
-//! metrics
+//! What is measured of a result, against its reference.
+
+pub mod mesh;
+
+pub use mesh::{MeshMetrics, MetricError, compare_meshes, iou};

@@ -1,0 +1,243 @@
+//! Marching cubes that evaluates the field only where its surface can be.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use glam::{DVec3, Vec3};
+use rayon::prelude::*;
+
+use super::extract::{Edge, extract, root};
+use super::lattice::{Lattice, Values};
+use super::{IsoError, TriMesh, pack};
+
+/// Points along an edge of the smallest block.
+const FINE: usize = 4;
+/// Points along an edge of the first blocks: 4 · 2³.
+const COARSE: usize = 32;
+/// Points handed to the field at once.
+const BATCH: usize = 4096;
+
+/// Settings of [`sparse`].
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct SparseOptions {
+    /// Cells along the longest edge of the box, 1 to 4096.
+    pub resolution: usize,
+    /// Lowest corner of the box.
+    pub lo: DVec3,
+    /// Highest corner of the box.
+    pub hi: DVec3,
+    /// Bound of |f(p) − f(q)| / |p − q|: 1 for a distance.
+    pub lipschitz: f32,
+    /// Factor on `lipschitz`, for bounds that are only nearly kept.
+    pub safety: f32,
+    /// Rounds of false position that move each vertex onto the field's own zero; 0 keeps the linear estimate.
+    pub refine: usize,
+}
+
+/// A surface and what it cost.
+#[derive(Clone, Debug)]
+pub struct SparseSurface {
+    /// The surface.
+    pub mesh: TriMesh,
+    /// Points at which the field was evaluated, refinement included.
+    pub evaluations: usize,
+    /// Points of the lattice.
+    pub lattice_points: usize,
+}
+
+/// Values of the blocks that the surface can reach; the others are known by sign only.
+struct Blocks {
+    /// Blocks along each axis.
+    dims: [usize; 3],
+    /// Index into `values`, or `u32::MAX`.
+    index: Vec<u32>,
+    values: Vec<[f32; FINE * FINE * FINE]>,
+}
+
+impl Values for Blocks {
+    #[inline(always)]
+    fn value(&self, x: usize, y: usize, z: usize) -> f32 {
+        let block = (z / FINE * self.dims[1] + y / FINE) * self.dims[0] + x / FINE;
+        // A crossed edge has both ends in evaluated blocks wherever the bound holds; where not, the middle serves.
+        match self.index[block] {
+            u32::MAX => f32::NAN,
+            i => self.values[i as usize][(z % FINE * FINE + y % FINE) * FINE + x % FINE],
+        }
+    }
+}
+
+struct Field<'a, F> {
+    eval: &'a F,
+    evaluations: AtomicUsize,
+}
+
+impl<F: Fn(&[Vec3], &mut [f32]) + Sync> Field<'_, F> {
+    fn at(&self, points: &[Vec3]) -> Vec<f32> {
+        self.evaluations.fetch_add(points.len(), Ordering::Relaxed);
+        let mut out = vec![0.0; points.len()];
+        out.par_chunks_mut(BATCH).zip(points.par_chunks(BATCH)).for_each(|(o, p)| (self.eval)(p, o));
+        out
+    }
+}
+
+/// The zero surface of `eval` in a box, by blocks from coarse to fine. A block is dropped where the value at its centre
+/// and the Lipschitz bound leave no room for a zero. The same mesh as [`super::dense`] gives on the same lattice, as
+/// long as the bound holds. `eval` writes the value of each point; it is called from several threads.
+pub fn sparse(options: &SparseOptions, eval: impl Fn(&[Vec3], &mut [f32]) + Sync) -> Result<SparseSurface, IsoError> {
+    if !(options.lipschitz > 0.0 && options.safety > 0.0 && (options.lipschitz * options.safety).is_finite()) {
+        return Err(IsoError::Options("the Lipschitz bound and its safety factor must be positive"));
+    }
+    if !(1..=4096).contains(&options.resolution) {
+        return Err(IsoError::Options("the resolution must be from 1 to 4096"));
+    }
+    if !(options.lo.is_finite() && options.hi.is_finite() && options.lo.cmplt(options.hi).all()) {
+        return Err(IsoError::Options("the box must be finite and its lower corner below its upper one"));
+    }
+    let lattice = Lattice::covering(options.lo, options.hi, options.resolution);
+    lattice.check()?;
+    let field = Field { eval: &eval, evaluations: AtomicUsize::new(0) };
+    let bound = options.lipschitz as f64 * options.safety as f64;
+    let (blocks, bits) = evaluate(&lattice, &field, bound);
+    let (mut mesh, edges) = extract(&lattice, &bits, &blocks)?;
+    if options.refine > 0 {
+        refine(&lattice, &field, &blocks, &edges, options.refine, &mut mesh);
+    }
+    let evaluations = field.evaluations.into_inner();
+    Ok(SparseSurface { mesh, evaluations, lattice_points: lattice.len() })
+}
+
+/// Finds the blocks near the surface, evaluates them, and fills the inside bits of the whole lattice.
+fn evaluate<F>(lattice: &Lattice, field: &Field<F>, bound: f64) -> (Blocks, Vec<u64>)
+where
+    F: Fn(&[Vec3], &mut [f32]) + Sync,
+{
+    let mut bits = vec![0u64; lattice.words() * lattice.dims[1] * lattice.dims[2]];
+    let mut size = COARSE;
+    let counts = lattice.dims.map(|d| d.div_ceil(size));
+    let mut active: Vec<[usize; 3]> = (0..counts.iter().product())
+        .map(|i: usize| [i % counts[0] * size, i / counts[0] % counts[1] * size, i / (counts[0] * counts[1]) * size])
+        .collect();
+    loop {
+        // Neighbours one step beyond the block count too: an edge may start in it and end outside.
+        let radius = lattice.spacing.length() * (size as f64 + 1.0) * 0.5;
+        let centres: Vec<Vec3> = active
+            .iter()
+            .map(|b| (lattice.point(*b) + lattice.spacing * (size as f64 - 1.0) * 0.5).as_vec3())
+            .collect();
+        let values = field.at(&centres);
+        let mut kept = Vec::new();
+        for (block, v) in active.iter().zip(values) {
+            // Not-a-number never lets a block go.
+            if (v.abs() as f64) > bound * radius {
+                if v < 0.0 {
+                    fill(lattice, &mut bits, *block, size);
+                }
+            } else {
+                kept.push(*block);
+            }
+        }
+        active = kept;
+        if size == FINE {
+            break;
+        }
+        size /= 2;
+        active =
+            active.iter().flat_map(|b| (0..8).map(move |i| [0, 1, 2].map(|k| b[k] + (i >> k & 1) * size))).collect();
+        active.retain(|b| (0..3).all(|k| b[k] < lattice.dims[k]));
+    }
+    (fine(lattice, field, &active, &mut bits), bits)
+}
+
+/// Marks the points of a block as inside.
+fn fill(lattice: &Lattice, bits: &mut [u64], block: [usize; 3], size: usize) {
+    let end = [0, 1, 2].map(|k| (block[k] + size).min(lattice.dims[k]));
+    // Blocks are aligned to their size, which divides 64: one word a row.
+    let span = end[0] - block[0];
+    let mask = ((1u64 << span) - 1) << (block[0] % 64);
+    for z in block[2]..end[2] {
+        for y in block[1]..end[1] {
+            bits[lattice.row(y, z) * lattice.words() + block[0] / 64] |= mask;
+        }
+    }
+}
+
+fn fine<F>(lattice: &Lattice, field: &Field<F>, active: &[[usize; 3]], bits: &mut [u64]) -> Blocks
+where
+    F: Fn(&[Vec3], &mut [f32]) + Sync,
+{
+    let dims = lattice.dims.map(|d| d.div_ceil(FINE));
+    let mut index = vec![u32::MAX; dims.iter().product()];
+    let mut values = vec![[f32::INFINITY; FINE * FINE * FINE]; active.len()];
+    let skipped = AtomicUsize::new(0);
+    values.par_chunks_mut(64).zip(active.par_chunks(64)).for_each(|(values, blocks)| {
+        let mut points = Vec::with_capacity(blocks.len() * FINE * FINE * FINE);
+        let mut places = Vec::with_capacity(points.capacity());
+        for (b, block) in blocks.iter().enumerate() {
+            for i in 0..FINE * FINE * FINE {
+                let at = [block[0] + i % FINE, block[1] + i / FINE % FINE, block[2] + i / (FINE * FINE)];
+                if (0..3).all(|k| at[k] < lattice.dims[k]) {
+                    points.push(lattice.point(at).as_vec3());
+                    places.push((b, i));
+                }
+            }
+        }
+        let mut out = vec![0.0; points.len()];
+        (field.eval)(&points, &mut out);
+        skipped.fetch_add(points.len(), Ordering::Relaxed);
+        places.iter().zip(out).for_each(|(&(b, i), v)| values[b][i] = v);
+    });
+    field.evaluations.fetch_add(skipped.into_inner(), Ordering::Relaxed);
+    for (i, (block, v)) in active.iter().zip(&values).enumerate() {
+        index[(block[2] / FINE * dims[1] + block[1] / FINE) * dims[0] + block[0] / FINE] = i as u32;
+        for (r, row) in v.chunks(FINE).enumerate() {
+            let (y, z) = (block[1] + r % FINE, block[2] + r / FINE);
+            if y < lattice.dims[1] && z < lattice.dims[2] {
+                let mut word = [0];
+                pack(row, &mut word);
+                bits[lattice.row(y, z) * lattice.words() + block[0] / 64] |= word[0] << (block[0] % 64);
+            }
+        }
+    }
+    Blocks { dims, index, values }
+}
+
+/// Moves each vertex along its edge by false position (Illinois variant: an end that stays loses half its weight).
+fn refine<F>(lattice: &Lattice, field: &Field<F>, values: &Blocks, edges: &[Edge], rounds: usize, mesh: &mut TriMesh)
+where
+    F: Fn(&[Vec3], &mut [f32]) + Sync,
+{
+    struct Bracket {
+        t: [f64; 2],
+        v: [f32; 2],
+        last: usize,
+    }
+    let mut brackets: Vec<Bracket> = edges
+        .par_iter()
+        .map(|e| {
+            let a = e.at.map(|x| x as usize);
+            let mut b = a;
+            b[e.axis as usize] += 1;
+            Bracket { t: [0.0, 1.0], v: [values.value(a[0], a[1], a[2]), values.value(b[0], b[1], b[2])], last: 2 }
+        })
+        .collect();
+    for _ in 0..rounds {
+        let points: Vec<Vec3> = mesh.positions.par_iter().map(|p| p.as_vec3()).collect();
+        let found = field.at(&points);
+        mesh.positions.par_iter_mut().zip(&mut brackets).zip(found.par_iter().zip(edges)).for_each(
+            |((p, bracket), (&v, e))| {
+                let axis = e.axis as usize;
+                let start = lattice.point(e.at.map(|x| x as usize))[axis];
+                let t = (p[axis] - start) / lattice.spacing[axis];
+                if !v.is_finite() || bracket.v.iter().any(|v| !v.is_finite()) {
+                    return;
+                }
+                let side = if (v < 0.0) == (bracket.v[0] < 0.0) { 0 } else { 1 };
+                if bracket.last == side {
+                    bracket.v[1 - side] *= 0.5;
+                }
+                (bracket.t[side], bracket.v[side], bracket.last) = (t, v, side);
+                let t = bracket.t[0] + (bracket.t[1] - bracket.t[0]) * root(bracket.v[0], bracket.v[1]);
+                p[axis] = start + t.clamp(1e-4, 1.0 - 1e-4) * lattice.spacing[axis];
+            },
+        );
+    }
+}

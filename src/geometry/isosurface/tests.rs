@@ -1,0 +1,163 @@
+//! Watertight, manifold, right genus, and the sparse path equal to the dense one.
+
+use std::collections::HashMap;
+
+use glam::{DVec3, Vec3};
+use proptest::prelude::*;
+
+use super::*;
+
+fn lattice(n: usize) -> Lattice {
+    Lattice::covering(DVec3::splat(-1.0), DVec3::ONE, n)
+}
+
+fn values(l: &Lattice, f: impl Fn(DVec3) -> f64) -> Vec<f32> {
+    let [nx, ny, _] = l.dims;
+    (0..l.len()).map(|i| f(l.point([i % nx, i / nx % ny, i / (nx * ny)])) as f32).collect()
+}
+
+/// Panics unless the mesh is closed, oriented, and every edge and vertex is a manifold's; returns V − E + F.
+fn euler(mesh: &TriMesh) -> i64 {
+    let mut next: HashMap<(u32, u32), u32> = HashMap::new();
+    let mut around = vec![0; mesh.positions.len()];
+    for f in &mesh.faces {
+        assert!(f[0] != f[1] && f[1] != f[2] && f[2] != f[0]);
+        for k in 0..3 {
+            assert!(
+                next.insert((f[k], f[(k + 1) % 3]), f[(k + 2) % 3]).is_none(),
+                "an edge is used twice in one direction"
+            );
+            around[f[k] as usize] += 1;
+        }
+    }
+    assert!(next.keys().all(|&(a, b)| next.contains_key(&(b, a))), "an edge is open");
+    let mut start = vec![None; mesh.positions.len()];
+    next.keys().for_each(|&(a, b)| start[a as usize] = Some(b));
+    for (v, first) in start.iter().enumerate() {
+        let first = first.expect("a vertex is unused");
+        let (mut at, mut steps) = (first, 0);
+        loop {
+            at = next[&(v as u32, at)];
+            steps += 1;
+            if at == first {
+                break;
+            }
+        }
+        assert_eq!(steps, around[v], "a vertex joins two sheets");
+    }
+    mesh.positions.len() as i64 - next.len() as i64 / 2 + mesh.faces.len() as i64
+}
+
+fn volume(mesh: &TriMesh) -> f64 {
+    (0..mesh.faces.len()).map(|f| mesh.triangle(f)).map(|[a, b, c]| a.dot(b.cross(c)) / 6.0).sum()
+}
+
+#[test]
+fn a_sphere_is_a_sphere() {
+    let l = lattice(70);
+    let mesh = dense(&l, &values(&l, |p| p.length() - 0.7)).unwrap();
+    assert_eq!(euler(&mesh), 2);
+    let want = 4.0 / 3.0 * std::f64::consts::PI * 0.343;
+    assert!((volume(&mesh) - want).abs() < 2e-3 * want, "{}", volume(&mesh));
+    assert!(mesh.positions.iter().all(|p| (p.length() - 0.7).abs() < 1e-3));
+}
+
+#[test]
+fn a_torus_has_a_hole() {
+    let l = lattice(50);
+    let mesh = dense(&l, &values(&l, |p| ((p.x.hypot(p.y) - 0.6).hypot(p.z)) - 0.25)).unwrap();
+    assert_eq!(euler(&mesh), 0);
+    assert!(volume(&mesh) > 0.0);
+}
+
+#[test]
+fn zeros_on_lattice_points_keep_vertices_apart() {
+    let l = lattice(8);
+    let mesh = dense(&l, &values(&l, |p| p.abs().element_sum() - 0.75)).unwrap();
+    assert_eq!(euler(&mesh), 2);
+    let mut seen = std::collections::HashSet::new();
+    assert!(mesh.positions.iter().all(|p| seen.insert(p.to_array().map(f64::to_bits))));
+}
+
+#[test]
+fn nothing_comes_of_nothing_and_bad_input_is_named() {
+    let l = lattice(5);
+    assert!(dense(&l, &values(&l, |_| 1.0)).unwrap().faces.is_empty());
+    assert!(dense(&l, &values(&l, |_| f64::NAN)).unwrap().faces.is_empty());
+    assert_eq!(dense(&l, &[0.0; 3]), Err(IsoError::Values { got: 3, want: 216 }));
+    assert!(dense(&Lattice { dims: [1, 5, 5], ..l }, &[0.0; 25]).is_err());
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(40))]
+    #[test]
+    fn noise_is_closed_and_manifold(seed in any::<u64>(), nx in 3usize..80, ny in 3usize..12, nz in 3usize..12, share in 0.1f64..0.9) {
+        let l = Lattice { dims: [nx, ny, nz], origin: DVec3::ZERO, spacing: DVec3::ONE };
+        let mut state = seed | 1;
+        let v: Vec<f32> = (0..l.len()).map(|i| {
+            state = state.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
+            let at = [i % nx, i / nx % ny, i / (nx * ny)];
+            let border = (0..3).any(|k| at[k] == 0 || at[k] + 1 == l.dims[k]);
+            let u = (state >> 40) as f64 / (1u64 << 24) as f64;
+            if border { 1.0 } else { (u - share) as f32 }
+        }).collect();
+        let mesh = dense(&l, &v).unwrap();
+        if !mesh.faces.is_empty() {
+            prop_assert_eq!(euler(&mesh) % 2, 0);
+            prop_assert!(volume(&mesh) > 0.0);
+        }
+    }
+}
+
+fn sparse_equals_dense(resolution: usize, f: impl Fn(Vec3) -> f32 + Sync, lipschitz: f32) -> SparseSurface {
+    let (lo, hi) = (DVec3::new(-1.0, -1.0, -0.9), DVec3::new(1.0, 0.93, 1.0));
+    let options = SparseOptions { resolution, lo, hi, lipschitz, safety: 1.05, refine: 0 };
+    let got = sparse(&options, |p, out| p.iter().zip(out).for_each(|(p, o)| *o = f(*p))).unwrap();
+    let l = Lattice::covering(lo, hi, resolution);
+    let [nx, ny, _] = l.dims;
+    let all: Vec<f32> = (0..l.len()).map(|i| f(l.point([i % nx, i / nx % ny, i / (nx * ny)]).as_vec3())).collect();
+    assert_eq!(got.mesh, dense(&l, &all).unwrap());
+    assert_eq!(got.lattice_points, l.len());
+    got
+}
+
+#[test]
+fn sparse_gives_the_dense_mesh_for_less() {
+    let sphere = sparse_equals_dense(128, |p| p.length() - 0.61, 1.0);
+    assert!(sphere.evaluations * 5 < sphere.lattice_points, "{} of {}", sphere.evaluations, sphere.lattice_points);
+    sparse_equals_dense(67, |p| (p.x * 9.0).sin() * (p.y * 9.0).cos() + (p.z * 8.0).sin() * 0.5, 14.0);
+    sparse_equals_dense(31, |p| (p.truncate().length() - 0.5).hypot(p.z) - 0.07, 1.0);
+}
+
+#[test]
+fn half_a_billion_points_cost_a_small_share() {
+    let options = SparseOptions {
+        resolution: 512,
+        lo: DVec3::splat(-1.0),
+        hi: DVec3::ONE,
+        lipschitz: 1.0,
+        safety: 1.1,
+        refine: 0,
+    };
+    let got = sparse(&options, |p, out| p.iter().zip(out).for_each(|(p, o)| *o = p.length() - 0.5)).unwrap();
+    println!("512³ sphere: {} of {} points", got.evaluations, got.lattice_points);
+    assert!(got.evaluations * 12 < got.lattice_points);
+}
+
+#[test]
+fn refinement_reaches_the_true_zero() {
+    let f = |p: Vec3| p.length_squared() * p.length() - 0.343;
+    let run = |refine| {
+        let options = SparseOptions {
+            resolution: 24,
+            lo: DVec3::splat(-1.0),
+            hi: DVec3::ONE,
+            lipschitz: 10.0,
+            safety: 1.0,
+            refine,
+        };
+        let mesh = sparse(&options, |p, out| p.iter().zip(out).for_each(|(p, o)| *o = f(*p))).unwrap().mesh;
+        mesh.positions.iter().map(|p| (p.length() - 0.7).abs()).fold(0.0, f64::max)
+    };
+    assert!(run(3) < 1e-2 * run(0), "{} {}", run(3), run(0));
+}

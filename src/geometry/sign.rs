@@ -1,0 +1,256 @@
+//! Which side of a mesh a point is on: the methods, the choice between them, and what it was based on.
+
+use std::fmt;
+use std::str::FromStr;
+
+use glam::DVec3;
+use pulp::{Arch, Simd, WithSimd};
+use rayon::prelude::*;
+use serde::{Deserialize, Serialize};
+
+use super::bvh::Bvh;
+use super::closest::Stack;
+use super::crossing::crossings;
+use super::visibility::Visibility;
+use super::voxels::{Cell, Grid};
+use super::winding::{DEFAULT_BETA, Winding};
+
+/// How inside is told from outside.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum SignMethod {
+    /// `winding` where the faces' orientation can be trusted, `visibility` where not.
+    #[default]
+    Auto,
+    /// Inside where the generalised winding number exceeds ½ in magnitude (so a mesh turned inside out reads the same).
+    Winding,
+    /// Inside where nothing can be reached from outside; sheets without an inside are thickened.
+    Visibility,
+    /// Inside where most of several rays cross an odd number of faces (wrong for faces given twice).
+    Parity,
+    /// No inside: a shell of the stated thickness around every face.
+    Unsigned,
+}
+
+impl fmt::Display for SignMethod {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Auto => "auto",
+            Self::Winding => "winding",
+            Self::Visibility => "visibility",
+            Self::Parity => "parity",
+            Self::Unsigned => "unsigned",
+        })
+    }
+}
+
+/// A sign method's name that is not known.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("unknown sign method '{0}': choose auto, winding, visibility, parity or unsigned")]
+pub struct UnknownSignMethod(String);
+
+impl FromStr for SignMethod {
+    type Err = UnknownSignMethod;
+
+    fn from_str(s: &str) -> Result<Self, Self::Err> {
+        let all = [Self::Auto, Self::Winding, Self::Visibility, Self::Parity, Self::Unsigned];
+        all.into_iter().find(|m| m.to_string().eq_ignore_ascii_case(s)).ok_or_else(|| UnknownSignMethod(s.into()))
+    }
+}
+
+/// What the caller found out about the orientation of the faces (from the mesh report).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Trust {
+    /// Whether the winding number can be relied on.
+    pub trusted: bool,
+    /// Why, as a clause: "every edge is shared by two opposite faces".
+    pub reason: String,
+}
+
+/// Settings of [`Sign::build`].
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct SignOptions {
+    /// Method.
+    pub method: SignMethod,
+    /// The caller's verdict on orientation, for `auto`; without one, edges are checked here.
+    pub trust: Option<Trust>,
+    /// Cells along the longest edge of the box for `visibility`, 16 to 1024: gaps narrower than a cell are closed.
+    pub resolution: usize,
+    /// Full thickness given to sheets without an inside, as a fraction of the box's diagonal.
+    pub thickness: f64,
+}
+
+impl Default for SignOptions {
+    fn default() -> Self {
+        Self { method: SignMethod::Auto, trust: None, resolution: 256, thickness: 0.005 }
+    }
+}
+
+/// A sign function for one hierarchy.
+#[derive(Clone, Debug)]
+pub struct Sign {
+    pub(crate) kind: Kind,
+    method: SignMethod,
+    explanation: String,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) enum Kind {
+    /// The grid exists where the faces form a closed surface: the winding number is then constant in each free cell.
+    Winding(Winding, Option<Grid>),
+    Visibility(Box<Visibility>),
+    Parity,
+    Unsigned,
+}
+
+/// Directions of the parity rays; none lies in a plane that meshes like to use.
+const RAYS: [[f64; 3]; 5] = [
+    [0.891_3, 0.305_7, 0.334_9],
+    [-0.412_7, 0.811_9, -0.412_1],
+    [0.213_1, -0.377_7, 0.901_1],
+    [-0.651_3, -0.541_9, -0.531_7],
+    [0.481_9, 0.587_3, -0.650_3],
+];
+
+impl Sign {
+    /// Prepares the sign of points against `bvh`. `thickness` is the shell's full thickness in mesh units.
+    pub fn build(bvh: &Bvh, options: &SignOptions, thickness: f64) -> Self {
+        let Orientation { closed, repeated } = orientation(bvh);
+        let (method, why) = match (options.method, &options.trust) {
+            (SignMethod::Auto, Some(t)) if t.trusted => (SignMethod::Winding, format!("auto: {}", t.reason)),
+            (SignMethod::Auto, Some(t)) => (SignMethod::Visibility, format!("auto: {}", t.reason)),
+            (SignMethod::Auto, None) if repeated > 0.01 => (
+                SignMethod::Visibility,
+                format!("auto: {:.0} % of the faces are given more than once", repeated * 100.0),
+            ),
+            (SignMethod::Auto, None) if closed => {
+                (SignMethod::Winding, "auto: every edge is shared by opposite faces".to_string())
+            }
+            (SignMethod::Auto, None) => {
+                (SignMethod::Visibility, "auto: the faces do not form a closed, oriented surface".to_string())
+            }
+            (chosen, _) => (chosen, "as asked".to_string()),
+        };
+        let (kind, what) = match method {
+            SignMethod::Winding | SignMethod::Auto => {
+                let winding = Winding::new(bvh, DEFAULT_BETA);
+                let grid = closed.then(|| winding_grid(bvh, &winding));
+                let closure =
+                    if closed { "a closed surface" } else { "an open one: inside ends halfway across its holes" };
+                (Kind::Winding(winding, grid), format!("winding number of {closure}"))
+            }
+            SignMethod::Visibility => {
+                let visibility = Visibility::build(bvh, options.resolution, thickness * bvh.frame().scale);
+                let what = visibility.describe(thickness, options.thickness);
+                (Kind::Visibility(Box::new(visibility)), what)
+            }
+            SignMethod::Parity => (Kind::Parity, format!("majority of {} rays by parity", RAYS.len())),
+            SignMethod::Unsigned => {
+                (Kind::Unsigned, format!("no inside: a shell {thickness:.4} thick around every face"))
+            }
+        };
+        Self { kind, method, explanation: format!("{method} ({why}): {what}") }
+    }
+
+    /// The method in use; never `Auto`.
+    pub fn method(&self) -> SignMethod {
+        self.method
+    }
+
+    /// What was chosen and why, in one line.
+    pub fn explanation(&self) -> &str {
+        &self.explanation
+    }
+
+    /// Whether the local point `p` is inside; `closest` is its closest point on the mesh where known.
+    #[inline(always)]
+    pub(crate) fn inside<S: Simd>(
+        &self,
+        simd: S,
+        bvh: &Bvh,
+        p: DVec3,
+        closest: Option<DVec3>,
+        stack: &mut Stack,
+    ) -> bool {
+        match &self.kind {
+            Kind::Winding(winding, grid) => match grid.as_ref().map_or(Cell::Touched, |g| g.at(p)) {
+                Cell::Inside => true,
+                Cell::Outside => false,
+                Cell::Touched => winding.at(simd, bvh, p, stack).abs() > 0.5,
+            },
+            Kind::Visibility(v) => v.inside(simd, bvh, p, closest, stack),
+            Kind::Parity => parity(simd, bvh, p, stack),
+            Kind::Unsigned => false,
+        }
+    }
+}
+
+#[inline(always)]
+fn parity<S: Simd>(simd: S, bvh: &Bvh, p: DVec3, stack: &mut Stack) -> bool {
+    let (lo, hi) = bvh.local_bounds();
+    if p.cmplt(lo.as_dvec3()).any() || p.cmpgt(hi.as_dvec3()).any() {
+        return false;
+    }
+    let counts = RAYS.iter().filter_map(|&r| crossings(simd, bvh, p, DVec3::from_array(r) * 4.0, stack));
+    let (mut odd, mut all) = (0, 0);
+    for count in counts {
+        odd += count % 2;
+        all += 1;
+    }
+    2 * odd > all
+}
+
+fn winding_grid(bvh: &Bvh, winding: &Winding) -> Grid {
+    let resolution = ((bvh.face_count() as f64).sqrt() * 0.6) as usize;
+    Grid::new(bvh, resolution.clamp(64, 192), |grid, component| {
+        struct At<'a>(&'a Winding, &'a Bvh, DVec3);
+        impl WithSimd for At<'_> {
+            type Output = f32;
+
+            #[inline(always)]
+            fn with_simd<S: Simd>(self, simd: S) -> f32 {
+                self.0.at(simd, self.1, self.2, &mut Stack::new())
+            }
+        }
+        Arch::new().dispatch(At(winding, bvh, grid.centre(component.sample))).abs() > 0.5
+    })
+}
+
+/// What the faces' shared edges and corners say of their orientation.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Orientation {
+    /// Each edge is used equally often in both directions: the winding number is then an integer off the surface.
+    pub closed: bool,
+    /// Share of the faces that have the same corners as another: those say nothing of inside.
+    pub repeated: f64,
+}
+
+/// Judges the orientation of the faces of `bvh`; corners at the same position count as one.
+pub fn orientation(bvh: &Bvh) -> Orientation {
+    let mut order: Vec<u32> = (0..bvh.positions.len() as u32).collect();
+    let bits = |v: u32| bvh.positions[v as usize].to_array().map(|x| (x + 0.0).to_bits());
+    order.par_sort_unstable_by_key(|&v| bits(v));
+    let mut merged = vec![0u32; bvh.positions.len()];
+    for (i, &v) in order.iter().enumerate() {
+        merged[v as usize] = if i > 0 && bits(order[i - 1]) == bits(v) { merged[order[i - 1] as usize] } else { v };
+    }
+    let mut edges: Vec<(u64, i32)> = Vec::with_capacity(bvh.face_count() * 3);
+    let mut faces: Vec<[u32; 3]> = Vec::with_capacity(bvh.face_count());
+    for f in bvh.face_ids() {
+        let mut v = bvh.faces[f as usize].map(|v| merged[v as usize]);
+        for k in 0..3 {
+            let (a, b) = (v[k], v[(k + 1) % 3]);
+            if a != b {
+                edges.push(((a.min(b) as u64) << 32 | a.max(b) as u64, if a < b { 1 } else { -1 }));
+            }
+        }
+        v.sort_unstable();
+        faces.push(v);
+    }
+    edges.par_sort_unstable();
+    faces.par_sort_unstable();
+    let balanced = edges.chunk_by(|a, b| a.0 == b.0).all(|same| same.iter().map(|e| e.1).sum::<i32>() == 0);
+    let repeated: usize = faces.chunk_by(|a, b| a == b).map(|same| if same.len() > 1 { same.len() } else { 0 }).sum();
+    Orientation { closed: balanced && !edges.is_empty(), repeated: repeated as f64 / bvh.face_count().max(1) as f64 }
+}
