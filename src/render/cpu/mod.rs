@@ -1,0 +1,224 @@
+//! Sphere tracing on the CPU.
+//!
+//! A frame is cut into tiles, which rayon's threads take in turn. Within a tile blocks of 8×8 pixels are advanced through
+//! empty space as one cone ([`beam`]), then the rays go on together ([`march`]), those that have ended dropping out, so
+//! that the field is evaluated in batches of hundreds of points. A tile's result depends on nothing but the tile: frames
+//! are the same bits on any number of threads.
+
+pub mod accel;
+pub mod beam;
+pub mod march;
+pub mod occlusion;
+pub mod sampling;
+pub mod shade;
+mod tile;
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use glam::DVec3;
+use rayon::prelude::*;
+
+pub use accel::DistanceGrid;
+pub use sampling::Filter;
+pub use shade::{Shading, ShadingMode};
+
+use super::camera::{Camera, CameraError};
+use super::colour::Background;
+use super::cube::UnitCube;
+use super::frame::{Frame, RenderStats};
+use super::layers::{Layer, LayerSet};
+use super::source::SdfSource;
+
+/// Why a frame can't be rendered.
+#[derive(Debug, thiserror::Error)]
+pub enum RenderError {
+    /// The camera can't be used.
+    #[error(transparent)]
+    Camera(#[from] CameraError),
+    /// The field's Lipschitz bound isn't a number above 0.
+    #[error("the field's Lipschitz bound is {0}; expected a finite number above 0")]
+    Lipschitz(f32),
+    /// The domain's cube has no extent.
+    #[error("the field's domain (origin {origin}, size {size}) is no cube")]
+    Domain {
+        /// Its lowest corner.
+        origin: DVec3,
+        /// Its edge.
+        size: f64,
+    },
+    /// A setting is out of range.
+    #[error("{setting}: {reason}")]
+    Setting {
+        /// Name of the setting.
+        setting: &'static str,
+        /// What is wrong and what is expected.
+        reason: String,
+    },
+}
+
+/// How rays are traced.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct TracerSettings {
+    /// Pixels along a tile's edge, 8 to 256.
+    pub tile: u32,
+    /// Cells of the distance grid along an axis; 0 traces without one.
+    pub grid_cells: usize,
+    /// Most evaluations of a ray.
+    pub max_steps: u32,
+    /// Longest stretch of a ray in field units that may stay uncertified: parts thinner than this can be missed. It is
+    /// lowered to a quarter of a pixel where pixels are finer.
+    pub gap: f32,
+    /// Lipschitz bound in place of the field's own.
+    pub lipschitz: Option<f32>,
+}
+
+impl Default for TracerSettings {
+    fn default() -> Self {
+        Self { tile: 64, grid_cells: 128, max_steps: 512, gap: 2.5e-4, lipschitz: None }
+    }
+}
+
+/// What a frame shows.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct RenderSettings {
+    /// Layers to make.
+    pub layers: LayerSet,
+    /// Samples a pixel of colour and alpha, 1 to 4096.
+    pub samples: u32,
+    /// How samples are spread.
+    pub filter: Filter,
+    /// Light and material.
+    pub shading: Shading,
+    /// What lies behind the object.
+    pub background: Background,
+    /// Seed of the samples' places.
+    pub seed: u64,
+}
+
+impl Default for RenderSettings {
+    fn default() -> Self {
+        Self {
+            layers: LayerSet::default(),
+            samples: 1,
+            filter: Filter::Box,
+            shading: Shading::default(),
+            background: Background::White,
+            seed: 0,
+        }
+    }
+}
+
+/// Renders one field; the distance grid is built once and serves every frame.
+pub struct SphereTracer<'a> {
+    source: &'a dyn SdfSource,
+    cube: UnitCube,
+    settings: TracerSettings,
+    lipschitz: f32,
+    grid: Option<Arc<DistanceGrid>>,
+}
+
+impl<'a> SphereTracer<'a> {
+    /// Prepares to render `source`, whose unit cube lies in the world as `cube` says. Builds the distance grid.
+    pub fn new(source: &'a dyn SdfSource, cube: UnitCube, settings: TracerSettings) -> Result<Self, RenderError> {
+        let mut tracer = Self::with_grid(source, cube, settings, None)?;
+        if settings.grid_cells > 0 {
+            tracer.grid = Some(Arc::new(DistanceGrid::build(source, settings.grid_cells, tracer.lipschitz)));
+        }
+        Ok(tracer)
+    }
+
+    /// Like [`Self::new`], with a grid built earlier from the same field (see [`Self::grid`]), or none.
+    pub fn with_grid(
+        source: &'a dyn SdfSource,
+        cube: UnitCube,
+        settings: TracerSettings,
+        grid: Option<Arc<DistanceGrid>>,
+    ) -> Result<Self, RenderError> {
+        let lipschitz = settings.lipschitz.unwrap_or(source.lipschitz());
+        if !(lipschitz.is_finite() && lipschitz > 0.0) {
+            return Err(RenderError::Lipschitz(lipschitz));
+        }
+        if !cube.is_valid() {
+            return Err(RenderError::Domain { origin: cube.origin, size: cube.size });
+        }
+        let setting = |setting, reason: String| Err(RenderError::Setting { setting, reason });
+        if !(8..=256).contains(&settings.tile) {
+            return setting("tile", format!("{} pixels; expected 8 to 256", settings.tile));
+        }
+        if !(settings.gap > 0.0 && settings.gap < 0.1) {
+            return setting("gap", format!("{}; expected above 0 and below 0.1", settings.gap));
+        }
+        if settings.max_steps == 0 {
+            return setting("max_steps", "0; expected at least 1".into());
+        }
+        Ok(Self { source, cube, settings, lipschitz, grid })
+    }
+
+    /// The distance grid, to be shared with other tracers of the same field.
+    pub fn grid(&self) -> Option<&Arc<DistanceGrid>> {
+        self.grid.as_ref()
+    }
+
+    /// World box around the surface, from the distance grid (a cell or two wide of it); the whole cube without one.
+    pub fn bounds(&self) -> (DVec3, DVec3) {
+        let near = self.grid.as_ref().and_then(|g| g.surface_bounds());
+        near.map_or(self.cube.bounds(), |(lo, hi)| {
+            (self.cube.to_world(lo.as_dvec3()), self.cube.to_world(hi.as_dvec3()))
+        })
+    }
+
+    /// Renders one frame.
+    pub fn render(&self, camera: &Camera, settings: &RenderSettings) -> Result<Frame, RenderError> {
+        camera.validate()?;
+        if !(1..=4096).contains(&settings.samples) {
+            let reason = format!("{}; expected 1 to 4096", settings.samples);
+            return Err(RenderError::Setting { setting: "samples", reason });
+        }
+        let start = Instant::now();
+        let (w, h, size) = (camera.width, camera.height, self.settings.tile);
+        let columns = w.div_ceil(size);
+        let job = tile::TileJob::new(self, camera, settings);
+        let tiles: Vec<(tile::Area, tile::TileOutput)> = (0..columns * h.div_ceil(size))
+            .into_par_iter()
+            .map(|i| {
+                let (x0, y0) = (i % columns * size, i / columns * size);
+                let area = tile::Area { x0, y0, x1: (x0 + size).min(w), y1: (y0 + size).min(h) };
+                (area, job.run(area))
+            })
+            .collect();
+        let mut frame = self.blank(camera, settings);
+        for (area, out) in &tiles {
+            out.store(*area, &mut frame);
+            out.store_positions(*area, &mut frame, self.cube);
+        }
+        frame.stats.seconds = start.elapsed().as_secs_f64();
+        Ok(frame)
+    }
+
+    /// A frame of misses with the wanted layers.
+    fn blank(&self, camera: &Camera, settings: &RenderSettings) -> Frame {
+        let pixels = camera.width as usize * camera.height as usize;
+        let count = |layer: Layer| if settings.layers.contains(layer) { pixels } else { 0 };
+        let spectrum_width = self.source.spectrum_width();
+        let has_spectrum = (spectrum_width > 0) as usize;
+        Frame {
+            width: camera.width,
+            height: camera.height,
+            colour: vec![[0.0; 4]; count(Layer::Colour)],
+            alpha: vec![0.0; count(Layer::Alpha)],
+            depth_ray: vec![f32::INFINITY; count(Layer::DepthRay)],
+            depth_z: vec![f32::INFINITY; count(Layer::DepthZ)],
+            position: vec![[0.0; 3]; count(Layer::Position)],
+            normal: vec![[0.0; 3]; count(Layer::Normal)],
+            steps: vec![0.0; count(Layer::Steps)],
+            grad_s: vec![0.0; count(Layer::GradS) * has_spectrum],
+            spectrum: vec![0.0; count(Layer::Spectrum) * spectrum_width],
+            spectrum_width,
+            stats: RenderStats::default(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

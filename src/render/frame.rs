@@ -1,0 +1,84 @@
+//! What a renderer returns: layers of one size, and what they cost.
+
+use super::image::Rgba8;
+use super::layers::encode_srgb;
+
+/// Counts and time of one frame.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct RenderStats {
+    /// Camera rays traced, all samples together.
+    pub rays: u64,
+    /// Camera rays that hit.
+    pub hits: u64,
+    /// Distance evaluations of camera rays.
+    pub evals: u64,
+    /// Distance evaluations of shadow and ambient occlusion.
+    pub secondary_evals: u64,
+    /// Evaluations of distance with gradient.
+    pub gradient_evals: u64,
+    /// Evaluations of the spectrum.
+    pub spectrum_evals: u64,
+    /// Rays that reached the limit of steps and were decided by their last distance.
+    pub exhausted: u64,
+    /// Rays that met a distance that is no finite number; they count as misses.
+    pub invalid: u64,
+    /// Wall-clock seconds.
+    pub seconds: f64,
+}
+
+impl RenderStats {
+    /// Adds the counts of another part of the frame (not its time).
+    pub fn add(&mut self, other: &Self) {
+        self.rays += other.rays;
+        self.hits += other.hits;
+        self.evals += other.evals;
+        self.secondary_evals += other.secondary_evals;
+        self.gradient_evals += other.gradient_evals;
+        self.spectrum_evals += other.spectrum_evals;
+        self.exhausted += other.exhausted;
+        self.invalid += other.invalid;
+    }
+
+    /// Distance evaluations per camera ray.
+    pub fn evals_per_ray(&self) -> f64 {
+        self.evals as f64 / self.rays.max(1) as f64
+    }
+}
+
+/// Layers of a picture, rows from the top; a layer that was not asked for is empty.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Frame {
+    /// Pixels along x.
+    pub width: u32,
+    /// Pixels along y.
+    pub height: u32,
+    /// Linear premultiplied RGBA over the background.
+    pub colour: Vec<[f32; 4]>,
+    /// Coverage by the object, whatever the background.
+    pub alpha: Vec<f32>,
+    /// Distance along the ray, world units, +∞ for misses.
+    pub depth_ray: Vec<f32>,
+    /// Distance along the viewing axis, world units, +∞ for misses.
+    pub depth_z: Vec<f32>,
+    /// World position, 0 for misses.
+    pub position: Vec<[f32; 3]>,
+    /// World normal towards the viewer, 0 for misses.
+    pub normal: Vec<[f32; 3]>,
+    /// Field evaluations of the centre ray.
+    pub steps: Vec<f32>,
+    /// ‖∇S‖ per unit of field coordinates, 0 for misses.
+    pub grad_s: Vec<f32>,
+    /// S, `[pixel][spectrum_width]`, 0 for misses.
+    pub spectrum: Vec<f32>,
+    /// Values of S a pixel; 0 where the field has none.
+    pub spectrum_width: usize,
+    /// Counts and time.
+    pub stats: RenderStats,
+}
+
+impl Frame {
+    /// The colour layer as 8-bit sRGB with straight alpha; empty (transparent) without a colour layer.
+    pub fn to_srgb(&self) -> Rgba8 {
+        Rgba8::from_fn(self.width, self.height, |i| self.colour.get(i).map_or([0; 4], |c| encode_srgb(*c)))
+    }
+}
