@@ -8,6 +8,7 @@ use rand_pcg::Pcg64;
 use serde::{Deserialize, Serialize};
 
 use super::feed::{Batch, BatchSource};
+use crate::field::model::Domain;
 use crate::geometry::TriMesh;
 use crate::geometry::query::DistanceQuery;
 use crate::geometry::sample::SurfaceSampler;
@@ -40,30 +41,19 @@ impl Default for SampleConfig {
     }
 }
 
-/// The cube that a field lives in: `unit = (world − origin) / size`.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Placement {
-    /// Corner of the cube with the lowest coordinates, in world units.
-    pub origin: DVec3,
-    /// Edge of the cube, in world units.
-    pub size: f64,
-}
-
-impl Placement {
-    /// The cube around a box, `margin` of its longest edge wider on each side.
-    pub fn around((lo, hi): (DVec3, DVec3), margin: f64) -> Self {
-        let longest = (hi - lo).max_element();
-        // A single point still needs a cube around it.
-        let size = if longest > 0.0 { longest * (1.0 + 2.0 * margin) } else { 1.0 };
-        Self { origin: (lo + hi) * 0.5 - DVec3::splat(size * 0.5), size }
-    }
+/// The cube around a box, `margin` of its longest edge wider on each side.
+pub fn domain_around((lo, hi): (DVec3, DVec3), margin: f64) -> Domain {
+    let longest = (hi - lo).max_element();
+    // A single point still needs a cube around it.
+    let size = if longest > 0.0 { longest * (1.0 + 2.0 * margin) } else { 1.0 };
+    Domain { origin: ((lo + hi) * 0.5 - DVec3::splat(size * 0.5)).to_array(), size, units: String::new() }
 }
 
 /// Draws batches around a mesh with exact signed distances.
 pub struct SdfSource {
     query: Arc<DistanceQuery>,
     surface: SurfaceSampler<Arc<TriMesh>>,
-    place: Placement,
+    domain: Domain,
     config: SampleConfig,
     points: usize,
     seed: u64,
@@ -74,12 +64,12 @@ impl SdfSource {
     pub fn new(
         mesh: Arc<TriMesh>,
         query: Arc<DistanceQuery>,
-        place: Placement,
+        domain: Domain,
         config: SampleConfig,
         points: usize,
         seed: u64,
     ) -> Option<Self> {
-        Some(Self { query, surface: SurfaceSampler::new(mesh)?, place, config, points, seed })
+        Some(Self { query, surface: SurfaceSampler::new(mesh)?, domain, config, points, seed })
     }
 }
 
@@ -95,20 +85,20 @@ impl BatchSource for SdfSource {
                     let p = DVec3::new(rng.random(), rng.random(), rng.random());
                     return (p, f32::INFINITY);
                 }
-                let p = (self.surface.draw(&mut rng).position - self.place.origin) / self.place.size;
+                let p = (self.surface.draw(&mut rng).position - DVec3::from(self.domain.origin)) / self.domain.size;
                 let sigma = if i < ends[0] { 0.0 } else if i < ends[1] { c.near_sigma } else { c.around_sigma };
                 let offset = normal(&mut rng) * sigma;
-                ((p + offset).clamp(DVec3::ZERO, DVec3::ONE), (offset.length() * self.place.size) as f32)
+                ((p + offset).clamp(DVec3::ZERO, DVec3::ONE), (offset.length() * self.domain.size) as f32)
             })
             .collect();
         // In Morton order neighbours share grid cells and tree nodes, which keeps both in cache.
         points.sort_by_cached_key(|(p, _)| morton(*p));
-        let world: Vec<DVec3> = points.iter().map(|(p, _)| *p * self.place.size + self.place.origin).collect();
+        let world: Vec<DVec3> = points.iter().map(|(p, _)| *p * self.domain.size + DVec3::from(self.domain.origin)).collect();
         // The point drawn from the surface bounds the distance (slightly widened for rounding).
-        let upper: Vec<f32> = points.iter().map(|(_, bound)| bound * 1.0001 + 1e-6 * self.place.size as f32).collect();
+        let upper: Vec<f32> = points.iter().map(|(_, bound)| bound * 1.0001 + 1e-6 * self.domain.size as f32).collect();
         let mut target = vec![0.0; points.len()];
         self.query.signed_distances_serial(&world, Some(&upper), &mut target);
-        let scale = 1.0 / self.place.size as f32;
+        let scale = 1.0 / self.domain.size as f32;
         target.iter_mut().for_each(|d| *d *= scale);
         let falloff = c.falloff as f32;
         Batch {

@@ -1,0 +1,118 @@
+//! `nstr eval`: a model's figures against its mesh.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, bail};
+use clap::Args;
+use nstr::field::model::Model;
+use nstr::fit::evaluate::{SdfScores, SdfScoring, score};
+use serde_json::{Map, Value, json};
+
+use super::fit::Recipe;
+use super::load::{self, SignArgs};
+
+/// Arguments of `nstr eval`.
+#[derive(Args)]
+pub struct EvalArgs {
+    /// Model to measure
+    model: PathBuf,
+    /// Mesh that it was fitted to
+    mesh: PathBuf,
+    /// Write the figures as JSON
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
+    /// Points along each axis of the lattice over the mesh's box, for the IoU
+    #[arg(long, default_value_t = 256, value_name = "N")]
+    lattice: usize,
+    /// Cells along the longest edge for the model's surface
+    #[arg(long, default_value_t = 512, value_name = "N")]
+    resolution: usize,
+    /// Surface samples a side
+    #[arg(long, default_value_t = 200_000, value_name = "N")]
+    samples: usize,
+    /// Where the sign comes from [default: as in the fit]
+    #[arg(long)]
+    sign: Option<nstr::geometry::SignMethod>,
+}
+
+/// Runs `nstr eval`.
+pub fn run(args: &EvalArgs) -> anyhow::Result<()> {
+    if !(2..=2048).contains(&args.lattice) {
+        bail!("--lattice {}: must be 2 to 2048", args.lattice);
+    }
+    if !(1..=100_000_000).contains(&args.samples) {
+        bail!("--samples {}: must be 1 to 100000000", args.samples);
+    }
+    let loaded = load::model(&args.model)?;
+    let recipe: Option<Recipe> = serde_json::from_value(loaded.model.config.clone()).ok();
+    let mut sign =
+        recipe.map_or(SignArgs { sign: Default::default(), thickness: 0.005, sign_resolution: 256 }, |r| r.sign);
+    if let Some(method) = args.sign {
+        sign.sign = method;
+    }
+    let mesh = load::mesh(&args.mesh, &sign)?;
+    let how = SdfScoring { lattice: args.lattice, resolution: args.resolution, samples: args.samples, seed: 0 };
+    let scores = score(&loaded.field, &loaded.model.domain, &mesh.mesh, &mesh.query, &how)
+        .with_context(|| format!("{} against {}", args.model.display(), args.mesh.display()))?;
+    let bytes = std::fs::metadata(&args.model).with_context(|| args.model.display().to_string())?.len();
+    let figures = figures(&loaded.model, Some(&scores), bytes);
+    println!("{}", describe(&figures));
+    match &args.json {
+        Some(file) => write_json(file, &figures),
+        None => Ok(()),
+    }
+}
+
+/// Everything that is known in numbers of a model.
+pub fn figures(model: &Model, scores: Option<&SdfScores>, file_bytes: u64) -> Map<String, Value> {
+    let mut map = Map::new();
+    if let Some(s) = scores {
+        let value = serde_json::to_value(s).unwrap_or_default();
+        map.extend(value.as_object().cloned().unwrap_or_default());
+    }
+    map.insert("parameters".into(), json!(model.spec.parameters()));
+    map.insert("file_bytes".into(), json!(file_bytes));
+    for name in ["fit_seconds", "train_seconds", "steps"] {
+        let value = model.metrics.get(name).copied();
+        map.insert(name.into(), if name == "steps" { json!(value.map(|v| v as u64)) } else { json!(value) });
+    }
+    map
+}
+
+/// The figures as lines for people.
+pub fn describe(figures: &Map<String, Value>) -> String {
+    let mut lines = Vec::new();
+    let mut line = |name: &str, text: String| lines.push(format!("  {name:<20} {text}"));
+    let number = |name: &str| figures.get(name).and_then(Value::as_f64);
+    if let Some(v) = number("iou") {
+        line("IoU", format!("{v:.5}"));
+    }
+    if let Some(v) = number("chamfer_l1") {
+        line("Chamfer-L1", format!("{:.4} % of the diagonal", 100.0 * v));
+    }
+    if let Some(v) = number("f_score") {
+        line("F-score (0.5 %)", format!("{v:.5}"));
+    }
+    if let Some(v) = number("normal_consistency") {
+        line("normal consistency", format!("{v:.5}"));
+    }
+    if let Some(v) = number("hausdorff") {
+        line("Hausdorff", format!("{:.3} % of the diagonal", 100.0 * v));
+    }
+    if figures.get("reference").and_then(Value::as_str) == Some("solid") {
+        line("measured against", "the solid that the sign method defines, not the faces themselves".into());
+    }
+    if let (Some(p), Some(b)) = (number("parameters"), number("file_bytes")) {
+        line("parameters", format!("{p} in {:.1} kB", b / 1e3));
+    }
+    if let (Some(t), Some(s)) = (number("fit_seconds"), number("steps")) {
+        line("fitted in", format!("{t:.1} s, {s} steps"));
+    }
+    lines.join("\n")
+}
+
+/// Writes the figures, whole or not at all.
+pub fn write_json(path: &Path, figures: &Map<String, Value>) -> anyhow::Result<()> {
+    let text = serde_json::to_string_pretty(figures)? + "\n";
+    nstr::render::image::atomic::write(path, text.as_bytes()).with_context(|| path.display().to_string())
+}

@@ -1,0 +1,83 @@
+//! `nstr inspect`: what a mesh or a model holds.
+
+use std::path::PathBuf;
+
+use anyhow::Context;
+use clap::Args;
+use nstr::field::model::Model;
+use serde_json::json;
+
+use super::load::{self, SignArgs};
+
+/// Arguments of `nstr inspect`.
+#[derive(Args)]
+pub struct InspectArgs {
+    /// Mesh or model
+    input: PathBuf,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    sign: SignArgs,
+}
+
+/// Runs `nstr inspect`.
+pub fn run(args: &InspectArgs) -> anyhow::Result<()> {
+    if args.input.extension().is_some_and(|e| e == "safetensors") { model(args) } else { mesh(args) }
+}
+
+fn mesh(args: &InspectArgs) -> anyhow::Result<()> {
+    let m = load::mesh(&args.input, &args.sign)?;
+    let sign = m.query.sign();
+    if args.json {
+        let text = json!({
+            "format": format!("{:?}", m.file.format).to_lowercase(),
+            "report": m.report,
+            "polygons": m.file.polygons,
+            "lines": m.file.lines,
+            "notes": m.file.notes,
+            "sign": { "method": sign.method(), "explanation": sign.explanation() },
+        });
+        println!("{}", serde_json::to_string_pretty(&text)?);
+        return Ok(());
+    }
+    println!("{} ({:?}, {} polygons cut into triangles)", args.input.display(), m.file.format, m.file.polygons);
+    println!("{}", m.report);
+    m.file.notes.iter().for_each(|note| println!("note: {note}"));
+    println!("sign: {}", sign.explanation());
+    Ok(())
+}
+
+fn model(args: &InspectArgs) -> anyhow::Result<()> {
+    let model = Model::load(&args.input)?;
+    let bytes = std::fs::metadata(&args.input).with_context(|| args.input.display().to_string())?.len();
+    let text = json!({
+        "parameters": model.spec.parameters(),
+        "grid_parameters": model.grid.len(),
+        "network_parameters": model.net.len(),
+        "file_bytes": bytes,
+        "domain": model.domain,
+        "spec": model.spec,
+        "provenance": model.provenance,
+        "metrics": model.metrics,
+        "config": model.config,
+    });
+    if args.json {
+        println!("{}", serde_json::to_string_pretty(&text)?);
+        return Ok(());
+    }
+    let s = &model.spec;
+    println!("{}: {} parameters ({} latent), {:.1} kB", args.input.display(), s.parameters(), model.grid.len(), bytes as f64 / 1e3);
+    println!("  domain      origin {:?}, edge {}", model.domain.origin, model.domain.size);
+    for l in &s.latent.levels {
+        let kind = l.table.map_or("dense".to_string(), |t| format!("hashed to {t} entries"));
+        println!("  latent      {}^{} cells × {} features, {kind}", l.cells, s.dim, s.latent.features);
+    }
+    println!("  basis       K = {}, modulation {:?}, skip {}", s.basis, s.modulation, s.skip);
+    for (name, m) in [("spectrum H", &s.spectrum), ("decoder g", &s.decoder), ("transport F", &s.transport)] {
+        println!("  {name:<11} {} × {} {:?}", m.layers, m.width, m.activation);
+    }
+    model.provenance.iter().for_each(|(k, v)| println!("  {k:<11} {v}"));
+    model.metrics.iter().for_each(|(k, v)| println!("  {k:<20} {v}"));
+    Ok(())
+}

@@ -1,0 +1,59 @@
+//! The command line: one file a subcommand.
+
+mod batch;
+mod eval;
+mod fit;
+mod inspect;
+mod load;
+mod mesh;
+mod query;
+mod render;
+mod watch;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// Fits, renders and measures neural spectral transport (NSTR) fields: signed distance fields from meshes.
+#[derive(Parser)]
+#[command(name = "nstr", version, max_term_width = 110)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Fit a field to a mesh, or to many
+    Fit(Box<fit::FitArgs>),
+    /// Render a model by sphere tracing
+    Render(Box<render::RenderArgs>),
+    /// Export a model's surface as a mesh
+    Mesh(mesh::MeshArgs),
+    /// Measure a model against its mesh
+    Eval(eval::EvalArgs),
+    /// Evaluate a model at points of a .npy file
+    Query(query::QueryArgs),
+    /// Say what is in a mesh or a model, and what is wrong with it
+    Inspect(inspect::InspectArgs),
+}
+
+/// Runs the command; 0: done, 1: failed, 2: misused.
+pub fn run() -> ExitCode {
+    let cli = Cli::parse();
+    let result = match cli.command {
+        Command::Fit(args) => fit::run(&args),
+        Command::Render(args) => render::run(&args),
+        Command::Mesh(args) => mesh::run(&args),
+        Command::Eval(args) => eval::run(&args),
+        Command::Query(args) => query::run(&args),
+        Command::Inspect(args) => inspect::run(&args),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("nstr: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -1,0 +1,146 @@
+//! How well a fitted signed distance field stands for its mesh.
+
+use glam::{DVec3, Vec3};
+use serde::{Deserialize, Serialize};
+use thiserror::Error;
+
+use crate::field::model::Domain;
+use crate::field::sdf::NeuralSdf;
+use crate::geometry::isosurface::{IsoError, SparseOptions, SparseSurface, sparse};
+use crate::geometry::{DistanceQuery, SignMethod, TriMesh};
+use crate::metrics::mesh::{MetricError, compare_meshes};
+use crate::render::SdfSource;
+
+/// Figures of a field against its mesh.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct SdfScores {
+    /// Intersection over union of the two insides on a lattice over the mesh's bounding box.
+    pub iou: f64,
+    /// Mean over both directions of exact sample-to-surface distances, as a fraction of the diagonal.
+    pub chamfer_l1: f64,
+    /// F-score at 0.5 % of the diagonal.
+    pub f_score: f64,
+    /// Mean |n·n′| at closest points, both directions.
+    pub normal_consistency: f64,
+    /// Largest sample-to-surface distance, as a fraction of the diagonal.
+    pub hausdorff: f64,
+    /// `mesh` where the sign follows the faces' orientation; `solid` where the surface compared with is the boundary of
+    /// the solid that the sign method defines (double-sided soups, thickened sheets).
+    pub reference: String,
+}
+
+/// How finely to measure.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SdfScoring {
+    /// Points along each axis of the lattice for the IoU.
+    pub lattice: usize,
+    /// Cells along the longest edge for the isosurface.
+    pub resolution: usize,
+    /// Surface samples a side.
+    pub samples: usize,
+    /// Seed of the samples.
+    pub seed: u64,
+}
+
+impl Default for SdfScoring {
+    fn default() -> Self {
+        Self { lattice: 256, resolution: 512, samples: 200_000, seed: 0 }
+    }
+}
+
+/// Why a field can't be scored or meshed.
+#[derive(Debug, Error)]
+pub enum ScoreError {
+    /// The surface can't be extracted.
+    #[error(transparent)]
+    Surface(#[from] IsoError),
+    /// The surfaces can't be compared.
+    #[error(transparent)]
+    Metric(#[from] MetricError),
+    /// The field has no zero level set.
+    #[error("the field has no surface: its values do not change sign in its cube; fit it longer")]
+    NoSurface,
+}
+
+/// Rounds of false position that put the extracted vertices on the field's own zero.
+const REFINE: usize = 2;
+
+/// The zero level set of `field` in world units, `resolution` cells along the cube's edge.
+pub fn extract(field: &NeuralSdf, domain: &Domain, resolution: usize) -> Result<SparseSurface, ScoreError> {
+    let options = SparseOptions {
+        resolution,
+        lo: DVec3::ZERO,
+        hi: DVec3::ONE,
+        lipschitz: field.lipschitz(),
+        safety: 1.1,
+        refine: REFINE,
+    };
+    let mut surface = sparse(&options, |points, values| field.distance(points, values))?;
+    let (origin, size) = (DVec3::from(domain.origin), domain.size);
+    surface.mesh.positions.iter_mut().for_each(|p| *p = *p * size + origin);
+    Ok(surface)
+}
+
+/// The boundary of the solid that `query` describes, in world units.
+fn solid(query: &DistanceQuery, domain: &Domain, resolution: usize) -> Result<TriMesh, ScoreError> {
+    let (lo, size) = (DVec3::from(domain.origin), domain.size);
+    let options =
+        SparseOptions { resolution, lo: DVec3::ZERO, hi: DVec3::ONE, lipschitz: 1.0, safety: 1.2, refine: REFINE };
+    let mut surface = sparse(&options, |points, values| {
+        let world: Vec<DVec3> = points.iter().map(|p| p.as_dvec3() * size + lo).collect();
+        query.signed_distances_serial(&world, None, values);
+        values.iter_mut().for_each(|v| *v /= size as f32);
+    })?;
+    surface.mesh.positions.iter_mut().for_each(|p| *p = *p * size + lo);
+    Ok(surface.mesh)
+}
+
+/// Scores `field` against `mesh`, whose inside `query` knows.
+pub fn score(
+    field: &NeuralSdf,
+    domain: &Domain,
+    mesh: &TriMesh,
+    query: &DistanceQuery,
+    how: &SdfScoring,
+) -> Result<SdfScores, ScoreError> {
+    let surface = extract(field, domain, how.resolution)?.mesh;
+    if surface.faces.is_empty() {
+        return Err(ScoreError::NoSurface);
+    }
+    let oriented = query.sign().method() == SignMethod::Winding;
+    let boundary = if oriented { None } else { Some(solid(query, domain, how.resolution.min(384))?) };
+    let reference = boundary.as_ref().unwrap_or(mesh);
+    let m = compare_meshes(&surface, reference, how.samples, how.seed)?;
+    Ok(SdfScores {
+        iou: lattice_iou(field, domain, mesh, query, how.lattice),
+        chamfer_l1: m.chamfer_l1,
+        f_score: m.f_score,
+        normal_consistency: m.normal_consistency,
+        hausdorff: m.hausdorff,
+        reference: if oriented { "mesh" } else { "solid" }.into(),
+    })
+}
+
+/// IoU of the insides at the centres of `n`³ cells over the mesh's bounding box.
+fn lattice_iou(field: &NeuralSdf, domain: &Domain, mesh: &TriMesh, query: &DistanceQuery, n: usize) -> f64 {
+    let Some((lo, hi)) = mesh.bounds() else { return 1.0 };
+    let step = (hi - lo) / n as f64;
+    let (origin, size) = (DVec3::from(domain.origin), domain.size);
+    let (mut both, mut either) = (0usize, 0usize);
+    // A slab at a time bounds the memory; 8 slices make the batches long.
+    for first in (0..n).step_by(8) {
+        let slices = first..(first + 8).min(n);
+        let world: Vec<DVec3> = slices
+            .flat_map(|k| (0..n).flat_map(move |j| (0..n).map(move |i| [i, j, k])))
+            .map(|at| lo + step * DVec3::from(at.map(|i| i as f64 + 0.5)))
+            .collect();
+        let unit: Vec<Vec3> = world.iter().map(|p| ((p - origin) / size).as_vec3()).collect();
+        let mut values = vec![0.0; unit.len()];
+        field.distance_parallel(&unit, &mut values);
+        for (inside, v) in query.inside(&world).into_iter().zip(values) {
+            both += usize::from(inside && v < 0.0);
+            either += usize::from(inside || v < 0.0);
+        }
+    }
+    if either == 0 { 1.0 } else { both as f64 / either as f64 }
+}
