@@ -1,10 +1,12 @@
 //! Training: the loop, its batches and its schedule, and one file a task.
 
 pub mod feed;
+pub mod run;
 pub mod schedule;
 pub mod sdf;
 pub mod trainer;
 
 pub use feed::{Batch, BatchSource, FeedConfig};
+pub use run::run_on;
 pub use schedule::{Budget, Schedule};
 pub use trainer::{Observer, Progress, TrainConfig, TrainError, TrainState, Trainer};
