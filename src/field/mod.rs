@@ -3,6 +3,7 @@
 
 pub mod backend;
 pub mod config;
+pub mod device;
 pub mod flex;
 pub mod init;
 pub mod latent;

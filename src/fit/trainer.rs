@@ -15,6 +15,7 @@ use thiserror::Error;
 use super::feed::{Batch, BatchSource, Feed, FeedConfig};
 use super::schedule::{Budget, Schedule};
 use crate::field::backend::{self, FieldBackend, FieldOp};
+use crate::field::device::DeviceError;
 use crate::kernel::PointLoss;
 use crate::kernel::adam::AdamHyper;
 
@@ -138,6 +139,9 @@ pub enum TrainError {
     /// The thread that draws batches ended early.
     #[error("drawing batch for step {0} failed: the sampler stopped (its message is above)")]
     Sampler(u64),
+    /// The chosen device is not there.
+    #[error(transparent)]
+    Device(#[from] DeviceError),
     /// What the observer returned.
     #[error(transparent)]
     Observer(#[from] anyhow::Error),
