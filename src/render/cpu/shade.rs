@@ -173,7 +173,9 @@ impl Shader {
         let half = Vec3::new(-0.5, 0.7, 1.6).normalize();
         let gloss = n.dot(half).max(0.0).powi(24) * 0.16;
         let clay = self.albedo * Vec3::new(1.18, 0.95, 0.83);
-        clay * (key * key * 0.95 + 0.05) + clay * Vec3::new(0.55, 0.7, 0.95) * fill * 0.30 + Vec3::splat(gloss)
+        clay * (key * key * 0.95 + 0.05)
+            + clay * Vec3::new(0.55, 0.7, 0.95) * fill * 0.30
+            + Vec3::splat(gloss)
             + Vec3::new(0.75, 0.85, 1.0) * rim * 0.22
     }
 }
