@@ -57,7 +57,7 @@ impl Default for Shading {
     fn default() -> Self {
         Self {
             mode: ShadingMode::Studio,
-            albedo: [0.62, 0.60, 0.57],
+            albedo: [0.50, 0.485, 0.465],
             light: Vec3::new(-0.55, 0.75, 0.65),
             light_in_world: false,
             up: Vec3::Y,
