@@ -98,20 +98,17 @@ fn a_thin_plate_has_no_holes_at_any_angle() {
     assert!(seen > 1000 && missed == 0, "{missed} of {seen}");
 }
 
-/// The first crossing by small steps, or `None`. `reach` is how near to the surface the ray came.
-fn brute_force(scene: &dyn Fn(Vec3) -> f32, ray: &crate::render::Ray) -> (Option<f64>, f32) {
-    let Some((enter, exit, _)) = beam::clip(ray.origin, ray.direction) else { return (None, f32::MAX) };
-    let at = |t: f64| scene((ray.origin + ray.direction * t).as_vec3());
-    let (mut t, mut nearest) = (enter, f32::MAX);
+/// The first crossing by small steps, or `None`.
+fn brute_force(scene: &dyn Fn(Vec3) -> f32, ray: &crate::render::Ray) -> Option<f64> {
+    let (mut t, exit, _) = beam::clip(ray.origin, ray.direction)?;
     while t < exit {
-        let f = at(t);
-        nearest = nearest.min(f);
+        let f = scene((ray.origin + ray.direction * t).as_vec3());
         if f < 0.0 {
-            return (Some(t), nearest);
+            return Some(t);
         }
         t += (0.2 * f as f64).max(5e-5);
     }
-    (None, nearest)
+    None
 }
 
 fn agrees(scene: impl Fn(Vec3) -> f32 + Sync, lipschitz: f32, eye: DVec3, grid_cells: usize) -> Result<(), String> {
@@ -121,21 +118,28 @@ fn agrees(scene: impl Fn(Vec3) -> f32 + Sync, lipschitz: f32, eye: DVec3, grid_c
     let frame = SphereTracer::new(&source, UnitCube::default(), settings)
         .and_then(|t| t.render(&camera, &layers()))
         .map_err(|e| e.to_string())?;
+    let mut touched = 0;
     for i in 0..24 * 24usize {
         let ray = camera.ray((i % 24) as f64 + 0.5, (i / 24) as f64 + 0.5);
-        let (truth, nearest) = brute_force(&scene, &ray);
+        let truth = brute_force(&scene, &ray);
         let got = frame.depth_ray[i] as f64;
         let same = match truth {
             Some(t) => (got - t).abs() < 1e-3,
             None => got.is_infinite(),
         };
-        // A ray that grazes within the tracer's resolution may go either way.
-        let grazes = nearest > 0.0 && nearest < 1e-4 || truth.is_some_and(|t| grazing(&scene, &ray, t));
+        // A ray that touches within the tracer's resolution may end there, or pass where it would cut that little off.
+        let touches = got.is_finite() && scene((ray.origin + ray.direction * got).as_vec3()).abs() < 3e-4 * lipschitz;
+        let early = touches && truth.is_none_or(|t| got < t);
+        let grazes = early || truth.is_some_and(|t| got > t && grazing(&scene, &ray, t));
+        touched += early as usize * !same as usize;
         if !same && !grazes {
-            return Err(format!("pixel {i}: traced {got}, truth {truth:?}, nearest {nearest}"));
+            return Err(format!("pixel {i}: traced {got}, truth {truth:?}"));
         }
     }
-    Ok(())
+    match touched {
+        0..=6 => Ok(()),
+        many => Err(format!("{many} of 576 rays end beside the surface")),
+    }
 }
 
 /// Whether the ray leaves the solid again within the tracer's gap.
@@ -144,7 +148,7 @@ fn grazing(scene: &dyn Fn(Vec3) -> f32, ray: &crate::render::Ray, t: f64) -> boo
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(24))]
+    #![proptest_config(ProptestConfig { cases: 24, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn traced_depth_equals_small_steps(
