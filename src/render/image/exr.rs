@@ -32,7 +32,7 @@ pub fn write(path: &Path, frame: &Frame) -> Result<(), ImageError> {
     atomic::write(path, bytes.get_ref()).map_err(ImageError::io(path))
 }
 
-/// Names and values of the channels that [`write`] stores, in the order of the layers.
+/// Names and values of the channels that [`write()`] stores, in the order of the layers.
 pub fn channels(frame: &Frame) -> Vec<(String, Vec<f32>)> {
     let mut out: Vec<(String, Vec<f32>)> = Vec::new();
     if !frame.colour.is_empty() {
