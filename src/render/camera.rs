@@ -176,7 +176,9 @@ impl Camera {
                 let (lo, hi) = FIELD_OF_VIEW;
                 return Err(invalid(
                     field,
-                    format!("a focal length of {focal} pixels at {side} pixels views {fov:.3e} degrees; expected {lo} to {hi}"),
+                    format!(
+                        "a focal length of {focal} pixels at {side} pixels views {fov:.3e} degrees; expected {lo} to {hi}"
+                    ),
                 ));
             }
         }

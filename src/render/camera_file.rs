@@ -195,10 +195,17 @@ mod tests {
             .cameras((DVec3::ZERO, DVec3::new(1.0, 2.0, 3.0)))
             .unwrap();
         write_cameras(&path, &cameras).unwrap();
-        assert_eq!(read_cameras(&path, None).unwrap(), cameras);
+        let close = |back: Vec<Camera>, cameras: &[Camera]| {
+            assert_eq!(back.len(), cameras.len());
+            for (a, b) in back.iter().zip(cameras) {
+                assert!(a.camera_to_world.abs_diff_eq(b.camera_to_world, 1e-12), "{a:?} {b:?}");
+                assert_eq!((a.width, a.height, a.focal, a.centre), (b.width, b.height, b.focal, b.centre));
+            }
+        };
+        close(read_cameras(&path, None).unwrap(), &cameras);
         cameras[3] = cameras[3].resized(32, 32);
         write_cameras(&path, &cameras).unwrap();
-        assert_eq!(read_cameras(&path, None).unwrap(), cameras);
+        close(read_cameras(&path, None).unwrap(), &cameras);
     }
 
     #[test]

@@ -92,7 +92,7 @@ impl Orbit {
         if self.frames == 0 {
             return Err(invalid("frames", "0; expected at least 1".into()));
         }
-        if !(self.elevation.abs() <= 90.0) || !self.azimuth.is_finite() {
+        if !(-90.0..=90.0).contains(&self.elevation) || !self.azimuth.is_finite() {
             return Err(invalid("elevation", format!("{} degrees; expected -90 to 90", self.elevation)));
         }
         if !(self.fov > 0.0 && self.fov < 170.0) {

@@ -123,7 +123,8 @@ fn refine(source: &dyn SdfSource, level: usize, coarse: &[f32], lipschitz: f32) 
     // Distance between a cell's centre and its children's centres.
     let offset = 0.5 * half_diagonal;
     let child = |p: usize, k: usize| {
-        let (x, y, z) = (p % level * 2 + (k & 1), p / level % level * 2 + (k >> 1 & 1), p / level / level * 2 + (k >> 2));
+        let (x, y, z) =
+            (p % level * 2 + (k & 1), p / level % level * 2 + (k >> 1 & 1), p / level / level * 2 + (k >> 2));
         (z * fine + y) * fine + x
     };
     let mut out = vec![0.0; fine * fine * fine];
@@ -154,7 +155,9 @@ mod tests {
         let grid = DistanceGrid::build(&source, 64, 1.0);
         let mut known = 0;
         for i in 0..40_000u32 {
-            let h = |k: u32| (i.wrapping_mul(2_654_435_761).wrapping_add(k.wrapping_mul(40_503_001)) >> 8) as f32 / (1 << 24) as f32;
+            let h = |k: u32| {
+                (i.wrapping_mul(2_654_435_761).wrapping_add(k.wrapping_mul(40_503_001)) >> 8) as f32 / (1 << 24) as f32
+            };
             let p = Vec3::new(h(1), (h(2) * 7.0).fract(), (h(3) * 31.0).fract());
             let f = still_life(p);
             let (r, sign) = grid.clearance(p);

@@ -108,7 +108,8 @@ mod tests {
     fn no_surface_before_the_start() {
         let source = Analytic::new(1.0, still_life);
         let grid = DistanceGrid::build(&source, 64, 1.0);
-        let cameras = Orbit { frames: 5, size: (64, 64), ..Orbit::default() }.cameras((DVec3::ZERO, DVec3::ONE)).unwrap();
+        let cameras =
+            Orbit { frames: 5, size: (64, 64), ..Orbit::default() }.cameras((DVec3::ZERO, DVec3::ONE)).unwrap();
         let mut missed = 0;
         for camera in &cameras {
             for block in 0..64u32 {

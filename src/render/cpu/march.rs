@@ -204,11 +204,13 @@ impl March<'_> {
             return None;
         }
         if f <= 0.1 * self.gap {
+            // The crossing lies between `safe` and the near end of the inside sample's own ball.
+            let far = a.next - (-f).max(0.0) / self.lipschitz;
             let root = match a.measured && a.f > f && a.next > a.t {
                 true => a.t + (a.next - a.t) * a.f / (a.f - f),
-                false => a.next,
+                false => far,
             };
-            return Some(hit(root.clamp(a.safe.min(a.next), a.next + self.gap)));
+            return Some(hit(root.clamp(a.safe.min(far), far.max(a.safe))));
         }
         if a.measured && a.next > a.t {
             a.slope = (a.f - f) / (a.next - a.t);

@@ -57,7 +57,7 @@ impl Default for Shading {
     fn default() -> Self {
         Self {
             mode: ShadingMode::Studio,
-            albedo: [0.62, 0.60, 0.57],
+            albedo: [0.50, 0.485, 0.465],
             light: Vec3::new(-0.55, 0.75, 0.65),
             light_in_world: false,
             up: Vec3::Y,
@@ -173,7 +173,9 @@ impl Shader {
         let half = Vec3::new(-0.5, 0.7, 1.6).normalize();
         let gloss = n.dot(half).max(0.0).powi(24) * 0.16;
         let clay = self.albedo * Vec3::new(1.18, 0.95, 0.83);
-        clay * (key * key * 0.95 + 0.05) + clay * Vec3::new(0.55, 0.7, 0.95) * fill * 0.30 + Vec3::splat(gloss)
+        clay * (key * key * 0.95 + 0.05)
+            + clay * Vec3::new(0.55, 0.7, 0.95) * fill * 0.30
+            + Vec3::splat(gloss)
             + Vec3::new(0.75, 0.85, 1.0) * rim * 0.22
     }
 }

@@ -1,0 +1,299 @@
+//! What a tracer owes: exact hits, no holes, no overshoot, the same bits on any number of threads.
+
+use glam::{DVec3, Vec3};
+use proptest::prelude::*;
+
+use super::*;
+use crate::render::analytic::{Analytic, cuboid, sphere, still_life, torus};
+use crate::render::orbit::Orbit;
+
+fn layers() -> RenderSettings {
+    RenderSettings { layers: LayerSet::all(), ..RenderSettings::default() }
+}
+
+fn camera(eye: DVec3, size: (u32, u32), fov: f64) -> Camera {
+    let pose = Camera::look_at(eye, DVec3::splat(0.5), DVec3::Y).unwrap();
+    Camera::with_fov_y(size.0, size.1, fov, pose).unwrap()
+}
+
+fn frame(source: &dyn SdfSource, camera: &Camera) -> Frame {
+    SphereTracer::new(source, UnitCube::default(), TracerSettings::default())
+        .unwrap()
+        .render(camera, &layers())
+        .unwrap()
+}
+
+#[test]
+fn a_sphere_lies_where_it_should_in_world_units() {
+    let source = Analytic::new(1.0, |p| sphere(p, Vec3::splat(0.5), 0.3));
+    let cube = UnitCube { origin: DVec3::new(-3.0, 5.0, 1.0), size: 4.0 };
+    let (centre, radius) = (cube.to_world(DVec3::splat(0.5)), 1.2);
+    let pose = Camera::look_at(centre + DVec3::new(3.0, 4.0, 6.0), centre, DVec3::Y).unwrap();
+    let camera = Camera::with_fov_y(160, 120, 30.0, pose).unwrap();
+    let tracer = SphereTracer::new(&source, cube, TracerSettings::default()).unwrap();
+    let frame = tracer.render(&camera, &layers()).unwrap();
+    let mut hits = 0;
+    for i in 0..frame.depth_ray.len() {
+        let ray = camera.ray((i % 160) as f64 + 0.5, (i / 160) as f64 + 0.5);
+        let oc = ray.origin - centre;
+        let b = oc.dot(ray.direction);
+        let disc = b * b - (oc.length_squared() - radius * radius);
+        if disc > 0.02 {
+            let t = -b - disc.sqrt();
+            hits += 1;
+            assert!((frame.depth_ray[i] as f64 - t).abs() < 2e-5 * 4.0, "{} {t}", frame.depth_ray[i]);
+            assert!((frame.depth_z[i] as f64 - t * ray.cosine).abs() < 1e-4);
+            let at = ray.origin + ray.direction * t;
+            assert!(Vec3::from_array(frame.position[i]).as_dvec3().distance(at) < 1e-3);
+            assert!(Vec3::from_array(frame.normal[i]).as_dvec3().dot((at - centre) / radius) > 0.9999);
+            let unit = cube.to_unit(at);
+            assert!((frame.spectrum[i * 2] as f64 - unit.x).abs() < 1e-3);
+            assert!((frame.grad_s[i] as f64 - (1.0 + 4.0 * unit.y * unit.y).sqrt()).abs() < 1e-2);
+        } else if disc < -0.02 {
+            assert_eq!(frame.depth_ray[i], f32::INFINITY);
+            assert_eq!((frame.normal[i], frame.alpha[i]), ([0.0; 3], 0.0));
+        }
+    }
+    assert!(hits > 2000 && frame.stats.invalid == 0 && frame.stats.exhausted == 0);
+    let (lo, hi) = tracer.bounds();
+    assert!((lo - (centre - radius)).abs().max_element() < 0.1 && (hi - (centre + radius)).abs().max_element() < 0.1);
+}
+
+/// Rays through the plate (slightly shrunk, so that its rim is left out), and how many of them miss it.
+fn holes(half: Vec3, eye: DVec3, lipschitz: f32, size: u32) -> (usize, usize) {
+    let source = Analytic::new(lipschitz, move |p| cuboid(p, Vec3::splat(0.5), half));
+    let camera = camera(eye, (size, size), 40.0);
+    let frame = frame(&source, &camera);
+    let (mut seen, mut missed) = (0, 0);
+    let shrunk = half.as_dvec3() * 0.999;
+    for i in 0..(size * size) as usize {
+        let ray = camera.ray((i as u32 % size) as f64 + 0.5, (i as u32 / size) as f64 + 0.5);
+        let origin = (ray.origin - 0.5 + shrunk) / (shrunk * 2.0);
+        let Some((t, _, _)) = beam::clip(origin, ray.direction / (shrunk * 2.0)) else { continue };
+        seen += 1;
+        // On the real plate to the resolution of the march, and no deeper than on the shrunk one.
+        let depth = frame.depth_ray[i] as f64;
+        let on = depth.is_finite()
+            && cuboid((ray.origin + ray.direction * depth).as_vec3(), Vec3::splat(0.5), half).abs() < 3e-4;
+        missed += !(on && depth < t + 1e-3) as usize;
+    }
+    (seen, missed)
+}
+
+#[test]
+fn a_thin_plate_has_no_holes_at_any_angle() {
+    let plate = Vec3::new(0.35, 0.001, 0.35);
+    for eye in [
+        DVec3::new(0.5, 2.0, 0.5001),
+        DVec3::new(1.5, 1.2, 1.4),
+        DVec3::new(2.0, 0.52, 0.9),
+        DVec3::new(2.0, 0.505, 0.6),
+    ] {
+        for lipschitz in [1.0, 1.7] {
+            let (seen, missed) = holes(plate, eye, lipschitz, 200);
+            assert!(seen > 100 && missed == 0, "{eye}: {missed} of {seen}");
+        }
+    }
+    let (seen, missed) = holes(Vec3::new(0.2, 0.3, 0.1), DVec3::new(1.6, 1.1, 1.9), 1.0, 200);
+    assert!(seen > 1000 && missed == 0, "{missed} of {seen}");
+}
+
+/// The first crossing by small steps, or `None`.
+fn brute_force(scene: &dyn Fn(Vec3) -> f32, ray: &crate::render::Ray) -> Option<f64> {
+    let (mut t, exit, _) = beam::clip(ray.origin, ray.direction)?;
+    while t < exit {
+        let f = scene((ray.origin + ray.direction * t).as_vec3());
+        if f < 0.0 {
+            return Some(t);
+        }
+        t += (0.2 * f as f64).max(5e-5);
+    }
+    None
+}
+
+fn agrees(scene: impl Fn(Vec3) -> f32 + Sync, lipschitz: f32, eye: DVec3, grid_cells: usize) -> Result<(), String> {
+    let source = Analytic::new(lipschitz, &scene);
+    let camera = camera(eye, (24, 24), 45.0);
+    let settings = TracerSettings { grid_cells, ..TracerSettings::default() };
+    let frame = SphereTracer::new(&source, UnitCube::default(), settings)
+        .and_then(|t| t.render(&camera, &layers()))
+        .map_err(|e| e.to_string())?;
+    let mut touched = 0;
+    for i in 0..24 * 24usize {
+        let ray = camera.ray((i % 24) as f64 + 0.5, (i / 24) as f64 + 0.5);
+        let truth = brute_force(&scene, &ray);
+        let got = frame.depth_ray[i] as f64;
+        let same = match truth {
+            Some(t) => (got - t).abs() < 1e-3,
+            None => got.is_infinite(),
+        };
+        // A ray that touches within the tracer's resolution may end there, or pass where it would cut that little off.
+        let touches = got.is_finite() && scene((ray.origin + ray.direction * got).as_vec3()).abs() < 3e-4 * lipschitz;
+        let early = touches && truth.is_none_or(|t| got < t);
+        let grazes = early || truth.is_some_and(|t| got > t && grazing(&scene, &ray, t));
+        touched += early as usize * !same as usize;
+        if !same && !grazes {
+            return Err(format!("pixel {i}: traced {got}, truth {truth:?}"));
+        }
+    }
+    match touched {
+        0..=6 => Ok(()),
+        many => Err(format!("{many} of 576 rays end beside the surface")),
+    }
+}
+
+/// Whether the ray leaves the solid again within the tracer's gap.
+fn grazing(scene: &dyn Fn(Vec3) -> f32, ray: &crate::render::Ray, t: f64) -> bool {
+    (0..40).all(|k| scene((ray.origin + ray.direction * (t + 4e-4 * k as f64 / 40.0)).as_vec3()) > -1e-4)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 24, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn traced_depth_equals_small_steps(
+        spheres in prop::collection::vec((prop::array::uniform3(0.2f32..0.8), 0.01f32..0.2), 1..5),
+        boxes in prop::collection::vec((prop::array::uniform3(0.2f32..0.8), prop::array::uniform3(0.003f32..0.2)), 0..4),
+        angles in (0.0f64..6.2, -1.3f64..1.3),
+        wobble in 0.0f32..0.03,
+        grid in prop::sample::select(vec![0usize, 32, 128]),
+    ) {
+        let frequency = 25.0;
+        let scene = |p: Vec3| {
+            let a = spheres.iter().map(|(c, r)| sphere(p, Vec3::from_array(*c), *r));
+            let b = boxes.iter().map(|(c, h)| cuboid(p, Vec3::from_array(*c), Vec3::from_array(*h)));
+            let w = (p.x * frequency).sin() * (p.y * frequency).sin() * (p.z * frequency).sin();
+            a.chain(b).fold(1.0, f32::min) + w * wobble
+        };
+        let (azimuth, elevation) = angles;
+        let around = DVec3::new(azimuth.cos() * elevation.cos(), elevation.sin(), azimuth.sin() * elevation.cos());
+        let result = agrees(scene, 1.0 + wobble * frequency, DVec3::splat(0.5) + around * 1.8, grid);
+        prop_assert!(result.is_ok(), "{}", result.unwrap_err());
+    }
+}
+
+#[test]
+fn rough_and_scaled_fields_are_traced_within_their_bound() {
+    let noisy = |p: Vec3| {
+        let n = (p.x * 190.0).sin() * (p.y * 170.0).cos() + (p.z * 210.0 + p.x * 90.0).sin();
+        torus(p, Vec3::splat(0.5), 0.25, 0.09) + 0.002 * n
+    };
+    agrees(noisy, 2.0, DVec3::new(1.2, 1.4, 1.8), 128).unwrap();
+    agrees(|p| 3.0 * sphere(p, Vec3::splat(0.5), 0.3), 3.0, DVec3::new(1.2, 1.4, 1.8), 128).unwrap();
+    // A slack bound costs steps, not hits; a field that rises slowly is found as well.
+    agrees(|p| 0.3 * sphere(p, Vec3::splat(0.5), 0.3), 1.0, DVec3::new(1.2, 1.4, 1.8), 64).unwrap();
+}
+
+#[test]
+fn threads_and_tiles_do_not_change_a_bit() {
+    let source = Analytic::new(1.0, still_life);
+    let camera = camera(DVec3::new(1.5, 1.2, 2.0), (150, 110), 35.0);
+    let settings = RenderSettings { samples: 3, shading: Shading::studio(), ..layers() };
+    let render = |threads: usize| {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+        pool.install(|| {
+            let tracer = SphereTracer::new(&source, UnitCube::default(), TracerSettings::default()).unwrap();
+            let mut frame = tracer.render(&camera, &settings).unwrap();
+            frame.stats.seconds = 0.0;
+            frame
+        })
+    };
+    let one = render(1);
+    assert_eq!(one, render(3));
+    assert!(one.stats.secondary_evals > 0 && one.stats.rays == 150 * 110 * 4);
+}
+
+#[test]
+fn the_picture_is_neither_mirrored_nor_upside_down() {
+    let source = Analytic::new(1.0, |p| {
+        sphere(p, Vec3::new(0.8, 0.5, 0.5), 0.1).min(cuboid(p, Vec3::new(0.5, 0.8, 0.5), Vec3::splat(0.05)))
+    });
+    let frame = frame(&source, &camera(DVec3::new(0.5, 0.5, 3.0), (60, 60), 30.0));
+    let hit = |x: usize, y: usize| frame.depth_ray[y * 60 + x].is_finite();
+    assert!((31..60).any(|x| hit(x, 30)) && !(0..29).any(|x| hit(x, 30)), "+x is on the right");
+    assert!((0..29).any(|y| hit(30, y)) && !(31..60).any(|y| hit(30, y)), "+y is on top");
+}
+
+#[test]
+fn a_camera_inside_sees_the_walls_and_a_cut_solid_its_section() {
+    let shell = Analytic::new(1.0, |p| sphere(p, Vec3::splat(0.5), 0.3));
+    let pose = Camera::look_at(DVec3::splat(0.5), DVec3::new(1.0, 0.5, 0.5), DVec3::Y).unwrap();
+    let inside = Camera::with_fov_y(16, 16, 60.0, pose).unwrap();
+    let seen = frame(&shell, &inside);
+    assert!(seen.depth_ray.iter().all(|d| (d - 0.3).abs() < 1e-4));
+    let solid = Analytic::new(1.0, |p: Vec3| p.y - 0.5);
+    let seen = frame(&solid, &camera(DVec3::new(0.5, 0.4, 3.0), (20, 20), 15.0));
+    let i = 15 * 20 + 10;
+    assert!(seen.depth_z[i] > 1.9 && seen.depth_z[i] < 2.1, "{}", seen.depth_z[i]);
+    assert!((Vec3::from_array(seen.normal[i]) - Vec3::Z).length() < 1e-6);
+}
+
+#[test]
+fn alpha_is_coverage_and_backgrounds_show() {
+    let source = Analytic::new(1.0, |p| sphere(p, Vec3::splat(0.5), 0.3));
+    let camera = camera(DVec3::new(0.5, 0.5, 3.0), (64, 64), 20.0);
+    let tracer = SphereTracer::new(&source, UnitCube::default(), TracerSettings::default()).unwrap();
+    for filter in [Filter::Box, Filter::Tent] {
+        let settings = RenderSettings { samples: 16, filter, background: Background::Transparent, ..layers() };
+        let frame = tracer.render(&camera, &settings).unwrap();
+        let area: f64 = frame.alpha.iter().map(|a| *a as f64).sum();
+        let radius = camera.focal.x * (0.3f64 / 2.5).asin().tan();
+        assert!((area / (std::f64::consts::PI * radius * radius) - 1.0).abs() < 0.01, "{area}");
+        assert_eq!(frame.colour[0], [0.0; 4]);
+        let edge = frame.alpha.iter().filter(|a| **a > 0.0 && **a < 1.0).count();
+        assert!(edge > 60, "{edge}");
+    }
+    let settings = RenderSettings { background: "#204080".parse().unwrap(), ..RenderSettings::default() };
+    assert_eq!(tracer.render(&camera, &settings).unwrap().to_srgb().pixel(0, 0), [0x20, 0x40, 0x80, 255]);
+}
+
+#[test]
+fn bad_fields_and_settings_are_errors_not_panics() {
+    let nan = Analytic::new(1.0, |p: Vec3| if p.x > 0.5 { f32::NAN } else { p.y - 0.5 });
+    let camera = camera(DVec3::new(1.5, 1.2, 2.0), (32, 32), 35.0);
+    let frame = frame(&nan, &camera);
+    assert!(frame.stats.invalid > 0 && frame.stats.hits > 0);
+    assert!(frame.colour.iter().flatten().all(|v| v.is_finite()));
+    for lipschitz in [0.0, -1.0, f32::NAN, f32::INFINITY] {
+        let source = Analytic::new(lipschitz, |p: Vec3| p.y);
+        assert!(SphereTracer::new(&source, UnitCube::default(), TracerSettings::default()).is_err());
+    }
+    let source = Analytic::new(1.0, |p: Vec3| p.y);
+    let flat = UnitCube { origin: DVec3::ZERO, size: 0.0 };
+    assert!(SphereTracer::new(&source, flat, TracerSettings::default()).is_err());
+    let wrong = TracerSettings { tile: 1, ..TracerSettings::default() };
+    assert!(SphereTracer::new(&source, UnitCube::default(), wrong).is_err());
+    let tracer = SphereTracer::new(&source, UnitCube::default(), TracerSettings::default()).unwrap();
+    assert!(tracer.render(&camera, &RenderSettings { samples: 0, ..layers() }).is_err());
+}
+
+#[test]
+fn few_evaluations_a_pixel() {
+    for lipschitz in [1.0, 1.5] {
+        let source = Analytic::new(lipschitz, still_life);
+        let camera = Orbit { size: (400, 400), ..Orbit::default() }
+            .cameras((Vec3::splat(0.1).as_dvec3(), Vec3::splat(0.9).as_dvec3()))
+            .unwrap()[0];
+        let stats = frame(&source, &camera).stats;
+        println!(
+            "lipschitz {lipschitz}: {:.2} evaluations a pixel, {} hits of {}",
+            stats.evals_per_ray(),
+            stats.hits,
+            stats.rays
+        );
+        assert!(stats.evals_per_ray() < 4.0, "{stats:?}");
+    }
+}
+
+#[test]
+fn snapshot_of_the_still_life() {
+    let source = Analytic::new(1.0, still_life);
+    let camera = Orbit { size: (128, 128), elevation: 28.0, ..Orbit::default() }
+        .cameras((Vec3::splat(0.12).as_dvec3(), Vec3::splat(0.88).as_dvec3()))
+        .unwrap()[0];
+    let tracer = SphereTracer::new(&source, UnitCube::default(), TracerSettings::default()).unwrap();
+    let settings = RenderSettings { samples: 4, shading: Shading::studio(), ..RenderSettings::default() };
+    let image = tracer.render(&camera, &settings).unwrap().to_srgb();
+    let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/snapshots/still_life.png");
+    crate::render::image::diff::check_snapshot(&path, &image, 6, 0.005).unwrap();
+}

@@ -302,12 +302,8 @@ impl<'a> TileJob<'a> {
             open = values;
             stats.secondary_evals += evals;
         }
-        let surface = |k: usize| Surface {
-            normal: hits[k].1.normal,
-            direction: hits[k].1.direction,
-            lit: lit[k],
-            open: open[k],
-        };
+        let surface =
+            |k: usize| Surface { normal: hits[k].1.normal, direction: hits[k].1.direction, lit: lit[k], open: open[k] };
         (0..hits.len()).map(|k| self.shader.colour(&surface(k))).collect()
     }
 

@@ -51,7 +51,9 @@ pub fn check_snapshot(path: &Path, image: &Rgba8, threshold: u8, outliers: f64) 
             image.width,
             image.height
         )),
-        Some(d) if d.outliers > outliers => Err(format!("{}: differs: {d:?}; NSTR_BLESS=1 stores it anew", path.display())),
+        Some(d) if d.outliers > outliers => {
+            Err(format!("{}: differs: {d:?}; NSTR_BLESS=1 stores it anew", path.display()))
+        }
         Some(_) => Ok(()),
     }
 }

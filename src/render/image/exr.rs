@@ -21,9 +21,10 @@ pub fn write(path: &Path, frame: &Frame) -> Result<(), ImageError> {
         return Err(ImageError::Content { path: path.into(), reason: "the frame has no layer to write".into() });
     }
     let channels = channels.into_iter().map(|(name, data)| AnyChannel::new(name.as_str(), FlatSamples::F32(data)));
-    let encoding = Encoding { compression: Compression::ZIP16, line_order: LineOrder::Increasing, ..Encoding::default() };
-    let mut attributes = LayerAttributes::default();
-    attributes.software_name = Some(concat!("nstr ", env!("CARGO_PKG_VERSION")).into());
+    let encoding =
+        Encoding { compression: Compression::ZIP16, line_order: LineOrder::Increasing, ..Encoding::default() };
+    let software = Some(concat!("nstr ", env!("CARGO_PKG_VERSION")).into());
+    let attributes = LayerAttributes { software_name: software, ..LayerAttributes::default() };
     let size = (frame.width as usize, frame.height as usize);
     let layer = ExrLayer::new(size, attributes, encoding, AnyChannels::sort(channels.collect()));
     let mut bytes = Cursor::new(Vec::new());
@@ -31,7 +32,7 @@ pub fn write(path: &Path, frame: &Frame) -> Result<(), ImageError> {
     atomic::write(path, bytes.get_ref()).map_err(ImageError::io(path))
 }
 
-/// Names and values of the channels that [`write`] stores, in the order of the layers.
+/// Names and values of the channels that [`write()`] stores, in the order of the layers.
 pub fn channels(frame: &Frame) -> Vec<(String, Vec<f32>)> {
     let mut out: Vec<(String, Vec<f32>)> = Vec::new();
     if !frame.colour.is_empty() {

@@ -1,0 +1,43 @@
+//! Renders shapes given by formulas, without any mesh or model: `cargo run --release --example render_shapes -- FOLDER`.
+
+use std::path::PathBuf;
+
+use glam::{DVec3, Vec3};
+use nstr::render::analytic::{Analytic, still_life};
+use nstr::render::cpu::{Shading, ShadingMode};
+use nstr::render::image::{exr, gif, png};
+use nstr::render::layers::{self, Range};
+use nstr::render::{Layer, LayerSet, Orbit, RenderSettings, SphereTracer, TracerSettings, UnitCube};
+
+fn main() -> Result<(), Box<dyn std::error::Error>> {
+    let folder = PathBuf::from(std::env::args().nth(1).unwrap_or_else(|| "shapes".into()));
+    std::fs::create_dir_all(&folder)?;
+    let source = Analytic::new(1.0, |p: Vec3| still_life(p));
+    let tracer = SphereTracer::new(&source, UnitCube::default(), TracerSettings::default())?;
+    let orbit = Orbit { size: (800, 800), elevation: 28.0, ..Orbit::default() };
+    let bounds = (DVec3::splat(0.12), DVec3::splat(0.88));
+    let camera = orbit.cameras(bounds)?[0];
+
+    for mode in [ShadingMode::Studio, ShadingMode::Headlight, ShadingMode::Matcap] {
+        let settings =
+            RenderSettings { samples: 9, shading: Shading { mode, ..Shading::studio() }, ..Default::default() };
+        let frame = tracer.render(&camera, &settings)?;
+        println!("{mode:?}: {:?}", frame.stats);
+        png::write(&folder.join(format!("{mode:?}.png").to_lowercase()), &frame.to_srgb())?;
+    }
+    let frame = tracer.render(&camera, &RenderSettings { layers: LayerSet::all(), ..Default::default() })?;
+    println!("all layers: {:?}", frame.stats);
+    exr::write(&folder.join("layers.exr"), &frame)?;
+    for layer in [Layer::Normal, Layer::DepthRay, Layer::Steps, Layer::GradS] {
+        if let Some(picture) = layers::picture(&frame, layer, 0, Range::Auto) {
+            png::write(&folder.join(format!("{layer}.png")), &picture)?;
+        }
+    }
+    let settings = RenderSettings { samples: 4, shading: Shading::studio(), ..Default::default() };
+    let mut pictures = Vec::new();
+    for camera in (Orbit { frames: 24, size: (240, 240), ..orbit }).cameras(bounds)? {
+        pictures.push(tracer.render(&camera, &settings)?.to_srgb());
+    }
+    gif::write(&folder.join("orbit.gif"), &pictures, 6)?;
+    Ok(())
+}
