@@ -1,0 +1,242 @@
+//! The built command on real files: fit, resume, render, export, measure, query, batch, and bad input.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use npyz::WriterBuilder;
+use serde_json::Value;
+
+fn nstr(folder: &Path, arguments: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_nstr"))
+        .current_dir(folder)
+        .args(arguments)
+        .env_remove("SLURM_ARRAY_TASK_ID")
+        .env_remove("JOB_COMPLETION_INDEX")
+        .output()
+        .unwrap()
+}
+
+fn ok(folder: &Path, arguments: &[&str]) -> String {
+    let out = nstr(folder, arguments);
+    let error = String::from_utf8_lossy(&out.stderr);
+    assert!(out.status.success(), "nstr {arguments:?} failed:\n{error}");
+    String::from_utf8_lossy(&out.stdout).into_owned() + &error
+}
+
+/// The message of a command that must fail with exit code 1 and without a panic.
+fn fails(folder: &Path, arguments: &[&str]) -> String {
+    let out = nstr(folder, arguments);
+    let error = String::from_utf8_lossy(&out.stderr).into_owned();
+    assert_eq!(out.status.code(), Some(1), "nstr {arguments:?}:\n{error}");
+    assert!(!error.contains("panicked"), "{error}");
+    error
+}
+
+fn scene(name: &str) -> String {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("scenes").join(name).display().to_string()
+}
+
+fn data() -> Option<PathBuf> {
+    let data = std::env::var_os("NSTR_DATA").map(PathBuf::from);
+    if data.is_none() {
+        println!("skipped: NSTR_DATA not set");
+    }
+    data
+}
+
+fn json(path: &Path) -> Value {
+    serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap()
+}
+
+/// Settings of a fit that takes about a second.
+const QUICK: [&str; 6] = ["--preset", "sdf-tiny", "--steps", "300", "--set", "train.batch=4096"];
+
+#[test]
+fn a_fit_renders_exports_measures_and_answers() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = folder.path();
+    let bracket = scene("bracket.stl");
+    let mut fit = vec!["fit", &bracket, "-o", "b.safetensors", "--render", "b.png", "--json", "fit.json"];
+    fit.extend(QUICK);
+    let text = ok(at, &fit);
+    assert!(text.contains("IoU") && text.contains("sign:"), "{text}");
+    let figures = json(&at.join("fit.json"));
+    assert!(figures["iou"].as_f64().unwrap() > 0.9, "{figures}");
+    assert_eq!(figures["steps"], 300);
+    assert!(!at.join("b.checkpoint.safetensors").exists());
+
+    ok(at, &["eval", "b.safetensors", &bracket, "--json", "eval.json", "--lattice", "64", "--resolution", "128"]);
+    let figures = json(&at.join("eval.json"));
+    for key in ["iou", "chamfer_l1", "f_score", "normal_consistency", "parameters", "file_bytes", "fit_seconds"] {
+        assert!(figures[key].as_f64().is_some_and(|v| v > 0.0), "{key}: {figures}");
+    }
+    assert!(figures["chamfer_l1"].as_f64().unwrap() < 0.01, "{figures}");
+    assert_eq!(figures["file_bytes"].as_u64().unwrap(), std::fs::metadata(at.join("b.safetensors")).unwrap().len());
+
+    for extension in ["obj", "ply", "stl", "glb"] {
+        let file = format!("b.{extension}");
+        ok(at, &["mesh", "b.safetensors", "-o", &file, "--resolution", "64"]);
+        let text = ok(at, &["inspect", &file, "--json"]);
+        let report: Value = serde_json::from_str(&text[text.find('{').unwrap()..=text.rfind('}').unwrap()]).unwrap();
+        assert_eq!(report["report"]["watertight"], true, "{file}: {report}");
+        assert_eq!(report["report"]["oriented_outward"], true, "{file}");
+    }
+
+    ok(at, &["render", "b.safetensors", "-o", "b.exr", "--size", "64x48", "--stats"]);
+    ok(at, &["render", "b.safetensors", "-o", "b.gif", "--orbit", "4", "--size", "32x32", "--spp", "1"]);
+    ok(at, &["render", "b.safetensors", "-o", "frames", "--orbit", "3", "--size", "32x32", "--layers", "normal"]);
+    assert_eq!(std::fs::read_dir(at.join("frames")).unwrap().count(), 3);
+    let error = fails(at, &["render", "b.safetensors", "-o", "b.png", "--orbit", "4"]);
+    assert!(error.contains("b.png") && error.contains(".gif"), "{error}");
+
+    let points: Vec<f32> = vec![10.0, 10.0, 10.0, 0.0, 0.0, 0.0];
+    let mut bytes = Vec::new();
+    let mut writer = npyz::WriteOptions::new().default_dtype().shape(&[2, 3]).writer(&mut bytes).begin_nd().unwrap();
+    writer.extend(points).unwrap();
+    writer.finish().unwrap();
+    std::fs::write(at.join("p.npy"), &bytes).unwrap();
+    ok(at, &["query", "b.safetensors", "p.npy", "-o", "v.npy", "--gradients"]);
+    let values = npyz::NpyFile::new(&std::fs::read(at.join("v.npy")).unwrap()[..]).unwrap();
+    assert_eq!(values.shape(), [2, 4]);
+    std::fs::write(at.join("bad.npy"), b"not numpy").unwrap();
+    assert!(fails(at, &["query", "b.safetensors", "bad.npy", "-o", "w.npy"]).contains("bad.npy"));
+    assert!(!at.join("w.npy").exists());
+}
+
+#[test]
+fn the_same_seed_gives_the_same_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let knot = scene("knot.ply");
+    for name in ["a.safetensors", "b.safetensors"] {
+        ok(
+            folder.path(),
+            &["fit", &knot, "-o", name, "--preset", "sdf-tiny", "--steps", "60", "--no-eval", "--precision", "f32"],
+        );
+    }
+    let parameters = |name: &str| {
+        let model = nstr::field::model::Model::load(folder.path().join(name)).unwrap();
+        (model.grid, model.net)
+    };
+    assert!(parameters("a.safetensors") == parameters("b.safetensors"));
+}
+
+#[test]
+fn batches_shard_skip_and_tabulate() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = folder.path();
+    for (id, name) in [("one", "bracket.stl"), ("two", "soup.obj"), ("three", "bracket.stl")] {
+        let to = at.join("shapes").join(id).join("models");
+        std::fs::create_dir_all(&to).unwrap();
+        let extension = Path::new(name).extension().unwrap();
+        std::fs::copy(scene(name), to.join("model").with_extension(extension)).unwrap();
+    }
+    std::fs::write(at.join("shapes/one/models/broken.off"), "OFF\n3 1 0\n0 0 0\n").unwrap();
+    let common = ["-o", "models", "--preset", "sdf-tiny", "--steps", "40", "--set", "train.batch=2048"];
+    for shard in ["0/2", "1/2"] {
+        let mut arguments = vec!["fit", "shapes", "--shard", shard];
+        arguments.extend(common);
+        nstr(at, &arguments);
+    }
+    let rows = |name: &str| {
+        let mut reader = csv::Reader::from_path(at.join("models").join(name)).unwrap();
+        let header = reader.headers().unwrap().clone();
+        let column = |n: &str| header.iter().position(|h| h == n).unwrap();
+        let (input, status, message) = (column("input"), column("status"), column("message"));
+        let rows = reader.records().map(|r| r.unwrap());
+        rows.map(|r| (r[input].to_string(), r[status].to_string(), r[message].to_string())).collect::<Vec<_>>()
+    };
+    let all: Vec<_> = ["results.0.csv", "results.1.csv"].into_iter().flat_map(rows).collect();
+    assert_eq!(all.len(), 4, "{all:?}");
+    for (input, status, message) in &all {
+        if input.ends_with("broken.off") {
+            assert_eq!(status, "failed");
+            assert!(message.contains("broken.off"), "{message}");
+        } else {
+            assert_eq!(status, "fitted", "{input}: {message}");
+        }
+    }
+    assert!(at.join("models/two/models/model.safetensors").exists());
+    let mut arguments = vec!["fit", "shapes/*/models/model.*"];
+    arguments.extend(common);
+    let text = ok(at, &arguments);
+    assert!(text.contains("0 fitted, 3 finished before"), "{text}");
+}
+
+#[test]
+fn misuse_says_what_is_wrong_and_writes_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = folder.path();
+    let bracket = scene("bracket.stl");
+    for (arguments, words) in [
+        (vec!["fit", "nothing.obj"], vec!["nothing.obj"]),
+        (vec!["fit", &bracket, "-o", "x.obj"], vec!["x.obj", ".safetensors"]),
+        (vec!["fit", &bracket, "-o", "no/such/x.safetensors"], vec!["no/such"]),
+        (vec!["fit", &bracket, "--preset", "huge"], vec!["huge", "sdf-fine"]),
+        (vec!["fit", &bracket, "--set", "train.speed=1"], vec!["train.speed", "train.net_lr"]),
+        (vec!["fit", &bracket, "--set", "basis=0"], vec!["basis"]),
+        (vec!["eval", "none.safetensors", &bracket], vec!["none.safetensors"]),
+        (vec!["inspect", &bracket, "--sign", "winding", "--thickness", "2"], vec!["thickness"]),
+    ] {
+        let error = fails(at, &arguments);
+        for word in words {
+            assert!(error.contains(word), "{arguments:?}: {error}");
+        }
+    }
+    let usage = nstr(at, &["fit"]);
+    assert_eq!(usage.status.code(), Some(2));
+    assert_eq!(std::fs::read_dir(at).unwrap().count(), 0, "nothing is left behind");
+}
+
+#[test]
+fn a_fit_that_diverges_keeps_the_last_good_model() {
+    let folder = tempfile::tempdir().unwrap();
+    let bracket = scene("bracket.stl");
+    let error = fails(
+        folder.path(),
+        &[
+            "fit", &bracket, "-o", "x.safetensors", "--preset", "sdf-tiny", "--steps", "2000", "--set",
+            "train.batch=1024", "--set", "train.net_lr=1e30", "--set", "train.grid_lr=1e30",
+        ],
+    );
+    assert!(error.contains("diverged") && error.contains("bracket.stl"), "{error}");
+}
+
+/// Every broken file either fits or stops with a message that names it; nothing partial is left.
+#[test]
+fn bad_meshes_fit_or_name_themselves() {
+    let Some(data) = data() else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let at = folder.path();
+    let pattern = format!("{}/mesh_bad/**/*.*", data.display());
+    let mut fitted = 0;
+    for path in glob::glob(&pattern).unwrap().flatten() {
+        if path.extension().is_some_and(|e| e == "mtl") {
+            continue;
+        }
+        let name = path.display().to_string();
+        let _ = std::fs::remove_file(at.join("m.safetensors"));
+        let out = nstr(
+            at,
+            &[
+                "fit", &name, "-o", "m.safetensors", "--preset", "sdf-tiny", "--steps", "5", "--no-eval", "--set",
+                "train.batch=1024", "--sign-resolution", "64",
+            ],
+        );
+        let error = String::from_utf8_lossy(&out.stderr);
+        assert!(!error.contains("panicked"), "{name}: {error}");
+        match out.status.code() {
+            Some(0) => {
+                fitted += 1;
+                assert!(at.join("m.safetensors").exists(), "{name}");
+            }
+            Some(1) => {
+                assert!(error.contains(path.file_name().unwrap().to_str().unwrap()), "{name}: {error}");
+                assert!(!at.join("m.safetensors").exists(), "{name}");
+            }
+            code => panic!("{name}: exit {code:?}: {error}"),
+        }
+        let left: Vec<_> = std::fs::read_dir(at).unwrap().flatten().map(|e| e.file_name()).collect();
+        assert!(left.iter().all(|n| n == "m.safetensors"), "{name} left {left:?}");
+    }
+    assert!(fitted >= 30, "{fitted} fitted");
+}
