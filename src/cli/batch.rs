@@ -1,11 +1,13 @@
 //! Many inputs: folders and globs, shards of a job array, and the table of results.
 
+use std::collections::HashSet;
 use std::fs::OpenOptions;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::sync::atomic::Ordering;
 
 use anyhow::{Context, bail};
+use nstr::field::model::Model;
 use serde::Serialize;
 
 use super::fit::{FitArgs, checkpoint_path, one};
@@ -56,7 +58,12 @@ impl Shard {
     }
 }
 
-/// The inputs that arguments name, sorted, each with its path relative to what all share.
+/// Whether a scheduler runs this process as one of several.
+pub fn in_job_array() -> bool {
+    matches!(Shard::from_environment(|name| std::env::var(name).ok()), Ok(Some(shard)) if shard.count > 1)
+}
+
+/// The inputs that arguments name, sorted, each with the model's path below the output folder, which mirrors theirs.
 pub fn expand(arguments: &[String]) -> anyhow::Result<Vec<(PathBuf, PathBuf)>> {
     let mut found = Vec::new();
     for argument in arguments {
@@ -81,7 +88,22 @@ pub fn expand(arguments: &[String]) -> anyhow::Result<Vec<(PathBuf, PathBuf)>> {
     found.sort();
     found.dedup();
     let shared = common_folder(&found);
-    Ok(found.into_iter().map(|p| (p.clone(), p.strip_prefix(&shared).unwrap_or(&p).to_path_buf())).collect())
+    let mut used = HashSet::new();
+    let named = found.into_iter().map(|path| {
+        let relative = path.strip_prefix(&shared).unwrap_or(&path);
+        let mut output = relative.with_extension("safetensors");
+        if !used.insert(output.clone()) {
+            // chair.obj has the name already: this one becomes chair.ply.safetensors.
+            output = relative.with_added_extension("safetensors");
+        }
+        (path, output)
+    });
+    Ok(named.collect())
+}
+
+/// Whether a fit ran to its end and left this model.
+fn is_finished(output: &Path) -> bool {
+    output.exists() && Model::load(output).is_ok_and(|m| m.metrics.get("finished") == Some(&1.0))
 }
 
 fn collect(pattern: &str, to: &mut Vec<PathBuf>) -> anyhow::Result<()> {
@@ -143,9 +165,9 @@ pub fn run(args: &FitArgs, inputs: &[(PathBuf, PathBuf)]) -> anyhow::Result<()> 
     let stop = interrupted()?;
     let (mut fitted, mut skipped, mut failed) = (0, 0, 0);
     for (n, (input, relative)) in mine.iter().enumerate() {
-        let output = folder.join(relative).with_extension("safetensors");
+        let output = folder.join(relative);
         let checkpoint = checkpoint_path(&output);
-        if output.exists() && !checkpoint.exists() && !args.overwrite {
+        if !args.overwrite && !checkpoint.exists() && is_finished(&output) {
             skipped += 1;
             continue;
         }

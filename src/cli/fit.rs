@@ -115,6 +115,7 @@ pub fn run(args: &FitArgs) -> anyhow::Result<()> {
         && !args.output.as_ref().is_some_and(|o| o.is_dir())
         && args.shard.is_none()
         && args.table.is_none()
+        && !batch::in_job_array()
     {
         let output = args.output.clone().unwrap_or_else(|| default_output(path));
         let fitted = one(args, path, &output, false)?;
@@ -226,7 +227,9 @@ pub fn one(args: &FitArgs, input: &Path, output: &Path, quiet: bool) -> anyhow::
     if unfinished && failure.is_none() {
         save(&state)?;
     }
+    let finished = !unfinished && failure.is_none();
     let metrics = BTreeMap::from([
+        ("finished".to_string(), f64::from(u8::from(finished))),
         ("fit_seconds".to_string(), state.elapsed.as_secs_f64() + prepared.as_secs_f64()),
         ("train_seconds".to_string(), state.elapsed.as_secs_f64()),
         ("steps".to_string(), state.step as f64),
@@ -296,6 +299,13 @@ fn begin(
         let found = Checkpoint::load(&path)?;
         let kept: Recipe = serde_json::from_value(found.model.config.clone())
             .with_context(|| format!("{}: its recipe cannot be read; fit afresh without --resume", path.display()))?;
+        recipe.fit.field.init.seed = recipe.seed;
+        if (&recipe.fit, recipe.seed, &recipe.sign) != (&kept.fit, kept.seed, &kept.sign) {
+            bail!(
+                "{}: made with other settings (preset, --set, --seed or sign); give the same, or fit afresh without --resume",
+                path.display()
+            );
+        }
         let budget = if args.steps.is_some() || args.time.is_some() { recipe.budget } else { kept.budget };
         *recipe = Recipe { budget, ..kept };
         let number = |key: &str| found.state.get(key).and_then(serde_json::Value::as_f64).unwrap_or(0.0);
