@@ -208,8 +208,8 @@ mod tests {
         bvh.face_ids().for_each(|f| seen[f as usize] += 1);
         assert!(seen.iter().all(|&n| n == 1));
         for (node, ranges) in bvh.nodes.iter().zip(&bvh.ranges) {
-            for i in 0..node.count as usize {
-                for p in &bvh.packets[ranges[i][0] as usize..ranges[i][1] as usize] {
+            for (i, range) in ranges.iter().enumerate().take(node.count as usize) {
+                for p in &bvh.packets[range[0] as usize..range[1] as usize] {
                     for &f in &p.face {
                         for q in bvh.corners(f) {
                             let q = q.as_vec3().to_array();

@@ -107,15 +107,15 @@ fn box_distances<S: Simd>(simd: S, node: &WideNode, p: [S::f32s; 3], limit: f32,
     let (zero, limit) = (simd.splat_f32s(0.0), simd.splat_f32s(limit));
     let (out, _) = S::as_mut_simd_f32s(out);
     let mut hits = 0;
-    for c in 0..chunks::<S>() {
+    for (c, out) in out.iter_mut().enumerate() {
         let mut sum = zero;
-        for k in 0..3 {
-            let below = simd.sub_f32s(lanes(simd, &node.lo[k], c), p[k]);
-            let above = simd.sub_f32s(p[k], lanes(simd, &node.hi[k], c));
+        for (k, &p) in p.iter().enumerate() {
+            let below = simd.sub_f32s(lanes(simd, &node.lo[k], c), p);
+            let above = simd.sub_f32s(p, lanes(simd, &node.hi[k], c));
             let d = simd.max_f32s(simd.max_f32s(below, above), zero);
             sum = simd.mul_add_e_f32s(d, d, sum);
         }
-        out[c] = sum;
+        *out = sum;
         hits |= mask_bits(simd, simd.less_than_f32s(sum, limit)) << (c * S::F32_LANES);
     }
     hits
@@ -133,8 +133,12 @@ pub(crate) fn sub<S: Simd>(simd: S, a: [S::f32s; 3], b: [S::f32s; 3]) -> [S::f32
 
 #[inline(always)]
 pub(crate) fn cross<S: Simd>(simd: S, a: [S::f32s; 3], b: [S::f32s; 3]) -> [S::f32s; 3] {
-    let one = |i: usize, j: usize| simd.negate_mul_add_e_f32s(a[j], b[i], simd.mul_f32s(a[i], b[j]));
-    [one(1, 2), one(2, 0), one(0, 1)]
+    // Spelled out: a closure that is not inlined would leave the dispatched instruction set.
+    [
+        simd.negate_mul_add_e_f32s(a[2], b[1], simd.mul_f32s(a[1], b[2])),
+        simd.negate_mul_add_e_f32s(a[0], b[2], simd.mul_f32s(a[2], b[0])),
+        simd.negate_mul_add_e_f32s(a[1], b[0], simd.mul_f32s(a[0], b[1])),
+    ]
 }
 
 #[inline(always)]
@@ -147,7 +151,11 @@ pub(crate) fn load3<S: Simd>(simd: S, v: &[[f32; WIDTH]; 3], c: usize) -> [S::f3
 fn edge2<S: Simd>(simd: S, p: [S::f32s; 3], e: [S::f32s; 3], inv: S::f32s) -> S::f32s {
     let t = simd.mul_f32s(dot(simd, p, e), inv);
     let t = simd.min_f32s(simd.max_f32s(t, simd.splat_f32s(0.0)), simd.splat_f32s(1.0));
-    let r = [0, 1, 2].map(|k| simd.negate_mul_add_e_f32s(t, e[k], p[k]));
+    let r = [
+        simd.negate_mul_add_e_f32s(t, e[0], p[0]),
+        simd.negate_mul_add_e_f32s(t, e[1], p[1]),
+        simd.negate_mul_add_e_f32s(t, e[2], p[2]),
+    ];
     dot(simd, r, r)
 }
 

@@ -77,7 +77,11 @@ fn sieve<S: Simd>(simd: S, t: &Packet, o: [S::f32s; 3], d: [S::f32s; 3], length:
             simd.less_than_or_equal_f32s(least, simd.neg_f32s(slack)),
         );
         let at = simd.div_f32s(simd.neg_f32s(h0), fall);
-        let x = [0, 1, 2].map(|k| simd.mul_add_e_f32s(at, d[k], ap[k]));
+        let x = [
+            simd.mul_add_e_f32s(at, d[0], ap[0]),
+            simd.mul_add_e_f32s(at, d[1], ap[1]),
+            simd.mul_add_e_f32s(at, d[2], ap[2]),
+        ];
         let q = cross(simd, x, n);
         let (s, r) = (dot(simd, ab, q), dot(simd, ac, q));
         let u = simd.add_f32s(simd.sub_f32s(r, s), area2);
@@ -93,18 +97,22 @@ fn sieve<S: Simd>(simd: S, t: &Packet, o: [S::f32s; 3], d: [S::f32s; 3], length:
     bits & ((1u32 << t.count) - 1)
 }
 
+#[inline(always)]
+fn splat3<S: Simd>(simd: S, v: Vec3) -> [S::f32s; 3] {
+    [simd.splat_f32s(v.x), simd.splat_f32s(v.y), simd.splat_f32s(v.z)]
+}
+
 /// Calls `found` with each crossing of the local segment `o`..`o + d` until it returns true.
 #[inline(always)]
 fn walk<S: Simd>(simd: S, bvh: &Bvh, o: DVec3, d: DVec3, stack: &mut Stack, mut found: impl FnMut(Crossing) -> bool) {
     if bvh.nodes.is_empty() {
         return;
     }
-    let splat = |v: Vec3| [simd.splat_f32s(v.x), simd.splat_f32s(v.y), simd.splat_f32s(v.z)];
     let df = d.as_vec3();
     // A component of zero becomes tiny: the slab test then needs no special case.
     let safe = |x: f32| if x.abs() < 1e-25 { 1e-25f32.copysign(x) } else { x };
-    let inv = splat(Vec3::new(1.0 / safe(df.x), 1.0 / safe(df.y), 1.0 / safe(df.z)));
-    let (of, dv, length) = (splat(o.as_vec3()), splat(df), df.length());
+    let inv = splat3(simd, Vec3::new(1.0 / safe(df.x), 1.0 / safe(df.y), 1.0 / safe(df.z)));
+    let (of, dv, length) = (splat3(simd, o.as_vec3()), splat3(simd, df), df.length());
     stack.clear();
     stack.push((0.0, 0));
     while let Some((_, link)) = stack.pop() {

@@ -6,7 +6,7 @@ use rayon::prelude::*;
 
 use super::TriMesh;
 use super::bvh::Bvh;
-use super::closest::{Closest, Cursor, Stack, nearest};
+use super::closest::{Closest, Cursor, Hit, Stack, nearest};
 use super::sign::{Kind, Sign, SignOptions};
 
 /// Settings of a [`DistanceQuery`].
@@ -216,6 +216,27 @@ impl WithSimd for InsideOp<'_> {
     }
 }
 
+/// Nearest point of a part, if there is one; a bound that rounding made too tight is dropped.
+#[inline(always)]
+fn search<S: Simd>(
+    simd: S,
+    part: Option<&Bvh>,
+    p: DVec3,
+    limit: f64,
+    cursor: &mut Cursor,
+    stack: &mut Stack,
+) -> Option<Hit> {
+    let part = part?;
+    let mut limit = limit;
+    loop {
+        let hit = nearest(simd, part, p, limit, cursor, stack);
+        if hit.is_some() || limit == f64::INFINITY {
+            return hit;
+        }
+        limit = f64::INFINITY;
+    }
+}
+
 struct DistanceOp<'a> {
     query: &'a DistanceQuery,
     order: Vec<Item>,
@@ -228,7 +249,7 @@ impl WithSimd for DistanceOp<'_> {
     fn with_simd<S: Simd>(self, simd: S) -> Vec<f32> {
         let DistanceQuery { bvh, sign, half } = self.query;
         let inverse = 1.0 / bvh.frame().scale;
-        let mut cursors = [Cursor::NONE; 3];
+        let mut cursors = [Cursor::NONE; 2];
         let mut stack = Stack::with_capacity(128);
         let (walls, sheets) = match &sign.kind {
             Kind::Visibility(v) => (v.walls.get(bvh), v.sheets.get(bvh)),
@@ -247,12 +268,8 @@ impl WithSimd for DistanceOp<'_> {
             // The bound speaks of all faces, not of one part of them.
             let limit = if whole { item.limit } else { f64::INFINITY };
             let [wall, sheet] = [walls, sheets].map(|part| part.map(|b| std::ptr::eq(b, bvh)).unwrap_or(false));
-            let mut search = |part: Option<&Bvh>, k: usize| {
-                let part = part?;
-                nearest(simd, part, p, limit, &mut cursors[k], &mut stack)
-                    .or_else(|| nearest(simd, part, p, f64::INFINITY, &mut cursors[k], &mut stack))
-            };
-            let (on_wall, on_sheet) = (search(walls, 0), search(sheets, 1));
+            let on_wall = search(simd, walls, p, limit, &mut cursors[0], &mut stack);
+            let on_sheet = search(simd, sheets, p, limit, &mut cursors[1], &mut stack);
             if on_wall.is_none() && on_sheet.is_none() {
                 out.push(f32::NAN);
                 continue;

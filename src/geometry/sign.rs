@@ -192,11 +192,12 @@ fn parity<S: Simd>(simd: S, bvh: &Bvh, p: DVec3, stack: &mut Stack) -> bool {
     if p.cmplt(lo.as_dvec3()).any() || p.cmpgt(hi.as_dvec3()).any() {
         return false;
     }
-    let counts = RAYS.iter().filter_map(|&r| crossings(simd, bvh, p, DVec3::from_array(r) * 4.0, stack));
     let (mut odd, mut all) = (0, 0);
-    for count in counts {
-        odd += count % 2;
-        all += 1;
+    for ray in RAYS {
+        if let Some(count) = crossings(simd, bvh, p, DVec3::from_array(ray) * 4.0, stack) {
+            odd += count % 2;
+            all += 1;
+        }
     }
     2 * odd > all
 }

@@ -164,6 +164,12 @@ impl WithSimd for Judge<'_> {
 }
 
 impl Judge<'_> {
+    /// Whether the point beside `p` is inside.
+    #[inline(always)]
+    fn side<S: Simd>(&self, simd: S, p: DVec3, offset: DVec3, stack: &mut Stack) -> bool {
+        self.visibility.inside(simd, self.bvh, p + offset, Some(p), stack)
+    }
+
     #[inline(always)]
     fn role<S: Simd>(&self, simd: S, face: u32, stack: &mut Stack) -> Role {
         let [a, b, c] = self.bvh.corners(face);
@@ -187,17 +193,16 @@ impl Judge<'_> {
                 (u, v) = (1.0 - u, 1.0 - v);
             }
             let p = a + (b - a) * u + (c - a) * v;
-            let mut side = |offset: f64| {
-                let q = p + n * offset;
-                self.visibility.inside(simd, self.bvh, q, Some(p), stack)
-            };
-            match (side(near), side(-near)) {
-                (false, false) => sheet += 1,
-                (true, true) => hidden += 1,
-                (front, _) => {
-                    // Through a wall thinner than this the far side is outside again.
-                    if side(if front { far } else { -far }) { wall += 1 } else { sheet += 1 }
-                }
+            let front = self.side(simd, p, n * near, stack);
+            let back = self.side(simd, p, n * -near, stack);
+            if front != back {
+                // Through a wall thinner than this the far side is outside again.
+                let through = if front { n * far } else { n * -far };
+                if self.side(simd, p, through, stack) { wall += 1 } else { sheet += 1 }
+            } else if front {
+                hidden += 1;
+            } else {
+                sheet += 1;
             }
         }
         Role { wall: wall > 0, sheet: 4 * sheet >= (wall + sheet + hidden) && sheet > 0 }

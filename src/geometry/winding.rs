@@ -98,19 +98,31 @@ fn atan2<S: Simd>(simd: S, y: S::f32s, x: S::f32s) -> S::f32s {
         -0.016_165_737,
         0.002_866_226,
     ];
-    let splat = |v: f32| simd.splat_f32s(v);
     let (ax, ay) = (simd.abs_f32s(x), simd.abs_f32s(y));
     let (most, least) = (simd.max_f32s(ax, ay), simd.min_f32s(ax, ay));
-    let a = simd.div_f32s(least, simd.max_f32s(most, splat(1e-36)));
+    let a = simd.div_f32s(least, simd.max_f32s(most, simd.splat_f32s(1e-36)));
     let s = simd.mul_f32s(a, a);
-    let mut r = splat(C[7]);
+    let mut r = simd.splat_f32s(C[7]);
     for k in (0..7).rev() {
-        r = simd.mul_add_e_f32s(r, s, splat(C[k]));
+        r = simd.mul_add_e_f32s(r, s, simd.splat_f32s(C[k]));
     }
     let r = simd.mul_add_e_f32s(simd.mul_f32s(r, s), a, a);
-    let r = simd.select_f32s(simd.greater_than_f32s(ay, ax), simd.sub_f32s(splat(std::f32::consts::FRAC_PI_2), r), r);
-    let r = simd.select_f32s(simd.less_than_f32s(x, splat(0.0)), simd.sub_f32s(splat(std::f32::consts::PI), r), r);
-    simd.select_f32s(simd.less_than_f32s(y, splat(0.0)), simd.neg_f32s(r), r)
+    let r = simd.select_f32s(
+        simd.greater_than_f32s(ay, ax),
+        simd.sub_f32s(simd.splat_f32s(std::f32::consts::FRAC_PI_2), r),
+        r,
+    );
+    let r = simd.select_f32s(
+        simd.less_than_f32s(x, simd.splat_f32s(0.0)),
+        simd.sub_f32s(simd.splat_f32s(std::f32::consts::PI), r),
+        r,
+    );
+    simd.select_f32s(simd.less_than_f32s(y, simd.splat_f32s(0.0)), simd.neg_f32s(r), r)
+}
+
+#[inline(always)]
+fn length<S: Simd>(simd: S, v: [S::f32s; 3]) -> S::f32s {
+    simd.sqrt_f32s(dot(simd, v, v))
 }
 
 /// Half the sum of the solid angles of a packet's triangles.
@@ -129,8 +141,7 @@ fn solid_angles<S: Simd>(simd: S, t: &Packet, p: [S::f32s; 3]) -> f32 {
         let y = simd.mul_f32s(height, area2);
         let a = ap;
         let (b, e) = (sub(simd, ap, ab), sub(simd, ap, ac));
-        let length = |v: [S::f32s; 3]| simd.sqrt_f32s(dot(simd, v, v));
-        let (la, lb, le) = (length(a), length(b), length(e));
+        let (la, lb, le) = (length(simd, a), length(simd, b), length(simd, e));
         let x = simd.mul_f32s(simd.mul_f32s(la, lb), le);
         let x = simd.mul_add_e_f32s(dot(simd, a, b), le, x);
         let x = simd.mul_add_e_f32s(dot(simd, b, e), la, x);
@@ -160,29 +171,38 @@ fn far_field<S: Simd>(simd: S, f: &Far, p: [S::f32s; 3], count: u32) -> (f32, u3
             continue;
         }
         let inv = simd.div_f32s(simd.splat_f32s(1.0), simd.sqrt_f32s(r2));
-        let [x, y, z] = r.map(|v| simd.mul_f32s(v, inv));
-        let mul = |a, b| simd.mul_f32s(a, b);
-        let get = |v: &[f32; WIDTH]| lanes(simd, v, c);
-        let m: [S::f32s; 6] = std::array::from_fn(|k| get(&f.first[k]));
-        let quadratic = [mul(x, x), mul(y, y), mul(z, z), mul(x, y), mul(y, z), mul(z, x)];
-        let mut rmr = mul(m[0], quadratic[0]);
-        for k in 1..6 {
-            rmr = simd.mul_add_e_f32s(m[k], quadratic[k], rmr);
+        let (x, y, z) = (simd.mul_f32s(r[0], inv), simd.mul_f32s(r[1], inv), simd.mul_f32s(r[2], inv));
+        let quadratic = [
+            simd.mul_f32s(x, x),
+            simd.mul_f32s(y, y),
+            simd.mul_f32s(z, z),
+            simd.mul_f32s(x, y),
+            simd.mul_f32s(y, z),
+            simd.mul_f32s(z, x),
+        ];
+        let mut rmr = simd.mul_f32s(lanes(simd, &f.first[0], c), quadratic[0]);
+        for (first, &product) in f.first.iter().zip(&quadratic).skip(1) {
+            rmr = simd.mul_add_e_f32s(lanes(simd, first, c), product, rmr);
         }
-        let trace = simd.add_f32s(simd.add_f32s(m[0], m[1]), m[2]);
+        let trace = simd.add_f32s(
+            simd.add_f32s(lanes(simd, &f.first[0], c), lanes(simd, &f.first[1], c)),
+            lanes(simd, &f.first[2], c),
+        );
         let unit = [x, y, z];
         let mut cubic = zero;
-        for (k, at) in CUBIC.iter().enumerate() {
-            let term = mul(mul(unit[at[0]], unit[at[1]]), unit[at[2]]);
-            cubic = simd.mul_add_e_f32s(get(&f.second[k]), term, cubic);
+        for (at, second) in CUBIC.iter().zip(&f.second) {
+            let term = simd.mul_f32s(simd.mul_f32s(unit[at[0]], unit[at[1]]), unit[at[2]]);
+            cubic = simd.mul_add_e_f32s(lanes(simd, second, c), term, cubic);
         }
-        let splat = |v: f32| simd.splat_f32s(v);
         // Each order of the expansion falls by one more power of the distance.
-        let order2 = simd.sub_f32s(mul(splat(7.5), cubic), mul(splat(4.5), dot(simd, load3(simd, &f.trace, c), unit)));
-        let order1 = simd.negate_mul_add_e_f32s(splat(3.0), rmr, trace);
+        let order2 = simd.sub_f32s(
+            simd.mul_f32s(simd.splat_f32s(7.5), cubic),
+            simd.mul_f32s(simd.splat_f32s(4.5), dot(simd, load3(simd, &f.trace, c), unit)),
+        );
+        let order1 = simd.negate_mul_add_e_f32s(simd.splat_f32s(3.0), rmr, trace);
         let order0 = dot(simd, load3(simd, &f.dipole, c), unit);
         let total = simd.mul_add_e_f32s(simd.mul_add_e_f32s(order2, inv, order1), inv, order0);
-        let total = mul(total, mul(inv, inv));
+        let total = simd.mul_f32s(total, simd.mul_f32s(inv, inv));
         sum = simd.add_f32s(sum, simd.select_f32s(far, total, zero));
     }
     (simd.reduce_sum_f32s(sum), near & ((1u32 << count) - 1))
@@ -204,8 +224,8 @@ impl Winding {
                     second: [[0.0; WIDTH]; 10],
                     trace: [[0.0; WIDTH]; 3],
                 };
-                for i in 0..node.count as usize {
-                    expand(bvh, &bvh.packets[ranges[i][0] as usize..ranges[i][1] as usize], beta, i, &mut far);
+                for (i, range) in ranges.iter().enumerate().take(node.count as usize) {
+                    expand(bvh, &bvh.packets[range[0] as usize..range[1] as usize], beta, i, &mut far);
                 }
                 far
             })
@@ -250,7 +270,11 @@ impl Winding {
             #[inline(always)]
             fn with_simd<S: Simd>(self, simd: S) -> Vec<f32> {
                 let mut stack = Stack::with_capacity(64);
-                self.2.iter().map(|&p| self.0.at(simd, self.1, self.1.frame.to_local(p), &mut stack)).collect()
+                let mut out = Vec::with_capacity(self.2.len());
+                for &p in self.2 {
+                    out.push(self.0.at(simd, self.1, self.1.frame.to_local(p), &mut stack));
+                }
+                out
             }
         }
         Arch::new().dispatch(Op(self, bvh, points))
@@ -282,7 +306,7 @@ mod tests {
             }
         }
         for i in 0..10_000 {
-            let angle = (i as f64 / 10_000.0 - 0.5) * 6.2831;
+            let angle = (i as f64 / 10_000.0 - 0.5) * 0.999 * std::f64::consts::TAU;
             let (y, x) = (angle.sin() as f32 * 3.0, angle.cos() as f32 * 3.0);
             assert!((Arch::new().dispatch(Op(y, x)) as f64 - angle).abs() < 6e-7, "{angle}");
         }

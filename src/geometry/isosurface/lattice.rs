@@ -7,7 +7,7 @@ use super::IsoError;
 /// Equally spaced points: `point(x, y, z) = origin + spacing · (x, y, z)`, x fastest in memory.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Lattice {
-    /// Points along each axis, at least 2, at most 2³² in all three together.
+    /// Points along each axis, at least 2, at most 2³⁴ in all three together.
     pub dims: [usize; 3],
     /// The first point.
     pub origin: DVec3,
