@@ -36,8 +36,7 @@ impl BatchSource for Sphere {
         let mut rng = Pcg64::new(7, u128::from(index));
         let x: Vec<f32> = (0..3 * self.points).map(|_| rng.random()).collect();
         let distance = |p: &[f32]| p.iter().map(|c| (c - 0.5) * (c - 0.5)).sum::<f32>().sqrt() - 0.3;
-        let target: Vec<f32> =
-            x.chunks(3).map(|p| if index < self.spoiled { distance(p) } else { f32::NAN }).collect();
+        let target: Vec<f32> = x.chunks(3).map(|p| if index < self.spoiled { distance(p) } else { f32::NAN }).collect();
         let weight = target.iter().map(|d| 1.0 / (1.0 + d.abs() / 0.1)).collect();
         Batch { x, target, weight }
     }
@@ -127,7 +126,8 @@ fn close(what: &str, a: &[f32], b: &[f32], tolerance: f32) {
 #[test]
 fn the_fused_loss_is_the_plain_one_in_value_and_gradient() {
     let device = Default::default();
-    for (more, n) in [(&[] as &[&str], 301), (&["outputs=3", "modulation=channels:2", "skip=false"], 64), (&["dim=2"], 1)]
+    for (more, n) in
+        [(&[] as &[&str], 301), (&["outputs=3", "modulation=channels:2", "skip=false"], 64), (&["dim=2"], 1)]
     {
         let spec = small(more);
         let state = start(&spec, 3);
@@ -186,9 +186,8 @@ fn the_regularisers_are_their_formula_and_their_fused_gradient_the_plain_one() {
         squares(&mut residual.into_iter())
     });
     let smooth = mean(&|row| squares(&mut row[slope.clone()].iter().copied()));
-    let eikonal = mean(&|row| {
-        (squares(&mut row[columns.gradient..columns.spectrum].iter().copied()).sqrt() - 1.0).powi(2)
-    });
+    let eikonal =
+        mean(&|row| (squares(&mut row[columns.gradient..columns.spectrum].iter().copied()).sqrt() - 1.0).powi(2));
     for (name, config, expected) in [
         ("pde", TrainConfig { lambda_pde: 0.7, ..off.clone() }, 0.7 * pde),
         ("smooth", TrainConfig { lambda_smooth: 0.7, ..off.clone() }, 0.7 * smooth),
@@ -216,7 +215,9 @@ fn a_short_run_learns_a_sphere_and_reports_on_the_way() {
     let (from, to) = (watch.reports[0].loss, watch.reports[14].loss);
     assert!(watch.reports.len() == 15 && to < 0.2 * from, "{from} to {to}");
     for pair in watch.reports.windows(2) {
-        assert!(pair[0].share < pair[1].share && pair[0].elapsed < pair[1].elapsed && pair[1].step == pair[0].step + 16);
+        assert!(
+            pair[0].share < pair[1].share && pair[0].elapsed < pair[1].elapsed && pair[1].step == pair[0].step + 16
+        );
     }
     assert!(watch.reports.iter().all(|p| (0.0..1.0).contains(&p.share) && p.net_lr <= config().net_lr));
     assert!(watch.saved.is_empty());
