@@ -13,3 +13,6 @@ pub use feed::{Batch, BatchSource, FeedConfig};
 pub use run::run_on;
 pub use schedule::{Budget, Schedule};
 pub use trainer::{Observer, Progress, TrainConfig, TrainError, TrainState, Trainer};
+
+#[cfg(test)]
+mod tests;

@@ -18,10 +18,12 @@ impl Budget {
     /// Share of the budget spent, 0 to 1.
     pub fn progress(self, step: u64, elapsed: Duration) -> f64 {
         match self {
-            Self::Steps(n) => step as f64 / n.max(1) as f64,
-            Self::Time(t) => elapsed.as_secs_f64() / t.as_secs_f64().max(1e-9),
+            // A budget of nothing is spent before the first step.
+            Self::Steps(n) if step >= n => 1.0,
+            Self::Steps(n) => step as f64 / n as f64,
+            Self::Time(t) if elapsed >= t => 1.0,
+            Self::Time(t) => elapsed.as_secs_f64() / t.as_secs_f64(),
         }
-        .min(1.0)
     }
 }
 

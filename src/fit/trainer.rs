@@ -214,8 +214,8 @@ pub struct Trainer<B: FieldBackend> {
     config: TrainConfig,
     grid: Option<Parameters<B>>,
     net: Option<Parameters<B>>,
-    /// 0 for the basis where it is not trained, 1 elsewhere; `None` where all is trained.
-    mask: Option<Tensor<B, 1>>,
+    /// ω and b at the front of `net`, where they are not trained.
+    frozen: Option<Tensor<B, 1>>,
     step: u64,
     device: Device<B>,
 }
@@ -227,18 +227,17 @@ where
 {
     /// Starts or goes on from `state`, whose buffers must have the lengths of the field's spec.
     pub fn new(op: Arc<FieldOp>, config: TrainConfig, state: &TrainState, device: Device<B>) -> Self {
-        let mask = (!config.train_basis).then(|| {
-            let frozen = op.spec().net_layout().basis;
-            let end = frozen.bias + frozen.outputs;
-            let mask: Vec<f32> = (0..state.net.len()).map(|i| f32::from(u8::from(i >= end))).collect();
-            Tensor::from_data(TensorData::new(mask, [state.net.len()]), &device)
+        let frozen = (!config.train_basis).then(|| {
+            let basis = op.spec().net_layout().basis;
+            let values = state.net[..basis.bias + basis.outputs].to_vec();
+            Tensor::from_data(TensorData::new(values.clone(), [values.len()]), &device)
         });
         Self {
             grid: Some(Parameters::new(&state.grid, &state.grid_moments, &device)),
             net: Some(Parameters::new(&state.net, &state.net_moments, &device)),
             op,
             config,
-            mask,
+            frozen,
             step: state.step,
             device,
         }
@@ -264,7 +263,7 @@ where
         let net_leaf = Tensor::<Autodiff<B>, 1>::from_inner(net.value.clone()).require_grad();
         let data = [tensor(&batch.x, spec.dim), tensor(&batch.target, spec.outputs), tensor(&batch.weight, 1)];
         let mut loss = backend::loss(&self.op, grid_leaf.clone(), net_leaf.clone(), data, self.config.loss);
-        if self.config.regularises() {
+        if self.config.regularises() && n > 0 {
             let few = ((n as f64 * self.config.regularised).ceil() as usize).clamp(1, n);
             // Spread over the batch, whose points are sorted in space; the offset moves from step to step.
             let stride = n / few;
@@ -284,10 +283,6 @@ where
             let [lr, beta1, beta2, eps, decay] = [lr * factor, c.beta1, c.beta2, c.eps, decay].map(|v| v as f32);
             AdamHyper::at(lr, beta1, beta2, eps, decay, self.step + 1)
         };
-        let d_net = match (&self.mask, d_net) {
-            (Some(mask), Some(d)) => Some(d * mask.clone()),
-            (_, d) => d,
-        };
         self.grid = Some(match d_grid {
             Some(d) => grid.update(d, &hyper(c.grid_lr, 0.0)),
             None => grid,
@@ -296,6 +291,11 @@ where
             Some(d) => net.update(d, &hyper(c.net_lr, c.weight_decay)),
             None => net,
         });
+        // Written back rather than left without a gradient: the decay of the weights would still move it.
+        if let (Some(net), Some(frozen)) = (&mut self.net, &self.frozen) {
+            let len = frozen.dims()[0];
+            net.value = net.value.clone().slice_assign([0..len], frozen.clone());
+        }
         self.step += 1;
         value
     }

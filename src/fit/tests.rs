@@ -1,0 +1,349 @@
+//! The trainer on the processor: fused steps against plain ones, resuming, stopping, diverging.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use burn::backend::Autodiff;
+use burn::tensor::{Tensor, TensorData};
+use burn_flex::Flex;
+use rand::{RngExt, SeedableRng};
+use rand_pcg::Pcg64;
+
+use super::*;
+use crate::field::backend::{self, FieldOp};
+use crate::field::config::preset;
+use crate::field::device::Device;
+use crate::field::init;
+use crate::kernel::PointLoss;
+use crate::kernel::spec::FieldSpec;
+
+type Auto = Autodiff<Flex>;
+
+/// Distances to a sphere of radius 0.3 in the middle of the cube; targets are NaN from batch `spoiled` on.
+struct Sphere {
+    points: usize,
+    spoiled: u64,
+}
+
+impl Sphere {
+    fn new(points: usize) -> Arc<Self> {
+        Arc::new(Sphere { points, spoiled: u64::MAX })
+    }
+}
+
+impl BatchSource for Sphere {
+    fn batch(&self, index: u64) -> Batch {
+        let mut rng = Pcg64::new(7, u128::from(index));
+        let x: Vec<f32> = (0..3 * self.points).map(|_| rng.random()).collect();
+        let distance = |p: &[f32]| p.iter().map(|c| (c - 0.5) * (c - 0.5)).sum::<f32>().sqrt() - 0.3;
+        let target: Vec<f32> = x.chunks(3).map(|p| if index < self.spoiled { distance(p) } else { f32::NAN }).collect();
+        let weight = target.iter().map(|d| 1.0 / (1.0 + d.abs() / 0.1)).collect();
+        Batch { x, target, weight }
+    }
+}
+
+/// Keeps every report and state; stops after step `stop`.
+struct Watch {
+    stop: u64,
+    reports: Vec<Progress>,
+    saved: Vec<TrainState>,
+    save: bool,
+}
+
+impl Watch {
+    fn new(stop: u64) -> Self {
+        Watch { stop, reports: Vec::new(), saved: Vec::new(), save: false }
+    }
+}
+
+impl Observer for Watch {
+    fn progress(&mut self, progress: &Progress) -> bool {
+        self.reports.push(*progress);
+        progress.step < self.stop
+    }
+    fn checkpoint_every(&self) -> Option<Duration> {
+        self.save.then_some(Duration::ZERO)
+    }
+    fn checkpoint(&mut self, state: &TrainState) -> anyhow::Result<()> {
+        self.saved.push(state.clone());
+        anyhow::ensure!(self.saved.len() < 4, "the disk is full");
+        Ok(())
+    }
+}
+
+fn small(more: &[&str]) -> FieldSpec {
+    let base = [
+        "latent.cells=5",
+        "latent.features=4",
+        "basis=6",
+        "spectrum.width=12",
+        "decoder.width=16",
+        "transport.width=12",
+        "modulation=product",
+    ];
+    let config = preset("sdf-tiny").unwrap().set(&base).unwrap();
+    config.set(more).unwrap().spec()
+}
+
+fn start(spec: &FieldSpec, seed: u64) -> TrainState {
+    let (grid, net) = init::parameters(spec, &init::InitSpec { seed, ..Default::default() });
+    TrainState::new(grid, net)
+}
+
+/// Every term on; the fast schedule of a short run.
+fn config() -> TrainConfig {
+    TrainConfig {
+        batch: 257,
+        schedule: Schedule { warmup: 8, ..Schedule::default() },
+        feed: FeedConfig { pool: 8, reuse: 2 },
+        lambda_pde: 1e-3,
+        lambda_smooth: 1e-4,
+        lambda_eikonal: 1e-2,
+        regularised: 0.25,
+        ..TrainConfig::default()
+    }
+}
+
+fn train(config: &TrainConfig, state: &TrainState, steps: u64, watch: &mut Watch) -> Result<TrainState, TrainError> {
+    let op = FieldOp::new(small(&[]));
+    let source = Sphere::new(config.batch);
+    run_on(Device::Cpu, op, config.clone(), state, source, Budget::Steps(steps), watch)
+}
+
+/// The state without its clock, in bits.
+fn bits(state: &TrainState) -> (u64, Vec<u32>) {
+    let parts = [&state.grid, &state.net].into_iter().chain(&state.grid_moments).chain(&state.net_moments);
+    (state.step, parts.flatten().map(|v| v.to_bits()).collect())
+}
+
+/// `a` and `b` agree to `tolerance` of the largest `b`.
+fn close(what: &str, a: &[f32], b: &[f32], tolerance: f32) {
+    let size = b.iter().fold(0.0f32, |m, v| m.max(v.abs()));
+    let error = a.iter().zip(b).fold(0.0f32, |m, (a, b)| m.max((a - b).abs()));
+    assert!(a.len() == b.len() && size > 0.0 && error <= tolerance * size, "{what}: error {error:e} of {size:e}");
+}
+
+#[test]
+fn the_fused_loss_is_the_plain_one_in_value_and_gradient() {
+    let device = Default::default();
+    for (more, n) in
+        [(&[] as &[&str], 301), (&["outputs=3", "modulation=channels:2", "skip=false"], 64), (&["dim=2"], 1)]
+    {
+        let spec = small(more);
+        let state = start(&spec, 3);
+        let mut rng = Pcg64::seed_from_u64(5);
+        let mut tensor = |columns: usize, low: f32, high: f32| {
+            let values: Vec<f32> = (0..n * columns).map(|_| rng.random_range(low..high)).collect();
+            Tensor::<Auto, 2>::from_data(TensorData::new(values, [n, columns]), &device)
+        };
+        let data = [tensor(spec.dim, 0.0, 1.0), tensor(spec.outputs, -1.0, 1.0), tensor(1, 0.0, 2.0)];
+        let leaf = |v: &[f32]| Tensor::<Auto, 1>::from_data(TensorData::new(v.to_vec(), [v.len()]), &device);
+        for loss in [PointLoss::L1, PointLoss::L2, PointLoss::Huber(0.3), PointLoss::Huber(1e-3)] {
+            // A factor apart from 1, so that the gradient from above is used.
+            let [fused, plain] = [FieldOp::new(spec.clone()), FieldOp::plain(spec.clone())].map(|op| {
+                let (grid, net) = (leaf(&state.grid).require_grad(), leaf(&state.net).require_grad());
+                let value = backend::loss(&op, grid.clone(), net.clone(), data.clone(), loss) * 3.0;
+                let grads = value.backward();
+                let all = [value.inner(), grid.grad(&grads).unwrap(), net.grad(&grads).unwrap()];
+                all.map(|t| t.into_data().to_vec::<f32>().unwrap())
+            });
+            for (part, (a, b)) in ["value", "d_grid", "d_net"].into_iter().zip(fused.iter().zip(&plain)) {
+                close(&format!("{more:?} {loss:?} {part}"), a, b, 2e-5);
+            }
+        }
+    }
+}
+
+/// Gradients of one step, read back from the first moments.
+fn step_gradients(op: Arc<FieldOp>, config: &TrainConfig, state: &TrainState, batch: &Batch) -> (f64, [Vec<f32>; 2]) {
+    let mut trainer = Trainer::<Flex>::new(op, config.clone(), state, Default::default());
+    let loss = trainer.step(batch, 1.0, true).unwrap();
+    let after = trainer.state(Duration::ZERO);
+    let scale = 1.0 / (1.0 - config.beta1 as f32);
+    (loss, [&after.grid_moments[0], &after.net_moments[0]].map(|m| m.iter().map(|v| v * scale).collect()))
+}
+
+#[test]
+fn the_regularisers_are_their_formula_and_their_fused_gradient_the_plain_one() {
+    let spec = small(&[]);
+    let (state, device) = (start(&spec, 11), Default::default());
+    let mut batch = Sphere::new(200).batch(0);
+    // Without the data term only the regularisers are left; at share 1 they see every point.
+    batch.weight.fill(0.0);
+    let off = TrainConfig { lambda_pde: 0.0, lambda_smooth: 0.0, lambda_eikonal: 0.0, regularised: 1.0, ..config() };
+    let full = {
+        let one = |v: &[f32]| Tensor::<Flex, 1>::from_data(TensorData::new(v.to_vec(), [v.len()]), &device);
+        let x = Tensor::<Flex, 2>::from_data(TensorData::new(batch.x.clone(), [200, 3]), &device);
+        let op = FieldOp::plain(spec.clone());
+        backend::forward_full(&op, one(&state.grid), one(&state.net), x).into_data().to_vec::<f32>().unwrap()
+    };
+    let columns = spec.full_columns();
+    let mean = |term: &dyn Fn(&[f32]) -> f64| full.chunks(columns.len).map(term).sum::<f64>() / 200.0;
+    let squares = |v: &mut dyn Iterator<Item = f32>| v.map(|v| f64::from(v) * f64::from(v)).sum::<f64>();
+    let slope = columns.spectrum_gradient..columns.transport;
+    let pde = mean(&|row| {
+        let residual = row[slope.clone()].iter().zip(&row[columns.transport..]).map(|(s, f)| s - f);
+        squares(&mut residual.into_iter())
+    });
+    let smooth = mean(&|row| squares(&mut row[slope.clone()].iter().copied()));
+    let eikonal =
+        mean(&|row| (squares(&mut row[columns.gradient..columns.spectrum].iter().copied()).sqrt() - 1.0).powi(2));
+    for (name, config, expected) in [
+        ("pde", TrainConfig { lambda_pde: 0.7, ..off.clone() }, 0.7 * pde),
+        ("smooth", TrainConfig { lambda_smooth: 0.7, ..off.clone() }, 0.7 * smooth),
+        ("eikonal", TrainConfig { lambda_eikonal: 0.7, ..off.clone() }, 0.7 * eikonal),
+        (
+            "all",
+            TrainConfig { lambda_pde: 0.1, lambda_smooth: 0.2, lambda_eikonal: 0.3, ..off.clone() },
+            0.1 * pde + 0.2 * smooth + 0.3 * eikonal,
+        ),
+    ] {
+        let (loss, fused) = step_gradients(FieldOp::new(spec.clone()), &config, &state, &batch);
+        assert!((loss - expected).abs() <= 1e-4 * expected, "{name}: {loss} for {expected}");
+        let (_, plain) = step_gradients(FieldOp::plain(spec.clone()), &config, &state, &batch);
+        for (part, (a, b)) in ["grid", "net"].into_iter().zip(fused.iter().zip(&plain)) {
+            close(&format!("{name} {part}"), a, b, 1e-4);
+        }
+    }
+}
+
+#[test]
+fn a_short_run_learns_a_sphere_and_reports_on_the_way() {
+    let (first, mut watch) = (start(&small(&[]), 1), Watch::new(u64::MAX));
+    let end = train(&config(), &first, 240, &mut watch).unwrap();
+    assert_eq!(end.step, 240);
+    let (from, to) = (watch.reports[0].loss, watch.reports[14].loss);
+    assert!(watch.reports.len() == 15 && to < 0.2 * from, "{from} to {to}");
+    for pair in watch.reports.windows(2) {
+        assert!(
+            pair[0].share < pair[1].share && pair[0].elapsed < pair[1].elapsed && pair[1].step == pair[0].step + 16
+        );
+    }
+    assert!(watch.reports.iter().all(|p| (0.0..1.0).contains(&p.share) && p.net_lr <= config().net_lr));
+    assert!(watch.saved.is_empty());
+}
+
+#[test]
+fn a_stopped_run_goes_on_bit_for_bit() {
+    for train_basis in [true, false] {
+        let config = TrainConfig { train_basis, weight_decay: 1e-3, ..config() };
+        let first = start(&small(&[]), 2);
+        let whole = train(&config, &first, 90, &mut Watch::new(u64::MAX)).unwrap();
+        assert_eq!(bits(&whole), bits(&train(&config, &first, 90, &mut Watch::new(u64::MAX)).unwrap()), "repeated");
+        let mut state = first;
+        for stop in [1, 17, 50] {
+            let next = train(&config, &state, 90, &mut Watch::new(stop)).unwrap();
+            assert!(next.step >= stop && next.step < 90 && next.elapsed >= state.elapsed);
+            state = next;
+        }
+        assert_eq!(bits(&train(&config, &state, 90, &mut Watch::new(u64::MAX)).unwrap()), bits(&whole), "resumed");
+    }
+    let other = train(&config(), &start(&small(&[]), 3), 20, &mut Watch::new(u64::MAX)).unwrap();
+    let this = train(&config(), &start(&small(&[]), 2), 20, &mut Watch::new(u64::MAX)).unwrap();
+    assert_ne!(bits(&other), bits(&this));
+}
+
+#[test]
+fn a_basis_that_is_not_trained_stays() {
+    let spec = small(&[]);
+    let first = start(&spec, 4);
+    let config = TrainConfig { train_basis: false, weight_decay: 0.1, ..config() };
+    let end = train(&config, &first, 20, &mut Watch::new(u64::MAX)).unwrap();
+    let basis = spec.net_layout().spectrum[0].weight;
+    assert_eq!(end.net[..basis], first.net[..basis]);
+    assert!(end.net[basis..].iter().zip(&first.net[basis..]).filter(|(a, b)| a != b).count() > 100);
+    let trained = train(&TrainConfig { train_basis: true, ..config }, &first, 20, &mut Watch::new(u64::MAX)).unwrap();
+    assert!(trained.net[..basis].iter().zip(&first.net[..basis]).all(|(a, b)| a != b));
+}
+
+fn assert_diverged(result: Result<TrainState, TrainError>) -> (u64, u64, f64) {
+    let error = result.unwrap_err();
+    let text = error.to_string();
+    let TrainError::Diverged { step, net_lr, good, state, .. } = error else { panic!("{text}") };
+    assert!(text.contains(&format!("at step {step} ")) && text.contains(&format!("{net_lr:.2e}")), "{text}");
+    assert!(text.contains(&format!("model of step {good} is kept")) && text.contains("train.net_lr"), "{text}");
+    assert!(state.step == good && good < step);
+    assert!(state.grid.iter().chain(&state.net).all(|v| v.is_finite()));
+    (step, good, net_lr)
+}
+
+#[test]
+fn divergence_names_the_step_and_the_rate_and_keeps_a_good_state() {
+    let first = start(&small(&[]), 5);
+    let absurd = TrainConfig { net_lr: 1e4, grid_lr: 1e4, ..config() };
+    let (_, _, rate) = assert_diverged(train(&absurd, &first, 2000, &mut Watch::new(u64::MAX)));
+    assert!(rate > 1e3);
+    // Batches of NaN from the eighth step on, seen at the next look.
+    let config = TrainConfig { feed: FeedConfig { pool: 1, reuse: 1 }, ..config() };
+    let source = Arc::new(Sphere { points: 100, spoiled: 11 });
+    let op = FieldOp::new(small(&[]));
+    let budget = Budget::Steps(1000);
+    let result = run_on(Device::Cpu, op, config.clone(), &first, source, budget, &mut Watch::new(u64::MAX));
+    assert_eq!(assert_diverged(result), (17, 1, config.net_lr * config.schedule.factor(16, 0.016)));
+    // A run that ends before the next look must not return NaN either.
+    let source = Arc::new(Sphere { points: 100, spoiled: 11 });
+    let op = FieldOp::new(small(&[]));
+    let result = run_on(Device::Cpu, op, config, &first, source, Budget::Steps(12), &mut Watch::new(u64::MAX));
+    assert_eq!(assert_diverged(result).0, 12);
+}
+
+#[test]
+fn a_time_budget_ends_in_time_and_counts_what_was_spent_before() {
+    let first = start(&small(&[]), 6);
+    let run = |state: &TrainState, budget: Budget| {
+        let source = Sphere::new(64);
+        let config = TrainConfig { batch: 64, ..config() };
+        run_on(Device::Cpu, FieldOp::new(small(&[])), config, state, source, budget, &mut Watch::new(u64::MAX)).unwrap()
+    };
+    let budget = Duration::from_millis(300);
+    let clock = Instant::now();
+    let end = run(&first, Budget::Time(budget));
+    // Generous, for machines that do other work.
+    assert!(clock.elapsed() < budget + Duration::from_millis(700), "{:?}", clock.elapsed());
+    assert!(end.step > 0 && end.elapsed >= budget && end.elapsed <= clock.elapsed());
+    assert_eq!(bits(&run(&end, Budget::Time(budget))), bits(&end));
+    for nothing in [Budget::Time(Duration::ZERO), Budget::Steps(0)] {
+        assert_eq!(bits(&run(&first, nothing)), bits(&first), "{nothing:?}");
+    }
+}
+
+#[test]
+fn checkpoints_are_good_states_and_their_errors_end_the_run() {
+    let first = start(&small(&[]), 7);
+    let mut watch = Watch { save: true, ..Watch::new(u64::MAX) };
+    let error = train(&config(), &first, 200, &mut watch).unwrap_err();
+    assert!(matches!(error, TrainError::Observer(_)) && error.to_string().contains("the disk is full"));
+    let whole = train(&config(), &first, 200, &mut Watch::new(u64::MAX)).unwrap();
+    assert_eq!(watch.saved.iter().map(|s| s.step).collect::<Vec<_>>(), [1, 17, 33, 49]);
+    assert_eq!(bits(&train(&config(), &watch.saved[2], 200, &mut Watch::new(u64::MAX)).unwrap()), bits(&whole));
+}
+
+#[test]
+fn a_sampler_may_die_and_batches_may_be_empty() {
+    struct Dies;
+    impl BatchSource for Dies {
+        fn batch(&self, index: u64) -> Batch {
+            assert!(index < 8, "this message is part of the test");
+            Sphere::new(32).batch(index)
+        }
+    }
+    let first = start(&small(&[]), 8);
+    let run = |source: Arc<dyn BatchSource>| {
+        let op = FieldOp::new(small(&[]));
+        run_on(Device::Cpu, op, config(), &first, source, Budget::Steps(100), &mut Watch::new(u64::MAX))
+    };
+    assert!(matches!(run(Arc::new(Dies)), Err(TrainError::Sampler(10))));
+    // Batches of nothing teach nothing, but do no harm.
+    assert_eq!(run(Sphere::new(0)).unwrap().grid, first.grid);
+}
+
+#[test]
+fn a_device_that_is_not_there_is_an_error_before_anything_else() {
+    let first = start(&small(&[]), 9);
+    for device in Device::ALL.into_iter().filter(|d| d.check().is_err()) {
+        let op = FieldOp::new(small(&[]));
+        let budget = Budget::Steps(1);
+        let result = run_on(device, op, config(), &first, Sphere::new(8), budget, &mut Watch::new(0));
+        assert!(matches!(result, Err(TrainError::Device(_))), "{device}");
+    }
+}

@@ -1,0 +1,135 @@
+//! Training through Vulkan follows training on the processor.
+//!
+//! Needs an adapter; `mesa-vulkan-drivers` brings a software one. Run with
+//! `cargo test --release --features wgpu --test wgpu_training -- --nocapture`.
+#![cfg(feature = "wgpu")]
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use burn::backend::Autodiff;
+use burn::tensor::backend::AutodiffBackend;
+use nstr::field::backend::{FieldBackend, FieldOp};
+use nstr::field::config::preset;
+use nstr::field::device::Device;
+use nstr::field::init;
+use nstr::fit::{Batch, BatchSource, Budget, Observer, Progress, Schedule, TrainConfig, TrainState, Trainer, run_on};
+use nstr::kernel::spec::FieldSpec;
+use rand::RngExt;
+use rand_pcg::Pcg64;
+
+const STEPS: u64 = 48;
+const POINTS: usize = 1024;
+
+/// Distances to a sphere of radius 0.3 in the middle of the cube.
+struct Sphere;
+
+impl BatchSource for Sphere {
+    fn batch(&self, index: u64) -> Batch {
+        let mut rng = Pcg64::new(7, u128::from(index));
+        let x: Vec<f32> = (0..3 * POINTS).map(|_| rng.random()).collect();
+        let distance = |p: &[f32]| p.iter().map(|c| (c - 0.5) * (c - 0.5)).sum::<f32>().sqrt() - 0.3;
+        let target: Vec<f32> = x.chunks(3).map(distance).collect();
+        let weight = target.iter().map(|d| 1.0 / (1.0 + d.abs() / 0.1)).collect();
+        Batch { x, target, weight }
+    }
+}
+
+/// The pointwise loss, and the regularisers that run the full forward pass and its derivative.
+fn config() -> TrainConfig {
+    TrainConfig {
+        batch: POINTS,
+        schedule: Schedule { warmup: 10, hold: 1.0, floor: 0.1 },
+        lambda_pde: 1e-3,
+        lambda_eikonal: 1e-2,
+        regularised: 0.25,
+        ..TrainConfig::default()
+    }
+}
+
+fn field() -> (FieldSpec, TrainState) {
+    let keys = ["latent.cells=6", "latent.features=8", "basis=8", "spectrum.width=16", "decoder.width=16"];
+    let config = preset("sdf-tiny").unwrap().set(&keys).unwrap();
+    let (grid, net) = init::parameters(&config.spec(), &config.init);
+    (config.spec(), TrainState::new(grid, net))
+}
+
+/// Loss before each step, and the end.
+fn train<B>(name: &str) -> (Vec<f64>, TrainState)
+where
+    B: FieldBackend,
+    Autodiff<B>: FieldBackend + AutodiffBackend<InnerBackend = B>,
+{
+    let (spec, state) = field();
+    let clock = Instant::now();
+    let mut trainer = Trainer::<B>::new(FieldOp::new(spec), config(), &state, Default::default());
+    let schedule = config().schedule;
+    let losses: Vec<f64> = (0..STEPS)
+        .map(|t| trainer.step(&Sphere.batch(t), schedule.factor(t, t as f64 / STEPS as f64), true).unwrap())
+        .collect();
+    println!(
+        "{name}: loss {:.5} to {:.5} in {:.1} s",
+        losses[0],
+        losses[STEPS as usize - 1],
+        clock.elapsed().as_secs_f64()
+    );
+    (losses, trainer.state(clock.elapsed()))
+}
+
+struct Quiet;
+impl Observer for Quiet {
+    fn progress(&mut self, _: &Progress) -> bool {
+        true
+    }
+}
+
+#[test]
+fn vulkan_follows_the_processor() {
+    if let Err(error) = Device::Wgpu.check() {
+        println!("skipped: {error}");
+        return;
+    }
+    let (flex, flex_end) = train::<burn_flex::Flex>("flex");
+    let (vulkan, vulkan_end) = train::<burn_wgpu::Vulkan>("vulkan");
+    let apart: Vec<f64> = flex.iter().zip(&vulkan).map(|(a, b)| (a - b).abs() / a.abs()).collect();
+    for (t, ((a, b), d)) in flex.iter().zip(&vulkan).zip(&apart).enumerate() {
+        println!("step {t:2}: flex {a:.6} vulkan {b:.6} apart {d:.1e}");
+    }
+    // The same numbers go in; from then on Adam, which divides by the gradient's size, amplifies rounding.
+    assert!(apart[0] < 1e-5, "first step: {:e}", apart[0]);
+    for (t, d) in apart.iter().enumerate() {
+        assert!(*d < 0.02, "step {t}: {d:e}");
+    }
+    for losses in [&flex, &vulkan] {
+        assert!(losses[STEPS as usize - 1] < 0.4 * losses[0], "{losses:?}");
+    }
+    assert_eq!((flex_end.step, vulkan_end.step), (STEPS, STEPS));
+    let spread = |a: &[f32], b: &[f32]| {
+        let squares = |v: &mut dyn Iterator<Item = f32>| v.map(|v| f64::from(v).powi(2)).sum::<f64>();
+        (squares(&mut a.iter().zip(b).map(|(a, b)| a - b)) / squares(&mut a.iter().copied())).sqrt()
+    };
+    let moved = [spread(&flex_end.grid, &vulkan_end.grid), spread(&flex_end.net, &vulkan_end.net)];
+    println!("end states apart: grid {:.1e}, net {:.1e}", moved[0], moved[1]);
+    assert!(moved.iter().all(|d| *d < 0.05), "{moved:?}");
+}
+
+#[test]
+fn a_run_on_vulkan_stops_and_goes_on() {
+    if let Err(error) = Device::Wgpu.check() {
+        println!("skipped: {error}");
+        return;
+    }
+    let (spec, first) = field();
+    let op = FieldOp::new(spec);
+    let config = TrainConfig { train_basis: false, ..config() };
+    let run = |state: &TrainState, steps: u64| {
+        run_on(Device::Wgpu, op.clone(), config.clone(), state, Arc::new(Sphere), Budget::Steps(steps), &mut Quiet)
+    };
+    let half = run(&first, 4).unwrap();
+    let end = run(&half, 8).unwrap();
+    assert!(end.step == 8 && end.elapsed > half.elapsed && half.elapsed > Duration::ZERO);
+    let basis = op.spec().net_layout().spectrum[0].weight;
+    assert_eq!(end.net[..basis], first.net[..basis]);
+    assert_ne!(end.net[basis..], first.net[basis..]);
+    assert!(end.grid.iter().chain(&end.net).all(|v| v.is_finite()));
+}
