@@ -230,7 +230,8 @@ mod tests {
     fn products_match_plain_loops_for_every_shape_and_mode() {
         let mut rng = rand_pcg::Pcg64::seed_from_u64(3);
         let mut random = |n: usize| -> Vec<f32> { (0..n).map(|_| rng.random_range(-1.0..1.0)).collect() };
-        for (m, n, k) in [(1, 16, 1), (3, 32, 5), (6, 64, 64), (13, 48, 17), (64, 80, 33), (64, 128, 3), (25, 112, 40)] {
+        for (m, n, k) in [(1, 16, 1), (3, 32, 5), (6, 64, 64), (13, 48, 17), (64, 80, 33), (64, 128, 3), (25, 112, 40)]
+        {
             for transposed in [false, true] {
                 for mode in 0..4 {
                     let (a, b, bias, mask) = (random(m * k), random(k * n), random(n), random(m * n));
@@ -240,7 +241,18 @@ mod tests {
                     let init = [Init::Zero, Init::Bias(bias.as_ptr()), Init::Accumulate, Init::Zero][mode];
                     let finish = [Finish::Store, Finish::Relu, Finish::Store, Finish::Mask(mask.as_ptr())][mode];
                     let g = Gemm {
-                        m, n, k, a: a.as_ptr(), a_row, a_col, b: b.as_ptr(), b_row: n, c: c.as_mut_ptr(), c_row: n, init, finish,
+                        m,
+                        n,
+                        k,
+                        a: a.as_ptr(),
+                        a_row,
+                        a_col,
+                        b: b.as_ptr(),
+                        b_row: n,
+                        c: c.as_mut_ptr(),
+                        c_row: n,
+                        init,
+                        finish,
                     };
                     Arch::new().dispatch(Call(g));
                     for i in 0..m {

@@ -284,11 +284,8 @@ impl MlpPlan {
         let relu = self.activation == Activation::Relu;
         let mut d = dy;
         for (l, layer) in self.layers.iter().enumerate().rev() {
-            let input = if l == 0 {
-                x
-            } else {
-                View { ptr: acts.post[l - 1].as_mut_ptr(), row: self.layers[l - 1].out_pad }
-            };
+            let input =
+                if l == 0 { x } else { View { ptr: acts.post[l - 1].as_mut_ptr(), row: self.layers[l - 1].out_pad } };
             // SAFETY: as in `forward`; gradient blocks have the sizes of `gradient_len` and `bias_len`.
             unsafe {
                 weight_gradient(simd, layer, input, d, grads, planes);
@@ -365,10 +362,36 @@ unsafe fn weight_gradient<S: Simd>(
         let (init, finish) = (Init::Accumulate, Finish::Store);
         let product = if layer.thin {
             let (m, n) = (layer.slot.outputs, layer.in_pad);
-            Gemm { m, n, k, a: d.ptr, a_row: 1, a_col: d.row, b: input.ptr, b_row: input.row, c, c_row: n, init, finish }
+            Gemm {
+                m,
+                n,
+                k,
+                a: d.ptr,
+                a_row: 1,
+                a_col: d.row,
+                b: input.ptr,
+                b_row: input.row,
+                c,
+                c_row: n,
+                init,
+                finish,
+            }
         } else {
             let (m, n) = (layer.in_pad, layer.out_pad);
-            Gemm { m, n, k, a: input.ptr, a_row: 1, a_col: input.row, b: d.ptr, b_row: d.row, c, c_row: n, init, finish }
+            Gemm {
+                m,
+                n,
+                k,
+                a: input.ptr,
+                a_row: 1,
+                a_col: input.row,
+                b: d.ptr,
+                b_row: d.row,
+                c,
+                c_row: n,
+                init,
+                finish,
+            }
         };
         product.run(simd);
         // The bias gradient is a sum over the value block: a product with a column of ones.

@@ -96,8 +96,7 @@ impl Plan {
         let x_at = z_at + pad(z);
         let s_x_at = pad(s);
         let spectrum_parts: &[usize] = if spec.spectrum_input { &[z, spec.dim] } else { &[z] };
-        let decoder_parts: &[usize] =
-            if spec.skip { &[spec.modulated_width(), z] } else { &[spec.modulated_width()] };
+        let decoder_parts: &[usize] = if spec.skip { &[spec.modulated_width(), z] } else { &[spec.modulated_width()] };
         // F's input columns in a spectrum row are [S | x], while the file's order is (x, S).
         let transport = MlpPlan::with_order(&layout.transport, spec.transport.activation, &[s, spec.dim], spec.dim);
         Self {
@@ -303,8 +302,7 @@ impl Plan {
                 self.latent.input_adjoint(grid, &tile.lookup, dz, points, &mut tile.d_x);
                 for (i, d) in d_x.iter_mut().enumerate() {
                     let (p, j) = (i / dim, i % dim);
-                    let through_h =
-                        if self.spectrum_input { *d_trunk.add(p * row + self.x_at + j) } else { 0.0 };
+                    let through_h = if self.spectrum_input { *d_trunk.add(p * row + self.x_at + j) } else { 0.0 };
                     *d = tile.d_x[i] + through_h;
                 }
                 self.latent.scatter_values(simd, &tile.lookup, dz, points, &mut sums.grid);
