@@ -158,9 +158,9 @@ unsafe fn block<S: Simd, const MR: usize, const NR: usize>(simd: S, g: &Gemm, ro
                 }
             }
             Init::Accumulate => {
-                for i in 0..MR {
-                    for j in 0..NR {
-                        acc[i][j] = c.add(i * g.c_row + j * lanes).cast::<S::f32s>().read_unaligned();
+                for (i, r) in acc.iter_mut().enumerate() {
+                    for (j, v) in r.iter_mut().enumerate() {
+                        *v = c.add(i * g.c_row + j * lanes).cast::<S::f32s>().read_unaligned();
                     }
                 }
             }
@@ -169,13 +169,13 @@ unsafe fn block<S: Simd, const MR: usize, const NR: usize>(simd: S, g: &Gemm, ro
         let mut b = g.b.add(column);
         for _ in 0..g.k {
             let mut bv = [simd.splat_f32s(0.0); NR];
-            for j in 0..NR {
-                bv[j] = b.add(j * lanes).cast::<S::f32s>().read_unaligned();
+            for (j, v) in bv.iter_mut().enumerate() {
+                *v = b.add(j * lanes).cast::<S::f32s>().read_unaligned();
             }
-            for i in 0..MR {
+            for (i, r) in acc.iter_mut().enumerate() {
                 let av = simd.splat_f32s(*a.add(i * g.a_row));
-                for j in 0..NR {
-                    acc[i][j] = simd.mul_add_e_f32s(av, bv[j], acc[i][j]);
+                for (v, &bv) in r.iter_mut().zip(&bv) {
+                    *v = simd.mul_add_e_f32s(av, bv, *v);
                 }
             }
             a = a.wrapping_add(g.a_col);
@@ -194,17 +194,17 @@ unsafe fn block<S: Simd, const MR: usize, const NR: usize>(simd: S, g: &Gemm, ro
             Finish::Mask(mask) => {
                 let zero = simd.splat_f32s(0.0);
                 let mask = mask.add(row * g.c_row + column);
-                for i in 0..MR {
-                    for j in 0..NR {
+                for (i, r) in acc.iter_mut().enumerate() {
+                    for (j, v) in r.iter_mut().enumerate() {
                         let h = mask.add(i * g.c_row + j * lanes).cast::<S::f32s>().read_unaligned();
-                        acc[i][j] = simd.select_f32s(simd.greater_than_f32s(h, zero), acc[i][j], zero);
+                        *v = simd.select_f32s(simd.greater_than_f32s(h, zero), *v, zero);
                     }
                 }
             }
         }
-        for i in 0..MR {
-            for j in 0..NR {
-                c.add(i * g.c_row + j * lanes).cast::<S::f32s>().write_unaligned(acc[i][j]);
+        for (i, r) in acc.iter().enumerate() {
+            for (j, &v) in r.iter().enumerate() {
+                c.add(i * g.c_row + j * lanes).cast::<S::f32s>().write_unaligned(v);
             }
         }
     }
