@@ -59,7 +59,8 @@ mod tests {
         let n = 1000;
         let mut p: Vec<f32> = (0..n).map(|_| rng.random_range(-1.0..1.0)).collect();
         let (mut m, mut v) = (vec![0.0; n], vec![0.0; n]);
-        let (mut p64, mut m64, mut v64) = (p.iter().map(|&x| f64::from(x)).collect::<Vec<_>>(), vec![0.0; n], vec![0.0; n]);
+        let (mut p64, mut m64, mut v64) =
+            (p.iter().map(|&x| f64::from(x)).collect::<Vec<_>>(), vec![0.0; n], vec![0.0; n]);
         for t in 1..=20 {
             let g: Vec<f32> = (0..n).map(|_| rng.random_range(-1.0..1.0)).collect();
             step(&mut p, &g, &mut m, &mut v, &AdamHyper::at(0.01, 0.9, 0.99, 1e-8, 0.1, t));
@@ -67,7 +68,8 @@ mod tests {
                 let g = f64::from(g[i]);
                 m64[i] = 0.9 * m64[i] + 0.1 * g;
                 v64[i] = 0.99 * v64[i] + 0.01 * g * g;
-                let (mh, vh): (f64, f64) = (m64[i] / (1.0 - 0.9f64.powi(t as i32)), v64[i] / (1.0 - 0.99f64.powi(t as i32)));
+                let (mh, vh): (f64, f64) =
+                    (m64[i] / (1.0 - 0.9f64.powi(t as i32)), v64[i] / (1.0 - 0.99f64.powi(t as i32)));
                 p64[i] -= 0.01 * (mh / (vh.sqrt() + 1e-8) + 0.1 * p64[i]);
             }
         }

@@ -30,6 +30,29 @@ pub struct Phases {
     cos: Vec<f32>,
 }
 
+/// What the basis reads of a tile.
+#[derive(Clone, Copy)]
+pub struct BasisInput<'a> {
+    /// Coordinates, `[point][dim]`.
+    pub x: &'a [f32],
+    /// Spectrum S: its padded columns, [`TILE`] rows a plane; padding is 0.
+    pub s: View,
+    /// Blocks of rows: 1, or 1 + dim with derivatives.
+    pub planes: usize,
+}
+
+/// Where adjoints come from and go to.
+pub struct BasisAdjoint<'a> {
+    /// Adjoint of the modulated values, laid out like them.
+    pub dm: View,
+    /// Adjoint of S, laid out like it; added to.
+    pub ds: View,
+    /// Sums for ω and b, laid out like [`BasisWeights`]; added to.
+    pub grads: &'a mut [f32],
+    /// Adjoint of the coordinates (`[point][dim]`, from the value plane only), added to if given.
+    pub dx: Option<&'a mut [f32]>,
+}
+
 #[inline(always)]
 unsafe fn load<S: Simd>(from: *const f32) -> S::f32s {
     // SAFETY: promised by the callers in this file.
@@ -77,99 +100,134 @@ impl BasisPlan {
         Phases { sin: vec![0.0; TILE * self.row], cos: vec![0.0; TILE * self.row] }
     }
 
-    /// Modulated values into the first columns of `m`, for every plane.
+    /// Modulated values into the first columns of `m`, for every plane; leaves the tile's phases for the adjoint.
     ///
     /// # Safety
-    /// `s` must have the padded columns of S and `m` those of the modulated values, [`TILE`] rows in each plane; padded
-    /// columns of `s` must be 0. `x` is `[point][dim]`.
+    /// `input` must be as its fields say, `m` must have the padded columns of the modulated values and [`TILE`] rows a
+    /// plane, and `w` and `phases` must be the plan's.
     #[inline(always)]
     pub unsafe fn forward<S: Simd>(
         &self,
         simd: S,
         w: &BasisWeights,
-        x: &[f32],
-        s: View,
+        input: BasisInput<'_>,
         phases: &mut Phases,
         m: View,
-        planes: usize,
     ) {
-        let (lanes, row, dim) = (S::F32_LANES, self.row, self.dim);
+        // SAFETY: the same promise.
+        unsafe {
+            match self.dim {
+                1 => self.turn::<S, 1>(simd, w, input, phases, m),
+                2 => self.turn::<S, 2>(simd, w, input, phases, m),
+                _ => self.turn::<S, 3>(simd, w, input, phases, m),
+            }
+            if let Some(channels) = self.channels {
+                self.forward_channels(w, input, phases, m, channels);
+            }
+        }
+    }
+
+    /// Phases of the tile, and with them the products.
+    #[inline(always)]
+    unsafe fn turn<S: Simd, const D: usize>(
+        &self,
+        simd: S,
+        w: &BasisWeights,
+        input: BasisInput<'_>,
+        phases: &mut Phases,
+        m: View,
+    ) {
+        let (lanes, row, s) = (S::F32_LANES, self.row, input.s);
+        let (points, _) = input.x.as_chunks::<D>();
         let omega = w.0.as_ptr();
-        for p in 0..TILE {
-            for v in (0..row).step_by(lanes) {
-                // SAFETY: v + lanes <= row, the padded width of every buffer here.
-                unsafe {
-                    let mut theta = load::<S>(omega.add(dim * row + v));
-                    for j in 0..dim {
-                        let xj = simd.splat_f32s(x[p * dim + j]);
-                        theta = simd.mul_add_f32s(xj, load::<S>(omega.add(j * row + v)), theta);
+        for v in (0..row).step_by(lanes) {
+            // SAFETY: v + lanes <= row, the padded width of every buffer here; p < TILE rows.
+            unsafe {
+                let mut turns = [simd.splat_f32s(0.0); D];
+                for (j, turn) in turns.iter_mut().enumerate() {
+                    *turn = load::<S>(omega.add(j * row + v));
+                }
+                let start = load::<S>(omega.add(D * row + v));
+                for (p, x) in points[..TILE].iter().enumerate() {
+                    let mut theta = start;
+                    for (&x, &turn) in x.iter().zip(&turns) {
+                        theta = simd.mul_add_f32s(simd.splat_f32s(x), turn, theta);
                     }
                     let (sin, cos) = sincos(simd, theta);
                     store::<S>(phases.sin.as_mut_ptr().add(p * row + v), sin);
                     store::<S>(phases.cos.as_mut_ptr().add(p * row + v), cos);
-                    if self.channels.is_none() {
-                        let value = load::<S>(s.ptr.add(p * s.row + v));
-                        store::<S>(m.ptr.add(p * m.row + v), simd.mul_f32s(value, sin));
-                        let turn = simd.mul_f32s(value, cos);
-                        for plane in 1..planes {
-                            let r = plane * TILE + p;
-                            let slope = simd.mul_f32s(load::<S>(s.ptr.add(r * s.row + v)), sin);
-                            let w = load::<S>(omega.add((plane - 1) * row + v));
-                            store::<S>(m.ptr.add(r * m.row + v), simd.mul_add_f32s(turn, w, slope));
-                        }
+                    if self.channels.is_some() {
+                        continue;
                     }
-                }
-            }
-            if let Some(channels) = self.channels {
-                for plane in 0..planes {
-                    let r = plane * TILE + p;
-                    for c in 0..channels {
-                        let mut sum = 0.0;
-                        for k in 0..self.basis {
-                            let (sin, cos) = (phases.sin[p * row + k], phases.cos[p * row + k]);
-                            // SAFETY: k·C + c < the width of S.
-                            unsafe {
-                                sum += *s.ptr.add(r * s.row + k * channels + c) * sin;
-                                if plane > 0 {
-                                    sum += *s.ptr.add(p * s.row + k * channels + c) * cos * w.0[(plane - 1) * row + k];
-                                }
-                            }
+                    let value = load::<S>(s.ptr.add(p * s.row + v));
+                    store::<S>(m.ptr.add(p * m.row + v), simd.mul_f32s(value, sin));
+                    if input.planes > 1 {
+                        let swing = simd.mul_f32s(value, cos);
+                        for (j, &turn) in turns.iter().enumerate() {
+                            let r = (j + 1) * TILE + p;
+                            let slope = simd.mul_f32s(load::<S>(s.ptr.add(r * s.row + v)), sin);
+                            store::<S>(m.ptr.add(r * m.row + v), simd.mul_add_f32s(swing, turn, slope));
                         }
-                        // SAFETY: c < the modulated width.
-                        unsafe { *m.ptr.add(r * m.row + c) = sum };
                     }
                 }
             }
         }
     }
 
-    /// Adjoint: adds to `ds` (laid out like `s`), to `grads`, and to `dx` (`[point][dim]`, value plane only) if given.
+    /// Sums over the basis, one for each channel.
+    unsafe fn forward_channels(
+        &self,
+        w: &BasisWeights,
+        input: BasisInput<'_>,
+        phases: &Phases,
+        m: View,
+        channels: usize,
+    ) {
+        let (row, s) = (self.row, input.s);
+        for plane in 0..input.planes {
+            for p in 0..TILE {
+                let r = plane * TILE + p;
+                for c in 0..channels {
+                    let mut sum = 0.0;
+                    for k in 0..self.basis {
+                        let (sin, cos) = (phases.sin[p * row + k], phases.cos[p * row + k]);
+                        // SAFETY: k·C + c < the width of S.
+                        unsafe {
+                            sum += *s.ptr.add(r * s.row + k * channels + c) * sin;
+                            if plane > 0 {
+                                sum += *s.ptr.add(p * s.row + k * channels + c) * cos * w.0[(plane - 1) * row + k];
+                            }
+                        }
+                    }
+                    // SAFETY: c < the modulated width.
+                    unsafe { *m.ptr.add(r * m.row + c) = sum };
+                }
+            }
+        }
+    }
+
+    /// Adjoint of [`Self::forward`], which must have left `phases`.
     ///
     /// # Safety
-    /// As for [`Self::forward`]; `dm` is laid out like `m`.
-    #[allow(clippy::too_many_arguments)]
+    /// As for [`Self::forward`]; `adjoint` must be as its fields say.
     #[inline(always)]
     pub unsafe fn backward<S: Simd>(
         &self,
         simd: S,
         w: &BasisWeights,
-        x: &[f32],
-        s: View,
+        input: BasisInput<'_>,
         phases: &Phases,
-        dm: View,
-        ds: View,
-        grads: &mut [f32],
-        dx: Option<&mut [f32]>,
-        planes: usize,
+        adjoint: BasisAdjoint<'_>,
     ) {
         if self.channels.is_some() {
             // SAFETY: the same promise.
-            unsafe { self.backward_channels(w, x, s, phases, dm, ds, grads, dx, planes) };
+            unsafe { self.backward_channels(w, input, phases, adjoint) };
             return;
         }
         let (lanes, row, dim) = (S::F32_LANES, self.row, self.dim);
+        let BasisInput { x, s, planes } = input;
+        let BasisAdjoint { dm, ds, grads, mut dx } = adjoint;
         let omega = w.0.as_ptr();
-        let mut dx = dx;
         for v in (0..row).step_by(lanes) {
             // SAFETY: as in `forward`.
             unsafe {
@@ -217,21 +275,16 @@ impl BasisPlan {
         }
     }
 
-    #[allow(clippy::too_many_arguments)]
     unsafe fn backward_channels(
         &self,
         w: &BasisWeights,
-        x: &[f32],
-        s: View,
+        input: BasisInput<'_>,
         phases: &Phases,
-        dm: View,
-        ds: View,
-        grads: &mut [f32],
-        dx: Option<&mut [f32]>,
-        planes: usize,
+        adjoint: BasisAdjoint<'_>,
     ) {
+        let BasisInput { x, s, planes } = input;
+        let BasisAdjoint { dm, ds, grads, mut dx } = adjoint;
         let (row, dim, channels) = (self.row, self.dim, self.channels.unwrap_or(1));
-        let mut dx = dx;
         for p in 0..TILE {
             for k in 0..self.basis {
                 let (sin, cos) = (phases.sin[p * row + k], phases.cos[p * row + k]);

@@ -224,10 +224,8 @@ fn take<T>(from: &Mutex<Vec<T>>) -> Option<T> {
 fn add_and_clear(d_grid: &mut [f32], sums: &mut [Sums]) {
     const CHUNK: usize = 1 << 14;
     let mut parts: Vec<_> = sums.iter_mut().map(|s| s.grid.chunks_mut(CHUNK)).collect();
-    let jobs: Vec<(&mut [f32], Vec<&mut [f32]>)> = d_grid
-        .chunks_mut(CHUNK)
-        .map(|d| (d, parts.iter_mut().filter_map(Iterator::next).collect()))
-        .collect();
+    let jobs: Vec<(&mut [f32], Vec<&mut [f32]>)> =
+        d_grid.chunks_mut(CHUNK).map(|d| (d, parts.iter_mut().filter_map(Iterator::next).collect())).collect();
     jobs.into_par_iter().for_each(|(d, parts)| {
         for part in parts {
             for (d, s) in d.iter_mut().zip(part) {

@@ -158,9 +158,9 @@ unsafe fn block<S: Simd, const MR: usize, const NR: usize>(simd: S, g: &Gemm, ro
                 }
             }
             Init::Accumulate => {
-                for i in 0..MR {
-                    for j in 0..NR {
-                        acc[i][j] = c.add(i * g.c_row + j * lanes).cast::<S::f32s>().read_unaligned();
+                for (i, r) in acc.iter_mut().enumerate() {
+                    for (j, v) in r.iter_mut().enumerate() {
+                        *v = c.add(i * g.c_row + j * lanes).cast::<S::f32s>().read_unaligned();
                     }
                 }
             }
@@ -169,13 +169,13 @@ unsafe fn block<S: Simd, const MR: usize, const NR: usize>(simd: S, g: &Gemm, ro
         let mut b = g.b.add(column);
         for _ in 0..g.k {
             let mut bv = [simd.splat_f32s(0.0); NR];
-            for j in 0..NR {
-                bv[j] = b.add(j * lanes).cast::<S::f32s>().read_unaligned();
+            for (j, v) in bv.iter_mut().enumerate() {
+                *v = b.add(j * lanes).cast::<S::f32s>().read_unaligned();
             }
-            for i in 0..MR {
+            for (i, r) in acc.iter_mut().enumerate() {
                 let av = simd.splat_f32s(*a.add(i * g.a_row));
-                for j in 0..NR {
-                    acc[i][j] = simd.mul_add_e_f32s(av, bv[j], acc[i][j]);
+                for (v, &bv) in r.iter_mut().zip(&bv) {
+                    *v = simd.mul_add_e_f32s(av, bv, *v);
                 }
             }
             a = a.wrapping_add(g.a_col);
@@ -194,17 +194,17 @@ unsafe fn block<S: Simd, const MR: usize, const NR: usize>(simd: S, g: &Gemm, ro
             Finish::Mask(mask) => {
                 let zero = simd.splat_f32s(0.0);
                 let mask = mask.add(row * g.c_row + column);
-                for i in 0..MR {
-                    for j in 0..NR {
+                for (i, r) in acc.iter_mut().enumerate() {
+                    for (j, v) in r.iter_mut().enumerate() {
                         let h = mask.add(i * g.c_row + j * lanes).cast::<S::f32s>().read_unaligned();
-                        acc[i][j] = simd.select_f32s(simd.greater_than_f32s(h, zero), acc[i][j], zero);
+                        *v = simd.select_f32s(simd.greater_than_f32s(h, zero), *v, zero);
                     }
                 }
             }
         }
-        for i in 0..MR {
-            for j in 0..NR {
-                c.add(i * g.c_row + j * lanes).cast::<S::f32s>().write_unaligned(acc[i][j]);
+        for (i, r) in acc.iter().enumerate() {
+            for (j, &v) in r.iter().enumerate() {
+                c.add(i * g.c_row + j * lanes).cast::<S::f32s>().write_unaligned(v);
             }
         }
     }
@@ -230,7 +230,8 @@ mod tests {
     fn products_match_plain_loops_for_every_shape_and_mode() {
         let mut rng = rand_pcg::Pcg64::seed_from_u64(3);
         let mut random = |n: usize| -> Vec<f32> { (0..n).map(|_| rng.random_range(-1.0..1.0)).collect() };
-        for (m, n, k) in [(1, 16, 1), (3, 32, 5), (6, 64, 64), (13, 48, 17), (64, 80, 33), (64, 128, 3), (25, 112, 40)] {
+        for (m, n, k) in [(1, 16, 1), (3, 32, 5), (6, 64, 64), (13, 48, 17), (64, 80, 33), (64, 128, 3), (25, 112, 40)]
+        {
             for transposed in [false, true] {
                 for mode in 0..4 {
                     let (a, b, bias, mask) = (random(m * k), random(k * n), random(n), random(m * n));
@@ -240,7 +241,18 @@ mod tests {
                     let init = [Init::Zero, Init::Bias(bias.as_ptr()), Init::Accumulate, Init::Zero][mode];
                     let finish = [Finish::Store, Finish::Relu, Finish::Store, Finish::Mask(mask.as_ptr())][mode];
                     let g = Gemm {
-                        m, n, k, a: a.as_ptr(), a_row, a_col, b: b.as_ptr(), b_row: n, c: c.as_mut_ptr(), c_row: n, init, finish,
+                        m,
+                        n,
+                        k,
+                        a: a.as_ptr(),
+                        a_row,
+                        a_col,
+                        b: b.as_ptr(),
+                        b_row: n,
+                        c: c.as_mut_ptr(),
+                        c_row: n,
+                        init,
+                        finish,
                     };
                     Arch::new().dispatch(Call(g));
                     for i in 0..m {

@@ -36,11 +36,57 @@ pub struct LatentPlan {
 /// Where each point of a tile looks, on every level: entries and blending weights.
 #[derive(Clone, Debug)]
 pub struct Lookup {
-    /// First element of each corner's features in `grid`: `[level][point][corner]`.
+    /// First element of each corner's features in `grid`: `[level][corner][point]`.
     entry: Vec<u32>,
-    /// Weights, then their derivatives along each coordinate: `[level][plane][point][corner]`.
+    /// Weights, then their derivatives along each coordinate: `[level][plane][corner][point]`.
     weight: Vec<f32>,
     planes: usize,
+}
+
+/// What one axis contributes to the lookups of a tile: index and weight of the lower and the upper vertex, and the slope
+/// of the upper one's weight.
+#[derive(Clone, Copy)]
+struct Axis {
+    index: [[u32; TILE]; 2],
+    weight: [[f32; TILE]; 2],
+    slope: [f32; TILE],
+}
+
+impl Axis {
+    const EMPTY: Self = Self { index: [[0; TILE]; 2], weight: [[0.0; TILE]; 2], slope: [0.0; TILE] };
+
+    /// Coordinate `j` of `x` (`[point][D]`, [`TILE`] rows) on a level; `stride` multiplies vertex numbers.
+    #[inline(always)]
+    fn locate<const D: usize, const SLOPES: bool>(
+        &mut self,
+        x: &[f32],
+        j: usize,
+        cells: u32,
+        stride: u32,
+        smooth: bool,
+    ) {
+        let [low, high] = &mut self.index;
+        let [rest, weight] = &mut self.weight;
+        let (points, _) = x.as_chunks::<D>();
+        let points = &points[..TILE];
+        let (last, cells) = (cells - 1, cells as f32);
+        for p in 0..TILE {
+            let v = points[p][j];
+            // NaN passes the clamp; `as` turns it into cell 0 and the NaN shows in the weights. (Signed integers convert
+            // in one instruction before AVX-512.)
+            let g = v.clamp(0.0, 1.0) * cells;
+            let cell = (g as i32 as u32).min(last);
+            let t = g - cell as i32 as f32;
+            let (w, s) = if smooth { (t * t * (3.0 - 2.0 * t), 6.0 * t * (1.0 - t)) } else { (t, 1.0) };
+            low[p] = cell.wrapping_mul(stride);
+            high[p] = low[p].wrapping_add(stride);
+            rest[p] = 1.0 - w;
+            weight[p] = w;
+            if SLOPES {
+                self.slope[p] = if (0.0..=1.0).contains(&v) { s * cells } else { 0.0 };
+            }
+        }
+    }
 }
 
 impl LatentPlan {
@@ -82,43 +128,44 @@ impl LatentPlan {
     #[inline(always)]
     fn locate_in<const D: usize, const SLOPES: bool>(&self, x: &[f32], to: &mut Lookup) {
         let planes = to.planes;
+        let (entry, _) = to.entry.as_chunks_mut::<TILE>();
+        let (weight, _) = to.weight.as_chunks_mut::<TILE>();
+        let mut axes = [Axis::EMPTY; D];
         for (l, level) in self.levels.iter().enumerate() {
-            let cells = level.cells as f32;
-            let strides: [u32; D] = match level.mask {
-                Some(_) => std::array::from_fn(|j| PRIMES[j]),
-                None => std::array::from_fn(|j| (level.cells + 1).pow(j as u32)),
-            };
-            for p in 0..TILE {
-                // Along each axis: index contribution, weight and weight slope of the lower and the upper vertex.
-                let (mut index, mut weight, mut slope) = ([[0u32; 2]; D], [[0f32; 2]; D], [0f32; D]);
-                for j in 0..D {
-                    let v = x[p * D + j];
-                    let inside = (0.0..=1.0).contains(&v);
-                    // NaN passes the clamp; `as` turns it into cell 0 and the NaN shows in the weights.
-                    let g = v.clamp(0.0, 1.0) * cells;
-                    let cell = (g as u32).min(level.cells - 1);
-                    let t = g - cell as f32;
-                    let (w, s) = if self.smooth { (t * t * (3.0 - 2.0 * t), 6.0 * t * (1.0 - t)) } else { (t, 1.0) };
-                    index[j] = [cell.wrapping_mul(strides[j]), (cell + 1).wrapping_mul(strides[j])];
-                    weight[j] = [1.0 - w, w];
-                    slope[j] = if inside { s * cells } else { 0.0 };
+            for (j, axis) in axes.iter_mut().enumerate() {
+                let stride = if level.mask.is_some() { PRIMES[j] } else { (level.cells + 1).pow(j as u32) };
+                axis.locate::<D, SLOPES>(x, j, level.cells, stride, self.smooth);
+            }
+            // Loops over points of one corner are plain enough to become vector code.
+            for c in 0..1 << D {
+                let side = |j: usize| c >> j & 1;
+                let entry = &mut entry[l * CORNERS + c];
+                let first = &axes[0].index[side(0)];
+                entry.copy_from_slice(first);
+                for (j, axis) in axes.iter().enumerate().skip(1) {
+                    let index = &axis.index[side(j)];
+                    if level.mask.is_some() {
+                        entry.iter_mut().zip(index).for_each(|(e, i)| *e ^= i);
+                    } else {
+                        entry.iter_mut().zip(index).for_each(|(e, i)| *e += i);
+                    }
                 }
-                let entries = &mut to.entry[(l * TILE + p) * CORNERS..][..CORNERS];
-                for c in 0..1 << D {
-                    let at = |j: usize| index[j][c >> j & 1];
-                    let entry = match level.mask {
-                        Some(mask) => (0..D).fold(0, |h, j| h ^ at(j)) & mask,
-                        None => (0..D).map(at).sum(),
-                    };
-                    entries[c] = (level.start + entry) * self.features as u32;
-                    let w = |j: usize| weight[j][c >> j & 1];
-                    let base = (l * planes * TILE + p) * CORNERS + c;
-                    to.weight[base] = (0..D).map(w).product();
-                    if SLOPES {
-                        for j in 0..D {
-                            let others: f32 = (0..D).filter(|&i| i != j).map(w).product();
-                            let sign = if c >> j & 1 == 1 { slope[j] } else { -slope[j] };
-                            to.weight[base + (j + 1) * TILE * CORNERS] = sign * others;
+                let (mask, start, features) = (level.mask.unwrap_or(u32::MAX), level.start, self.features as u32);
+                entry.iter_mut().for_each(|e| *e = (start + (*e & mask)) * features);
+
+                let base = l * planes * CORNERS + c;
+                let value = &mut weight[base];
+                value.copy_from_slice(&axes[0].weight[side(0)]);
+                for (j, axis) in axes.iter().enumerate().skip(1) {
+                    value.iter_mut().zip(&axis.weight[side(j)]).for_each(|(w, a)| *w *= a);
+                }
+                if SLOPES {
+                    for (j, axis) in axes.iter().enumerate() {
+                        let to = &mut weight[base + (j + 1) * CORNERS];
+                        let sign = if side(j) == 1 { 1.0 } else { -1.0 };
+                        to.iter_mut().zip(&axis.slope).for_each(|(t, s)| *t = sign * s);
+                        for (i, other) in axes.iter().enumerate().filter(|&(i, _)| i != j) {
+                            to.iter_mut().zip(&other.weight[side(i)]).for_each(|(t, w)| *t *= w);
                         }
                     }
                 }
@@ -150,24 +197,26 @@ impl LatentPlan {
         let (lanes, features) = (S::F32_LANES, self.features);
         let grid = grid.as_ptr();
         for l in 0..self.levels.len() {
-            let weights = &at.weight[l * P * TILE * CORNERS..][..P * TILE * CORNERS];
+            let entries = at.entry[l * CORNERS * TILE..][..CORNERS * TILE].as_ptr();
+            let weights = at.weight[l * P * CORNERS * TILE..][..P * CORNERS * TILE].as_ptr();
             for p in 0..TILE {
-                let entries = &at.entry[(l * TILE + p) * CORNERS..][..C];
                 let mut f = 0;
-                // SAFETY: entries lie inside the grid by construction; z's size is promised.
+                // SAFETY: entries lie inside the grid by construction; z's size is promised; p < TILE and c < CORNERS.
                 unsafe {
                     let to = z.ptr.add(p * z.row + l * features);
-                    let weight = weights.as_ptr().add(p * CORNERS);
+                    let entry = |c: usize| *entries.add(c * TILE + p) as usize;
+                    let weight = |plane: usize, c: usize| *weights.add((plane * CORNERS + c) * TILE + p);
                     // Two vectors at a time keep enough independent sums in flight.
                     while f + 2 * lanes <= features {
                         let mut acc = [[simd.splat_f32s(0.0); 2]; P];
                         for c in 0..C {
-                            let from = grid.add(entries[c] as usize + f);
-                            let g = [from, from.add(lanes)].map(|v| v.cast::<S::f32s>().read_unaligned());
+                            let from = grid.add(entry(c) + f);
+                            let g0 = from.cast::<S::f32s>().read_unaligned();
+                            let g1 = from.add(lanes).cast::<S::f32s>().read_unaligned();
                             for (plane, a) in acc.iter_mut().enumerate() {
-                                let w = simd.splat_f32s(*weight.add(plane * TILE * CORNERS + c));
-                                a[0] = simd.mul_add_e_f32s(w, g[0], a[0]);
-                                a[1] = simd.mul_add_e_f32s(w, g[1], a[1]);
+                                let w = simd.splat_f32s(weight(plane, c));
+                                a[0] = simd.mul_add_e_f32s(w, g0, a[0]);
+                                a[1] = simd.mul_add_e_f32s(w, g1, a[1]);
                             }
                         }
                         for (plane, a) in acc.iter().enumerate() {
@@ -181,9 +230,8 @@ impl LatentPlan {
                         for plane in 0..P {
                             let mut acc = simd.splat_f32s(0.0);
                             for c in 0..C {
-                                let g = grid.add(entries[c] as usize + f).cast::<S::f32s>().read_unaligned();
-                                let w = simd.splat_f32s(*weight.add(plane * TILE * CORNERS + c));
-                                acc = simd.mul_add_e_f32s(w, g, acc);
+                                let g = grid.add(entry(c) + f).cast::<S::f32s>().read_unaligned();
+                                acc = simd.mul_add_e_f32s(simd.splat_f32s(weight(plane, c)), g, acc);
                             }
                             to.add(plane * TILE * z.row + f).cast::<S::f32s>().write_unaligned(acc);
                         }
@@ -191,11 +239,8 @@ impl LatentPlan {
                     }
                     while f < features {
                         for plane in 0..P {
-                            let mut acc = 0.0;
-                            for c in 0..C {
-                                acc += *grid.add(entries[c] as usize + f) * *weight.add(plane * TILE * CORNERS + c);
-                            }
-                            *to.add(plane * TILE * z.row + f) = acc;
+                            *to.add(plane * TILE * z.row + f) =
+                                (0..C).map(|c| *grid.add(entry(c) + f) * weight(plane, c)).sum();
                         }
                         f += 1;
                     }
@@ -251,24 +296,25 @@ impl LatentPlan {
         let (lanes, features) = (S::F32_LANES, self.features);
         let d_grid = d_grid.as_mut_ptr();
         for l in 0..self.levels.len() {
-            let weights = &at.weight[l * at.planes * TILE * CORNERS..][..P * TILE * CORNERS];
-            for p in 0..points {
-                let entries = &at.entry[(l * TILE + p) * CORNERS..][..C];
+            let entries = at.entry[l * CORNERS * TILE..][..CORNERS * TILE].as_ptr();
+            let weights = at.weight[l * at.planes * CORNERS * TILE..][..P * CORNERS * TILE].as_ptr();
+            for p in 0..points.min(TILE) {
                 let mut f = 0;
                 // SAFETY: as in `gather_in`.
                 unsafe {
                     let from = dz.ptr.add(p * dz.row + l * features);
-                    let weight = weights.as_ptr().add(p * CORNERS);
+                    let entry = |c: usize| *entries.add(c * TILE + p) as usize;
+                    let weight = |plane: usize, c: usize| *weights.add((plane * CORNERS + c) * TILE + p);
                     while f + lanes <= features {
                         let mut d = [simd.splat_f32s(0.0); P];
                         for (plane, d) in d.iter_mut().enumerate() {
                             *d = from.add(plane * TILE * dz.row + f).cast::<S::f32s>().read_unaligned();
                         }
                         for c in 0..C {
-                            let to = d_grid.add(entries[c] as usize + f).cast::<S::f32s>();
+                            let to = d_grid.add(entry(c) + f).cast::<S::f32s>();
                             let mut sum = to.read_unaligned();
                             for (plane, &d) in d.iter().enumerate() {
-                                let w = simd.splat_f32s(*weight.add(plane * TILE * CORNERS + c));
+                                let w = simd.splat_f32s(weight(plane, c));
                                 sum = simd.mul_add_e_f32s(w, d, sum);
                             }
                             to.write_unaligned(sum);
@@ -279,7 +325,7 @@ impl LatentPlan {
                         for plane in 0..P {
                             let d = *from.add(plane * TILE * dz.row + f);
                             for c in 0..C {
-                                *d_grid.add(entries[c] as usize + f) += *weight.add(plane * TILE * CORNERS + c) * d;
+                                *d_grid.add(entry(c) + f) += weight(plane, c) * d;
                             }
                         }
                         f += 1;
@@ -297,17 +343,17 @@ impl LatentPlan {
     pub unsafe fn input_adjoint(&self, grid: &[f32], at: &Lookup, dz: View, points: usize, dx: &mut [f32]) {
         let corners = 1 << self.dim;
         for l in 0..self.levels.len() {
-            let weights = &at.weight[l * at.planes * TILE * CORNERS..];
+            let weights = &at.weight[l * at.planes * CORNERS * TILE..];
             for p in 0..points {
                 for c in 0..corners {
-                    let entry = at.entry[(l * TILE + p) * CORNERS + c] as usize;
+                    let entry = at.entry[(l * CORNERS + c) * TILE + p] as usize;
                     let features = &grid[entry..entry + self.features];
                     // SAFETY: dz has the features' columns.
                     let dot: f32 = (0..self.features)
                         .map(|f| features[f] * unsafe { *dz.ptr.add(p * dz.row + l * self.features + f) })
                         .sum();
                     for j in 0..self.dim {
-                        dx[p * self.dim + j] += weights[((j + 1) * TILE + p) * CORNERS + c] * dot;
+                        dx[p * self.dim + j] += weights[((j + 1) * CORNERS + c) * TILE + p] * dot;
                     }
                 }
             }

@@ -284,11 +284,8 @@ impl MlpPlan {
         let relu = self.activation == Activation::Relu;
         let mut d = dy;
         for (l, layer) in self.layers.iter().enumerate().rev() {
-            let input = if l == 0 {
-                x
-            } else {
-                View { ptr: acts.post[l - 1].as_mut_ptr(), row: self.layers[l - 1].out_pad }
-            };
+            let input =
+                if l == 0 { x } else { View { ptr: acts.post[l - 1].as_mut_ptr(), row: self.layers[l - 1].out_pad } };
             // SAFETY: as in `forward`; gradient blocks have the sizes of `gradient_len` and `bias_len`.
             unsafe {
                 weight_gradient(simd, layer, input, d, grads, planes);
@@ -324,26 +321,34 @@ impl MlpPlan {
     }
 }
 
+/// A layer of few outputs: dot products of rows with each output's weights, several rows at once so that their sums
+/// overlap.
 #[inline(always)]
 unsafe fn thin_forward<S: Simd>(simd: S, layer: &LayerPlan, w: &Weights, input: View, out: View, plane: usize) {
+    const ROWS: usize = 8;
+    const { assert!(TILE.is_multiple_of(ROWS)) };
     let lanes = S::F32_LANES;
     for o in 0..layer.slot.outputs {
         let bias = if plane == 0 { w.bias[layer.bias + o] } else { 0.0 };
         // SAFETY: rows and columns as in `MlpPlan::forward`.
         unsafe {
             let row = w.transposed.as_ptr().add(layer.transposed + o * layer.in_pad);
-            let (mut x, mut y) = (input.plane(plane).cast_const(), out.plane(plane).add(o));
-            for _ in 0..TILE {
-                let mut acc = simd.splat_f32s(0.0);
+            for p in (0..TILE).step_by(ROWS) {
+                let x = input.plane(plane).add(p * input.row).cast_const();
+                let y = out.plane(plane).add(p * out.row + o);
+                let mut acc = [simd.splat_f32s(0.0); ROWS];
                 let mut i = 0;
                 while i < layer.in_pad {
-                    let (a, b) = (x.add(i).cast::<S::f32s>(), row.add(i).cast::<S::f32s>());
-                    acc = simd.mul_add_e_f32s(a.read_unaligned(), b.read_unaligned(), acc);
+                    let b = row.add(i).cast::<S::f32s>().read_unaligned();
+                    for (r, acc) in acc.iter_mut().enumerate() {
+                        let a = x.add(r * input.row + i).cast::<S::f32s>().read_unaligned();
+                        *acc = simd.mul_add_e_f32s(a, b, *acc);
+                    }
                     i += lanes;
                 }
-                *y = simd.reduce_sum_f32s(acc) + bias;
-                x = x.wrapping_add(input.row);
-                y = y.wrapping_add(out.row);
+                for (r, acc) in acc.into_iter().enumerate() {
+                    *y.add(r * out.row) = simd.reduce_sum_f32s(acc) + bias;
+                }
             }
         }
     }
@@ -365,10 +370,36 @@ unsafe fn weight_gradient<S: Simd>(
         let (init, finish) = (Init::Accumulate, Finish::Store);
         let product = if layer.thin {
             let (m, n) = (layer.slot.outputs, layer.in_pad);
-            Gemm { m, n, k, a: d.ptr, a_row: 1, a_col: d.row, b: input.ptr, b_row: input.row, c, c_row: n, init, finish }
+            Gemm {
+                m,
+                n,
+                k,
+                a: d.ptr,
+                a_row: 1,
+                a_col: d.row,
+                b: input.ptr,
+                b_row: input.row,
+                c,
+                c_row: n,
+                init,
+                finish,
+            }
         } else {
             let (m, n) = (layer.in_pad, layer.out_pad);
-            Gemm { m, n, k, a: input.ptr, a_row: 1, a_col: input.row, b: d.ptr, b_row: d.row, c, c_row: n, init, finish }
+            Gemm {
+                m,
+                n,
+                k,
+                a: input.ptr,
+                a_row: 1,
+                a_col: input.row,
+                b: d.ptr,
+                b_row: d.row,
+                c,
+                c_row: n,
+                init,
+                finish,
+            }
         };
         product.run(simd);
         // The bias gradient is a sum over the value block: a product with a column of ones.

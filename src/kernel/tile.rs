@@ -2,7 +2,7 @@
 
 use pulp::Simd;
 
-use super::basis::{BasisPlan, BasisWeights, Phases};
+use super::basis::{BasisAdjoint, BasisInput, BasisPlan, BasisWeights, Phases};
 use super::gemm::{Init, PAD, pad};
 use super::latent::{LatentPlan, Lookup};
 use super::mlp::{Activations, Gradients, MlpPlan, TILE, View, Weights};
@@ -96,8 +96,7 @@ impl Plan {
         let x_at = z_at + pad(z);
         let s_x_at = pad(s);
         let spectrum_parts: &[usize] = if spec.spectrum_input { &[z, spec.dim] } else { &[z] };
-        let decoder_parts: &[usize] =
-            if spec.skip { &[spec.modulated_width(), z] } else { &[spec.modulated_width()] };
+        let decoder_parts: &[usize] = if spec.skip { &[spec.modulated_width(), z] } else { &[spec.modulated_width()] };
         // F's input columns in a spectrum row are [S | x], while the file's order is (x, S).
         let transport = MlpPlan::with_order(&layout.transport, spec.transport.activation, &[s, spec.dim], spec.dim);
         Self {
@@ -185,22 +184,11 @@ impl Plan {
     /// Evaluates up to [`TILE`] points (`x`: `[point][dim]`) into the tile's buffers.
     #[inline(always)]
     pub fn forward<S: Simd>(&self, simd: S, w: &Prepared, grid: &[f32], x: &[f32], tile: &mut Tile) {
-        let (dim, planes) = (self.dim, tile.planes);
+        let planes = tile.planes;
         tile.x[..x.len()].copy_from_slice(x);
         // Rows past the last point repeat a point inside the cube; nothing reads them.
         tile.x[x.len()..].fill(0.5);
-        for p in 0..TILE {
-            for j in 0..dim {
-                tile.spectrum[p * self.s_row + self.s_x_at + j] = tile.x[p * dim + j];
-                if self.spectrum_input {
-                    tile.trunk[p * self.trunk_row + self.x_at + j] = tile.x[p * dim + j];
-                    if planes > 1 {
-                        // ∂x/∂x_j is the j-th unit vector.
-                        tile.trunk[((j + 1) * TILE + p) * self.trunk_row + self.x_at + j] = 1.0;
-                    }
-                }
-            }
-        }
+        self.spread_x(tile);
         self.latent.locate(&tile.x, &mut tile.lookup);
         // SAFETY: `tile` was made by `Plan::tile` of this plan, so every buffer has the rows and columns that the parts
         // ask for; views of one buffer used together name disjoint columns (m and z; S).
@@ -211,7 +199,7 @@ impl Plan {
             self.latent.gather(simd, grid, &tile.lookup, z);
             let s = view(&mut tile.spectrum, self.s_row, 0);
             self.spectrum.forward(simd, &w.spectrum, z, &mut tile.spectrum_acts, s, planes);
-            self.basis.forward(simd, &w.basis, &tile.x, s, &mut tile.phases, m, planes);
+            self.basis.forward(simd, &w.basis, BasisInput { x: &tile.x, s, planes }, &mut tile.phases, m);
             let y = view(&mut tile.value, self.decoder.output_columns(), 0);
             self.decoder.forward(simd, &w.decoder, m, &mut tile.decoder_acts, y, planes);
             if tile.kind == Outputs::Full {
@@ -221,13 +209,51 @@ impl Plan {
         }
     }
 
+    /// Copies x to where the networks that take it read it.
+    #[inline(always)]
+    fn spread_x(&self, tile: &mut Tile) {
+        let dim = self.dim;
+        if tile.kind == Outputs::Full {
+            for (row, x) in tile.spectrum.chunks_exact_mut(self.s_row).zip(tile.x.chunks_exact(dim)) {
+                row[self.s_x_at..][..dim].copy_from_slice(x);
+            }
+        }
+        if self.spectrum_input {
+            for (row, x) in tile.trunk.chunks_exact_mut(self.trunk_row).zip(tile.x.chunks_exact(dim)) {
+                row[self.x_at..][..dim].copy_from_slice(x);
+            }
+            for j in 0..tile.planes - 1 {
+                for p in 0..TILE {
+                    // ∂x/∂x_j is the j-th unit vector.
+                    tile.trunk[((j + 1) * TILE + p) * self.trunk_row + self.x_at + j] = 1.0;
+                }
+            }
+        }
+    }
+
     /// Copies the outputs of the first points into `out` (`[point][width]`).
+    #[inline(always)]
     pub fn read(&self, tile: &Tile, out: &mut [f32]) {
+        if tile.kind != Outputs::Value {
+            return self.read_planes(tile, out);
+        }
+        let rows = tile.value.chunks_exact(self.decoder.output_columns());
+        for ((out, row), x) in out.chunks_exact_mut(self.outputs).zip(rows).zip(tile.x.chunks_exact(self.dim)) {
+            // A rectifier would swallow a coordinate that is not a number.
+            let poison = x.iter().fold(false, |poison, x| poison | x.is_nan());
+            for (out, &value) in out.iter_mut().zip(row) {
+                *out = if poison { f32::NAN } else { value };
+            }
+        }
+    }
+
+    /// [`Self::read`] for values and derivatives.
+    fn read_planes(&self, tile: &Tile, out: &mut [f32]) {
         let row = self.decoder.output_columns();
         let (columns, dim) = (self.columns, self.dim);
         for (p, out) in out.chunks_exact_mut(self.width(tile.kind)).enumerate() {
             if tile.x[p * dim..(p + 1) * dim].iter().any(|x| x.is_nan()) {
-                // A rectifier would swallow it.
+                // As in `read`.
                 out.fill(f32::NAN);
                 continue;
             }
@@ -287,8 +313,8 @@ impl Plan {
             let acts = &mut tile.decoder_acts;
             self.decoder.backward(simd, &w.decoder, m, acts, dy, dm, Init::Zero, &mut sums.decoder, planes);
             let dx = wants_x.then_some(tile.d_x.as_mut_slice());
-            let (basis, phases) = (&mut sums.basis, &tile.phases);
-            self.basis.backward(simd, &w.basis, &tile.x, s, phases, dm, ds, basis, dx, planes);
+            let adjoint = BasisAdjoint { dm, ds, grads: &mut sums.basis, dx };
+            self.basis.backward(simd, &w.basis, BasisInput { x: &tile.x, s, planes }, &tile.phases, adjoint);
             // With the skip the decoder has written z's adjoint, and H adds to it; x's part starts from nothing.
             let init = if self.skip { Init::Accumulate } else { Init::Zero };
             if self.skip && self.spectrum_input {
@@ -303,8 +329,7 @@ impl Plan {
                 self.latent.input_adjoint(grid, &tile.lookup, dz, points, &mut tile.d_x);
                 for (i, d) in d_x.iter_mut().enumerate() {
                     let (p, j) = (i / dim, i % dim);
-                    let through_h =
-                        if self.spectrum_input { *d_trunk.add(p * row + self.x_at + j) } else { 0.0 };
+                    let through_h = if self.spectrum_input { *d_trunk.add(p * row + self.x_at + j) } else { 0.0 };
                     *d = tile.d_x[i] + through_h;
                 }
                 self.latent.scatter_values(simd, &tile.lookup, dz, points, &mut sums.grid);
