@@ -194,8 +194,20 @@ fn a_fit_that_diverges_keeps_the_last_good_model() {
     let error = fails(
         folder.path(),
         &[
-            "fit", &bracket, "-o", "x.safetensors", "--preset", "sdf-tiny", "--steps", "2000", "--set",
-            "train.batch=1024", "--set", "train.net_lr=1e30", "--set", "train.grid_lr=1e30",
+            "fit",
+            &bracket,
+            "-o",
+            "x.safetensors",
+            "--preset",
+            "sdf-tiny",
+            "--steps",
+            "2000",
+            "--set",
+            "train.batch=1024",
+            "--set",
+            "train.net_lr=1e30",
+            "--set",
+            "train.grid_lr=1e30",
         ],
     );
     assert!(error.contains("diverged") && error.contains("bracket.stl"), "{error}");
@@ -218,8 +230,19 @@ fn bad_meshes_fit_or_name_themselves() {
         let out = nstr(
             at,
             &[
-                "fit", &name, "-o", "m.safetensors", "--preset", "sdf-tiny", "--steps", "5", "--no-eval", "--set",
-                "train.batch=1024", "--sign-resolution", "64",
+                "fit",
+                &name,
+                "-o",
+                "m.safetensors",
+                "--preset",
+                "sdf-tiny",
+                "--steps",
+                "5",
+                "--no-eval",
+                "--set",
+                "train.batch=1024",
+                "--sign-resolution",
+                "64",
             ],
         );
         let error = String::from_utf8_lossy(&out.stderr);

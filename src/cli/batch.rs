@@ -49,7 +49,9 @@ impl Shard {
             return Ok(None);
         };
         let Some(count) = count else {
-            bail!("this is task {index} of a job array, but {what} does not say of how many; set it, or --shard {index}/N");
+            bail!(
+                "this is task {index} of a job array, but {what} does not say of how many; set it, or --shard {index}/N"
+            );
         };
         if index >= count {
             bail!("task {index} of {count} ({what}): the array must be numbered in steps of 1; set --shard instead");
@@ -156,9 +158,10 @@ pub fn run(args: &FitArgs, inputs: &[(PathBuf, PathBuf)]) -> anyhow::Result<()> 
         None => Shard::from_environment(|name| std::env::var(name).ok())?,
     };
     let folder = args.output.clone().unwrap_or_else(|| PathBuf::from("models"));
-    let table = args.table.clone().unwrap_or_else(|| {
-        folder.join(shard.map_or("results.csv".into(), |s| format!("results.{}.csv", s.index)))
-    });
+    let table = args
+        .table
+        .clone()
+        .unwrap_or_else(|| folder.join(shard.map_or("results.csv".into(), |s| format!("results.{}.csv", s.index))));
     let Shard { index, count } = shard.unwrap_or(Shard { index: 0, count: 1 });
     let mine: Vec<_> = inputs.iter().skip(index).step_by(count).collect();
     eprintln!("{} of {} inputs are this process's", mine.len(), inputs.len());

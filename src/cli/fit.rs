@@ -216,7 +216,9 @@ pub fn one(args: &FitArgs, input: &Path, output: &Path, quiet: bool) -> anyhow::
     drop(watch);
     let (state, failure) = match trained {
         Ok(state) => (state, None),
-        Err(TrainError::Diverged { state, .. }) if state.step == 0 => bail!("{}: training diverged at once; lower train.net_lr and train.grid_lr", input.display()),
+        Err(TrainError::Diverged { state, .. }) if state.step == 0 => {
+            bail!("{}: training diverged at once; lower train.net_lr and train.grid_lr", input.display())
+        }
         Err(TrainError::Diverged { step, loss, net_lr, grid_lr, good, state }) => {
             let kept = (*state).clone();
             (kept, Some(TrainError::Diverged { step, loss, net_lr, grid_lr, good, state }))
@@ -239,7 +241,8 @@ pub fn one(args: &FitArgs, input: &Path, output: &Path, quiet: bool) -> anyhow::
     model.metrics.insert("lipschitz".into(), f64::from(nstr::render::SdfSource::lipschitz(&field)));
     model.save(output, args.precision)?;
     if let Some(failure) = failure {
-        return Err(failure).with_context(|| format!("{} (the last good model is in {})", input.display(), output.display()));
+        return Err(failure)
+            .with_context(|| format!("{} (the last good model is in {})", input.display(), output.display()));
     }
     if unfinished {
         bail!(

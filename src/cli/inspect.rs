@@ -67,7 +67,13 @@ fn model(args: &InspectArgs) -> anyhow::Result<()> {
         return Ok(());
     }
     let s = &model.spec;
-    println!("{}: {} parameters ({} latent), {:.1} kB", args.input.display(), s.parameters(), model.grid.len(), bytes as f64 / 1e3);
+    println!(
+        "{}: {} parameters ({} latent), {:.1} kB",
+        args.input.display(),
+        s.parameters(),
+        model.grid.len(),
+        bytes as f64 / 1e3
+    );
     println!("  domain      origin {:?}, edge {}", model.domain.origin, model.domain.size);
     for l in &s.latent.levels {
         let kind = l.table.map_or("dense".to_string(), |t| format!("hashed to {t} entries"));

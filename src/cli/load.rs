@@ -8,9 +8,7 @@ use clap::Args;
 use glam::DVec3;
 use nstr::field::model::{Domain, Model};
 use nstr::field::sdf::NeuralSdf;
-use nstr::geometry::{
-    DistanceQuery, MeshFile, MeshReport, QueryOptions, SignMethod, TriMesh, Trust, read_mesh,
-};
+use nstr::geometry::{DistanceQuery, MeshFile, MeshReport, QueryOptions, SignMethod, TriMesh, Trust, read_mesh};
 use nstr::render::UnitCube;
 use serde::{Deserialize, Serialize};
 

@@ -102,7 +102,14 @@ pub fn run(args: &RenderArgs) -> anyhow::Result<()> {
             let s = &frame.stats;
             println!(
                 "{:.3} s: {} rays, {} hits, {} evaluations ({:.2} a ray), {} gradients, {} for shadows and occlusion, {} rays out of steps",
-                s.seconds, s.rays, s.hits, s.evals, s.evals_per_ray(), s.gradient_evals, s.secondary_evals, s.exhausted
+                s.seconds,
+                s.rays,
+                s.hits,
+                s.evals,
+                s.evals_per_ray(),
+                s.gradient_evals,
+                s.secondary_evals,
+                s.exhausted
             );
         }
         if kind == "exr" {
@@ -159,13 +166,7 @@ fn cameras(args: &RenderArgs, tracer: &SphereTracer) -> anyhow::Result<Vec<Camer
 pub fn portrait(model: &Model, path: &Path) -> anyhow::Result<()> {
     let field = load::field(model);
     let tracer = SphereTracer::new(&field, load::cube(&model.domain), TracerSettings::default())?;
-    let orbit = Orbit {
-        frames: 1,
-        size: (800, 800),
-        elevation: 20.0,
-        azimuth: 30.0,
-        ..Orbit::default()
-    };
+    let orbit = Orbit { frames: 1, size: (800, 800), elevation: 20.0, azimuth: 30.0, ..Orbit::default() };
     let shading = Shading { shadow: true, ambient_occlusion: true, ..Shading::default() };
     let settings = RenderSettings { samples: 8, filter: Filter::Tent, shading, ..RenderSettings::default() };
     let camera = orbit.cameras(tracer.bounds())?.into_iter().next().context("no camera")?;

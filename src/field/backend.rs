@@ -13,9 +13,9 @@ use burn::tensor::ops::FloatTensor;
 use burn::tensor::{Tensor, TensorPrimitive};
 
 use super::reference;
-use crate::kernel::{Fused, PointLoss};
 use crate::kernel::adam::AdamHyper;
 use crate::kernel::spec::FieldSpec;
+use crate::kernel::{Fused, PointLoss};
 
 /// A field ready to be evaluated: its shape and what the kernels prepared for it. Made once, shared through [`Arc`].
 pub struct FieldOp {

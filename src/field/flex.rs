@@ -229,11 +229,7 @@ impl Backward<Flex, 2> for LossStep {
         let scale = upstream.storage::<f32>()[0];
         for (node, grad) in ops.parents.into_iter().zip(ops.state) {
             let Some(node) = node else { continue };
-            let grad = if scale == 1.0 {
-                grad
-            } else {
-                primitive(tensor::<Flex, 1>(grad) * scale)
-            };
+            let grad = if scale == 1.0 { grad } else { primitive(tensor::<Flex, 1>(grad) * scale) };
             grads.register::<Flex>(node.id, grad);
         }
     }

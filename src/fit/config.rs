@@ -110,7 +110,11 @@ fn with<T: Serialize + DeserializeOwned>(base: &T, prefix: &str, key: &str, text
     };
     // A number, a boolean or JSON; anything else is a word such as `l1`.
     *leaf = serde_json::from_str(text).unwrap_or_else(|_| Value::String(text.into()));
-    serde_json::from_value(tree).map_err(|e| ConfigError::Value { key: name, value: text.into(), expected: e.to_string() })
+    serde_json::from_value(tree).map_err(|e| ConfigError::Value {
+        key: name,
+        value: text.into(),
+        expected: e.to_string(),
+    })
 }
 
 fn list(prefix: &str, tree: &Value, to: &mut Vec<String>) {
@@ -131,7 +135,8 @@ mod tests {
             let text: Vec<String> = text.iter().map(|t| t.to_string()).collect();
             FitConfig::preset("sdf").unwrap().0.set(&text)
         };
-        let c = set(&["train.net_lr=1e-3", "train.schedule.warmup=7", "sample.near=0.1", "basis=32", "train.loss=l2"]).unwrap();
+        let c = set(&["train.net_lr=1e-3", "train.schedule.warmup=7", "sample.near=0.1", "basis=32", "train.loss=l2"])
+            .unwrap();
         assert_eq!((c.train.net_lr, c.train.schedule.warmup, c.sample.near, c.field.basis), (1e-3, 7, 0.1, 32));
         assert_eq!(c.train.loss, PointLoss::L2);
         assert_eq!(set(&["train.loss={\"huber\":0.5}"]).unwrap().train.loss, PointLoss::Huber(0.5));

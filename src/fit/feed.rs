@@ -137,7 +137,9 @@ mod tests {
 
     #[test]
     fn a_resumed_feed_sees_the_same_batches() {
-        for config in [FeedConfig { pool: 8, reuse: 3 }, FeedConfig { pool: 1, reuse: 1 }, FeedConfig { pool: 64, reuse: 4 }] {
+        for config in
+            [FeedConfig { pool: 8, reuse: 3 }, FeedConfig { pool: 1, reuse: 1 }, FeedConfig { pool: 64, reuse: 4 }]
+        {
             let whole = run(config, 0, 200);
             for at in [1, 7, 50, 133] {
                 assert_eq!(whole[at as usize..], run(config, at, 200), "{config:?} from {at}");

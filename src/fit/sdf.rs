@@ -37,7 +37,15 @@ pub struct SampleConfig {
 
 impl Default for SampleConfig {
     fn default() -> Self {
-        Self { surface: 0.25, near: 0.4, near_sigma: 0.006, around: 0.2, around_sigma: 0.03, falloff: 0.02, margin: 0.05 }
+        Self {
+            surface: 0.25,
+            near: 0.4,
+            near_sigma: 0.006,
+            around: 0.2,
+            around_sigma: 0.03,
+            falloff: 0.02,
+            margin: 0.05,
+        }
     }
 }
 
@@ -86,14 +94,21 @@ impl BatchSource for SdfSource {
                     return (p, f32::INFINITY);
                 }
                 let p = (self.surface.draw(&mut rng).position - DVec3::from(self.domain.origin)) / self.domain.size;
-                let sigma = if i < ends[0] { 0.0 } else if i < ends[1] { c.near_sigma } else { c.around_sigma };
+                let sigma = if i < ends[0] {
+                    0.0
+                } else if i < ends[1] {
+                    c.near_sigma
+                } else {
+                    c.around_sigma
+                };
                 let offset = normal(&mut rng) * sigma;
                 ((p + offset).clamp(DVec3::ZERO, DVec3::ONE), (offset.length() * self.domain.size) as f32)
             })
             .collect();
         // In Morton order neighbours share grid cells and tree nodes, which keeps both in cache.
         points.sort_by_cached_key(|(p, _)| morton(*p));
-        let world: Vec<DVec3> = points.iter().map(|(p, _)| *p * self.domain.size + DVec3::from(self.domain.origin)).collect();
+        let world: Vec<DVec3> =
+            points.iter().map(|(p, _)| *p * self.domain.size + DVec3::from(self.domain.origin)).collect();
         // The point drawn from the surface bounds the distance (slightly widened for rounding).
         let upper: Vec<f32> = points.iter().map(|(_, bound)| bound * 1.0001 + 1e-6 * self.domain.size as f32).collect();
         let mut target = vec![0.0; points.len()];
