@@ -96,7 +96,8 @@ fn a_fit_renders_exports_measures_and_answers() {
     writer.finish().unwrap();
     std::fs::write(at.join("p.npy"), &bytes).unwrap();
     ok(at, &["query", "b.safetensors", "p.npy", "-o", "v.npy", "--gradients"]);
-    let values = npyz::NpyFile::new(&std::fs::read(at.join("v.npy")).unwrap()[..]).unwrap();
+    let bytes = std::fs::read(at.join("v.npy")).unwrap();
+    let values = npyz::NpyFile::new(&bytes[..]).unwrap();
     assert_eq!(values.shape(), [2, 4]);
     std::fs::write(at.join("bad.npy"), b"not numpy").unwrap();
     assert!(fails(at, &["query", "b.safetensors", "bad.npy", "-o", "w.npy"]).contains("bad.npy"));

@@ -294,7 +294,9 @@ where
         // Written back rather than left without a gradient: the decay of the weights would still move it.
         if let (Some(net), Some(frozen)) = (&mut self.net, &self.frozen) {
             let len = frozen.dims()[0];
-            net.value = net.value.clone().slice_assign([0..len], frozen.clone());
+            #[expect(clippy::single_range_in_vec_init, reason = "one range for the tensor's one axis")]
+            let rows = [0..len];
+            net.value = net.value.clone().slice_assign(rows, frozen.clone());
         }
         self.step += 1;
         value

@@ -281,6 +281,7 @@ impl Plan {
 
     /// Adjoint of the tile that [`Self::forward`] left: `d_out` is laid out like the output of its first points. Adds to
     /// `sums`, and writes `d_x` (`[point][dim]`, values only) if given.
+    #[allow(clippy::too_many_arguments)]
     #[inline(always)]
     pub fn backward<S: Simd>(
         &self,
