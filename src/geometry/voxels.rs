@@ -100,7 +100,8 @@ impl Grid {
         self.origin + (DVec3::new(c[0] as f64, c[1] as f64, c[2] as f64) + 0.5) * self.cell
     }
 
-    /// Cells whose points lie inside, as a share of the volume of all cells.
+    /// Number of cells whose points lie inside.
+    #[cfg(test)]
     pub fn inside_cells(&self) -> usize {
         self.state.par_iter().filter(|&&c| c == Cell::Inside).count()
     }
