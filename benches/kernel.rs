@@ -1,129 +1,206 @@
-fn main() {
-    use nstr::kernel::spec::*;
-    use std::time::Instant;
-    let spec = FieldSpec {
-        dim: 3,
-        outputs: 1,
-        latent: LatentSpec {
-            levels: vec![LevelSpec { cells: 18, table: None }],
-            features: 32,
-            interpolation: Interpolation::Linear,
-        },
-        basis: 16,
-        modulation: Modulation::Product,
-        spectrum: MlpSpec { layers: 1, width: 64, activation: Activation::Relu },
-        spectrum_input: false,
-        decoder: MlpSpec { layers: 2, width: 64, activation: Activation::Relu },
-        skip: true,
-        transport: MlpSpec { layers: 2, width: 64, activation: Activation::Relu },
-    };
-    let macs = 32.0 * 64.0 + 64.0 * 16.0 + 48.0 * 64.0 + 64.0 * 64.0 + 64.0 + 3.0 * 16.0;
-    let n = 16384usize;
-    let mut seed = 1u32;
-    let mut r = || {
-        seed = seed.wrapping_mul(1664525).wrapping_add(1013904223);
-        seed as f32 / 4294967296.0
-    };
-    let grid: Vec<f32> = (0..spec.grid_len()).map(|_| r() - 0.5).collect();
-    let net: Vec<f32> = (0..spec.net_len()).map(|_| (r() - 0.5) * 0.3).collect();
-    let x: Vec<f32> = (0..n * 3).map(|_| r()).collect();
-    let x = if std::env::var("SORT").is_ok() {
-        let mut v: Vec<[f32; 3]> = x.chunks(3).map(|c| [c[0], c[1], c[2]]).collect();
-        let key = |p: &[f32; 3]| {
-            let q = p.map(|c| (c * 32.0) as u64);
-            let mut k = 0u64;
-            for b in (0..5).rev() {
-                for j in 0..3 {
-                    k = k << 1 | (q[j] >> b & 1);
-                }
+//! Rates of the fused kernels on the `sdf` preset, beside the rate at which the machine multiplies matrices.
+//!
+//! Before criterion's own table a summary is printed: every case and the matrix product (the `matrixmultiply` crate, 1024³
+//! f32, all threads) are timed in turn, round after round, so that all of them see the same machine; each case's rate is then given
+//! as a share of the product's. A case's arithmetic is that of its matrix products and the phases `x·ω` (two operations for
+//! each multiply-add, backward passes counted as two more products each); its time is that of the whole step, grid lookups,
+//! sines, activations and weight layout included. Points come in Morton order, as the sampler delivers them, and shuffled.
+
+use std::hint::black_box;
+use std::time::{Duration, Instant};
+
+use criterion::{Criterion, Throughput, criterion_group, criterion_main};
+use nstr::field::config::preset;
+use nstr::kernel::spec::{FieldSpec, LayerSlot};
+use nstr::kernel::{Fused, PointLoss, Targets};
+use rand::{RngExt, SeedableRng};
+use rand_pcg::Pcg64;
+use rayon::prelude::*;
+
+const POINTS: usize = 16384;
+const ROUNDS: usize = 100;
+const SIZE: usize = 1024;
+
+/// Parameters, points and buffers of one run.
+struct Run {
+    fused: Fused,
+    grid: Vec<f32>,
+    net: Vec<f32>,
+    target: Vec<f32>,
+    out: Vec<f32>,
+    full: Vec<f32>,
+    d_full: Vec<f32>,
+    d_grid: Vec<f32>,
+    d_net: Vec<f32>,
+}
+
+/// What is timed.
+#[derive(Clone, Copy)]
+enum Case {
+    Forward,
+    LossBackward,
+    ForwardFull,
+    BackwardFull,
+}
+
+impl Case {
+    const ALL: [Self; 4] = [Self::Forward, Self::LossBackward, Self::ForwardFull, Self::BackwardFull];
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::Forward => "forward",
+            Self::LossBackward => "loss+backward",
+            Self::ForwardFull => "full forward",
+            Self::BackwardFull => "full backward",
+        }
+    }
+
+    /// Operations for one point. Full outputs pass the trunk once for the value and once for each coordinate, and the
+    /// transport network once; a backward pass recomputes its forward pass and costs two more.
+    fn flops(self, spec: &FieldSpec) -> f64 {
+        let layout = spec.net_layout();
+        let products = |layers: &[LayerSlot]| layers.iter().map(|l| (l.inputs * l.outputs) as f64).sum::<f64>();
+        let trunk = products(&layout.spectrum) + products(&layout.decoder) + (spec.dim * spec.basis) as f64;
+        let full = trunk * (1 + spec.dim) as f64 + products(&layout.transport);
+        2.0 * match self {
+            Self::Forward => trunk,
+            Self::LossBackward => 3.0 * trunk,
+            Self::ForwardFull => full,
+            Self::BackwardFull => 3.0 * full,
+        }
+    }
+
+    fn run(self, on: &mut Run, x: &[f32]) {
+        let Run { fused, grid, net, target, out, full, d_full, d_grid, d_net } = on;
+        match self {
+            Self::Forward => fused.forward(grid, net, x, out),
+            Self::LossBackward => {
+                let data = Targets { x, target, weight: None };
+                black_box(fused.loss_backward(grid, net, data, PointLoss::L1, d_grid, d_net));
             }
-            k
-        };
-        v.sort_by_key(key);
-        v.concat()
-    } else {
-        x
+            Self::ForwardFull => fused.forward_full(grid, net, x, full),
+            Self::BackwardFull => fused.backward_full(grid, net, x, d_full, d_grid, d_net),
+        }
+    }
+}
+
+/// Position of a point on the Morton curve through a lattice of 32³ cells.
+fn morton(p: &[f32; 3]) -> u64 {
+    let cell = p.map(|c| (c * 32.0) as u64);
+    (0..5).rev().flat_map(|bit| cell.map(|c| c >> bit & 1)).fold(0, |key, bit| key << 1 | bit)
+}
+
+/// The matrix product that rates are compared with: operations and a call.
+fn product() -> (f64, impl FnMut()) {
+    let (a, b, mut c) = (vec![1.0f32; SIZE * SIZE], vec![1.0f32; SIZE * SIZE], vec![0.0f32; SIZE * SIZE]);
+    let call = move || {
+        // Each thread multiplies its share of the rows.
+        let share = SIZE.div_ceil(rayon::current_num_threads());
+        let row = SIZE as isize;
+        c.par_chunks_mut(share * SIZE).zip(a.par_chunks(share * SIZE)).for_each(|(c, a)| {
+            let rows = c.len() / SIZE;
+            // SAFETY: `a` and `c` hold the same number of rows of SIZE elements, `b` SIZE rows; `c` overlaps neither.
+            unsafe {
+                let (a, b, c) = (a.as_ptr(), b.as_ptr(), c.as_mut_ptr());
+                matrixmultiply::sgemm(rows, SIZE, SIZE, 1.0, a, row, 1, b, row, 1, 0.0, c, row, 1);
+            }
+        });
     };
-    let t: Vec<f32> = (0..n).map(|_| r()).collect();
-    let f = nstr::kernel::Fused::new(&spec);
-    let mut out = vec![0.0; n];
-    // gemm
-    let m = 1024;
-    let a = vec![1.0f32; m * m];
-    let b = vec![1.0f32; m * m];
-    let mut c = vec![0.0f32; m * m];
-    let mut best: f64 = 1e9;
-    for _ in 0..20 {
-        let s = Instant::now();
-        unsafe {
-            gemm::gemm(
-                m,
-                m,
-                m,
-                c.as_mut_ptr(),
-                1,
-                m as isize,
-                false,
-                a.as_ptr(),
-                1,
-                m as isize,
-                b.as_ptr(),
-                1,
-                m as isize,
-                0.0,
-                1.0,
-                false,
-                false,
-                false,
-                gemm::Parallelism::Rayon(0),
+    (2.0 * (SIZE * SIZE * SIZE) as f64, call)
+}
+
+fn seconds(f: impl FnOnce()) -> f64 {
+    let start = Instant::now();
+    f();
+    start.elapsed().as_secs_f64()
+}
+
+/// Times the product and every case in turn and prints the shares.
+fn summary(run: &mut Run, orders: &[(&str, Vec<f32>); 2]) {
+    let spec = run.fused.spec().clone();
+    let (flops, mut call) = product();
+    let mut product_times = Vec::new();
+    let mut times = [[const { Vec::new() }; 2]; Case::ALL.len()];
+    for _ in 0..ROUNDS {
+        product_times.push(seconds(&mut call));
+        for (case, times) in Case::ALL.iter().zip(&mut times) {
+            for ((_, x), times) in orders.iter().zip(times) {
+                times.push(seconds(|| case.run(run, x)));
+            }
+        }
+    }
+    let best_and_median = |times: &mut Vec<f64>| {
+        times.sort_by(f64::total_cmp);
+        (times[0], times[times.len() / 2])
+    };
+    let (best, median) = best_and_median(&mut product_times);
+    let rate = flops / best;
+    println!(
+        "gemm {SIZE}³ f32, {} threads: best of {ROUNDS} {:.1} GFLOP/s (100 %), median {:.1}",
+        rayon::current_num_threads(),
+        rate / 1e9,
+        flops / median / 1e9
+    );
+    println!("{POINTS} points of `sdf`: best of {ROUNDS} (share of the product's best), median (share of its median)");
+    for (case, times) in Case::ALL.iter().zip(&mut times) {
+        for ((order, _), times) in orders.iter().zip(times) {
+            let work = case.flops(&spec) * POINTS as f64;
+            let (fast, middle) = best_and_median(times);
+            println!(
+                "{:>13}, {order:<6}: {:6.1} GFLOP/s ({:3.0} %), {:6.1} ({:3.0} %); {:6.2} Mpoint/s",
+                case.name(),
+                work / fast / 1e9,
+                100.0 * work / fast / rate,
+                work / middle / 1e9,
+                100.0 * work / middle / (flops / median),
+                POINTS as f64 / fast / 1e6
             );
         }
-        best = best.min(s.elapsed().as_secs_f64());
     }
-    let peak = 2.0 * (m * m * m) as f64 / best / 1e9;
-    println!("gemm {peak:.1} GFLOP/s");
-    let mut time = |name: &str, flops: f64, f: &mut dyn FnMut()| {
-        if let Ok(only) = std::env::var("ONLY") {
-            if only != name {
-                return;
-            }
-            for _ in 0..1000 {
-                f();
-            }
-        }
-        let mut v = vec![];
-        for _ in 0..40 {
-            let s = Instant::now();
-            f();
-            v.push(s.elapsed().as_secs_f64());
-        }
-        v.sort_by(f64::total_cmp);
-        let g = |t: f64| flops / t / 1e9;
-        println!(
-            "{name}: median {:.3} ms {:.1} GFLOP/s ({:.0}%), best {:.1} ({:.0}%), {:.2} Mpt/s",
-            v[20] * 1e3,
-            g(v[20]),
-            100.0 * g(v[20]) / peak,
-            g(v[0]),
-            100.0 * g(v[0]) / peak,
-            n as f64 / v[20] / 1e6
-        );
-    };
-    time("forward", 2.0 * macs * n as f64, &mut || f.forward(&grid, &net, &x, &mut out));
-    let (mut dg, mut dn) = (vec![0.0; grid.len()], vec![0.0; net.len()]);
-    time("loss+backward", 6.0 * macs * n as f64, &mut || {
-        f.loss_backward(
-            &grid,
-            &net,
-            nstr::kernel::Targets { x: &x, target: &t, weight: None },
-            nstr::kernel::PointLoss::L1,
-            &mut dg,
-            &mut dn,
-        );
-    });
-    let w = f.spec().full_columns().len;
-    let mut full = vec![0.0; n * w];
-    time("forward_full (4 planes)", 8.0 * macs * n as f64, &mut || f.forward_full(&grid, &net, &x, &mut full));
-    let d = full.clone();
-    time("backward_full", 32.0 * macs * n as f64, &mut || f.backward_full(&grid, &net, &x, &d, &mut dg, &mut dn));
 }
+
+fn kernels(c: &mut Criterion) {
+    let config = preset("sdf").expect("the preset exists");
+    let spec = config.spec();
+    let mut rng = Pcg64::seed_from_u64(1);
+    let mut random =
+        |n: usize, low: f32, high: f32| -> Vec<f32> { (0..n).map(|_| rng.random_range(low..high)).collect() };
+    let fused = Fused::new(&spec);
+    let width = spec.full_columns().len;
+    let (grid, net) = (random(spec.grid_len(), -0.5, 0.5), random(spec.net_len(), -0.15, 0.15));
+    let x = random(POINTS * spec.dim, 0.0, 1.0);
+    let mut sorted = x.as_chunks::<3>().0.to_vec();
+    sorted.sort_by_key(morton);
+    let orders = [("morton", sorted.concat()), ("random", x)];
+    let mut run = Run {
+        target: random(POINTS, -1.0, 1.0),
+        out: vec![0.0; POINTS],
+        full: vec![0.0; POINTS * width],
+        d_full: random(POINTS * width, -1.0, 1.0),
+        d_grid: vec![0.0; grid.len()],
+        d_net: vec![0.0; net.len()],
+        fused,
+        grid,
+        net,
+    };
+    summary(&mut run, &orders);
+
+    let mut group = c.benchmark_group("kernel");
+    group.throughput(Throughput::Elements(POINTS as u64));
+    group.warm_up_time(Duration::from_millis(300)).measurement_time(Duration::from_secs(1)).sample_size(20);
+    for case in Case::ALL {
+        for (order, x) in &orders {
+            group.bench_function(format!("{}/{order}", case.name()), |b| b.iter(|| case.run(&mut run, x)));
+        }
+    }
+    group.finish();
+    let mut group = c.benchmark_group("gemm");
+    let (flops, mut call) = product();
+    group.throughput(Throughput::Elements(flops as u64));
+    group.warm_up_time(Duration::from_millis(300)).measurement_time(Duration::from_secs(1)).sample_size(20);
+    group.bench_function(format!("{SIZE}³ f32"), |b| b.iter(&mut call));
+    group.finish();
+}
+
+criterion_group!(benches, kernels);
+criterion_main!(benches);

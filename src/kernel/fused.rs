@@ -13,7 +13,7 @@ use rayon::prelude::*;
 use super::loss::PointLoss;
 use super::mlp::TILE;
 use super::spec::FieldSpec;
-use super::tile::{Outputs, Plan, Prepared, Sums, Tile};
+use super::tile::{Outputs, Plan, Prepared, Sums, Tile, TileAdjoint};
 
 /// A field's fused kernels: plans for its parts, and buffers that calls reuse.
 #[derive(Debug)]
@@ -46,6 +46,13 @@ pub struct Targets<'a> {
 enum Adjoint<'a> {
     Given(&'a [f32]),
     Loss { target: &'a [f32], weight: Option<&'a [f32]>, loss: PointLoss, scale: f32 },
+}
+
+/// Where gradients are added; `d_x` is written.
+struct Gradients<'a> {
+    d_grid: &'a mut [f32],
+    d_net: &'a mut [f32],
+    d_x: Option<&'a mut [f32]>,
 }
 
 impl Fused {
@@ -102,8 +109,9 @@ impl Fused {
             .for_each(|(out, x)| self.evaluate(weights, grid, x, kind, out));
     }
 
-    /// Adds the gradient of `Σ d_out · value` to `d_grid`, `d_net` and, if given, `d_x` (`[point][dim]`).
-    #[allow(clippy::too_many_arguments)]
+    /// Adds the gradient of `Σ d_out · value` to `d_grid` and `d_net`, and writes that of the coordinates into `d_x`
+    /// (`[point][dim]`) if given.
+    #[expect(clippy::too_many_arguments, reason = "inputs, then one gradient for each")]
     pub fn backward(
         &self,
         grid: &[f32],
@@ -115,7 +123,14 @@ impl Fused {
         d_x: Option<&mut [f32]>,
     ) {
         self.check(grid, x, d_out.len(), Outputs::Value);
-        self.gradients(Outputs::Value, &self.prepare(net), grid, x, Adjoint::Given(d_out), d_grid, d_net, d_x);
+        self.gradients(
+            Outputs::Value,
+            &self.prepare(net),
+            grid,
+            x,
+            Adjoint::Given(d_out),
+            Gradients { d_grid, d_net, d_x },
+        );
     }
 
     /// Adds the gradient of `Σ d_out · full output` to `d_grid` and `d_net`.
@@ -129,7 +144,14 @@ impl Fused {
         d_net: &mut [f32],
     ) {
         self.check(grid, x, d_out.len(), Outputs::Full);
-        self.gradients(Outputs::Full, &self.prepare(net), grid, x, Adjoint::Given(d_out), d_grid, d_net, None);
+        self.gradients(
+            Outputs::Full,
+            &self.prepare(net),
+            grid,
+            x,
+            Adjoint::Given(d_out),
+            Gradients { d_grid, d_net, d_x: None },
+        );
     }
 
     /// Mean loss over points and outputs, its gradient added to `d_grid` and `d_net`: forward, loss and adjoint in one
@@ -147,10 +169,9 @@ impl Fused {
         let Targets { x, target, weight } = data;
         let scale = 1.0 / target.len().max(1) as f32;
         let adjoint = Adjoint::Loss { target, weight, loss, scale };
-        self.gradients(Outputs::Value, &self.prepare(net), grid, x, adjoint, d_grid, d_net, None)
+        self.gradients(Outputs::Value, &self.prepare(net), grid, x, adjoint, Gradients { d_grid, d_net, d_x: None })
     }
 
-    #[allow(clippy::too_many_arguments)]
     fn gradients(
         &self,
         kind: Outputs,
@@ -158,10 +179,9 @@ impl Fused {
         grid: &[f32],
         x: &[f32],
         adjoint: Adjoint<'_>,
-        d_grid: &mut [f32],
-        d_net: &mut [f32],
-        d_x: Option<&mut [f32]>,
+        to: Gradients<'_>,
     ) -> f64 {
+        let Gradients { d_grid, d_net, d_x } = to;
         let dim = self.plan.dim;
         let points = x.len() / dim;
         let threads = rayon::current_num_threads();
@@ -297,7 +317,8 @@ impl WithSimd for BackwardTask<'_> {
             };
             let offset = (start - self.range.start) * dim;
             let d_x = self.d_x.as_deref_mut().map(|d| &mut d[offset..offset + (end - start) * dim]);
-            self.plan.backward(simd, self.weights, self.grid, self.tile, d_out, self.sums, d_x);
+            let adjoint = TileAdjoint { d_out, sums: self.sums, d_x };
+            self.plan.backward(simd, self.weights, self.grid, self.tile, adjoint);
             start = end;
         }
         total

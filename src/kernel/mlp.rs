@@ -267,7 +267,7 @@ impl MlpPlan {
     ///
     /// # Safety
     /// As for `forward`, which must have run on the same `acts`; `dy` is laid out like `y`, `dx` like `x`.
-    #[allow(clippy::too_many_arguments)]
+    #[expect(clippy::too_many_arguments, reason = "each is one matrix of the product rule, named as in `forward`")]
     #[inline(always)]
     pub unsafe fn backward<S: Simd>(
         &self,

@@ -84,6 +84,16 @@ pub(super) struct Tile {
     d_x: Vec<f32>,
 }
 
+/// Where a tile's adjoints come from and go to.
+pub(super) struct TileAdjoint<'a> {
+    /// Adjoint of the tile's first points, laid out like their output.
+    pub d_out: &'a [f32],
+    /// Sums of the thread, added to.
+    pub sums: &'a mut Sums,
+    /// Adjoint of the coordinates (`[point][dim]`, from values only), written if given.
+    pub d_x: Option<&'a mut [f32]>,
+}
+
 fn view(buffer: &mut [f32], row: usize, column: usize) -> View {
     View { ptr: buffer[column..].as_mut_ptr(), row }
 }
@@ -279,20 +289,10 @@ impl Plan {
         }
     }
 
-    /// Adjoint of the tile that [`Self::forward`] left: `d_out` is laid out like the output of its first points. Adds to
-    /// `sums`, and writes `d_x` (`[point][dim]`, values only) if given.
-    #[allow(clippy::too_many_arguments)]
+    /// Adjoint of the tile that [`Self::forward`] left.
     #[inline(always)]
-    pub fn backward<S: Simd>(
-        &self,
-        simd: S,
-        w: &Prepared,
-        grid: &[f32],
-        tile: &mut Tile,
-        d_out: &[f32],
-        sums: &mut Sums,
-        d_x: Option<&mut [f32]>,
-    ) {
+    pub fn backward<S: Simd>(&self, simd: S, w: &Prepared, grid: &[f32], tile: &mut Tile, adjoint: TileAdjoint<'_>) {
+        let TileAdjoint { d_out, sums, d_x } = adjoint;
         let points = d_out.len() / self.width(tile.kind);
         self.write_adjoint(tile, d_out);
         let (planes, dim, wants_x) = (tile.planes, self.dim, d_x.is_some());
