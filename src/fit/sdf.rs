@@ -9,9 +9,9 @@ use serde::{Deserialize, Serialize};
 
 use super::feed::{Batch, BatchSource};
 use crate::field::model::Domain;
-use crate::geometry::TriMesh;
 use crate::geometry::query::DistanceQuery;
 use crate::geometry::sample::SurfaceSampler;
+use crate::geometry::{SignMethod, TriMesh};
 
 /// Which points a batch holds and how much each counts; `--set sample.key=value` reaches each.
 ///
@@ -112,7 +112,16 @@ impl BatchSource for SdfSource {
         // The point drawn from the surface bounds the distance (slightly widened for rounding).
         let upper: Vec<f32> = points.iter().map(|(_, bound)| bound * 1.0001 + 1e-6 * self.domain.size as f32).collect();
         let mut target = vec![0.0; points.len()];
-        self.query.signed_distances_serial(&world, Some(&upper), &mut target);
+        if self.query.sign().method() == SignMethod::Winding {
+            // Every face is a boundary or inside one: on it the distance is 0, whatever the sign.
+            let off: Vec<usize> = (0..points.len()).filter(|&i| points[i].1 > 0.0).collect();
+            let (p, u): (Vec<DVec3>, Vec<f32>) = off.iter().map(|&i| (world[i], upper[i])).unzip();
+            let mut distance = vec![0.0; off.len()];
+            self.query.signed_distances_serial(&p, Some(&u), &mut distance);
+            off.iter().zip(distance).for_each(|(&i, d)| target[i] = d);
+        } else {
+            self.query.signed_distances_serial(&world, Some(&upper), &mut target);
+        }
         let scale = 1.0 / self.domain.size as f32;
         target.iter_mut().for_each(|d| *d *= scale);
         let falloff = c.falloff as f32;

@@ -75,7 +75,7 @@ impl Grid {
             && q.x < self.dims[0] as f64
             && q.y < self.dims[1] as f64
             && q.z < self.dims[2] as f64;
-        inside.then(|| [q.x as usize, q.y as usize, q.z as usize])
+        inside.then_some([q.x as usize, q.y as usize, q.z as usize])
     }
 
     #[inline(always)]
@@ -100,7 +100,7 @@ impl Grid {
         self.origin + (DVec3::new(c[0] as f64, c[1] as f64, c[2] as f64) + 0.5) * self.cell
     }
 
-    /// Number of cells whose points lie inside.
+    /// Number of cells known to lie inside.
     #[cfg(test)]
     pub fn inside_cells(&self) -> usize {
         self.state.par_iter().filter(|&&c| c == Cell::Inside).count()
