@@ -116,7 +116,7 @@ fn summary(run: &mut Run, orders: &[(&str, Vec<f32>); 2]) {
     let spec = run.fused.spec().clone();
     let (flops, mut call) = product();
     let mut product_times = Vec::new();
-    let mut times = [[const { Vec::new() }; 2]; Case::ALL.len()];
+    let mut times: [[Vec<f64>; 2]; Case::ALL.len()] = Default::default();
     for _ in 0..ROUNDS {
         product_times.push(seconds(&mut call));
         for (case, times) in Case::ALL.iter().zip(&mut times) {
