@@ -360,3 +360,85 @@ impl LatentPlan {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kernel::spec::{Activation, LatentSpec, LevelSpec, MlpSpec, Modulation};
+
+    fn spec(dim: usize, interpolation: Interpolation) -> FieldSpec {
+        let mlp = MlpSpec { layers: 1, width: 8, activation: Activation::Relu };
+        let levels = vec![LevelSpec { cells: 5, table: None }, LevelSpec { cells: 40, table: Some(64) }];
+        FieldSpec {
+            dim,
+            outputs: 1,
+            latent: LatentSpec { levels, features: 2, interpolation },
+            basis: 4,
+            modulation: Modulation::Product,
+            spectrum: mlp,
+            spectrum_input: false,
+            decoder: mlp,
+            skip: false,
+            transport: mlp,
+        }
+    }
+
+    /// Kernels read the grid unchecked, so no coordinate at all may lead outside it.
+    #[test]
+    fn every_coordinate_leads_into_the_grid_with_weights_that_sum_to_one() {
+        let odd =
+            [0.0, 1.0, -0.0, -3.0, 1e30, f32::INFINITY, f32::NEG_INFINITY, f32::NAN, f32::MIN_POSITIVE, 0.999_999_94];
+        for dim in 1..=3 {
+            for interpolation in [Interpolation::Linear, Interpolation::Smoothstep] {
+                let spec = spec(dim, interpolation);
+                let plan = LatentPlan::new(&spec);
+                let x: Vec<f32> =
+                    (0..TILE * dim).map(|i| if i % 3 == 0 { odd[i / 3 % 10] } else { i as f32 / 290.0 }).collect();
+                let mut at = plan.lookup(1 + dim);
+                plan.locate(&x, &mut at);
+                for (l, p) in (0..2).flat_map(|l| (0..TILE).map(move |p| (l, p))) {
+                    let weights = |plane: usize| -> f32 {
+                        (0..1 << dim).map(|c| at.weight[((l * (1 + dim) + plane) * CORNERS + c) * TILE + p]).sum()
+                    };
+                    for c in 0..1 << dim {
+                        let entry = at.entry[(l * CORNERS + c) * TILE + p] as usize;
+                        assert!(
+                            entry + 2 <= spec.grid_len(),
+                            "{dim} dimensions, level {l}: {:?}",
+                            &x[p * dim..][..dim]
+                        );
+                    }
+                    if x[p * dim..][..dim].iter().any(|x| x.is_nan()) {
+                        assert!(weights(0).is_nan());
+                    } else {
+                        assert!((weights(0) - 1.0).abs() < 1e-5);
+                        assert!((1..=dim).all(|j| weights(j).abs() < 1e-4), "slopes of a constant are 0");
+                    }
+                }
+            }
+        }
+    }
+
+    /// The blend of a linear function's samples is that function, and its slopes are the function's.
+    #[test]
+    fn a_linear_function_is_reproduced() {
+        let spec = spec(3, Interpolation::Linear);
+        let plan = LatentPlan::new(&spec);
+        let x: Vec<f32> = (0..TILE * 3).map(|i| (i as f32 * 0.618).fract()).collect();
+        let mut at = plan.lookup(4);
+        plan.locate(&x, &mut at);
+        for p in 0..TILE {
+            let mut got = [0.0; 4];
+            for c in 0..CORNERS {
+                // Level 0 is dense with 6 vertices an axis, axis 0 fastest.
+                let vertex = at.entry[c * TILE + p] / 2;
+                let [i, j, k] = [vertex % 6, vertex / 6 % 6, vertex / 36].map(|v| v as f32 / 5.0);
+                for (plane, got) in got.iter_mut().enumerate() {
+                    *got += at.weight[(plane * CORNERS + c) * TILE + p] * (i - 2.0 * j + 0.5 * k);
+                }
+            }
+            let want = [x[3 * p] - 2.0 * x[3 * p + 1] + 0.5 * x[3 * p + 2], 1.0, -2.0, 0.5];
+            assert!(got.iter().zip(want).all(|(g, w)| (g - w).abs() < 1e-5), "{got:?} for {want:?}");
+        }
+    }
+}
