@@ -95,10 +95,11 @@ fn vulkan_follows_the_processor() {
     for (t, ((a, b), d)) in flex.iter().zip(&vulkan).zip(&apart).enumerate() {
         println!("step {t:2}: flex {a:.6} vulkan {b:.6} apart {d:.1e}");
     }
-    // The same numbers go in; from then on Adam, which divides by the gradient's size, amplifies rounding.
+    // The same numbers go in; from then on Adam, which divides by the gradient's size, amplifies rounding (measured on
+    // llvmpipe: at most 1e-6 over the first 25 steps, 5.3e-4 over all; end states 4.1e-4).
     assert!(apart[0] < 1e-5, "first step: {:e}", apart[0]);
     for (t, d) in apart.iter().enumerate() {
-        assert!(*d < 0.02, "step {t}: {d:e}");
+        assert!(*d < 5e-3, "step {t}: {d:e}");
     }
     for losses in [&flex, &vulkan] {
         assert!(losses[STEPS as usize - 1] < 0.4 * losses[0], "{losses:?}");
@@ -110,7 +111,7 @@ fn vulkan_follows_the_processor() {
     };
     let moved = [spread(&flex_end.grid, &vulkan_end.grid), spread(&flex_end.net, &vulkan_end.net)];
     println!("end states apart: grid {:.1e}, net {:.1e}", moved[0], moved[1]);
-    assert!(moved.iter().all(|d| *d < 0.05), "{moved:?}");
+    assert!(moved.iter().all(|d| *d < 5e-3), "{moved:?}");
 }
 
 #[test]
