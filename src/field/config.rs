@@ -86,7 +86,7 @@ pub fn preset(name: &str) -> Result<FieldConfig, ConfigError> {
     let sdf = FieldConfig {
         dim: 3,
         outputs: 1,
-        latent: LatentConfig::dense(18, 32),
+        latent: LatentConfig::hash([8, 64], 4, 16, 1 << 12),
         basis: 16,
         modulation: Modulation::Product,
         spectrum: relu(1, 64),
@@ -105,7 +105,7 @@ pub fn preset(name: &str) -> Result<FieldConfig, ConfigError> {
             ..sdf
         }),
         "sdf" => Ok(sdf),
-        "sdf-fine" => Ok(FieldConfig { latent: LatentConfig::dense(38, 32), ..sdf }),
+        "sdf-fine" => Ok(FieldConfig { latent: LatentConfig::hash([8, 128], 5, 16, 1 << 15), ..sdf }),
         _ => Err(ConfigError::Preset { name: name.into() }),
     }
 }

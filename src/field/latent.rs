@@ -44,6 +44,18 @@ impl LatentConfig {
         LatentConfig { kind: LatentKind::Dense, features, cells, coarsest: 8, levels: 1, table: 4096, interpolation }
     }
 
+    /// Levels from `coarsest` to `finest` cells, each of at most `table` entries.
+    pub fn hash([coarsest, finest]: [u32; 2], levels: usize, features: usize, table: u32) -> Self {
+        Self {
+            kind: LatentKind::Hash,
+            features,
+            cells: finest,
+            coarsest,
+            levels,
+            table,
+            ..Self::dense(finest, features)
+        }
+    }
     /// The usual layout of a kind for at most about `budget` parameters: dense with 32 features; a pyramid of 3 levels
     /// of 16 features, halving; 8 hashed levels of 2 features from 8 to 128 cells.
     pub fn usual(kind: LatentKind, dim: usize, budget: usize) -> Self {

@@ -27,8 +27,8 @@ impl FitConfig {
         let (train, sample) = (TrainConfig::default(), SampleConfig::default());
         let steps = match name {
             "sdf-tiny" => 4000,
-            "sdf-fine" => 8000,
-            _ => 7000,
+            "sdf-fine" => 6000,
+            _ => 5000,
         };
         Ok((Self { field, train, sample }, Budget::Steps(steps)))
     }

@@ -38,12 +38,12 @@ pub struct SampleConfig {
 impl Default for SampleConfig {
     fn default() -> Self {
         Self {
-            surface: 0.25,
-            near: 0.4,
-            near_sigma: 0.006,
+            surface: 0.35,
+            near: 0.35,
+            near_sigma: 0.003,
             around: 0.2,
             around_sigma: 0.03,
-            falloff: 0.02,
+            falloff: 0.01,
             margin: 0.05,
         }
     }
