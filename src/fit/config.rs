@@ -28,7 +28,7 @@ impl FitConfig {
         let steps = match name {
             "sdf-tiny" => 4000,
             "sdf-fine" => 6000,
-            _ => 5000,
+            _ => 4500,
         };
         Ok((Self { field, train, sample }, Budget::Steps(steps)))
     }

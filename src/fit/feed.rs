@@ -41,7 +41,7 @@ pub struct FeedConfig {
 
 impl Default for FeedConfig {
     fn default() -> Self {
-        Self { pool: 64, reuse: 6 }
+        Self { pool: 64, reuse: 10 }
     }
 }
 
