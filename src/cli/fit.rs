@@ -239,7 +239,8 @@ pub fn one(args: &FitArgs, input: &Path, output: &Path, quiet: bool) -> anyhow::
     let mut model = model_of(&spec, &domain, &state, &recipe, input, metrics);
     let field = load::field(&model);
     model.metrics.insert("lipschitz".into(), f64::from(nstr::render::SdfSource::lipschitz(&field)));
-    model.save(output, args.precision)?;
+    // Parameters of a run that diverged may be too large for f16.
+    model.save(output, if failure.is_some() { Precision::F32 } else { args.precision })?;
     if let Some(failure) = failure {
         return Err(failure)
             .with_context(|| format!("{} (the last good model is in {})", input.display(), output.display()));

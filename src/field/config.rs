@@ -358,13 +358,14 @@ mod tests {
             (["basis=0"], "basis = 0: must be 1 to 4096"),
             (["modulation=channels"], "channels:8"),
             (["latent.kind=octree"], "pyramid"),
-            (["latent.cells=2000"], "parameters"),
             (["omega_scale=nan"], "must be a number"),
             (["decoder.activation=tanh"], "relu"),
         ] {
             let message = set(&overrides).unwrap_err().to_string();
             assert!(message.contains(part), "{overrides:?}: {message}");
         }
+        let message = preset("sdf-tiny").unwrap().set(&["latent.cells=2000"]).unwrap_err().to_string();
+        assert!(message.contains("parameters"), "{message}");
     }
 
     #[test]

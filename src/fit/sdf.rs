@@ -43,7 +43,7 @@ impl Default for SampleConfig {
             near_sigma: 0.003,
             around: 0.2,
             around_sigma: 0.03,
-            falloff: 0.01,
+            falloff: 0.05,
             margin: 0.05,
         }
     }
