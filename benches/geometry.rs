@@ -8,30 +8,13 @@ use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use glam::DVec3;
 use nstr::geometry::bvh::Bvh;
 use nstr::geometry::isosurface::{Lattice, SparseOptions, dense, sparse};
-use nstr::geometry::{DistanceQuery, QueryOptions, TriMesh};
+use nstr::geometry::{DistanceQuery, QueryOptions, TriMesh, read_mesh};
 use rand::{RngExt, SeedableRng};
 use rand_pcg::Pcg64;
 
-/// `v` and triangular `f` lines are all that armadillo.obj has.
 fn armadillo() -> Option<TriMesh> {
     let path = std::path::PathBuf::from(std::env::var_os("NSTR_DATA")?).join("mesh/armadillo.obj");
-    let text = std::fs::read_to_string(path).ok()?;
-    let mut mesh = TriMesh::default();
-    for line in text.lines() {
-        let mut words = line.split_whitespace();
-        match words.next() {
-            Some("v") => {
-                let c: Vec<f64> = words.filter_map(|w| w.parse().ok()).collect();
-                mesh.positions.push(DVec3::new(c[0], c[1], c[2]));
-            }
-            Some("f") => {
-                let v: Vec<u32> = words.filter_map(|w| w.split('/').next()?.parse().ok()).collect();
-                mesh.faces.push([v[0] - 1, v[1] - 1, v[2] - 1]);
-            }
-            _ => {}
-        }
-    }
-    Some(mesh)
+    read_mesh(&path).ok().map(|file| file.mesh)
 }
 
 fn gyroid(lattice: &Lattice) -> Vec<f32> {

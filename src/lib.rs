@@ -1,4 +1,5 @@
 //! nstr: neural spectral transport fields.
+pub mod atomic;
 pub mod field;
 pub mod fit;
 pub mod geometry;

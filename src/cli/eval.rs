@@ -114,5 +114,5 @@ pub fn describe(figures: &Map<String, Value>) -> String {
 /// Writes the figures, whole or not at all.
 pub fn write_json(path: &Path, figures: &Map<String, Value>) -> anyhow::Result<()> {
     let text = serde_json::to_string_pretty(figures)? + "\n";
-    nstr::render::image::atomic::write(path, text.as_bytes()).with_context(|| path.display().to_string())
+    nstr::atomic::write(path, text.as_bytes()).with_context(|| path.display().to_string())
 }

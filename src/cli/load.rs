@@ -5,11 +5,9 @@ use std::sync::Arc;
 
 use anyhow::{Context, bail};
 use clap::Args;
-use glam::DVec3;
-use nstr::field::model::{Domain, Model};
+use nstr::field::model::Model;
 use nstr::field::sdf::NeuralSdf;
 use nstr::geometry::{DistanceQuery, MeshFile, MeshReport, QueryOptions, SignMethod, TriMesh, Trust, read_mesh};
-use nstr::render::UnitCube;
 use serde::{Deserialize, Serialize};
 
 /// How inside is told from outside.
@@ -70,9 +68,4 @@ pub fn model(path: &Path) -> anyhow::Result<LoadedModel> {
 pub fn field(model: &Model) -> NeuralSdf {
     let lipschitz = model.metrics.get("lipschitz").map(|l| *l as f32);
     NeuralSdf::new(&model.spec, model.grid.clone(), &model.net, lipschitz)
-}
-
-/// The model's cube for the renderer.
-pub fn cube(domain: &Domain) -> UnitCube {
-    UnitCube { origin: DVec3::from(domain.origin), size: domain.size }
 }

@@ -4,10 +4,10 @@ use std::path::PathBuf;
 
 use anyhow::bail;
 use clap::Args;
-use glam::{DVec3, Vec3};
+use glam::Vec3;
 use nstr::fit::evaluate::extract;
 use nstr::geometry::write_mesh;
-use nstr::render::SdfSource;
+use nstr::render::{SdfSource, UnitCube};
 
 use super::load;
 
@@ -32,9 +32,8 @@ pub fn run(args: &MeshArgs) -> anyhow::Result<()> {
     if mesh.faces.is_empty() {
         bail!("{}: the field has no surface", args.model.display());
     }
-    let domain = &loaded.model.domain;
-    let (origin, size) = (DVec3::from(domain.origin), domain.size);
-    let unit: Vec<Vec3> = mesh.positions.iter().map(|p| ((*p - origin) / size).as_vec3()).collect();
+    let cube = UnitCube::from(&loaded.model.domain);
+    let unit: Vec<Vec3> = mesh.positions.iter().map(|p| cube.to_unit(*p).as_vec3()).collect();
     let (mut distance, mut normals) = (vec![0.0; unit.len()], vec![Vec3::ZERO; unit.len()]);
     loaded.field.distance_gradient(&unit, &mut distance, &mut normals);
     normals.iter_mut().for_each(|n| *n = n.normalize_or_zero());

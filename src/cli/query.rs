@@ -6,7 +6,7 @@ use anyhow::{Context, bail};
 use clap::Args;
 use glam::{DVec3, Vec3};
 use npyz::{NpyFile, WriterBuilder};
-use nstr::render::SdfSource;
+use nstr::render::{SdfSource, UnitCube};
 
 use super::load;
 
@@ -29,8 +29,9 @@ pub struct QueryArgs {
 pub fn run(args: &QueryArgs) -> anyhow::Result<()> {
     let loaded = load::model(&args.model)?;
     let points = read_points(&args.points)?;
-    let (origin, size) = (DVec3::from(loaded.model.domain.origin), loaded.model.domain.size);
-    let unit: Vec<Vec3> = points.iter().map(|p| ((*p - origin) / size).as_vec3()).collect();
+    let cube = UnitCube::from(&loaded.model.domain);
+    let size = cube.size as f32;
+    let unit: Vec<Vec3> = points.iter().map(|p| cube.to_unit(*p).as_vec3()).collect();
     let outside = unit.iter().filter(|p| p.cmplt(Vec3::ZERO).any() || p.cmpgt(Vec3::ONE).any()).count();
     if outside > 0 {
         eprintln!("note: {outside} of {} points lie outside the model's cube, where it was not trained", unit.len());
@@ -39,18 +40,18 @@ pub fn run(args: &QueryArgs) -> anyhow::Result<()> {
     let (values, shape) = if args.gradients {
         let mut gradient = vec![Vec3::ZERO; unit.len()];
         loaded.field.distance_gradient(&unit, &mut distance, &mut gradient);
-        let rows = distance.iter().zip(&gradient).flat_map(|(d, g)| [d * size as f32, g.x, g.y, g.z]);
+        let rows = distance.iter().zip(&gradient).flat_map(|(d, g)| [d * size, g.x, g.y, g.z]);
         (rows.collect::<Vec<f32>>(), vec![unit.len() as u64, 4])
     } else {
         loaded.field.distance_parallel(&unit, &mut distance);
-        distance.iter_mut().for_each(|d| *d *= size as f32);
+        distance.iter_mut().for_each(|d| *d *= size);
         (distance, vec![unit.len() as u64])
     };
     let mut bytes = Vec::new();
     let mut writer = npyz::WriteOptions::new().default_dtype().shape(&shape).writer(&mut bytes).begin_nd()?;
     writer.extend(values)?;
     writer.finish()?;
-    nstr::render::image::atomic::write(&args.output, &bytes).with_context(|| args.output.display().to_string())?;
+    nstr::atomic::write(&args.output, &bytes).with_context(|| args.output.display().to_string())?;
     println!("wrote {}: {} points", args.output.display(), points.len());
     Ok(())
 }

@@ -9,7 +9,8 @@ use nstr::render::cpu::{Filter, Shading, ShadingMode};
 use nstr::render::image::{Rgba8, exr, folder, gif, png};
 use nstr::render::layers::{Range, picture};
 use nstr::render::{
-    Background, Camera, Frame, Layer, LayerSet, Orbit, RenderSettings, SphereTracer, TracerSettings, Up, read_cameras,
+    Background, Camera, Frame, Layer, LayerSet, Orbit, RenderSettings, SphereTracer, TracerSettings, UnitCube, Up,
+    read_cameras,
 };
 
 use super::load;
@@ -76,7 +77,7 @@ fn parse_size(text: &str) -> Result<(u32, u32), String> {
 /// Runs `nstr render`.
 pub fn run(args: &RenderArgs) -> anyhow::Result<()> {
     let loaded = load::model(&args.model)?;
-    let tracer = SphereTracer::new(&loaded.field, load::cube(&loaded.model.domain), TracerSettings::default())?;
+    let tracer = SphereTracer::new(&loaded.field, UnitCube::from(&loaded.model.domain), TracerSettings::default())?;
     let cameras = cameras(args, &tracer)?;
     let kind = args.output.extension().and_then(|e| e.to_str()).unwrap_or_default().to_lowercase();
     let single = cameras.len() == 1;
@@ -165,7 +166,7 @@ fn cameras(args: &RenderArgs, tracer: &SphereTracer) -> anyhow::Result<Vec<Camer
 /// The picture that `nstr fit --render` writes.
 pub fn portrait(model: &Model, path: &Path) -> anyhow::Result<()> {
     let field = load::field(model);
-    let tracer = SphereTracer::new(&field, load::cube(&model.domain), TracerSettings::default())?;
+    let tracer = SphereTracer::new(&field, UnitCube::from(&model.domain), TracerSettings::default())?;
     let orbit = Orbit { frames: 1, size: (800, 800), elevation: 20.0, azimuth: 30.0, ..Orbit::default() };
     let shading = Shading { shadow: true, ambient_occlusion: true, ..Shading::default() };
     let settings = RenderSettings { samples: 8, filter: Filter::Tent, shading, ..RenderSettings::default() };

@@ -15,7 +15,7 @@ use burn::tensor::{Tensor, TensorPrimitive};
 use super::reference;
 use crate::kernel::adam::AdamHyper;
 use crate::kernel::spec::FieldSpec;
-use crate::kernel::{Fused, PointLoss};
+use crate::kernel::{Fused, PointLoss, RayLoss, RayStats, Rays};
 
 /// A field ready to be evaluated: its shape and what the kernels prepared for it. Made once, shared through [`Arc`].
 pub struct FieldOp {
@@ -86,6 +86,18 @@ pub trait FieldBackend: Backend {
         plain_field_loss::<Self>(op, grid, net, data, loss)
     }
 
+    /// Mean loss of rays marched through a radiance field, `[1]`, differentiable in `grid` and `net`, and what the step
+    /// found: the training step's hot path for captures. The spec must have a view.
+    fn ray_loss(
+        op: &Arc<FieldOp>,
+        grid: FloatTensor<Self>,
+        net: FloatTensor<Self>,
+        rays: &Rays,
+        loss: RayLoss,
+    ) -> (FloatTensor<Self>, RayStats) {
+        plain_ray_loss::<Self>(op, grid, net, rays, loss)
+    }
+
     /// One optimiser step on a flat buffer (see [`AdamHyper`]); `m` and `v` are the moments. Called on a backend
     /// without autodiff.
     fn adam_step(
@@ -119,7 +131,27 @@ pub fn plain_field_loss<B: FieldBackend>(
 ) -> FloatTensor<B> {
     let value = tensor::<B, 2>(B::field_forward(op, grid, net, data.x));
     let error = value - tensor(data.target);
-    let each = match loss {
+    let each = pointwise(error, loss);
+    primitive((each * tensor(data.weight)).mean())
+}
+
+/// [`FieldBackend::ray_loss`] in plain tensors. Rays are laid out as rows of equally many samples, and none ends before
+/// its last sample: `min_transmittance` is not used.
+pub fn plain_ray_loss<B: FieldBackend>(
+    op: &Arc<FieldOp>,
+    grid: FloatTensor<B>,
+    net: FloatTensor<B>,
+    rays: &Rays,
+    loss: RayLoss,
+) -> (FloatTensor<B>, RayStats) {
+    let samples = rays.t.len();
+    let stats = RayStats { loss: 0.0, evaluated: samples, used: samples };
+    (primitive(super::compositing::ray_loss::<B>(op, tensor(grid), tensor(net), rays, loss)), stats)
+}
+
+/// Each error's loss.
+pub(super) fn pointwise<B: Backend>(error: Tensor<B, 2>, loss: PointLoss) -> Tensor<B, 2> {
+    match loss {
         PointLoss::L1 => error.abs(),
         PointLoss::L2 => error.clone() * error,
         PointLoss::Huber(delta) => {
@@ -128,8 +160,7 @@ pub fn plain_field_loss<B: FieldBackend>(
             // e²/2δ up to δ; beyond, δ/2 and the rest at slope 1.
             small.clone() * small * (0.5 / delta) + (size - delta).clamp_min(0.0)
         }
-    };
-    primitive((each * tensor(data.weight)).mean())
+    }
 }
 
 /// First and second moment of the gradient, shaped like the parameters.
@@ -193,6 +224,18 @@ pub fn loss<B: FieldBackend>(
 ) -> Tensor<B, 1> {
     let data = LossData { x: primitive(x), target: primitive(target), weight: primitive(weight) };
     tensor(B::field_loss(op, primitive(grid), primitive(net), data, loss))
+}
+
+/// [`FieldBackend::ray_loss`] on tensors.
+pub fn ray_loss<B: FieldBackend>(
+    op: &Arc<FieldOp>,
+    grid: Tensor<B, 1>,
+    net: Tensor<B, 1>,
+    rays: &Rays,
+    loss: RayLoss,
+) -> (Tensor<B, 1>, RayStats) {
+    let (value, stats) = B::ray_loss(op, primitive(grid), primitive(net), rays, loss);
+    (tensor(value), stats)
 }
 
 /// [`FieldBackend::adam_step`] on tensors: updated parameters and moments `[m, v]`. The inputs' storage is reused where

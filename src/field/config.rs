@@ -9,7 +9,8 @@ use thiserror::Error;
 
 use super::init::InitSpec;
 use super::latent::LatentConfig;
-use crate::kernel::spec::{Activation, FieldSpec, MlpSpec, Modulation};
+use super::view::ViewConfig;
+use crate::kernel::spec::{Activation, DirectionEncoding, FieldSpec, MlpSpec, Modulation};
 
 /// A preset, a key or a value that can't be used.
 #[derive(Debug, Error, Clone, PartialEq, Eq)]
@@ -54,7 +55,7 @@ pub enum ConfigError {
 pub struct FieldConfig {
     /// Coordinates, 1 to 3.
     pub dim: usize,
-    /// Values: 1 for a signed distance.
+    /// Values: 1 for a signed distance; with a `view` they follow from it.
     pub outputs: usize,
     /// Latent grid.
     pub latent: LatentConfig,
@@ -73,14 +74,18 @@ pub struct FieldConfig {
     pub skip: bool,
     /// Transport network F.
     pub transport: MlpSpec,
+    /// Colour that depends on the view: a radiance field.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub view: Option<ViewConfig>,
     /// Initial parameters.
     pub init: InitSpec,
 }
 
 /// Names that [`preset`] knows.
-pub const PRESETS: [&str; 3] = ["sdf-tiny", "sdf", "sdf-fine"];
+pub const PRESETS: [&str; 6] = ["sdf-tiny", "sdf", "sdf-fine", "radiance-tiny", "radiance", "radiance-fine"];
 
-/// A preset by name: `sdf-tiny` (at most 30k parameters), `sdf` (250k), `sdf-fine` (2M).
+/// A preset by name: signed distances `sdf-tiny` (at most 30k parameters), `sdf` (250k), `sdf-fine` (2M); radiance
+/// `radiance-tiny` (80k), `radiance` (600k), `radiance-fine` (4M).
 pub fn preset(name: &str) -> Result<FieldConfig, ConfigError> {
     let relu = |layers, width| MlpSpec { layers, width, activation: Activation::Relu };
     let sdf = FieldConfig {
@@ -94,7 +99,16 @@ pub fn preset(name: &str) -> Result<FieldConfig, ConfigError> {
         decoder: relu(2, 64),
         skip: true,
         transport: relu(2, 64),
+        view: None,
         init: InitSpec::default(),
+    };
+    let radiance = FieldConfig {
+        latent: LatentConfig::hash([16, 256], 4, 8, 1 << 14),
+        spectrum: relu(0, 32),
+        decoder: relu(1, 64),
+        transport: relu(1, 16),
+        view: Some(ViewConfig { encoding: DirectionEncoding::Sh(4), features: 15, head: relu(1, 64) }),
+        ..sdf.clone()
     };
     match name {
         "sdf-tiny" => Ok(FieldConfig {
@@ -106,6 +120,9 @@ pub fn preset(name: &str) -> Result<FieldConfig, ConfigError> {
         }),
         "sdf" => Ok(sdf),
         "sdf-fine" => Ok(FieldConfig { latent: LatentConfig::hash([8, 128], 5, 16, 1 << 15), ..sdf }),
+        "radiance-tiny" => Ok(FieldConfig { latent: LatentConfig::hash([16, 128], 4, 4, 1 << 12), ..radiance }),
+        "radiance" => Ok(radiance),
+        "radiance-fine" => Ok(FieldConfig { latent: LatentConfig::hash([16, 512], 6, 8, 1 << 16), ..radiance }),
         _ => Err(ConfigError::Preset { name: name.into() }),
     }
 }
@@ -115,7 +132,7 @@ impl FieldConfig {
     pub fn spec(&self) -> FieldSpec {
         FieldSpec {
             dim: self.dim,
-            outputs: self.outputs,
+            outputs: self.view.map_or(self.outputs, |view| 1 + view.features),
             latent: self.latent.spec(self.dim),
             basis: self.basis,
             modulation: self.modulation,
@@ -124,6 +141,7 @@ impl FieldConfig {
             decoder: self.decoder,
             skip: self.skip,
             transport: self.transport,
+            view: self.view.map(|view| view.spec()),
         }
     }
 
@@ -242,7 +260,16 @@ pub fn validate(spec: &FieldSpec) -> Result<(), ConfigError> {
             (table.is_power_of_two() && table <= 1 << 26).then_some(()).ok_or_else(bad)?;
         }
     }
-    for (name, mlp) in [("spectrum", &spec.spectrum), ("decoder", &spec.decoder), ("transport", &spec.transport)] {
+    let mut networks = vec![("spectrum", &spec.spectrum), ("decoder", &spec.decoder), ("transport", &spec.transport)];
+    if let Some(view) = &spec.view {
+        whole("dim, with a view,", spec.dim, 3, 3)?;
+        match view.encoding {
+            DirectionEncoding::Sh(degree) => whole("view.encoding sh", degree, 1, 4)?,
+            DirectionEncoding::Frequency(octaves) => whole("view.encoding frequency", octaves, 0, 4)?,
+        }
+        networks.push(("view.head", &view.head));
+    }
+    for (name, mlp) in networks {
         whole(&format!("{name}.layers"), mlp.layers, 0, 16)?;
         whole(&format!("{name}.width"), mlp.width, 1, 2048)?;
     }
@@ -320,7 +347,7 @@ mod tests {
 
     #[test]
     fn presets_are_valid_and_within_their_budgets() {
-        for (name, most) in PRESETS.into_iter().zip([30_000, 250_000, 2_000_000]) {
+        for (name, most) in PRESETS.into_iter().zip([30_000, 250_000, 2_000_000, 80_000, 600_000, 4_000_000]) {
             let config = preset(name).unwrap();
             config.validate().unwrap();
             let count = config.spec().parameters();
@@ -328,7 +355,7 @@ mod tests {
             let json = serde_json::to_string(&config).unwrap();
             assert_eq!(serde_json::from_str::<FieldConfig>(&json).unwrap(), config);
         }
-        assert!(preset("sfd").unwrap_err().to_string().contains("sdf-tiny, sdf, sdf-fine"));
+        assert!(preset("sfd").unwrap_err().to_string().contains("sdf-tiny, sdf, sdf-fine, radiance-tiny"));
     }
 
     #[test]

@@ -7,6 +7,7 @@
 use std::sync::Arc;
 
 use burn::backend::Autodiff;
+use burn::backend::autodiff::NodeId;
 use burn::backend::autodiff::checkpoint::base::Checkpointer;
 use burn::backend::autodiff::checkpoint::strategy::CheckpointStrategy;
 use burn::backend::autodiff::grads::Gradients;
@@ -16,11 +17,12 @@ use burn::tensor::{DType, Shape, TensorMetadata};
 use burn_flex::{Flex, FlexTensor};
 
 use super::backend::{
-    FieldBackend, FieldOp, LossData, Moments, Step, plain_adam_step, plain_field_loss, primitive, tensor,
+    FieldBackend, FieldOp, LossData, Moments, Step, plain_adam_step, plain_field_loss, plain_ray_loss, primitive,
+    tensor,
 };
 use super::reference;
 use crate::kernel::adam::{self, AdamHyper};
-use crate::kernel::{Fused, PointLoss, Targets, spec::FieldSpec};
+use crate::kernel::{Fused, PointLoss, RayLoss, RayStats, Rays, Targets, spec::FieldSpec};
 
 /// The tensors of one evaluation, contiguous.
 #[derive(Clone, Debug)]
@@ -112,25 +114,30 @@ struct FullStep;
 
 type State = (Arc<FieldOp>, Inputs);
 
+/// Hands each parent that is tracked its gradient.
+fn register<const N: usize>(grads: &mut Gradients, parents: [Option<NodeId>; N], values: [Option<FlexTensor>; N]) {
+    for (id, value) in parents.into_iter().zip(values) {
+        if let (Some(id), Some(value)) = (id, value) {
+            grads.register::<Flex>(id, value);
+        }
+    }
+}
+
 impl Backward<Flex, 3> for ValueStep {
     type State = State;
 
     fn backward(self, ops: Ops<State, 3>, grads: &mut Gradients, _: &mut Checkpointer) {
         let d_out = grads.consume::<Flex>(&ops.node).to_contiguous();
         let (op, inputs) = ops.state;
-        let [grid_node, net_node, x_node] = ops.parents;
+        let parents = ops.parents.map(|node| node.map(|n| n.id));
         let fused = op.fused().expect("the step is registered only where the field has kernels");
         let mut d_grid = inputs.grid_zeros();
         let mut d_net = inputs.net_zeros();
-        let mut d_x = x_node.as_ref().map(|_| FlexTensor::zeros(inputs.x.shape(), DType::F32));
+        let mut d_x = parents[2].map(|_| FlexTensor::zeros(inputs.x.shape(), DType::F32));
         let (grid, net, x) = inputs.slices();
         let d_x_slice = d_x.as_mut().map(|t| t.storage_mut::<f32>());
         fused.backward(grid, net, x, d_out.storage(), d_grid.storage_mut(), d_net.storage_mut(), d_x_slice);
-        for (node, grad) in [(grid_node, Some(d_grid)), (net_node, Some(d_net)), (x_node, d_x)] {
-            if let (Some(node), Some(grad)) = (node, grad) {
-                grads.register::<Flex>(node.id, grad);
-            }
-        }
+        register(grads, parents, [Some(d_grid), Some(d_net), d_x]);
     }
 }
 
@@ -145,11 +152,7 @@ impl Backward<Flex, 2> for FullStep {
         let mut d_net = inputs.net_zeros();
         let (grid, net, x) = inputs.slices();
         fused.backward_full(grid, net, x, d_out.storage(), d_grid.storage_mut(), d_net.storage_mut());
-        for (node, grad) in ops.parents.into_iter().zip([d_grid, d_net]) {
-            if let Some(node) = node {
-                grads.register::<Flex>(node.id, grad);
-            }
-        }
+        register(grads, ops.parents.map(|node| node.map(|n| n.id)), [Some(d_grid), Some(d_net)]);
     }
 }
 
@@ -215,9 +218,33 @@ impl<C: CheckpointStrategy> FieldBackend for Autodiff<Flex, C> {
             OpsKind::UnTracked(prep) => prep.finish(output),
         }
     }
+
+    fn ray_loss(
+        op: &Arc<FieldOp>,
+        grid: FloatTensor<Self>,
+        net: FloatTensor<Self>,
+        rays: &Rays,
+        loss: RayLoss,
+    ) -> (FloatTensor<Self>, RayStats) {
+        let both = [&grid.primitive, &net.primitive];
+        let Some(fused) = op.fused().filter(|_| both.iter().all(|t| t.dtype() == DType::F32)) else {
+            return plain_ray_loss::<Self>(op, grid, net, rays, loss);
+        };
+        let [grid_in, net_in] = both.map(|t| t.to_contiguous());
+        let [mut d_grid, mut d_net] = both.map(|t| FlexTensor::zeros(t.shape(), DType::F32));
+        let (grid_sums, net_sums) = (d_grid.storage_mut(), d_net.storage_mut());
+        let stats =
+            fused.ray_loss_backward(grid_in.storage(), net_in.storage(), rays.batch(), loss, grid_sums, net_sums);
+        let output = filled([1], |out| out[0] = stats.loss as f32);
+        let value = match LossStep.prepare::<C>([grid.node.clone(), net.node.clone()]).compute_bound().stateful() {
+            OpsKind::Tracked(prep) => prep.finish([d_grid, d_net], output),
+            OpsKind::UnTracked(prep) => prep.finish(output),
+        };
+        (value, stats)
+    }
 }
 
-/// Backward of the loss: its state is the gradient already.
+/// Backward of a loss whose gradient came with its value: the state is the gradient.
 #[derive(Debug)]
 struct LossStep;
 
@@ -227,10 +254,7 @@ impl Backward<Flex, 2> for LossStep {
     fn backward(self, ops: Ops<Self::State, 2>, grads: &mut Gradients, _: &mut Checkpointer) {
         let upstream = grads.consume::<Flex>(&ops.node).to_contiguous();
         let scale = upstream.storage::<f32>()[0];
-        for (node, grad) in ops.parents.into_iter().zip(ops.state) {
-            let Some(node) = node else { continue };
-            let grad = if scale == 1.0 { grad } else { primitive(tensor::<Flex, 1>(grad) * scale) };
-            grads.register::<Flex>(node.id, grad);
-        }
+        let scaled = |grad| if scale == 1.0 { grad } else { primitive(tensor::<Flex, 1>(grad) * scale) };
+        register(grads, ops.parents.map(|node| node.map(|n| n.id)), ops.state.map(|grad| Some(scaled(grad))));
     }
 }

@@ -58,6 +58,9 @@ pub fn parameters(spec: &FieldSpec, init: &InitSpec) -> (Vec<f32>, Vec<f32>) {
     mlp(&layout.spectrum, &spec.spectrum, SPECTRUM_GAIN, init.spectrum_bias, &mut draw, &mut net);
     mlp(&layout.decoder, &spec.decoder, 1.0, 0.0, &mut draw, &mut net);
     mlp(&layout.transport, &spec.transport, 1.0, 0.0, &mut draw, &mut net);
+    if let Some(view) = &spec.view {
+        mlp(&layout.head, &view.head, 1.0, 0.0, &mut draw, &mut net);
+    }
     (grid, net)
 }
 

@@ -2,13 +2,17 @@
 //! parameters, presets and the model file.
 
 pub mod backend;
+pub mod compositing;
 pub mod config;
 pub mod device;
 pub mod flex;
 pub mod init;
 pub mod latent;
 pub mod model;
+#[cfg(test)]
+mod rays_suite;
 pub mod reference;
 pub mod sdf;
 #[cfg(test)]
 mod suite;
+pub mod view;

@@ -8,7 +8,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::fs;
-use std::io::{self, Write};
+use std::io;
 use std::path::{Path, PathBuf};
 
 use half::f16;
@@ -362,28 +362,8 @@ impl Writer {
             })
             .collect();
         let bytes = safetensors::serialize(views?, Some(metadata)).map_err(format)?;
-        replace(path, &bytes).map_err(|source| Problem::Io { action: "write", source })
+        crate::atomic::write(path, &bytes).map_err(|source| Problem::Io { action: "write", source })
     }
-}
-
-/// Puts `bytes` at `path` whole or not at all: a temporary file in the same folder, synced, then renamed.
-fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let mut builder = tempfile::Builder::new();
-    builder.prefix(".nstr-");
-    #[cfg(unix)]
-    {
-        // What any new file would get; the default for temporary files is private.
-        use std::os::unix::fs::PermissionsExt;
-        builder.permissions(fs::Permissions::from_mode(0o666));
-    }
-    let mut file = builder.tempfile_in(folder)?;
-    file.write_all(bytes)?;
-    file.as_file().sync_all()?;
-    file.persist(path).map_err(|e| e.error)?;
-    #[cfg(unix)]
-    fs::File::open(folder)?.sync_all()?;
-    Ok(())
 }
 
 #[cfg(test)]

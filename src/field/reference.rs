@@ -275,3 +275,18 @@ pub fn forward_full<B: Backend>(
     let (df, ds) = (f.gradient(), s.gradient());
     Tensor::cat(vec![f.value, df, s.value, ds, transport.value], 1)
 }
+
+/// Colours `[N, 3]` of the head from the decoder's values `[N, outputs]` and encoded directions `[N, encoding]`;
+/// differentiable in `net` and `values`. The spec must have a view.
+pub fn head<B: Backend>(
+    spec: &FieldSpec,
+    net: Tensor<B, 1>,
+    values: Tensor<B, 2>,
+    encoded: Tensor<B, 2>,
+) -> Tensor<B, 2> {
+    // The head reads no grid.
+    let pass = Pass { spec, grid: net.clone(), net, tangents: false };
+    let activation = spec.view.map_or(Activation::Relu, |view| view.head.activation);
+    let input = Dual { value: Tensor::cat(vec![values, encoded], 1), tangents: Vec::new() };
+    sigmoid(pass.mlp(&spec.net_layout().head, activation, input).value)
+}

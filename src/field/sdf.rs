@@ -7,7 +7,7 @@ use crate::kernel::spec::FieldSpec;
 use crate::kernel::{Fused, Outputs, Prepared};
 use crate::render::SdfSource;
 
-/// A field on the unit cube whose first value is a signed distance.
+/// A field on the unit cube whose one value is a signed distance.
 #[derive(Debug)]
 pub struct NeuralSdf {
     fused: Fused,
@@ -24,7 +24,7 @@ const SAFETY: f32 = 1.1;
 impl NeuralSdf {
     /// Prepares the kernels; `lipschitz` as from [`Self::measure_lipschitz`], measured here if `None`.
     ///
-    /// `grid` and `net` must have the spec's lengths, and the spec 3 coordinates.
+    /// `grid` and `net` must have the spec's lengths, and the spec 3 coordinates and 1 value.
     pub fn new(spec: &FieldSpec, grid: Vec<f32>, net: &[f32], lipschitz: Option<f32>) -> Self {
         let fused = Fused::new(spec);
         let weights = fused.prepare(net);
@@ -41,11 +41,7 @@ impl NeuralSdf {
     /// Signed distances of many points, on all threads.
     pub fn distance_parallel(&self, points: &[Vec3], distance: &mut [f32]) {
         let x = bytemuck::cast_slice(points);
-        if self.spec().outputs == 1 {
-            self.fused.evaluate_parallel(&self.weights, &self.grid, x, Outputs::Value, distance);
-        } else {
-            self.first_column(Outputs::Value, x, distance, |_, _| ());
-        }
+        self.fused.evaluate_parallel(&self.weights, &self.grid, x, Outputs::Value, distance);
     }
 
     /// The steepest slope at random points of the cube (a field is piecewise smooth, so a dense sample finds its bound
@@ -67,7 +63,7 @@ impl NeuralSdf {
         (steep * SAFETY).max(1.0)
     }
 
-    fn first_column(&self, kind: Outputs, x: &[f32], distance: &mut [f32], mut row: impl FnMut(usize, &[f32])) {
+    fn rows(&self, kind: Outputs, x: &[f32], distance: &mut [f32], mut row: impl FnMut(usize, &[f32])) {
         let width = self.fused.width(kind);
         let mut out = vec![0.0; distance.len() * width];
         self.fused.evaluate(&self.weights, &self.grid, x, kind, &mut out);
@@ -84,17 +80,12 @@ fn norm(v: &[f32]) -> f32 {
 
 impl SdfSource for NeuralSdf {
     fn distance(&self, points: &[Vec3], distance: &mut [f32]) {
-        let x = bytemuck::cast_slice(points);
-        if self.spec().outputs == 1 {
-            self.fused.evaluate(&self.weights, &self.grid, x, Outputs::Value, distance);
-        } else {
-            self.first_column(Outputs::Value, x, distance, |_, _| ());
-        }
+        self.fused.evaluate(&self.weights, &self.grid, bytemuck::cast_slice(points), Outputs::Value, distance);
     }
 
     fn distance_gradient(&self, points: &[Vec3], distance: &mut [f32], gradient: &mut [Vec3]) {
         let at = self.spec().full_columns().gradient;
-        self.first_column(Outputs::Gradient, bytemuck::cast_slice(points), distance, |i, row| {
+        self.rows(Outputs::Gradient, bytemuck::cast_slice(points), distance, |i, row| {
             gradient[i] = Vec3::from_slice(&row[at..at + 3]);
         });
     }
@@ -106,7 +97,7 @@ impl SdfSource for NeuralSdf {
     fn spectrum(&self, points: &[Vec3], spectrum: &mut [f32], gradient_norm: &mut [f32]) {
         let (columns, width) = (self.spec().full_columns(), self.spectrum_width());
         let mut distance = vec![0.0; points.len()];
-        self.first_column(Outputs::Full, bytemuck::cast_slice(points), &mut distance, |i, row| {
+        self.rows(Outputs::Full, bytemuck::cast_slice(points), &mut distance, |i, row| {
             spectrum[i * width..(i + 1) * width].copy_from_slice(&row[columns.spectrum..columns.spectrum_gradient]);
             gradient_norm[i] = norm(&row[columns.spectrum_gradient..columns.transport]);
         });

@@ -23,11 +23,11 @@ type Auto = Autodiff<Flex>;
 
 /// Parameters and points of one comparison.
 #[derive(Clone)]
-struct Case {
-    spec: FieldSpec,
-    grid: Vec<f64>,
-    net: Vec<f64>,
-    x: Vec<f64>,
+pub(super) struct Case {
+    pub spec: FieldSpec,
+    pub grid: Vec<f64>,
+    pub net: Vec<f64>,
+    pub x: Vec<f64>,
 }
 
 /// Gradients of `Σ weight·output`.
@@ -47,20 +47,20 @@ trait Evaluator {
 }
 
 /// Burn tensors on Flex, in f32 or f64, with or without the kernels.
-struct OnFlex {
+pub(super) struct OnFlex {
     dtype: DType,
     fused: bool,
 }
 
-const JUDGE: OnFlex = OnFlex { dtype: DType::F64, fused: false };
-const REFERENCE: OnFlex = OnFlex { dtype: DType::F32, fused: false };
-const FUSED: OnFlex = OnFlex { dtype: DType::F32, fused: true };
+pub(super) const JUDGE: OnFlex = OnFlex { dtype: DType::F64, fused: false };
+pub(super) const REFERENCE: OnFlex = OnFlex { dtype: DType::F32, fused: false };
+pub(super) const FUSED: OnFlex = OnFlex { dtype: DType::F32, fused: true };
 
 impl OnFlex {
-    fn op(&self, case: &Case) -> std::sync::Arc<FieldOp> {
+    pub fn op(&self, case: &Case) -> std::sync::Arc<FieldOp> {
         if self.fused { FieldOp::new(case.spec.clone()) } else { FieldOp::plain(case.spec.clone()) }
     }
-    fn tensor<const D: usize>(&self, values: &[f64], shape: [usize; D]) -> Tensor<Auto, D> {
+    pub fn tensor<const D: usize>(&self, values: &[f64], shape: [usize; D]) -> Tensor<Auto, D> {
         Tensor::from_data(TensorData::new(values.to_vec(), shape), (&Default::default(), self.dtype))
     }
     fn inputs(&self, case: &Case) -> (Tensor<Auto, 1>, Tensor<Auto, 1>, Tensor<Auto, 2>) {
@@ -70,7 +70,7 @@ impl OnFlex {
     }
 }
 
-fn values<const D: usize>(tensor: Tensor<Flex, D>) -> Vec<f64> {
+pub(super) fn values<const D: usize>(tensor: Tensor<Flex, D>) -> Vec<f64> {
     tensor.into_data().convert::<f64>().to_vec().unwrap()
 }
 
@@ -105,10 +105,10 @@ impl Evaluator for OnFlex {
 /// The kernels called directly on slices.
 struct Kernels;
 
-fn narrow(values: &[f64]) -> Vec<f32> {
+pub(super) fn narrow(values: &[f64]) -> Vec<f32> {
     values.iter().map(|v| *v as f32).collect()
 }
-fn widen(values: &[f32]) -> Vec<f64> {
+pub(super) fn widen(values: &[f32]) -> Vec<f64> {
     values.iter().map(|v| f64::from(*v)).collect()
 }
 
@@ -152,13 +152,13 @@ impl Case {
         self.x.len() / self.spec.dim
     }
     /// Random parameters and `n` points in `[-0.05, 1.05]^d`, all of them f32 values.
-    fn random(spec: &FieldSpec, n: usize, seed: u64) -> Self {
+    pub fn random(spec: &FieldSpec, n: usize, seed: u64) -> Self {
         let mut draw = Draw(Pcg64::seed_from_u64(seed));
         let grid = draw.vector(spec.grid_len(), -1.0, 1.0);
         let mut net = vec![0.0; spec.net_len()];
         let layout = spec.net_layout();
         let mut layers = vec![layout.basis];
-        layers.extend(layout.spectrum.iter().chain(&layout.decoder).chain(&layout.transport));
+        layers.extend(layout.spectrum.iter().chain(&layout.decoder).chain(&layout.transport).chain(&layout.head));
         for (l, slot) in layers.iter().enumerate() {
             let scale = if l == 0 { 10.0 } else { (4.0 / slot.inputs as f64).sqrt() };
             let weights = draw.vector(slot.inputs * slot.outputs, -scale, scale);
@@ -174,17 +174,17 @@ impl Case {
     }
 }
 
-struct Draw(Pcg64);
+pub(super) struct Draw(pub Pcg64);
 
 impl Draw {
-    fn vector(&mut self, n: usize, low: f64, high: f64) -> Vec<f64> {
+    pub fn vector(&mut self, n: usize, low: f64, high: f64) -> Vec<f64> {
         let unit = |bits: u64| (bits >> 11) as f64 / (1u64 << 53) as f64;
         (0..n).map(|_| f64::from((low + (high - low) * unit(self.0.next_u64())) as f32)).collect()
     }
 }
 
 /// A small field and one variation of it for every axis of configuration; odd widths reach the kernels' remainders.
-fn variants() -> Vec<(String, FieldSpec)> {
+pub(super) fn variants() -> Vec<(String, FieldSpec)> {
     let level = |cells, table| LevelSpec { cells, table };
     let mlp = |layers, width, activation| MlpSpec { layers, width, activation };
     use Activation::*;
@@ -199,6 +199,7 @@ fn variants() -> Vec<(String, FieldSpec)> {
         decoder: mlp(2, 9, Relu),
         skip: true,
         transport: mlp(2, 6, Relu),
+        view: None,
     };
     type Change = fn(&mut FieldSpec);
     let changes: [(&str, Change); 24] = [
@@ -249,7 +250,7 @@ fn variants() -> Vec<(String, FieldSpec)> {
 }
 
 /// Fails where `a` and `b` differ by more than `tolerance` of the largest magnitude in `b` (at least 1e-3).
-fn assert_close(what: &str, a: &[f64], b: &[f64], tolerance: f64) {
+pub(super) fn assert_close(what: &str, a: &[f64], b: &[f64], tolerance: f64) {
     assert_eq!(a.len(), b.len(), "{what}: length");
     let scale = b.iter().fold(1e-3f64, |m, v| m.max(v.abs()));
     for (i, (a, b)) in a.iter().zip(b).enumerate() {
@@ -267,7 +268,12 @@ fn weighted(case: &Case, weight: &[f64], full: bool) -> f64 {
 const H: f64 = 1e-6;
 
 /// Central difference along every `step`-th element that `at` reaches into.
-fn differences(case: &Case, step: usize, at: fn(&mut Case) -> &mut Vec<f64>, f: impl Fn(&Case) -> f64) -> Vec<f64> {
+pub(super) fn differences(
+    case: &Case,
+    step: usize,
+    at: fn(&mut Case) -> &mut Vec<f64>,
+    f: impl Fn(&Case) -> f64,
+) -> Vec<f64> {
     let mut moved = case.clone();
     let count = at(&mut moved).len();
     let one = |i: usize| {
@@ -283,7 +289,7 @@ fn differences(case: &Case, step: usize, at: fn(&mut Case) -> &mut Vec<f64>, f: 
     (0..count).step_by(step).map(one).collect()
 }
 
-fn every(values: &[f64], step: usize) -> Vec<f64> {
+pub(super) fn every(values: &[f64], step: usize) -> Vec<f64> {
     values.iter().copied().step_by(step).collect()
 }
 

@@ -8,8 +8,8 @@ use crate::field::model::Domain;
 use crate::field::sdf::NeuralSdf;
 use crate::geometry::isosurface::{IsoError, SparseOptions, SparseSurface, sparse};
 use crate::geometry::{DistanceQuery, SignMethod, TriMesh};
-use crate::metrics::mesh::{MetricError, compare_meshes};
-use crate::render::SdfSource;
+use crate::metrics::mesh::{MetricError, Overlap, compare_meshes};
+use crate::render::{SdfSource, UnitCube};
 
 /// Figures of a field against its mesh.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -76,22 +76,22 @@ pub fn extract(field: &NeuralSdf, domain: &Domain, resolution: usize) -> Result<
         refine: REFINE,
     };
     let mut surface = sparse(&options, |points, values| field.distance(points, values))?;
-    let (origin, size) = (DVec3::from(domain.origin), domain.size);
-    surface.mesh.positions.iter_mut().for_each(|p| *p = *p * size + origin);
+    let cube = UnitCube::from(domain);
+    surface.mesh.positions.iter_mut().for_each(|p| *p = cube.to_world(*p));
     Ok(surface)
 }
 
 /// The boundary of the solid that `query` describes, in world units.
 fn solid(query: &DistanceQuery, domain: &Domain, resolution: usize) -> Result<TriMesh, ScoreError> {
-    let (lo, size) = (DVec3::from(domain.origin), domain.size);
+    let cube = UnitCube::from(domain);
     let options =
         SparseOptions { resolution, lo: DVec3::ZERO, hi: DVec3::ONE, lipschitz: 1.0, safety: 1.2, refine: REFINE };
     let mut surface = sparse(&options, |points, values| {
-        let world: Vec<DVec3> = points.iter().map(|p| p.as_dvec3() * size + lo).collect();
+        let world: Vec<DVec3> = points.iter().map(|p| cube.to_world(p.as_dvec3())).collect();
         query.signed_distances_serial(&world, None, values);
-        values.iter_mut().for_each(|v| *v /= size as f32);
+        values.iter_mut().for_each(|v| *v /= cube.size as f32);
     })?;
-    surface.mesh.positions.iter_mut().for_each(|p| *p = *p * size + lo);
+    surface.mesh.positions.iter_mut().for_each(|p| *p = cube.to_world(*p));
     Ok(surface.mesh)
 }
 
@@ -125,8 +125,8 @@ pub fn score(
 fn lattice_iou(field: &NeuralSdf, domain: &Domain, mesh: &TriMesh, query: &DistanceQuery, n: usize) -> f64 {
     let Some((lo, hi)) = mesh.bounds() else { return 1.0 };
     let step = (hi - lo) / n as f64;
-    let (origin, size) = (DVec3::from(domain.origin), domain.size);
-    let (mut both, mut either) = (0usize, 0usize);
+    let cube = UnitCube::from(domain);
+    let mut overlap = Overlap::default();
     // A slab at a time bounds the memory; 8 slices make the batches long.
     for first in (0..n).step_by(8) {
         let slices = first..(first + 8).min(n);
@@ -134,13 +134,12 @@ fn lattice_iou(field: &NeuralSdf, domain: &Domain, mesh: &TriMesh, query: &Dista
             .flat_map(|k| (0..n).flat_map(move |j| (0..n).map(move |i| [i, j, k])))
             .map(|at| lo + step * DVec3::from(at.map(|i| i as f64 + 0.5)))
             .collect();
-        let unit: Vec<Vec3> = world.iter().map(|p| ((p - origin) / size).as_vec3()).collect();
+        let unit: Vec<Vec3> = world.iter().map(|p| cube.to_unit(*p).as_vec3()).collect();
         let mut values = vec![0.0; unit.len()];
         field.distance_parallel(&unit, &mut values);
         for (inside, v) in query.inside(&world).into_iter().zip(values) {
-            both += usize::from(inside && v < 0.0);
-            either += usize::from(inside || v < 0.0);
+            overlap.add(inside, v < 0.0);
         }
     }
-    if either == 0 { 1.0 } else { both as f64 / either as f64 }
+    overlap.iou()
 }

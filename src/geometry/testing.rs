@@ -89,53 +89,7 @@ pub fn torus(major: f64, minor: f64, n: usize, m: usize) -> TriMesh {
     mesh
 }
 
-/// Reads the `v` and `f` lines of an OBJ, or an OFF; polygons are fanned, equal positions merged.
+/// A mesh from a file that must be good.
 pub fn load(path: &std::path::Path) -> TriMesh {
-    let text = String::from_utf8_lossy(&std::fs::read(path).unwrap()).into_owned();
-    let mut raw = TriMesh::default();
-    let mut polygons: Vec<Vec<u32>> = Vec::new();
-    if path.extension().is_some_and(|e| e == "off") {
-        let mut words = text.split_whitespace().skip(1).map(|w| w.parse::<f64>().unwrap());
-        let mut next = || words.next().unwrap();
-        let (nv, nf) = (next() as usize, next() as usize);
-        next();
-        raw.positions = (0..nv).map(|_| DVec3::new(next(), next(), next())).collect();
-        polygons = (0..nf).map(|_| (0..next() as usize).map(|_| next() as u32).collect()).collect();
-    } else {
-        for line in text.lines() {
-            let mut words = line.split_whitespace();
-            match words.next() {
-                Some("v") => {
-                    let c: Vec<f64> = words.map(|w| w.parse().unwrap()).collect();
-                    raw.positions.push(DVec3::new(c[0], c[1], c[2]));
-                }
-                Some("f") => polygons.push(
-                    words
-                        .map(|w| {
-                            let i: i64 = w.split('/').next().unwrap().parse().unwrap();
-                            (if i > 0 { i - 1 } else { raw.positions.len() as i64 + i }) as u32
-                        })
-                        .collect(),
-                ),
-                _ => {}
-            }
-        }
-    }
-    for q in polygons {
-        (2..q.len()).for_each(|k| raw.faces.push([q[0], q[k - 1], q[k]]));
-    }
-    let mut seen = std::collections::HashMap::new();
-    let mut merged = TriMesh::default();
-    let map: Vec<u32> = raw
-        .positions
-        .iter()
-        .map(|p| {
-            *seen.entry(p.to_array().map(f64::to_bits)).or_insert_with(|| {
-                merged.positions.push(*p);
-                merged.positions.len() as u32 - 1
-            })
-        })
-        .collect();
-    merged.faces = raw.faces.iter().map(|f| f.map(|v| map[v as usize])).collect();
-    merged
+    super::read_mesh(path).unwrap().mesh
 }

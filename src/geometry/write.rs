@@ -2,7 +2,7 @@
 
 use super::{MeshError, MeshFormat, TriMesh};
 use glam::{DVec3, Vec3};
-use std::io::{self, BufWriter, Write};
+use std::io::{self, Write};
 use std::path::Path;
 
 /// A mesh with what may stand at its vertices.
@@ -49,29 +49,11 @@ pub fn write_mesh(
         Some(MeshFormat::Gltf) if path.extension().is_some_and(|e| e.eq_ignore_ascii_case("glb")) => glb,
         _ => return Err(refuse("meshes are written as .obj, .ply, .stl or .glb; choose one of these endings".into())),
     };
-    replace_file(path, |out| write(out, content)).map_err(|source| MeshError::Io {
+    crate::atomic::write_with(path, |out| write(out, content)).map_err(|source| MeshError::Io {
         path: path.into(),
         action: "write",
         source,
     })
-}
-
-/// Runs `write` on a temporary file beside `path`, syncs it and renames it to `path`.
-fn replace_file(path: &Path, write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> io::Result<()> {
-    let folder = match path.parent() {
-        Some(p) if !p.as_os_str().is_empty() => p,
-        _ => Path::new("."),
-    };
-    let mut builder = tempfile::Builder::new();
-    // Temporary files are private by default; the result should be as readable as any other new file.
-    #[cfg(unix)]
-    builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
-    let mut out = BufWriter::with_capacity(1 << 18, builder.prefix(".nstr-").tempfile_in(folder)?);
-    write(&mut out)?;
-    let file = out.into_inner().map_err(io::IntoInnerError::into_error)?;
-    file.as_file().sync_all()?;
-    file.persist(path).map_err(|e| e.error)?;
-    Ok(())
 }
 
 fn obj(out: &mut dyn Write, c: Content<'_>) -> io::Result<()> {

@@ -12,16 +12,18 @@ use rayon::prelude::*;
 
 use super::loss::PointLoss;
 use super::mlp::TILE;
+use super::radiance::RayBuffers;
 use super::spec::FieldSpec;
 use super::tile::{Outputs, Plan, Prepared, Sums, Tile, TileAdjoint};
 
 /// A field's fused kernels: plans for its parts, and buffers that calls reuse.
 #[derive(Debug)]
 pub struct Fused {
-    plan: Plan,
+    pub(super) plan: Plan,
     spec: FieldSpec,
     tiles: Mutex<Vec<(bool, Tile)>>,
-    sums: Mutex<Vec<Sums>>,
+    pub(super) sums: Mutex<Vec<Sums>>,
+    pub(super) rays: Mutex<Vec<RayBuffers>>,
 }
 
 impl Clone for Fused {
@@ -58,7 +60,13 @@ struct Gradients<'a> {
 impl Fused {
     /// Plans the kernels of `spec`.
     pub fn new(spec: &FieldSpec) -> Self {
-        Self { plan: Plan::new(spec), spec: spec.clone(), tiles: Mutex::default(), sums: Mutex::default() }
+        Self {
+            plan: Plan::new(spec),
+            spec: spec.clone(),
+            tiles: Mutex::default(),
+            sums: Mutex::default(),
+            rays: Mutex::default(),
+        }
     }
 
     /// The field's shape.
@@ -218,7 +226,7 @@ impl Fused {
         loss
     }
 
-    fn with_tile<R>(&self, kind: Outputs, slopes: bool, run: impl FnOnce(&mut Tile) -> R) -> R {
+    pub(super) fn with_tile<R>(&self, kind: Outputs, slopes: bool, run: impl FnOnce(&mut Tile) -> R) -> R {
         let mut tiles = self.tiles.lock().unwrap_or_else(PoisonError::into_inner);
         let found = tiles.iter().position(|(s, t)| *s == slopes && t.kind == kind).map(|i| tiles.swap_remove(i).1);
         drop(tiles);
@@ -236,12 +244,12 @@ impl Fused {
     }
 }
 
-fn take<T>(from: &Mutex<Vec<T>>) -> Option<T> {
+pub(super) fn take<T>(from: &Mutex<Vec<T>>) -> Option<T> {
     from.lock().unwrap_or_else(PoisonError::into_inner).pop()
 }
 
 /// Adds every thread's grid sums to `d_grid`, in order, and clears them.
-fn add_and_clear(d_grid: &mut [f32], sums: &mut [Sums]) {
+pub(super) fn add_and_clear(d_grid: &mut [f32], sums: &mut [Sums]) {
     const CHUNK: usize = 1 << 14;
     let mut parts: Vec<_> = sums.iter_mut().map(|s| s.grid.chunks_mut(CHUNK)).collect();
     let jobs: Vec<(&mut [f32], Vec<&mut [f32]>)> =

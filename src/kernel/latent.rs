@@ -192,9 +192,48 @@ impl LatentPlan {
         }
     }
 
+    /// [`Self::gather_in`] for entries of exactly `F` features, fewer than a vector's lanes: whole entries as arrays, which
+    /// become one short vector each.
+    #[inline(always)]
+    unsafe fn gather_narrow<const C: usize, const P: usize, const F: usize>(&self, grid: &[f32], at: &Lookup, z: View) {
+        let grid = grid.as_ptr();
+        for l in 0..self.levels.len() {
+            let entries = at.entry[l * CORNERS * TILE..][..CORNERS * TILE].as_ptr();
+            let weights = at.weight[l * P * CORNERS * TILE..][..P * CORNERS * TILE].as_ptr();
+            for p in 0..TILE {
+                // SAFETY: as in `gather_in`.
+                unsafe {
+                    let mut acc = [[0.0f32; F]; P];
+                    for c in 0..C {
+                        let g = grid.add(*entries.add(c * TILE + p) as usize).cast::<[f32; F]>().read_unaligned();
+                        for (plane, a) in acc.iter_mut().enumerate() {
+                            let w = *weights.add((plane * CORNERS + c) * TILE + p);
+                            for f in 0..F {
+                                a[f] += w * g[f];
+                            }
+                        }
+                    }
+                    for (plane, a) in acc.iter().enumerate() {
+                        let to = z.ptr.add((plane * TILE + p) * z.row + l * F);
+                        to.cast::<[f32; F]>().write_unaligned(*a);
+                    }
+                }
+            }
+        }
+    }
+
     #[inline(always)]
     unsafe fn gather_in<S: Simd, const C: usize, const P: usize>(&self, simd: S, grid: &[f32], at: &Lookup, z: View) {
         let (lanes, features) = (S::F32_LANES, self.features);
+        // SAFETY: the same promise.
+        unsafe {
+            match features {
+                2 => return self.gather_narrow::<C, P, 2>(grid, at, z),
+                4 if lanes > 4 => return self.gather_narrow::<C, P, 4>(grid, at, z),
+                8 if lanes > 8 => return self.gather_narrow::<C, P, 8>(grid, at, z),
+                _ => {}
+            }
+        }
         let grid = grid.as_ptr();
         for l in 0..self.levels.len() {
             let entries = at.entry[l * CORNERS * TILE..][..CORNERS * TILE].as_ptr();
@@ -284,6 +323,42 @@ impl LatentPlan {
         }
     }
 
+    /// [`Self::scatter_in`] for entries of exactly `F` features, as [`Self::gather_narrow`].
+    #[inline(always)]
+    unsafe fn scatter_narrow<const C: usize, const P: usize, const F: usize>(
+        &self,
+        at: &Lookup,
+        dz: View,
+        points: usize,
+        d_grid: &mut [f32],
+    ) {
+        let d_grid = d_grid.as_mut_ptr();
+        for l in 0..self.levels.len() {
+            let entries = at.entry[l * CORNERS * TILE..][..CORNERS * TILE].as_ptr();
+            let weights = at.weight[l * at.planes * CORNERS * TILE..][..P * CORNERS * TILE].as_ptr();
+            for p in 0..points.min(TILE) {
+                // SAFETY: as in `gather_in`.
+                unsafe {
+                    let mut d = [[0.0f32; F]; P];
+                    for (plane, d) in d.iter_mut().enumerate() {
+                        *d = dz.ptr.add((plane * TILE + p) * dz.row + l * F).cast::<[f32; F]>().read_unaligned();
+                    }
+                    for c in 0..C {
+                        let to = d_grid.add(*entries.add(c * TILE + p) as usize).cast::<[f32; F]>();
+                        let mut sum = to.read_unaligned();
+                        for (plane, d) in d.iter().enumerate() {
+                            let w = *weights.add((plane * CORNERS + c) * TILE + p);
+                            for f in 0..F {
+                                sum[f] += w * d[f];
+                            }
+                        }
+                        to.write_unaligned(sum);
+                    }
+                }
+            }
+        }
+    }
+
     #[inline(always)]
     unsafe fn scatter_in<S: Simd, const C: usize, const P: usize>(
         &self,
@@ -294,6 +369,15 @@ impl LatentPlan {
         d_grid: &mut [f32],
     ) {
         let (lanes, features) = (S::F32_LANES, self.features);
+        // SAFETY: the same promise.
+        unsafe {
+            match features {
+                2 => return self.scatter_narrow::<C, P, 2>(at, dz, points, d_grid),
+                4 if lanes > 4 => return self.scatter_narrow::<C, P, 4>(at, dz, points, d_grid),
+                8 if lanes > 8 => return self.scatter_narrow::<C, P, 8>(at, dz, points, d_grid),
+                _ => {}
+            }
+        }
         let d_grid = d_grid.as_mut_ptr();
         for l in 0..self.levels.len() {
             let entries = at.entry[l * CORNERS * TILE..][..CORNERS * TILE].as_ptr();
@@ -380,6 +464,7 @@ mod tests {
             decoder: mlp,
             skip: false,
             transport: mlp,
+            view: None,
         }
     }
 

@@ -3,16 +3,19 @@
 
 pub mod adam;
 mod basis;
+pub mod direction;
 mod fused;
 mod gemm;
 mod latent;
 pub mod loss;
 mod math;
 mod mlp;
+pub mod radiance;
 pub mod spec;
 mod tile;
 
 pub use fused::{Fused, Targets};
 pub use loss::PointLoss;
 pub use mlp::TILE;
+pub use radiance::{RayBatch, RayLoss, RayStats, Rays};
 pub use tile::{Outputs, Prepared};

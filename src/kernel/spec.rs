@@ -15,6 +15,9 @@
 //! f = g(m [, z])                                   decoder
 //! F = transport(x, S)                              predicted ∇S, laid out like it
 //! ```
+//!
+//! A radiance field has a [`ViewSpec`]: f is then `[raw density | features]`, which does not depend on the view, and
+//! `colour = sigmoid(head(f, encode(d)))`, `σ = exp(raw density)` with the viewing direction `d`.
 
 use serde::{Deserialize, Serialize};
 
@@ -89,12 +92,41 @@ pub enum Modulation {
     Sum,
 }
 
+/// How a viewing direction (a unit vector in world axes, away from the camera) enters the colour head.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum DirectionEncoding {
+    /// Real spherical harmonics of degrees below this, 1 to 4: `n²` values.
+    Sh(usize),
+    /// The direction and the sine and cosine of `2^i π d`, `i` below this, 0 to 4: `3 + 6n` values.
+    Frequency(usize),
+}
+
+impl DirectionEncoding {
+    /// Values of an encoded direction.
+    pub fn width(self) -> usize {
+        match self {
+            Self::Sh(degree) => degree * degree,
+            Self::Frequency(octaves) => 3 + 6 * octaves,
+        }
+    }
+}
+
+/// The view-dependent part of a radiance field.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ViewSpec {
+    /// Encoding of the viewing direction.
+    pub encoding: DirectionEncoding,
+    /// Colour head: (f, encode(d)) → raw red, green, blue.
+    pub head: MlpSpec,
+}
+
 /// The whole field.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FieldSpec {
     /// Coordinates, 1 to 3.
     pub dim: usize,
-    /// Values: 1 for a signed distance.
+    /// Values of the decoder: 1 for a signed distance; with [`Self::view`] the raw density and then the head's features.
     pub outputs: usize,
     /// Latent grid.
     pub latent: LatentSpec,
@@ -115,6 +147,9 @@ pub struct FieldSpec {
     pub skip: bool,
     /// Transport network F: (x, S) → ∇S.
     pub transport: MlpSpec,
+    /// Colour that depends on the viewing direction: a radiance field.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub view: Option<ViewSpec>,
 }
 
 /// A named part of the flat `net` buffer.
@@ -169,6 +204,8 @@ pub struct NetLayout {
     pub decoder: Vec<LayerSlot>,
     /// Layers of F.
     pub transport: Vec<LayerSlot>,
+    /// Layers of the colour head; empty without one.
+    pub head: Vec<LayerSlot>,
     /// Length of `net`.
     pub len: usize,
 }
@@ -256,7 +293,11 @@ impl FieldSpec {
         let transport = spectrum_gradient + s * d;
         FullColumns { value: 0, gradient, spectrum, spectrum_gradient, transport, len: transport + s * d }
     }
-    /// Where everything lies in `net`: basis, spectrum, decoder, transport, in this order.
+    /// Columns that enter the colour head: the decoder's values, then the encoded direction. 0 without a head.
+    pub fn head_inputs(&self) -> usize {
+        self.view.map_or(0, |view| self.outputs + view.encoding.width())
+    }
+    /// Where everything lies in `net`: basis, spectrum, decoder, transport, head, in this order.
     pub fn net_layout(&self) -> NetLayout {
         let (k, d, s) = (self.basis, self.dim, self.spectrum_width());
         let basis = LayerSlot { inputs: d, outputs: k, weight: 0, bias: d * k, activated: false };
@@ -264,7 +305,8 @@ impl FieldSpec {
         let spectrum = self.spectrum.push(self.spectrum_inputs(), s, &mut at);
         let decoder = self.decoder.push(self.decoder_inputs(), self.outputs, &mut at);
         let transport = self.transport.push(d + s, s * d, &mut at);
-        NetLayout { basis, spectrum, decoder, transport, len: at }
+        let head = self.view.map_or(Vec::new(), |view| view.head.push(self.head_inputs(), 3, &mut at));
+        NetLayout { basis, spectrum, decoder, transport, head, len: at }
     }
     /// Every tensor of `net` by name, in order of offset, without gaps.
     pub fn net_tensors(&self) -> Vec<TensorSlot> {
@@ -273,9 +315,12 @@ impl FieldSpec {
             TensorSlot { name: "basis.omega".into(), offset: layout.basis.weight, shape: vec![self.dim, self.basis] },
             TensorSlot { name: "basis.phase".into(), offset: layout.basis.bias, shape: vec![self.basis] },
         ];
-        for (net, layers) in
-            [("spectrum", &layout.spectrum), ("decoder", &layout.decoder), ("transport", &layout.transport)]
-        {
+        for (net, layers) in [
+            ("spectrum", &layout.spectrum),
+            ("decoder", &layout.decoder),
+            ("transport", &layout.transport),
+            ("head", &layout.head),
+        ] {
             for (l, slot) in layers.iter().enumerate() {
                 slots.push(TensorSlot {
                     name: format!("{net}.{l}.weight"),

@@ -6,7 +6,7 @@ use super::basis::{BasisAdjoint, BasisInput, BasisPlan, BasisWeights, Phases};
 use super::gemm::{Init, PAD, pad};
 use super::latent::{LatentPlan, Lookup};
 use super::mlp::{Activations, Gradients, MlpPlan, TILE, View, Weights};
-use super::spec::{FieldSpec, FullColumns};
+use super::spec::{DirectionEncoding, FieldSpec, FullColumns};
 
 /// What an evaluation returns of each point.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,6 +30,7 @@ pub(super) struct Plan {
     pub spectrum: MlpPlan,
     pub decoder: MlpPlan,
     pub transport: MlpPlan,
+    pub head: Option<HeadPlan>,
     grid_len: usize,
     spectrum_input: bool,
     skip: bool,
@@ -43,6 +44,16 @@ pub(super) struct Plan {
     s_row: usize,
 }
 
+/// The colour head of a radiance field: its network and the columns of its input rows `[f | encoded direction]`.
+#[derive(Clone, Debug)]
+pub(super) struct HeadPlan {
+    pub mlp: MlpPlan,
+    pub encoding: DirectionEncoding,
+    /// First column of the encoded direction, and the row's length.
+    pub direction_at: usize,
+    pub row: usize,
+}
+
 /// All networks' weights in kernel layout.
 #[derive(Clone, Debug, Default)]
 pub struct Prepared {
@@ -50,6 +61,7 @@ pub struct Prepared {
     spectrum: Weights,
     decoder: Weights,
     transport: Weights,
+    pub(super) head: Weights,
 }
 
 /// One thread's gradient sums.
@@ -60,6 +72,7 @@ pub(super) struct Sums {
     spectrum: Gradients,
     decoder: Gradients,
     transport: Gradients,
+    pub head: Option<Gradients>,
 }
 
 /// One thread's buffers for a tile.
@@ -109,7 +122,14 @@ impl Plan {
         let decoder_parts: &[usize] = if spec.skip { &[spec.modulated_width(), z] } else { &[spec.modulated_width()] };
         // F's input columns in a spectrum row are [S | x], while the file's order is (x, S).
         let transport = MlpPlan::with_order(&layout.transport, spec.transport.activation, &[s, spec.dim], spec.dim);
+        let head = spec.view.map(|view| HeadPlan {
+            mlp: MlpPlan::new(&layout.head, view.head.activation, &[spec.outputs, view.encoding.width()]),
+            encoding: view.encoding,
+            direction_at: pad(spec.outputs),
+            row: pad(spec.outputs) + pad(view.encoding.width()),
+        });
         Self {
+            head,
             dim: spec.dim,
             outputs: spec.outputs,
             columns: spec.full_columns(),
@@ -144,6 +164,9 @@ impl Plan {
         self.spectrum.load(net, &mut to.spectrum);
         self.decoder.load(net, &mut to.decoder);
         self.transport.load(net, &mut to.transport);
+        if let Some(head) = &self.head {
+            head.mlp.load(net, &mut to.head);
+        }
     }
 
     pub fn sums(&self) -> Sums {
@@ -153,6 +176,7 @@ impl Plan {
             spectrum: self.spectrum.gradients(),
             decoder: self.decoder.gradients(),
             transport: self.transport.gradients(),
+            head: self.head.as_ref().map(|head| head.mlp.gradients()),
         }
     }
 
@@ -162,6 +186,9 @@ impl Plan {
         self.spectrum.unload(&mut from.spectrum, d_net);
         self.decoder.unload(&mut from.decoder, d_net);
         self.transport.unload(&mut from.transport, d_net);
+        if let (Some(head), Some(from)) = (&self.head, &mut from.head) {
+            head.mlp.unload(from, d_net);
+        }
     }
 
     /// Buffers for tiles of this kind; `slopes` asks for grid slopes even where only values are returned (for the

@@ -111,12 +111,32 @@ pub fn compare_meshes(
     })
 }
 
+/// Points inside both and inside either of two solids, counted over any number of batches.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Overlap {
+    both: usize,
+    either: usize,
+}
+
+impl Overlap {
+    /// Counts one point.
+    pub fn add(&mut self, a: bool, b: bool) {
+        self.both += usize::from(a && b);
+        self.either += usize::from(a || b);
+    }
+
+    /// Intersection over union; 1 where both solids are empty.
+    pub fn iou(self) -> f64 {
+        if self.either == 0 { 1.0 } else { self.both as f64 / self.either as f64 }
+    }
+}
+
 /// Intersection over union of two inside-masks over the same points; 1 where both are empty. Only as many points count
 /// as both have.
 pub fn iou(a: &[bool], b: &[bool]) -> f64 {
-    let (both, either) =
-        a.iter().zip(b).fold((0usize, 0usize), |(i, u), (&a, &b)| (i + (a && b) as usize, u + (a || b) as usize));
-    if either == 0 { 1.0 } else { both as f64 / either as f64 }
+    let mut overlap = Overlap::default();
+    a.iter().zip(b).for_each(|(&a, &b)| overlap.add(a, b));
+    overlap.iou()
 }
 
 #[cfg(test)]

@@ -2,4 +2,4 @@
 
 pub mod mesh;
 
-pub use mesh::{MeshMetrics, MetricError, compare_meshes, iou};
+pub use mesh::{MeshMetrics, MetricError, Overlap, compare_meshes, iou};

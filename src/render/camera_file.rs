@@ -14,7 +14,7 @@ use glam::{DMat4, DVec2};
 use serde_json::{Map, Value, json};
 
 use super::camera::{Camera, CameraError};
-use super::image::atomic;
+use crate::atomic;
 
 /// Reads the cameras of a file; `size` is used where the file gives no `w` and `h`.
 pub fn read_cameras(path: &Path, size: Option<(u32, u32)>) -> Result<Vec<Camera>, CameraError> {

@@ -2,6 +2,8 @@
 
 use glam::DVec3;
 
+use crate::field::model::Domain;
+
 /// The axis-aligned cube in world space on which a field is defined: `unit = (world − origin) / size`.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct UnitCube {
@@ -15,6 +17,12 @@ impl Default for UnitCube {
     /// World coordinates are field coordinates.
     fn default() -> Self {
         Self { origin: DVec3::ZERO, size: 1.0 }
+    }
+}
+
+impl From<&Domain> for UnitCube {
+    fn from(domain: &Domain) -> Self {
+        Self { origin: DVec3::from(domain.origin), size: domain.size }
     }
 }
 

@@ -11,7 +11,8 @@ use exr::prelude::{
     WritableImage,
 };
 
-use super::{ImageError, atomic};
+use super::ImageError;
+use crate::atomic;
 use crate::render::frame::Frame;
 
 /// Writes all layers that the frame has.

@@ -8,7 +8,8 @@ use std::path::Path;
 use color_quant::NeuQuant;
 use gif::{Encoder, Frame, Repeat};
 
-use super::{ImageError, Rgba8, atomic};
+use super::{ImageError, Rgba8};
+use crate::atomic;
 
 /// Colours of the palette. One entry more is kept for transparency.
 const COLOURS: usize = 255;

@@ -1,6 +1,5 @@
 //! Picture files, one file a format, all written whole or not at all.
 
-pub mod atomic;
 pub mod diff;
 pub mod exr;
 pub mod folder;

@@ -4,7 +4,8 @@ use std::path::Path;
 
 use png::{BitDepth, ColorType, Decoder, Encoder, SrgbRenderingIntent, Transformations};
 
-use super::{ImageError, Rgba8, atomic};
+use super::{ImageError, Rgba8};
+use crate::atomic;
 
 /// Writes a picture; the alpha channel is left out where every pixel is opaque.
 pub fn write(path: &Path, image: &Rgba8) -> Result<(), ImageError> {

@@ -1,0 +1,192 @@
+//! The ray step of radiance fields: plain tensors in f64 against finite differences, and the fused step against them.
+
+use burn::tensor::Tensor;
+use rand_pcg::Pcg64;
+use rand_pcg::rand_core::SeedableRng;
+
+use super::backend;
+use super::suite::{
+    Case, Draw, FUSED, JUDGE, OnFlex, REFERENCE, assert_close, differences, every, narrow, values, variants,
+};
+use crate::kernel::spec::{Activation, DirectionEncoding, FieldSpec, MlpSpec, ViewSpec};
+use crate::kernel::{Fused, Outputs, PointLoss, RayLoss, RayStats, Rays};
+
+/// Every variant of the field in three dimensions, as a radiance field, with an axis of the view changed each.
+fn radiance_variants() -> Vec<(String, FieldSpec)> {
+    let mlp = |layers, width, activation| MlpSpec { layers, width, activation };
+    use Activation::*;
+    let views = [
+        (DirectionEncoding::Sh(4), mlp(1, 9, Relu), 8),
+        (DirectionEncoding::Sh(2), mlp(2, 7, Silu), 3),
+        (DirectionEncoding::Frequency(3), mlp(0, 5, Relu), 1),
+        (DirectionEncoding::Frequency(0), mlp(1, 17, Sine), 17),
+    ];
+    let fields = variants().into_iter().filter(|(_, spec)| spec.dim == 3);
+    fields
+        .enumerate()
+        .map(|(i, (name, mut spec))| {
+            let (encoding, head, outputs) = views[i % views.len()];
+            (spec.outputs, spec.view) = (outputs, Some(ViewSpec { encoding, head }));
+            (format!("{name}, {encoding:?}"), spec)
+        })
+        .collect()
+}
+
+/// Rays of 0 to `most` samples at random places.
+fn rays(count: usize, most: u32, seed: u64) -> Rays {
+    let mut draw = Draw(Pcg64::seed_from_u64(seed));
+    let mut first = vec![0];
+    for n in draw.vector(count, 0.0, f64::from(most) + 0.999) {
+        first.push(first[first.len() - 1] + n as u32);
+    }
+    first[1..].iter_mut().for_each(|f| *f = (*f).max(0));
+    let samples = first[count] as usize;
+    let mut vector = |n: usize, low: f64, high: f64| narrow(&draw.vector(n, low, high));
+    let dt = vector(samples, 0.05, 0.2);
+    let mut t = vec![0.0; samples];
+    for w in first.windows(2) {
+        let mut at = 0.3;
+        for s in w[0] as usize..w[1] as usize {
+            at += dt[s];
+            t[s] = at;
+        }
+    }
+    let direction = vector(3 * count, -1.0, 1.0);
+    let unit = direction.as_chunks::<3>().0.iter().flat_map(|d| {
+        let length = d.iter().map(|c| c * c).sum::<f32>().sqrt().max(1e-3);
+        d.map(|c| c / length)
+    });
+    Rays {
+        x: vector(3 * samples, 0.02, 0.98),
+        direction: unit.collect(),
+        target: vector(3 * count, 0.0, 1.0),
+        background: vector(3 * count, 0.0, 1.0),
+        first,
+        t,
+        dt,
+    }
+}
+
+/// Loss and gradients with respect to grid and net, scaled by 3 so that the gradient from above is used.
+fn step(on: &OnFlex, case: &Case, rays: &Rays, loss: RayLoss) -> (f64, Vec<f64>, Vec<f64>, RayStats) {
+    let leaf = |v: &Vec<f64>| on.tensor(v, [v.len()]).require_grad();
+    let (grid, net) = (leaf(&case.grid), leaf(&case.net));
+    let (value, stats) = backend::ray_loss(&on.op(case), grid.clone(), net.clone(), rays, loss);
+    let grads = (value.clone() * 3.0).backward();
+    let get = |t: &Tensor<_, 1>| values(t.grad(&grads).unwrap());
+    (values(value.inner())[0], get(&grid), get(&net), stats)
+}
+
+const LOSS: RayLoss = RayLoss { loss: PointLoss::L2, min_transmittance: 0.0, distortion: 0.05 };
+
+#[test]
+fn the_plain_step_agrees_with_finite_differences() {
+    for (name, spec) in radiance_variants() {
+        let case = Case::random(&spec, 1, 71);
+        let rays = rays(5, 6, 72);
+        let (_, d_grid, d_net, _) = step(&JUDGE, &case, &rays, LOSS);
+        let every_nth = spec.parameters().div_ceil(150);
+        let f = |c: &Case| 3.0 * step(&JUDGE, c, &rays, LOSS).0;
+        let grid = differences(&case, every_nth, |c| &mut c.grid, f);
+        assert_close(&format!("{name}: d_grid"), &every(&d_grid, every_nth), &grid, 2e-6);
+        let net = differences(&case, every_nth, |c| &mut c.net, f);
+        assert_close(&format!("{name}: d_net"), &every(&d_net, every_nth), &net, 2e-6);
+    }
+}
+
+#[test]
+fn fused_and_reference_steps_agree_with_the_judge() {
+    let losses = [PointLoss::L2, PointLoss::Huber(0.1), PointLoss::L1];
+    for (i, (name, spec)) in radiance_variants().into_iter().enumerate() {
+        let case = Case::random(&spec, 1, 73 + i as u64);
+        // Many short rays, a few long ones, none at all.
+        for (count, most) in [(300, 20), (7, 900), (3, 0), (0, 1)] {
+            let rays = rays(count, most, 74);
+            let loss = RayLoss { loss: losses[i % 3], distortion: [0.0, 0.05][i % 2], ..LOSS };
+            if count == 0 {
+                let (value, d_grid, _, stats) = step(&FUSED, &case, &rays, loss);
+                assert!(value == 0.0 && d_grid.iter().all(|d| *d == 0.0) && stats.evaluated == 0);
+                continue;
+            }
+            let want = step(&JUDGE, &case, &rays, loss);
+            for (on, which) in [(&FUSED, "fused"), (&REFERENCE, "reference")] {
+                let got = step(on, &case, &rays, loss);
+                let what = format!("{name}, {count} rays, {which}");
+                assert_close(&format!("{what}: loss"), &[got.0], &[want.0], 1e-5);
+                assert_close(&format!("{what}: d_grid"), &got.1, &want.1, 5e-4);
+                assert_close(&format!("{what}: d_net"), &got.2, &want.2, 5e-4);
+                assert_eq!(got.3.used, rays.t.len(), "{what}");
+            }
+        }
+    }
+}
+
+#[test]
+fn rays_end_in_opaque_matter_without_changing_the_picture() {
+    let (_, spec) = radiance_variants().remove(0);
+    let mut case = Case::random(&spec, 1, 75);
+    let last = *spec.net_layout().decoder.last().unwrap();
+    case.net[last.bias] = 4.0;
+    let rays = rays(200, 60, 76);
+    let whole = step(&FUSED, &case, &rays, RayLoss { distortion: 0.0, ..LOSS });
+    let cut = step(&FUSED, &case, &rays, RayLoss { distortion: 0.0, min_transmittance: 1e-5, ..LOSS });
+    assert!(cut.3.evaluated < whole.3.evaluated / 2 && cut.3.used <= cut.3.evaluated, "{:?}", cut.3);
+    assert_close("loss", &[cut.0], &[whole.0], 1e-4);
+    assert_close("d_grid", &cut.1, &whole.1, 1e-3);
+    assert_close("d_net", &cut.2, &whole.2, 1e-3);
+}
+
+#[test]
+fn fused_colours_and_densities_are_the_references() {
+    for (name, spec) in radiance_variants() {
+        let case = Case::random(&spec, 300, 77);
+        let mut draw = Draw(Pcg64::seed_from_u64(78));
+        let direction = draw.vector(case.x.len(), -0.5, 0.5);
+        let fused = Fused::new(&spec);
+        let (grid, net, x) = (narrow(&case.grid), narrow(&case.net), narrow(&case.x));
+        let weights = fused.prepare(&net);
+        let mut out = vec![0.0; 4 * 300];
+        fused.radiance(&weights, &grid, &x, &narrow(&direction), &mut out);
+        let mut sigma = vec![0.0; 300];
+        fused.density(&weights, &grid, &x, &mut sigma);
+        let mut raw = vec![0.0; 300 * spec.outputs];
+        fused.evaluate(&weights, &grid, &x, Outputs::Value, &mut raw);
+        let view = spec.view.unwrap();
+        let mut code = vec![0.0; 300 * view.encoding.width()];
+        for (row, d) in code.chunks_mut(view.encoding.width()).zip(narrow(&direction).as_chunks::<3>().0) {
+            crate::kernel::direction::encode(view.encoding, *d, row);
+        }
+        let wide = |v: &[f32]| v.iter().map(|v| f64::from(*v)).collect::<Vec<_>>();
+        let head = super::reference::head(
+            &spec,
+            JUDGE.tensor(&case.net, [case.net.len()]).inner(),
+            JUDGE.tensor(&wide(&raw), [300, spec.outputs]).inner(),
+            JUDGE.tensor(&wide(&code), [300, view.encoding.width()]).inner(),
+        );
+        let colour: Vec<f64> = out.chunks(4).flat_map(|c| wide(&c[..3])).collect();
+        assert_close(&format!("{name}: colour"), &colour, &values(head), 1e-4);
+        for ((row, s), raw) in out.chunks(4).zip(&sigma).zip(raw.chunks(spec.outputs)) {
+            assert!(row[3] == *s && (s / raw[0].min(12.0).exp() - 1.0).abs() < 1e-5, "{name}");
+        }
+    }
+}
+
+#[test]
+fn the_same_bits_every_time() {
+    let (_, spec) = radiance_variants().remove(1);
+    let case = Case::random(&spec, 1, 79);
+    let rays = rays(400, 30, 80);
+    let [a, b] = [0, 1].map(|_| step(&FUSED, &case, &rays, RayLoss { min_transmittance: 1e-3, ..LOSS }));
+    assert!(a == b);
+}
+
+/// Two samples: the term and its slope by hand.
+#[test]
+fn distortion_of_a_pair() {
+    let (w, t, dt) = ([0.25, 0.5], [1.0, 3.0], [0.1, 0.2]);
+    let mut slope = [0.0; 2];
+    let value = crate::kernel::radiance::distortion(&w, &t, &dt, &mut slope);
+    let want = 2.0 * 0.25 * 0.5 * 2.0 + (0.0625 * 0.1 + 0.25 * 0.2) / 3.0;
+    assert!((value - want).abs() < 1e-6);
+    assert!((slope[0] - (2.0 * 0.5 * 2.0 + 2.0 / 3.0 * 0.25 * 0.1)).abs() < 1e-6);
+}
