@@ -1,10 +1,13 @@
-//! Sphere tracing of an analytic scene: time of a frame, and evaluations a pixel.
+//! Sphere tracing of an analytic scene: time of a frame, and evaluations a pixel. Rays through an occupancy on one core:
+//! rays and samples a second.
 
-use criterion::{Criterion, criterion_group, criterion_main};
+use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use glam::{DVec3, Vec3};
 use nstr::render::analytic::{Analytic, still_life};
 use nstr::render::cpu::{DistanceGrid, Shading};
-use nstr::render::{Camera, Orbit, RenderSettings, SphereTracer, TracerSettings, UnitCube};
+use nstr::render::{
+    Camera, Occupancy, Orbit, RenderSettings, SphereTracer, Stepping, TracerSettings, UnitCube, VolumeRay,
+};
 
 fn view() -> Camera {
     let bounds = (DVec3::splat(0.1), DVec3::splat(0.9));
@@ -44,5 +47,48 @@ fn frames(criterion: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, frames);
+/// Rays of the view, in field coordinates.
+fn rays() -> Vec<VolumeRay> {
+    let camera = view().resized(256, 256);
+    let pixels = (0..256 * 256).map(|i| ((i % 256) as f64 + 0.5, (i / 256) as f64 + 0.5));
+    pixels.map(|(x, y)| VolumeRay::from_world(&camera.ray(x, y), UnitCube::default(), 0.0, f64::INFINITY)).collect()
+}
+
+fn occupancies(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("occupancy");
+    group.sample_size(20);
+    let rays = rays();
+    let n = 128;
+    let shape = |i: usize| {
+        let at = Vec3::new((i % n) as f32, (i / n % n) as f32, (i / (n * n)) as f32);
+        still_life((at + 0.5) / n as f32) < 1.0 / n as f32
+    };
+    // A few cells in opposite corners: the box around them holds the whole cube.
+    let corners = Occupancy::from_bits(n, |i| [0, n * n * n - 1].contains(&i));
+    for (name, occupancy) in
+        [("corners", corners), ("scene", Occupancy::from_bits(n, shape)), ("full", Occupancy::full(n))]
+    {
+        for cone in [0.0, 1.0 / 256.0] {
+            let steps = Stepping { step: 3f32.sqrt() / 1024.0, cone, jitter: 0.5 };
+            let run = || {
+                let mut samples = 0u64;
+                for ray in &rays {
+                    occupancy.march(ray, &steps, |s| {
+                        samples += (s.dt > 0.0) as u64;
+                        true
+                    });
+                }
+                samples
+            };
+            println!("{name}, cone {cone}: {:.1} samples a ray", run() as f64 / rays.len() as f64);
+            let per_ray = name != "full";
+            group.throughput(Throughput::Elements(if per_ray { rays.len() as u64 } else { run() }));
+            group.bench_function(format!("{name}/cone{cone:.4}"), |b| b.iter(run));
+        }
+    }
+    group.bench_function("from_bits", |b| b.iter(|| Occupancy::from_bits(n, |i| i % 3 == 0)));
+    group.finish();
+}
+
+criterion_group!(benches, frames, occupancies);
 criterion_main!(benches);

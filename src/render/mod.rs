@@ -13,6 +13,7 @@ pub mod cube;
 pub mod frame;
 pub mod image;
 pub mod layers;
+pub mod occupancy;
 pub mod orbit;
 pub mod source;
 
@@ -23,5 +24,6 @@ pub use cpu::{RenderSettings, SphereTracer, TracerSettings};
 pub use cube::UnitCube;
 pub use frame::{Frame, RenderStats};
 pub use layers::{Layer, LayerSet};
+pub use occupancy::{March, Occupancy, OccupancyError, Sample, Stepping, VolumeRay};
 pub use orbit::{Orbit, Up};
 pub use source::SdfSource;
