@@ -10,7 +10,19 @@ pub fn write(path: &Path, bytes: &[u8]) -> io::Result<()> {
 
 /// Runs `fill` on a temporary file beside `path`, syncs it and renames it over `path`; on failure `path` is as it was.
 pub fn write_with(path: &Path, fill: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> io::Result<()> {
-    let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let mut out = BufWriter::with_capacity(1 << 18, temporary(path)?);
+    fill(&mut out)?;
+    let file = out.into_inner().map_err(io::IntoInnerError::into_error)?;
+    file.as_file().sync_all()?;
+    file.persist(path).map_err(|e| e.error)?;
+    // The rename itself has to reach the disk too.
+    #[cfg(unix)]
+    std::fs::File::open(folder(path))?.sync_all()?;
+    Ok(())
+}
+
+/// An empty temporary file beside `path`, to be filled and renamed; it is removed where that doesn't happen.
+pub(crate) fn temporary(path: &Path) -> io::Result<tempfile::NamedTempFile> {
     let name = path.file_name().ok_or_else(|| io::Error::new(io::ErrorKind::InvalidInput, "not a file name"))?;
     let prefix = format!(".{}.", name.to_string_lossy());
     let mut builder = tempfile::Builder::new();
@@ -21,15 +33,11 @@ pub fn write_with(path: &Path, fill: impl FnOnce(&mut dyn Write) -> io::Result<(
         // The usual rights of a new file (the umask takes its share); temporary files are private by default.
         builder.permissions(std::fs::Permissions::from_mode(0o666));
     }
-    let mut out = BufWriter::with_capacity(1 << 18, builder.tempfile_in(folder)?);
-    fill(&mut out)?;
-    let file = out.into_inner().map_err(io::IntoInnerError::into_error)?;
-    file.as_file().sync_all()?;
-    file.persist(path).map_err(|e| e.error)?;
-    // The rename itself has to reach the disk too.
-    #[cfg(unix)]
-    std::fs::File::open(folder)?.sync_all()?;
-    Ok(())
+    builder.tempfile_in(folder(path))
+}
+
+fn folder(path: &Path) -> &Path {
+    path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
 #[cfg(test)]

@@ -1,5 +1,6 @@
 //! nstr: neural spectral transport fields.
 pub mod atomic;
+pub mod capture;
 pub mod field;
 pub mod fit;
 pub mod geometry;

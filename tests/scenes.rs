@@ -1,9 +1,16 @@
-//! The meshes in `scenes/`: what the generator writes, and sound.
+//! The meshes and pictures in `scenes/`: what the generator writes, and sound.
 
-#[path = "../examples/make_scenes.rs"]
+#[path = "../examples/make_scenes/main.rs"]
+#[allow(dead_code, reason = "only some of what the generator has is asked for")]
 mod make_scenes;
 
+use glam::{DVec2, DVec3};
+use make_scenes::capture::{self, SIDE, Split};
+use make_scenes::studio::Studio;
+use make_scenes::teaset;
 use nstr::geometry::{MeshReport, read_mesh};
+use nstr::render::image::{Rgba8, diff, png};
+use nstr::render::{Camera, read_cameras};
 use std::path::Path;
 
 fn folder() -> &'static Path {
@@ -12,17 +19,22 @@ fn folder() -> &'static Path {
 
 #[test]
 fn generator_writes_the_files_on_disk() {
-    for (name, content) in make_scenes::scenes() {
+    for (name, content) in make_scenes::meshes() {
         let disk = std::fs::read(folder().join(name)).expect(name);
         assert!(disk == content, "{name} differs: run `cargo run --release --example make_scenes`");
         assert!(content.len() < 400_000, "{name}: {} bytes", content.len());
+    }
+    for (name, content) in capture::documents() {
+        let disk = std::fs::read_to_string(folder().join("teaset").join(&name)).expect(&name);
+        assert!(disk == content, "{name} differs: run `cargo run --release --example make_scenes`");
     }
 }
 
 #[test]
 fn scenes_are_as_described() {
     let report = |name: &str| MeshReport::new(&read_mesh(&folder().join(name)).expect(name).mesh);
-    for (name, parts) in [("chair.obj", 19), ("bracket.stl", 1), ("knot.ply", 1)] {
+    let teaset = teaset::parts().len();
+    for (name, parts) in [("chair.obj", 19), ("bracket.stl", 1), ("knot.ply", 1), ("teaset.obj", teaset)] {
         let r = report(name);
         println!("{name}: {}", r.summary());
         assert!(r.watertight && r.winding_consistent && r.oriented_outward, "{name}: {}", r.summary());
@@ -31,4 +43,92 @@ fn scenes_are_as_described() {
     let soup = report("soup.obj");
     assert_eq!(2 * soup.opposite_duplicates, soup.faces);
     assert!(!soup.orientation_trusted());
+}
+
+/// Cameras and pictures of a split, as they are on disk.
+fn views(split: Split) -> Vec<(Camera, Rgba8)> {
+    let folder = folder().join("teaset");
+    let name = format!("transforms_{}.json", split.name());
+    let cameras = read_cameras(&folder.join(name), Some((SIDE, SIDE))).unwrap();
+    let picture = |i: usize| png::read(&folder.join(split.name()).join(format!("r_{i}.png"))).unwrap();
+    cameras.into_iter().enumerate().map(|(i, camera)| (camera, picture(i))).collect()
+}
+
+#[test]
+fn capture_shows_what_its_cameras_see() {
+    let studio = Studio::new();
+    for (split, i) in [(Split::Train, 11), (Split::Test, 6)] {
+        let (camera, disk) = &views(split)[i];
+        // The mathematics library of another machine may round the rare value the other way.
+        let d = diff::compare(disk, &studio.picture(camera), 1).unwrap();
+        assert!(d.outliers <= 0.001, "{} {i}: {d:?}: run `cargo run --release --example make_scenes`", split.name());
+    }
+}
+
+#[test]
+fn capture_fits_its_mesh() {
+    let mesh = read_mesh(&folder().join("teaset.obj")).unwrap().mesh;
+    let mut bytes = 0;
+    for split in Split::ALL {
+        for (i, (camera, picture)) in views(split).iter().enumerate() {
+            let corners: Vec<DVec2> = mesh.positions.iter().map(|&p| camera.project(p).unwrap()).collect();
+            let (lo, hi) =
+                corners.iter().fold((DVec2::INFINITY, DVec2::NEG_INFINITY), |b, &p| (b.0.min(p), b.1.max(p)));
+            let [mut least, mut most] = [DVec2::INFINITY, DVec2::NEG_INFINITY];
+            for (x, y) in (0..SIDE * SIDE).map(|k| (k % SIDE, k / SIDE)).filter(|&(x, y)| picture.pixel(x, y)[3] > 0) {
+                let corner = DVec2::new(x.into(), y.into());
+                (least, most) = (least.min(corner), most.max(corner + 1.0));
+            }
+            // Outlines agree to the pixel; at least a border of four pixels is free.
+            let apart = (least - lo).abs().max((most - hi).abs()).max_element();
+            assert!(apart < 1.3, "{} {i}: {lo} {hi}, drawn {least} {most}", split.name());
+            assert!(least.min_element() >= 4.0 && most.max_element() <= f64::from(SIDE) - 4.0, "{least} {most}");
+            let share = (most.x - least.x) / f64::from(SIDE);
+            assert!((0.6..0.85).contains(&share), "{} {i} fills {share}", split.name());
+            for p in corners {
+                let near = |(dx, dy): (f64, f64)| picture.pixel((p.x + dx) as u32, (p.y + dy) as u32)[3] > 0;
+                let seen = [(0.0, 0.0), (0.7, 0.0), (-0.7, 0.0), (0.0, 0.7), (0.0, -0.7)].into_iter().any(near);
+                assert!(seen, "{} {i}: nothing is drawn at {p}", split.name());
+            }
+            bytes += std::fs::metadata(folder().join(format!("teaset/{}/r_{i}.png", split.name()))).unwrap().len();
+        }
+    }
+    assert!(bytes < 900_000, "{bytes} bytes");
+}
+
+#[test]
+fn capture_has_colours_where_the_parts_are() {
+    // From high above nothing hides them.
+    let all = views(Split::Train);
+    let (camera, picture) = all.last().unwrap();
+    let at = |p: DVec3| {
+        let pixel = camera.project(p).unwrap();
+        picture.pixel(pixel.x as u32, pixel.y as u32).map(i32::from)
+    };
+    let middle = |name: &str| {
+        let part = teaset::parts().into_iter().find(|p| p.name == name).unwrap();
+        part.model.vertices.iter().sum::<DVec3>() / part.model.vertices.len() as f64
+    };
+    let [r, g, b, _] = at(middle("lemon"));
+    assert!(r > 150 && g > 110 && b < 110, "lemon: {r} {g} {b}");
+    let [r, g, b, _] = at(middle("knob"));
+    assert!(r > g + 60 && r > b + 60, "knob: {r} {g} {b}");
+    let [r, g, b, _] = at(middle("sugar_top"));
+    assert!(r.min(g).min(b) > 150, "sugar: {r} {g} {b}");
+    let [r, g, b, _] = at(middle("tea"));
+    assert!(r > b && r < 190, "tea: {r} {g} {b}");
+}
+
+#[test]
+fn test_views_lie_between_training_views() {
+    let (train, test) = (Split::Train.cameras(), Split::Test.cameras());
+    assert_eq!((train.len(), test.len()), (40, 8));
+    for camera in train.iter().chain(&test) {
+        camera.validate().unwrap();
+        assert!(camera.position().z > 0.0);
+    }
+    let gaps: Vec<f64> = test.iter().map(|c| capture::nearest_degrees(c, &train)).collect();
+    assert!(gaps.iter().all(|&g| (8.0..20.0).contains(&g)), "{gaps:?}");
+    let path = read_cameras(&folder().join("teaset/path.json"), None).unwrap();
+    assert!(path.len() == 24 && (path[0].width, path[0].height) == (256, 256));
 }

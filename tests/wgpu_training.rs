@@ -65,7 +65,9 @@ where
     let mut trainer = Trainer::<B>::new(FieldOp::new(spec), config(), &state, Default::default());
     let schedule = config().schedule;
     let losses: Vec<f64> = (0..STEPS)
-        .map(|t| trainer.step(&Sphere.batch(t), schedule.factor(t, t as f64 / STEPS as f64), true).unwrap())
+        .map(|t| {
+            trainer.step(&mut &Sphere.batch(t), schedule.factor(t, t as f64 / STEPS as f64), true).unwrap().unwrap()
+        })
         .collect();
     println!(
         "{name}: loss {:.5} to {:.5} in {:.1} s",

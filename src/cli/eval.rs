@@ -1,23 +1,27 @@
-//! `nstr eval`: a model's figures against its mesh.
+//! `nstr eval`: a model's figures against its mesh, or its capture.
 
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
 use clap::Args;
+use nstr::capture::{Split, read_capture};
 use nstr::field::model::Model;
 use nstr::fit::evaluate::{SdfScores, SdfScoring, score};
+use nstr::fit::views::{ViewScores, score_views};
+use nstr::render::Background;
+use serde::Serialize;
 use serde_json::{Map, Value, json};
 
 use super::fit::Recipe;
-use super::load::{self, SignArgs};
+use super::load::{self, Loaded, LoadedModel, LoadedRadiance, SignArgs};
 
 /// Arguments of `nstr eval`.
 #[derive(Args)]
 pub struct EvalArgs {
     /// Model to measure
     model: PathBuf,
-    /// Mesh that it was fitted to
-    mesh: PathBuf,
+    /// Mesh or capture that it was fitted to
+    reference: PathBuf,
     /// Write the figures as JSON
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
@@ -33,6 +37,18 @@ pub struct EvalArgs {
     /// Where the sign comes from [default: as in the fit]
     #[arg(long)]
     sign: Option<nstr::geometry::SignMethod>,
+    /// Captures: write render/NNN.png, reference/NNN.png and error/NNN.png of every test view to this folder
+    #[arg(long, value_name = "DIR")]
+    images: Option<PathBuf>,
+    /// Captures: what images with alpha are compared on: white, black or #rrggbb
+    #[arg(long, default_value = "white")]
+    background: Background,
+    /// Captures: make images N times smaller [default: as in the fit]
+    #[arg(long, value_name = "N")]
+    downscale: Option<u32>,
+    /// Captures: measure on the training views
+    #[arg(long)]
+    train_views: bool,
 }
 
 /// Runs `nstr eval`.
@@ -43,17 +59,44 @@ pub fn run(args: &EvalArgs) -> anyhow::Result<()> {
     if !(1..=100_000_000).contains(&args.samples) {
         bail!("--samples {}: must be 1 to 100000000", args.samples);
     }
-    let loaded = load::model(&args.model)?;
+    match load::any(&args.model)? {
+        Loaded::Sdf(loaded) => mesh(args, &loaded),
+        Loaded::Radiance(loaded) => capture(args, &loaded),
+    }
+}
+
+/// Against the images of a capture.
+fn capture(args: &EvalArgs, loaded: &LoadedRadiance) -> anyhow::Result<()> {
+    let background = load::opaque(args.background)?;
+    let recipe: Recipe = serde_json::from_value(loaded.model.config.clone())?;
+    let mut how = recipe.capture.with_context(|| format!("{}: was not fitted to a capture", args.model.display()))?;
+    how.downscale = args.downscale.unwrap_or(how.downscale);
+    let split = if args.train_views { Split::Train } else { Split::Test };
+    let capture = read_capture(&args.reference, &how.options(split))?;
+    let views = if args.train_views { &capture.train } else { &capture.test };
+    let scores = score_views(&loaded.renderer()?, views, background, args.images.as_deref())
+        .with_context(|| format!("{} against {}", args.model.display(), args.reference.display()))?;
+    let bytes = std::fs::metadata(&args.model).with_context(|| args.model.display().to_string())?.len();
+    let figures = view_figures(&loaded.model, Some(&scores), bytes);
+    println!("{}", describe(&figures));
+    match &args.json {
+        Some(file) => write_json(file, &figures),
+        None => Ok(()),
+    }
+}
+
+/// Against a mesh.
+fn mesh(args: &EvalArgs, loaded: &LoadedModel) -> anyhow::Result<()> {
     let recipe: Option<Recipe> = serde_json::from_value(loaded.model.config.clone()).ok();
-    let mut sign =
-        recipe.map_or(SignArgs { sign: Default::default(), thickness: 0.005, sign_resolution: 256 }, |r| r.sign);
+    let usual = SignArgs { sign: Default::default(), thickness: 0.005, sign_resolution: 256 };
+    let mut sign = recipe.and_then(|r| r.sign).unwrap_or(usual);
     if let Some(method) = args.sign {
         sign.sign = method;
     }
-    let mesh = load::mesh(&args.mesh, &sign)?;
+    let mesh = load::mesh(&args.reference, &sign)?;
     let how = SdfScoring { lattice: args.lattice, resolution: args.resolution, samples: args.samples, seed: 0 };
     let scores = score(&loaded.field, &loaded.model.domain, &mesh.mesh, &mesh.query, &how)
-        .with_context(|| format!("{} against {}", args.model.display(), args.mesh.display()))?;
+        .with_context(|| format!("{} against {}", args.model.display(), args.reference.display()))?;
     let bytes = std::fs::metadata(&args.model).with_context(|| args.model.display().to_string())?.len();
     let figures = figures(&loaded.model, Some(&scores), bytes);
     println!("{}", describe(&figures));
@@ -63,8 +106,17 @@ pub fn run(args: &EvalArgs) -> anyhow::Result<()> {
     }
 }
 
-/// Everything that is known in numbers of a model.
+/// Everything that is known in numbers of a signed distance model.
 pub fn figures(model: &Model, scores: Option<&SdfScores>, file_bytes: u64) -> Map<String, Value> {
+    with_scores(model, scores, file_bytes)
+}
+
+/// Everything that is known in numbers of a radiance model.
+pub fn view_figures(model: &Model, scores: Option<&ViewScores>, file_bytes: u64) -> Map<String, Value> {
+    with_scores(model, scores, file_bytes)
+}
+
+fn with_scores(model: &Model, scores: Option<&impl Serialize>, file_bytes: u64) -> Map<String, Value> {
     let mut map = Map::new();
     if let Some(s) = scores {
         let value = serde_json::to_value(s).unwrap_or_default();
@@ -98,6 +150,15 @@ pub fn describe(figures: &Map<String, Value>) -> String {
     }
     if let Some(v) = number("hausdorff") {
         line("Hausdorff", format!("{:.3} % of the diagonal", 100.0 * v));
+    }
+    if let (Some(psnr), Some(ssim)) = (number("psnr"), number("ssim")) {
+        let views = figures.get("psnr_per_view").and_then(Value::as_array).map_or(0, Vec::len);
+        let background = figures.get("background").and_then(Value::as_str).unwrap_or_default();
+        line("PSNR", format!("{psnr:.3} dB, mean of {views} views on {background}"));
+        line("SSIM", format!("{ssim:.4}"));
+    }
+    if let Some(v) = number("render_seconds") {
+        line("rendering", format!("{v:.3} s a view"));
     }
     if figures.get("reference").and_then(Value::as_str) == Some("solid") {
         line("measured against", "the solid that the sign method defines, not the faces themselves".into());

@@ -1,28 +1,41 @@
-//! `nstr inspect`: what a mesh or a model holds.
+//! `nstr inspect`: what a mesh, a capture or a model holds.
 
 use std::path::PathBuf;
 
-use anyhow::Context;
+use anyhow::{Context, bail};
 use clap::Args;
+use nstr::capture::is_capture;
 use nstr::field::model::Model;
 use serde_json::json;
 
+use super::capture::{self, CaptureArgs};
 use super::load::{self, SignArgs};
 
 /// Arguments of `nstr inspect`.
 #[derive(Args)]
 pub struct InspectArgs {
-    /// Mesh or model
+    /// Mesh, capture (a folder or a transforms.json) or model
     input: PathBuf,
     /// Print JSON
     #[arg(long)]
     json: bool,
+    /// Draw the capture's cameras with the scene box
+    #[arg(long, value_name = "PNG")]
+    draw: Option<PathBuf>,
     #[command(flatten)]
     sign: SignArgs,
+    #[command(flatten)]
+    capture: CaptureArgs,
 }
 
 /// Runs `nstr inspect`.
 pub fn run(args: &InspectArgs) -> anyhow::Result<()> {
+    if args.capture.format.is_some() || args.input.is_dir() || is_capture(&args.input) {
+        return capture::inspect(&args.input, &args.capture, args.json, args.draw.as_deref());
+    }
+    if args.draw.is_some() {
+        bail!("{}: --draw is for captures", args.input.display());
+    }
     if args.input.extension().is_some_and(|e| e == "safetensors") { model(args) } else { mesh(args) }
 }
 

@@ -6,9 +6,16 @@ use std::sync::Arc;
 use anyhow::{Context, bail};
 use clap::Args;
 use nstr::field::model::Model;
+use nstr::field::radiance::NeuralRadiance;
 use nstr::field::sdf::NeuralSdf;
+use nstr::fit::RayConfig;
 use nstr::geometry::{DistanceQuery, MeshFile, MeshReport, QueryOptions, SignMethod, TriMesh, Trust, read_mesh};
+use nstr::render::cpu::RenderError;
+use nstr::render::volume::{VolumeRenderer, VolumeSettings};
+use nstr::render::{Background, Occupancy, UnitCube};
 use serde::{Deserialize, Serialize};
+
+use super::fit::Recipe;
 
 /// How inside is told from outside.
 #[derive(Args, Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -47,25 +54,78 @@ pub fn mesh(path: &Path, sign: &SignArgs) -> anyhow::Result<LoadedMesh> {
     Ok(LoadedMesh { file, mesh, report, query: Arc::new(query) })
 }
 
-/// A model with its field ready to evaluate.
+/// A signed distance model with its field ready to evaluate.
 pub struct LoadedModel {
     pub model: Model,
     pub field: NeuralSdf,
 }
 
-/// Reads a model of a signed distance field.
-pub fn model(path: &Path) -> anyhow::Result<LoadedModel> {
+/// A radiance model with its field ready to evaluate.
+pub struct LoadedRadiance {
+    pub model: Model,
+    pub field: NeuralRadiance,
+    settings: VolumeSettings,
+}
+
+/// A model of any kind.
+pub enum Loaded {
+    Sdf(LoadedModel),
+    Radiance(LoadedRadiance),
+}
+
+/// Reads a model.
+pub fn any(path: &Path) -> anyhow::Result<Loaded> {
     let model = Model::load(path)?;
+    if model.spec.view.is_some() {
+        return Ok(Loaded::Radiance(radiance_of(path, &model)?));
+    }
     if model.spec.dim != 3 || model.spec.outputs != 1 {
         let (d, o) = (model.spec.dim, model.spec.outputs);
         bail!("{}: a field of {d} coordinates and {o} values is no signed distance field", path.display());
     }
     let field = field(&model);
-    Ok(LoadedModel { model, field })
+    Ok(Loaded::Sdf(LoadedModel { model, field }))
 }
 
-/// The evaluator of a model, with the Lipschitz bound that it was saved with.
+/// The evaluator of a signed distance model, with the Lipschitz bound that it was saved with.
 pub fn field(model: &Model) -> NeuralSdf {
     let lipschitz = model.metrics.get("lipschitz").map(|l| *l as f32);
     NeuralSdf::new(&model.spec, model.grid.clone(), &model.net, lipschitz)
+}
+
+/// The evaluator of the radiance model that was read from `path`.
+pub fn radiance_of(path: &Path, model: &Model) -> anyhow::Result<LoadedRadiance> {
+    let name = || format!("{}: its recipe cannot be read; fit the capture again", path.display());
+    let recipe: Recipe = serde_json::from_value(model.config.clone()).with_context(name)?;
+    let (rays, capture) = recipe.fit.rays.zip(recipe.capture).with_context(name)?;
+    let cube = UnitCube::from(&model.domain);
+    let settings = volume_settings(&rays, capture.near.unwrap_or(0.0), cube);
+    let occupancy = model.occupancy.clone().unwrap_or_else(|| Occupancy::full(rays.cells));
+    let field = NeuralRadiance::new(&model.spec, model.grid.clone(), &model.net, occupancy);
+    Ok(LoadedRadiance { model: model.clone(), field, settings })
+}
+
+/// How rays are marched through a field that was fitted with `rays`; `near` in world units.
+pub fn volume_settings(rays: &RayConfig, near: f64, cube: UnitCube) -> VolumeSettings {
+    VolumeSettings {
+        step: rays.step,
+        cone: rays.cone,
+        near: (near / cube.size) as f32,
+        min_transmittance: rays.min_transmittance,
+        ..VolumeSettings::default()
+    }
+}
+
+impl LoadedRadiance {
+    /// A renderer of the field.
+    pub fn renderer(&self) -> Result<VolumeRenderer<'_>, RenderError> {
+        VolumeRenderer::new(&self.field, UnitCube::from(&self.model.domain), self.settings)
+    }
+}
+
+/// sRGB values of a background that metrics can be taken on.
+pub fn opaque(background: Background) -> anyhow::Result<[f32; 3]> {
+    background
+        .srgb()
+        .context("--background transparent: pictures are compared on an opaque colour; give white, black or #rrggbb")
 }

@@ -6,27 +6,45 @@ use anyhow::bail;
 use clap::Args;
 use glam::Vec3;
 use nstr::fit::evaluate::extract;
-use nstr::geometry::write_mesh;
+use nstr::geometry::{TriMesh, write_mesh};
+use nstr::render::volume::level_set;
 use nstr::render::{SdfSource, UnitCube};
 
-use super::load;
+use super::load::{self, Loaded, LoadedModel, LoadedRadiance};
 
 /// Arguments of `nstr mesh`.
 #[derive(Args)]
 pub struct MeshArgs {
     /// Model to export
     model: PathBuf,
-    /// Mesh to write: .obj, .ply, .stl or .glb, in world units with normals
+    /// Mesh to write: .obj, .ply, .stl or .glb, in world units with normals; radiance fields add vertex colours
     #[arg(short, long, value_name = "MESH")]
     output: PathBuf,
     /// Cells along the edge of the model's cube
     #[arg(long, default_value_t = 256, value_name = "N")]
     resolution: usize,
+    /// Radiance fields: the density, per edge of the cube, at which the surface lies
+    #[arg(long, default_value_t = 50.0, value_name = "DENSITY")]
+    level: f32,
 }
 
 /// Runs `nstr mesh`.
 pub fn run(args: &MeshArgs) -> anyhow::Result<()> {
-    let loaded = load::model(&args.model)?;
+    let (mesh, evaluations) = match load::any(&args.model)? {
+        Loaded::Sdf(loaded) => surface(args, &loaded)?,
+        Loaded::Radiance(loaded) => density(args, &loaded)?,
+    };
+    println!(
+        "wrote {}: {} vertices, {} faces ({evaluations} evaluations)",
+        args.output.display(),
+        mesh.positions.len(),
+        mesh.faces.len(),
+    );
+    Ok(())
+}
+
+/// The zero level set of a distance.
+fn surface(args: &MeshArgs, loaded: &LoadedModel) -> anyhow::Result<(TriMesh, usize)> {
     let surface = extract(&loaded.field, &loaded.model.domain, args.resolution)?;
     let mesh = surface.mesh;
     if mesh.faces.is_empty() {
@@ -38,13 +56,13 @@ pub fn run(args: &MeshArgs) -> anyhow::Result<()> {
     loaded.field.distance_gradient(&unit, &mut distance, &mut normals);
     normals.iter_mut().for_each(|n| *n = n.normalize_or_zero());
     write_mesh(&args.output, &mesh, Some(&normals), None)?;
-    println!(
-        "wrote {}: {} vertices, {} faces ({} evaluations for {} lattice points)",
-        args.output.display(),
-        mesh.positions.len(),
-        mesh.faces.len(),
-        surface.evaluations,
-        surface.lattice_points
-    );
-    Ok(())
+    Ok((mesh, surface.evaluations))
+}
+
+/// A level set of a density.
+fn density(args: &MeshArgs, loaded: &LoadedRadiance) -> anyhow::Result<(TriMesh, usize)> {
+    let cube = UnitCube::from(&loaded.model.domain);
+    let set = level_set(&loaded.field, cube, args.level, args.resolution)?;
+    write_mesh(&args.output, &set.mesh, Some(&set.normals), Some(&set.colours))?;
+    Ok((set.mesh, set.evaluations))
 }

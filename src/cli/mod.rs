@@ -1,6 +1,7 @@
 //! The command line: one file a subcommand.
 
 mod batch;
+mod capture;
 mod eval;
 mod fit;
 mod inspect;
@@ -34,7 +35,7 @@ enum Command {
     Eval(eval::EvalArgs),
     /// Evaluate a model at points of a .npy file
     Query(query::QueryArgs),
-    /// Say what is in a mesh or a model, and what is wrong with it
+    /// Say what is in a mesh, a capture or a model, and what is wrong with it
     Inspect(inspect::InspectArgs),
 }
 

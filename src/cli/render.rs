@@ -4,53 +4,62 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
 use clap::Args;
+use glam::DVec3;
 use nstr::field::model::Model;
-use nstr::render::cpu::{Filter, Shading, ShadingMode};
+use nstr::render::cpu::{Filter, RenderError, Shading, ShadingMode};
+use nstr::render::image::video::Video;
 use nstr::render::image::{Rgba8, exr, folder, gif, png};
 use nstr::render::layers::{Range, picture};
+use nstr::render::volume::{VolumeRenderSettings, VolumeRenderer};
 use nstr::render::{
-    Background, Camera, Frame, Layer, LayerSet, Orbit, RenderSettings, SphereTracer, TracerSettings, UnitCube, Up,
-    read_cameras,
+    Background, Camera, Frame, Layer, LayerSet, Orbit, RenderSettings, SphereTracer, Spiral, TracerSettings, UnitCube,
+    Up, read_cameras,
 };
 
-use super::load;
+use super::load::{self, Loaded};
 
 /// Arguments of `nstr render`.
 #[derive(Args)]
 pub struct RenderArgs {
     /// Model to render
     model: PathBuf,
-    /// What to write: .png, .exr (all layers), .gif, or a folder of frames
+    /// What to write: .png, .exr (all layers), .gif, .mp4 (through an installed ffmpeg), or a folder of frames
     #[arg(short, long, value_name = "FILE|DIR")]
     output: PathBuf,
     /// Camera, in the form of a transforms.json frame
-    #[arg(long, value_name = "JSON", conflicts_with_all = ["orbit", "path"])]
+    #[arg(long, value_name = "JSON", conflicts_with_all = ["orbit", "spiral", "path"])]
     camera: Option<PathBuf>,
     /// Cameras along a path: a transforms.json with `frames`
-    #[arg(long, value_name = "JSON", conflicts_with = "orbit")]
+    #[arg(long, value_name = "JSON", conflicts_with_all = ["orbit", "spiral"])]
     path: Option<PathBuf>,
     /// Turn around the model in N frames
     #[arg(long, value_name = "N")]
     orbit: Option<usize>,
+    /// Turn around the model on a rising and falling path in N frames
+    #[arg(long, value_name = "N", conflicts_with = "orbit")]
+    spiral: Option<usize>,
+    /// Frames a second of a .gif or .mp4
+    #[arg(long, default_value_t = 25, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=120))]
+    fps: u32,
     /// Pixels [default: the camera's, or 800x800]
     #[arg(long, value_name = "WxH", value_parser = parse_size)]
     size: Option<(u32, u32)>,
-    /// Samples a pixel
-    #[arg(long, default_value_t = 4, value_name = "N")]
-    spp: u32,
+    /// Samples a pixel [default: 4 for signed distances, 1 for radiance]
+    #[arg(long, value_name = "N")]
+    spp: Option<u32>,
     /// Layers: colour, alpha, depth.ray, depth.z, position, normal, steps, gradS, S. A PNG or GIF shows the first
     #[arg(long, default_value = "colour", value_name = "LIST")]
     layers: LayerSet,
-    /// studio, headlight or matcap
+    /// Signed distances: studio, headlight or matcap
     #[arg(long, default_value = "studio")]
     shading: ShadingMode,
     /// white, black, transparent or #rrggbb
     #[arg(long, default_value = "white")]
     background: Background,
-    /// Ambient occlusion
+    /// Signed distances: ambient occlusion
     #[arg(long)]
     ao: bool,
-    /// Soft shadow of the key light
+    /// Signed distances: soft shadow of the key light
     #[arg(long)]
     shadow: bool,
     /// Degrees above the horizon, without --camera and --path
@@ -59,9 +68,9 @@ pub struct RenderArgs {
     /// Degrees around the up axis, without --camera and --path
     #[arg(long, default_value_t = 30.0, allow_negative_numbers = true)]
     azimuth: f64,
-    /// Which axis points up: y or z
-    #[arg(long, default_value = "y")]
-    up: Up,
+    /// Which axis points up: y or z [default: y for meshes, z for captures]
+    #[arg(long)]
+    up: Option<Up>,
     /// Print rays, evaluations and seconds
     #[arg(long)]
     stats: bool,
@@ -74,55 +83,93 @@ fn parse_size(text: &str) -> Result<(u32, u32), String> {
         .ok_or_else(|| "must be WxH, each 1 to 32768, for example 800x600".into())
 }
 
+/// What renders a model.
+enum Renderer<'a> {
+    Sdf(SphereTracer<'a>),
+    Volume(VolumeRenderer<'a>),
+}
+
+impl Renderer<'_> {
+    fn bounds(&self) -> (DVec3, DVec3) {
+        match self {
+            Self::Sdf(tracer) => tracer.bounds(),
+            Self::Volume(renderer) => renderer.bounds(),
+        }
+    }
+
+    fn up(&self) -> Up {
+        match self {
+            Self::Sdf(_) => Up::Y,
+            Self::Volume(_) => Up::Z,
+        }
+    }
+
+    fn render(&self, camera: &Camera, settings: &RenderSettings) -> Result<Frame, RenderError> {
+        match self {
+            Self::Sdf(tracer) => tracer.render(camera, settings),
+            Self::Volume(renderer) => {
+                let RenderSettings { layers, samples, filter, background, seed, .. } = *settings;
+                renderer.render(camera, &VolumeRenderSettings { layers, samples, filter, background, seed })
+            }
+        }
+    }
+}
+
+/// What `--output` names.
+const KINDS: [&str; 5] = ["png", "exr", "gif", "mp4", ""];
+
 /// Runs `nstr render`.
 pub fn run(args: &RenderArgs) -> anyhow::Result<()> {
-    let loaded = load::model(&args.model)?;
-    let tracer = SphereTracer::new(&loaded.field, UnitCube::from(&loaded.model.domain), TracerSettings::default())?;
-    let cameras = cameras(args, &tracer)?;
     let kind = args.output.extension().and_then(|e| e.to_str()).unwrap_or_default().to_lowercase();
-    let single = cameras.len() == 1;
-    if !single && matches!(kind.as_str(), "png" | "exr") {
-        bail!("{}: {} frames need a .gif or a folder", args.output.display(), cameras.len());
+    if !KINDS.contains(&kind.as_str()) {
+        bail!("{}: pictures are .png, .exr, .gif, .mp4, or a folder of PNGs", args.output.display());
     }
-    if !["png", "exr", "gif", ""].contains(&kind.as_str()) {
-        bail!("{}: pictures are .png, .exr, .gif, or a folder of PNGs", args.output.display());
+    let loaded = load::any(&args.model)?;
+    let renderer = match &loaded {
+        Loaded::Sdf(m) => {
+            let cube = UnitCube::from(&m.model.domain);
+            Renderer::Sdf(SphereTracer::new(&m.field, cube, TracerSettings::default())?)
+        }
+        Loaded::Radiance(m) => Renderer::Volume(m.renderer()?),
+    };
+    let cameras = cameras(args, &renderer)?;
+    if cameras.len() > 1 && matches!(kind.as_str(), "png" | "exr") {
+        bail!("{}: {} frames need a .gif, an .mp4 or a folder", args.output.display(), cameras.len());
     }
     let shading = Shading { mode: args.shading, shadow: args.shadow, ambient_occlusion: args.ao, ..Shading::default() };
     let settings = RenderSettings {
         layers: if kind == "exr" && args.layers == LayerSet::default() { LayerSet::all() } else { args.layers },
-        samples: args.spp,
-        filter: if args.spp > 1 { Filter::Tent } else { Filter::Box },
+        samples: args.spp.unwrap_or(if matches!(renderer, Renderer::Sdf(_)) { 4 } else { 1 }),
+        filter: Filter::Tent,
         shading,
         background: args.background,
         seed: 0,
     };
+    let settings =
+        RenderSettings { filter: if settings.samples > 1 { settings.filter } else { Filter::Box }, ..settings };
+    let mut video = match (kind.as_str(), cameras.first()) {
+        ("mp4", Some(c)) => Some(Video::start(&args.output, (c.width, c.height), f64::from(args.fps))?),
+        _ => None,
+    };
     let mut pictures = Vec::new();
     for camera in &cameras {
-        let frame = tracer.render(camera, &settings)?;
+        let frame = renderer.render(camera, &settings)?;
         if args.stats {
-            let s = &frame.stats;
-            println!(
-                "{:.3} s: {} rays, {} hits, {} evaluations ({:.2} a ray), {} gradients, {} for shadows and occlusion, {} rays out of steps",
-                s.seconds,
-                s.rays,
-                s.hits,
-                s.evals,
-                s.evals_per_ray(),
-                s.gradient_evals,
-                s.secondary_evals,
-                s.exhausted
-            );
+            print_stats(&frame, &renderer);
         }
         if kind == "exr" {
             exr::write(&args.output, &frame)?;
+        } else if let Some(video) = &mut video {
+            video.push(&show(&frame, args.layers)?)?;
         } else {
             pictures.push(show(&frame, args.layers)?);
         }
     }
     match kind.as_str() {
         "exr" => {}
+        "mp4" => video.map_or(Ok(()), Video::finish)?,
         "png" => png::write(&args.output, pictures.first().context("no frame")?)?,
-        "gif" => gif::write(&args.output, &pictures, 4)?,
+        "gif" => gif::write(&args.output, &pictures, (100 / args.fps).max(1) as u16)?,
         _ => {
             folder::write(&args.output, &pictures)?;
         }
@@ -131,13 +178,26 @@ pub fn run(args: &RenderArgs) -> anyhow::Result<()> {
     Ok(())
 }
 
+fn print_stats(frame: &Frame, renderer: &Renderer<'_>) {
+    let s = &frame.stats;
+    let start =
+        format!("{:.3} s: {} rays, {} evaluations ({:.2} a ray)", s.seconds, s.rays, s.evals, s.evals_per_ray());
+    match renderer {
+        Renderer::Sdf(_) => println!(
+            "{start}, {} hits, {} gradients, {} for shadows and occlusion, {} rays out of steps",
+            s.hits, s.gradient_evals, s.secondary_evals, s.exhausted
+        ),
+        Renderer::Volume(_) => println!("{start}"),
+    }
+}
+
 /// The first layer asked for, as a picture.
 fn show(frame: &Frame, layers: LayerSet) -> anyhow::Result<Rgba8> {
     let layer = layers.iter().next().unwrap_or(Layer::Colour);
     picture(frame, layer, 0, Range::Auto).with_context(|| format!("the layer {layer} is empty"))
 }
 
-fn cameras(args: &RenderArgs, tracer: &SphereTracer) -> anyhow::Result<Vec<Camera>> {
+fn cameras(args: &RenderArgs, renderer: &Renderer<'_>) -> anyhow::Result<Vec<Camera>> {
     if let Some(file) = args.camera.as_ref().or(args.path.as_ref()) {
         let mut cameras = read_cameras(file, args.size)?;
         if let Some((w, h)) = args.size {
@@ -148,30 +208,42 @@ fn cameras(args: &RenderArgs, tracer: &SphereTracer) -> anyhow::Result<Vec<Camer
         }
         return Ok(cameras);
     }
-    let frames = args.orbit.unwrap_or(1);
-    if !(1..=100_000).contains(&frames) {
-        bail!("--orbit {frames}: must be 1 to 100000");
+    for (name, frames) in [("--orbit", args.orbit), ("--spiral", args.spiral)] {
+        if frames.is_some_and(|n| !(1..=100_000).contains(&n)) {
+            bail!("{name} {}: must be 1 to 100000", frames.unwrap_or_default());
+        }
     }
     let orbit = Orbit {
-        frames,
+        frames: args.spiral.or(args.orbit).unwrap_or(1),
         size: args.size.unwrap_or((800, 800)),
         elevation: args.elevation,
         azimuth: args.azimuth,
-        up: args.up,
+        up: args.up.unwrap_or(renderer.up()),
         ..Orbit::default()
     };
-    Ok(orbit.cameras(tracer.bounds())?)
+    if args.spiral.is_some() {
+        return Ok(Spiral { orbit, ..Spiral::default() }.cameras(renderer.bounds())?);
+    }
+    Ok(orbit.cameras(renderer.bounds())?)
 }
 
 /// The picture that `nstr fit --render` writes.
 pub fn portrait(model: &Model, path: &Path) -> anyhow::Result<()> {
-    let field = load::field(model);
-    let tracer = SphereTracer::new(&field, UnitCube::from(&model.domain), TracerSettings::default())?;
     let orbit = Orbit { frames: 1, size: (800, 800), elevation: 20.0, azimuth: 30.0, ..Orbit::default() };
     let shading = Shading { shadow: true, ambient_occlusion: true, ..Shading::default() };
     let settings = RenderSettings { samples: 8, filter: Filter::Tent, shading, ..RenderSettings::default() };
-    let camera = orbit.cameras(tracer.bounds())?.into_iter().next().context("no camera")?;
-    let frame = tracer.render(&camera, &settings)?;
+    let frame = if model.spec.view.is_some() {
+        let loaded = load::radiance_of(path, model)?;
+        let renderer = Renderer::Volume(loaded.renderer()?);
+        let camera =
+            Orbit { up: Up::Z, ..orbit }.cameras(renderer.bounds())?.into_iter().next().context("no camera")?;
+        renderer.render(&camera, &RenderSettings { samples: 4, ..settings })?
+    } else {
+        let field = load::field(model);
+        let tracer = SphereTracer::new(&field, UnitCube::from(&model.domain), TracerSettings::default())?;
+        let camera = orbit.cameras(tracer.bounds())?.into_iter().next().context("no camera")?;
+        tracer.render(&camera, &settings)?
+    };
     png::write(path, &frame.to_srgb())?;
     println!("wrote {} ({:.2} s)", path.display(), frame.stats.seconds);
     Ok(())

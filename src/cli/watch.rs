@@ -69,7 +69,10 @@ impl<'a> Watch<'a> {
 
 impl Observer for Watch<'_> {
     fn progress(&mut self, p: &Progress) -> bool {
-        let text = format!("step {}  loss {:.3e}  lr {:.1e}", p.step, p.loss, p.net_lr);
+        let mut text = format!("step {}  loss {:.3e}  lr {:.1e}", p.step, p.loss, p.net_lr);
+        if let Some((name, value)) = p.figure {
+            text += &format!("  {name} {value:.2}");
+        }
         if let Some(bar) = &self.bar {
             bar.set_position((p.share * TICKS as f64) as u64);
             bar.set_message(text);

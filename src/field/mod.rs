@@ -9,6 +9,7 @@ pub mod flex;
 pub mod init;
 pub mod latent;
 pub mod model;
+pub mod radiance;
 #[cfg(test)]
 mod rays_suite;
 pub mod reference;

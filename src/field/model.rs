@@ -3,8 +3,10 @@
 //! Tensors: `latent.{l}.features` `[entries, features]` for every level, then the tensors of
 //! [`FieldSpec::net_tensors`]; f32, or f16 in half the space. The header's metadata has one key, `nstr`, whose text is
 //! JSON: `version`, `spec`, `config`, `domain`, `provenance`, `metrics` and, in checkpoints, `state`. One key, because
-//! the format does not order keys and equal models should be equal files. A checkpoint adds the optimiser's moments
-//! `adam.{grid,net}.{m,v}`; it loads as a model too.
+//! the format does not order keys and equal models should be equal files. A radiance field adds `occupancy`: the bits of
+//! its occupied cells as a zlib stream of bytes (see [`Occupancy::to_bytes`]), their number along an axis in the header.
+//! A checkpoint adds the optimiser's moments `adam.{grid,net}.{m,v}` and what the task keeps, `task.{name}`; it loads as
+//! a model too.
 
 use std::collections::{BTreeMap, HashMap};
 use std::fs;
@@ -19,6 +21,7 @@ use thiserror::Error;
 
 use super::config;
 use crate::kernel::spec::FieldSpec;
+use crate::render::Occupancy;
 
 /// Version that this crate writes; it reads no other.
 pub const FORMAT_VERSION: u32 = 1;
@@ -69,6 +72,8 @@ pub struct Model {
     pub provenance: BTreeMap<String, String>,
     /// Measured numbers: `fit_seconds`, `steps`, losses, …
     pub metrics: BTreeMap<String, f64>,
+    /// Cells that may hold matter; for radiance fields.
+    pub occupancy: Option<Occupancy>,
 }
 
 /// A fit in progress.
@@ -82,6 +87,8 @@ pub struct Checkpoint {
     pub net_moments: [Vec<f32>; 2],
     /// The trainer's own state (step, sampler, schedule, …).
     pub state: Value,
+    /// What else the run keeps, by name.
+    pub arrays: BTreeMap<String, Vec<f32>>,
 }
 
 /// Type of the parameters in a file.
@@ -166,6 +173,9 @@ struct Header {
     provenance: BTreeMap<String, String>,
     #[serde(default)]
     metrics: BTreeMap<String, f64>,
+    /// Cells along an axis of `occupancy`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    occupancy_cells: Option<usize>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     state: Option<Value>,
 }
@@ -185,6 +195,10 @@ fn net_tensors(spec: &FieldSpec) -> Vec<(String, Vec<usize>, usize)> {
 }
 
 const MOMENTS: [&str; 2] = ["m", "v"];
+/// Names of a task's arrays begin with this.
+const TASK: &str = "task.";
+/// Name of the occupied cells' bits.
+const OCCUPANCY: &str = "occupancy";
 
 impl Model {
     /// Writes the model; whatever was at `path` stays until the new file is complete and on disk.
@@ -215,6 +229,9 @@ impl Checkpoint {
                     file.tensor(format!("adam.{part}.{which}"), vec![values.len()], values, Precision::F32)?;
                 }
             }
+            for (name, values) in &self.arrays {
+                file.tensor(format!("{TASK}{name}"), vec![values.len()], values, Precision::F32)?;
+            }
             file.finish(&self.model, Some(self.state.clone()), path)
         };
         write().map_err(at(path))
@@ -233,7 +250,7 @@ impl Checkpoint {
                 Ok([read("m")?, read("v")?])
             };
             let (grid_moments, net_moments) = (moments("grid", model.grid.len())?, moments("net", model.net.len())?);
-            Ok(Checkpoint { model, grid_moments, net_moments, state })
+            Ok(Checkpoint { model, grid_moments, net_moments, state, arrays: reader.arrays()? })
         };
         load().map_err(at(path))
     }
@@ -275,13 +292,31 @@ impl<'a> Reader<'a> {
     }
 
     fn model(&self, header: Header) -> Result<Model, Problem> {
-        let Header { spec, domain, config, provenance, metrics, .. } = header;
+        let Header { spec, domain, config, provenance, metrics, occupancy_cells, .. } = header;
+        let occupancy = occupancy_cells.map(|cells| self.occupancy(cells)).transpose()?;
         let gather = |tensors: Vec<(String, Vec<usize>, usize)>| -> Result<Vec<f32>, Problem> {
             let parts: Result<Vec<_>, _> = tensors.iter().map(|(name, shape, _)| self.tensor(name, shape)).collect();
             Ok(parts?.concat())
         };
         let (grid, net) = (gather(grid_tensors(&spec))?, gather(net_tensors(&spec))?);
-        Ok(Model { spec, domain, grid, net, config, provenance, metrics })
+        Ok(Model { spec, domain, grid, net, config, provenance, metrics, occupancy })
+    }
+
+    fn occupancy(&self, cells: usize) -> Result<Occupancy, Problem> {
+        let wrong = |reason: String| Problem::Header { field: OCCUPANCY, reason };
+        let view = self.file.tensor(OCCUPANCY).map_err(|_| wrong("the tensor is missing".into()))?;
+        Occupancy::from_bytes(cells, view.data()).map_err(|e| wrong(e.to_string()))
+    }
+
+    /// The task's arrays.
+    fn arrays(&self) -> Result<BTreeMap<String, Vec<f32>>, Problem> {
+        let names = self.file.names().into_iter().filter_map(|name| Some((name, name.strip_prefix(TASK)?)));
+        names
+            .map(|(name, short)| {
+                let shape = self.file.tensor(name).map_or(Vec::new(), |view| view.shape().to_vec());
+                Ok((short.to_string(), self.tensor(name, &shape)?))
+            })
+            .collect()
     }
 
     fn tensor(&self, name: &str, shape: &[usize]) -> Result<Vec<f32>, Problem> {
@@ -349,14 +384,20 @@ impl Writer {
             config: model.config.clone(),
             provenance: model.provenance.clone(),
             metrics: model.metrics.clone(),
+            occupancy_cells: model.occupancy.as_ref().map(Occupancy::cells),
             state,
         };
         let invalid = |e: serde_json::Error| Problem::Header { field: "nstr", reason: e.to_string() };
         let metadata = HashMap::from([("nstr".to_string(), serde_json::to_string(&header).map_err(invalid)?)]);
         let format = |e: safetensors::SafeTensorError| Problem::Format(e.to_string());
+        let bits = model.occupancy.as_ref().map(|o| {
+            let bytes = o.to_bytes();
+            (OCCUPANCY.to_string(), Dtype::U8, vec![bytes.len()], bytes)
+        });
         let views: Result<Vec<_>, Problem> = self
             .tensors
             .iter()
+            .chain(&bits)
             .map(|(name, dtype, shape, bytes)| {
                 Ok((name.as_str(), TensorView::new(*dtype, shape.clone(), bytes).map_err(format)?))
             })
@@ -383,6 +424,7 @@ mod tests {
             config: serde_json::to_value(&config).unwrap(),
             provenance: BTreeMap::from([("input".into(), "chair.obj".into())]),
             metrics: BTreeMap::from([("fit_seconds".into(), 12.5)]),
+            occupancy: None,
             spec,
         }
     }
@@ -415,6 +457,7 @@ mod tests {
             grid_moments: [like(&model.grid, 0.1), like(&model.grid, 1e-9)],
             net_moments: [like(&model.net, 0.3), like(&model.net, -7.0)],
             state: serde_json::json!({"step": 17, "stream": "340282366920938463463374607431768211455"}),
+            arrays: BTreeMap::from([("density".into(), vec![-1.0, 0.5, f32::MAX])]),
             model,
         };
         checkpoint.save(&path).unwrap();

@@ -1,13 +1,18 @@
 //! A fit's whole configuration, by preset and `--set key=value`.
 
+use std::time::Duration;
+
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::rays::RayConfig;
 use super::schedule::Budget;
 use super::sdf::SampleConfig;
 use super::trainer::TrainConfig;
 use crate::field::config::{ConfigError, FieldConfig, preset as field_preset};
+use crate::kernel::PointLoss;
+use crate::render::{Background, Occupancy};
 
 /// The field, its training and its samples.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -16,21 +21,30 @@ pub struct FitConfig {
     pub field: FieldConfig,
     /// The training loop; keys begin with `train.`.
     pub train: TrainConfig,
-    /// Where points are drawn; keys begin with `sample.`.
-    pub sample: SampleConfig,
+    /// Where points of a signed distance are drawn; keys begin with `sample.`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sample: Option<SampleConfig>,
+    /// How rays of a radiance field are drawn; keys begin with `rays.`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rays: Option<RayConfig>,
 }
 
 impl FitConfig {
-    /// A preset of a signed-distance fit and the budget that it is tuned for.
+    /// A preset and the budget that it is tuned for.
     pub fn preset(name: &str) -> Result<(Self, Budget), ConfigError> {
         let field = field_preset(name)?;
-        let (train, sample) = (TrainConfig::default(), SampleConfig::default());
+        if field.view.is_some() {
+            let config = Self { field, train: radiance_training(), sample: None, rays: Some(RayConfig::default()) };
+            let minutes = if name == "radiance-fine" { 30 } else { 10 };
+            return Ok((config, Budget::Time(Duration::from_secs(60 * minutes))));
+        }
+        let (train, sample) = (TrainConfig::default(), Some(SampleConfig::default()));
         let steps = match name {
             "sdf-tiny" => 4000,
             "sdf-fine" => 6000,
             _ => 4500,
         };
-        Ok((Self { field, train, sample }, Budget::Steps(steps)))
+        Ok((Self { field, train, sample, rays: None }, Budget::Steps(steps)))
     }
 
     /// Applies overrides `key=value`; keys of the field need no prefix.
@@ -41,8 +55,10 @@ impl FitConfig {
             let (key, value) = (key.trim(), value.trim());
             if let Some(rest) = key.strip_prefix("train.") {
                 self.train = with(&self.train, "train.", rest, value)?;
-            } else if let Some(rest) = key.strip_prefix("sample.") {
-                self.sample = with(&self.sample, "sample.", rest, value)?;
+            } else if let (Some(rest), Some(sample)) = (key.strip_prefix("sample."), &self.sample) {
+                self.sample = Some(with(sample, "sample.", rest, value)?);
+            } else if let (Some(rest), Some(rays)) = (key.strip_prefix("rays."), &self.rays) {
+                self.rays = Some(with(rays, "rays.", rest, value)?);
             } else {
                 field.push(text.as_str());
             }
@@ -54,47 +70,90 @@ impl FitConfig {
 
     /// Checks ranges that types do not.
     pub fn validate(&self) -> Result<(), ConfigError> {
-        let check = |key: &str, value: f64, ok: bool, expected: &str| {
-            if ok && value.is_finite() {
-                return Ok(());
-            }
-            Err(ConfigError::Value { key: key.into(), value: value.to_string(), expected: expected.into() })
-        };
-        let (t, s) = (&self.train, &self.sample);
-        let unit = |v: f64| (0.0..=1.0).contains(&v);
+        let t = &self.train;
         check("train.batch", t.batch as f64, (1..=1 << 24).contains(&t.batch), "must be 1 to 16777216")?;
-        for (key, v) in [("train.net_lr", t.net_lr), ("train.grid_lr", t.grid_lr), ("train.eps", t.eps)] {
-            check(key, v, v >= 0.0, "must be 0 or more")?;
-        }
-        for (key, v) in [("train.beta1", t.beta1), ("train.beta2", t.beta2)] {
-            check(key, v, (0.0..1.0).contains(&v), "must be 0 to below 1")?;
-        }
-        for (key, v) in [
+        let amounts = [
+            ("train.net_lr", t.net_lr),
+            ("train.grid_lr", t.grid_lr),
+            ("train.eps", t.eps),
             ("train.lambda_pde", t.lambda_pde),
             ("train.lambda_smooth", t.lambda_smooth),
             ("train.lambda_eikonal", t.lambda_eikonal),
             ("train.weight_decay", t.weight_decay),
-            ("sample.near_sigma", s.near_sigma),
-            ("sample.around_sigma", s.around_sigma),
-        ] {
-            check(key, v, v >= 0.0, "must be 0 or more")?;
+        ];
+        amounts.into_iter().try_for_each(|(key, v)| check(key, v, v >= 0.0, "must be 0 or more"))?;
+        for (key, v) in [("train.beta1", t.beta1), ("train.beta2", t.beta2), ("train.average", t.average)] {
+            check(key, v, (0.0..1.0).contains(&v), "must be 0 to below 1")?;
         }
         for (key, v) in [
             ("train.regularised", t.regularised),
             ("train.schedule.hold", t.schedule.hold),
             ("train.schedule.floor", t.schedule.floor),
-            ("sample.surface", s.surface),
-            ("sample.near", s.near),
-            ("sample.around", s.around),
-            ("sample.surface + near + around", s.surface + s.near + s.around - 1e-9),
         ] {
-            check(key, v, unit(v.max(0.0)) && v >= -1e-9, "must be 0 to 1")?;
+            check(key, v, (0.0..=1.0).contains(&v), "must be 0 to 1")?;
         }
         check("train.feed.pool", t.feed.pool as f64, (1..=1 << 16).contains(&t.feed.pool), "must be 1 to 65536")?;
         check("train.feed.reuse", t.feed.reuse as f64, (1..=1 << 16).contains(&t.feed.reuse), "must be 1 to 65536")?;
-        check("sample.falloff", s.falloff, s.falloff > 0.0, "must be above 0")?;
-        check("sample.margin", s.margin, (0.0..=10.0).contains(&s.margin), "must be 0 to 10")
+        self.sample.as_ref().map_or(Ok(()), validate_sample)?;
+        self.rays.as_ref().map_or(Ok(()), validate_rays)
     }
+}
+
+/// The training of the radiance presets.
+fn radiance_training() -> TrainConfig {
+    TrainConfig { loss: PointLoss::Huber(0.1), net_lr: 1e-2, grid_lr: 2e-2, average: 0.95, ..TrainConfig::default() }
+}
+
+fn check(key: &str, value: f64, ok: bool, expected: &str) -> Result<(), ConfigError> {
+    if ok && value.is_finite() {
+        return Ok(());
+    }
+    Err(ConfigError::Value { key: key.into(), value: value.to_string(), expected: expected.into() })
+}
+
+fn validate_sample(s: &SampleConfig) -> Result<(), ConfigError> {
+    for (key, v) in [("sample.near_sigma", s.near_sigma), ("sample.around_sigma", s.around_sigma)] {
+        check(key, v, v >= 0.0, "must be 0 or more")?;
+    }
+    for (key, v) in [
+        ("sample.surface", s.surface),
+        ("sample.near", s.near),
+        ("sample.around", s.around),
+        ("sample.surface + near + around", s.surface + s.near + s.around - 1e-9),
+    ] {
+        check(key, v, (0.0..=1.0).contains(&v.max(0.0)) && v >= -1e-9, "must be 0 to 1")?;
+    }
+    check("sample.falloff", s.falloff, s.falloff > 0.0, "must be above 0")?;
+    check("sample.margin", s.margin, (0.0..=10.0).contains(&s.margin), "must be 0 to 10")
+}
+
+fn validate_rays(r: &RayConfig) -> Result<(), ConfigError> {
+    for (key, v, most) in [
+        ("rays.samples", r.samples, 1 << 24),
+        ("rays.most", r.most, 1 << 22),
+        ("rays.limit", r.limit, 1 << 16),
+        ("rays.probes", r.probes, 1 << 24),
+    ] {
+        check(key, v as f64, (1..=most).contains(&v), &format!("must be 1 to {most}"))?;
+    }
+    let step = f64::from(r.step);
+    check("rays.step", step, (1e-5..=0.1).contains(&step), "must be 0.00001 to 0.1 of the cube's edge")?;
+    check("rays.cone", f64::from(r.cone), (0.0..=0.1).contains(&r.cone), "must be 0 to 0.1")?;
+    for (key, v) in
+        [("rays.min_transmittance", r.min_transmittance), ("rays.decay", r.decay), ("rays.threshold", r.threshold)]
+    {
+        check(key, f64::from(v), (0.0..1.0).contains(&v), "must be 0 to below 1")?;
+    }
+    check("rays.distortion", f64::from(r.distortion), r.distortion >= 0.0, "must be 0 or more")?;
+    check("rays.cells", r.cells as f64, Occupancy::supports(r.cells), "must be 16, 32, 64, 128, 256 or 512")?;
+    check("rays.every", r.every as f64, (1..=1 << 20).contains(&r.every), "must be 1 to 1048576")?;
+    if r.background == "random" {
+        return Ok(());
+    }
+    let expected =
+        |e: String| ConfigError::Value { key: "rays.background".into(), value: r.background.clone(), expected: e };
+    let colour: Background = r.background.parse().map_err(|e| expected(format!("random, or {e}")))?;
+    colour.srgb().map(|_| ()).ok_or_else(|| expected("must be random or an opaque colour".into()))
 }
 
 /// `base` with the value at dotted `key` replaced.
@@ -127,7 +186,6 @@ fn list(prefix: &str, tree: &Value, to: &mut Vec<String>) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::kernel::PointLoss;
 
     #[test]
     fn overrides_reach_every_part_and_errors_name_the_key() {
@@ -137,7 +195,10 @@ mod tests {
         };
         let c = set(&["train.net_lr=1e-3", "train.schedule.warmup=7", "sample.near=0.1", "basis=32", "train.loss=l2"])
             .unwrap();
-        assert_eq!((c.train.net_lr, c.train.schedule.warmup, c.sample.near, c.field.basis), (1e-3, 7, 0.1, 32));
+        assert_eq!(
+            (c.train.net_lr, c.train.schedule.warmup, c.sample.unwrap().near, c.field.basis),
+            (1e-3, 7, 0.1, 32)
+        );
         assert_eq!(c.train.loss, PointLoss::L2);
         assert_eq!(set(&["train.loss={\"huber\":0.5}"]).unwrap().train.loss, PointLoss::Huber(0.5));
         for (bad, word) in [

@@ -3,15 +3,23 @@
 pub mod config;
 pub mod evaluate;
 pub mod feed;
+pub mod occupied;
+pub mod radiance;
+pub mod rays;
 pub mod run;
 pub mod schedule;
 pub mod sdf;
+pub mod task;
 pub mod trainer;
+pub mod views;
 
 pub use config::FitConfig;
 pub use feed::{Batch, BatchSource, FeedConfig};
-pub use run::run_on;
+pub use radiance::RadianceTask;
+pub use rays::{PixelSource, RayConfig};
+pub use run::{Work, run_on};
 pub use schedule::{Budget, Schedule};
+pub use task::{Place, Task, TaskState};
 pub use trainer::{Observer, Progress, TrainConfig, TrainError, TrainState, Trainer};
 
 #[cfg(test)]

@@ -6,11 +6,27 @@ use burn::backend::Autodiff;
 use burn::tensor::backend::AutodiffBackend;
 use burn_flex::Flex;
 
-use super::feed::BatchSource;
+use super::feed::{BatchSource, Feed};
+use super::radiance::RadianceTask;
 use super::schedule::Budget;
+use super::task::Task;
 use super::trainer::{Observer, TrainConfig, TrainError, TrainState, Trainer};
 use crate::field::backend::{FieldBackend, FieldOp};
 use crate::field::device::{Device, DeviceError};
+
+/// What a run learns.
+pub enum Work {
+    /// Values at points.
+    Points(Arc<dyn BatchSource>),
+    /// Colours of rays.
+    Rays(Box<RadianceTask>),
+}
+
+impl<S: BatchSource> From<Arc<S>> for Work {
+    fn from(source: Arc<S>) -> Self {
+        Self::Points(source)
+    }
+}
 
 /// Trains from `state` on `device` until the budget is spent (steps and time of `state` count) or the observer stops;
 /// returns the final state.
@@ -24,12 +40,12 @@ pub fn run_on(
     op: Arc<FieldOp>,
     config: TrainConfig,
     state: &TrainState,
-    source: Arc<dyn BatchSource>,
+    work: impl Into<Work>,
     budget: Budget,
     observer: &mut dyn Observer,
 ) -> Result<TrainState, TrainError> {
     device.check()?;
-    let job = Job { op, config, state, source, budget, observer };
+    let job = Job { op, config, state, work: work.into(), budget, observer };
     match device {
         Device::Cpu => job.on::<Flex>(),
         #[cfg(feature = "cuda")]
@@ -45,7 +61,7 @@ struct Job<'a> {
     op: Arc<FieldOp>,
     config: TrainConfig,
     state: &'a TrainState,
-    source: Arc<dyn BatchSource>,
+    work: Work,
     budget: Budget,
     observer: &'a mut dyn Observer,
 }
@@ -56,7 +72,11 @@ impl Job<'_> {
         B: FieldBackend,
         Autodiff<B>: FieldBackend + AutodiffBackend<InnerBackend = B>,
     {
+        let mut task: Box<dyn Task<B>> = match self.work {
+            Work::Points(source) => Box::new(Feed::start(source, self.config.feed, self.state.step)),
+            Work::Rays(task) => task,
+        };
         let trainer = Trainer::<B>::new(self.op, self.config, self.state, Default::default());
-        trainer.run(self.source, self.budget, self.state.elapsed, self.observer)
+        trainer.run(task.as_mut(), self.budget, self.state.elapsed, self.observer)
     }
 }

@@ -157,7 +157,7 @@ fn the_fused_loss_is_the_plain_one_in_value_and_gradient() {
 /// Gradients of one step, read back from the first moments.
 fn step_gradients(op: Arc<FieldOp>, config: &TrainConfig, state: &TrainState, batch: &Batch) -> (f64, [Vec<f32>; 2]) {
     let mut trainer = Trainer::<Flex>::new(op, config.clone(), state, Default::default());
-    let loss = trainer.step(batch, 1.0, true).unwrap();
+    let loss = trainer.step(&mut &*batch, 1.0, true).unwrap().unwrap();
     let after = trainer.state(Duration::ZERO);
     let scale = 1.0 / (1.0 - config.beta1 as f32);
     (loss, [&after.grid_moments[0], &after.net_moments[0]].map(|m| m.iter().map(|v| v * scale).collect()))
@@ -329,6 +329,7 @@ fn a_sampler_may_die_and_batches_may_be_empty() {
     }
     let first = start(&small(&[]), 8);
     let run = |source: Arc<dyn BatchSource>| {
+        let source = Work::Points(source);
         let op = FieldOp::new(small(&[]));
         run_on(Device::Cpu, op, config(), &first, source, Budget::Steps(100), &mut Watch::new(u64::MAX))
     };

@@ -1,7 +1,4 @@
-//! The one training loop, on any backend: batches in, parameters out.
-//!
-//! Each step minimises the task's pointwise loss over a batch plus, on a share of its points, the regularisers of the
-//! method: `λ_pde E‖∇S − F(x, S)‖² + λ_smooth E‖∇S‖² + λ_eikonal E(‖∇f‖ − 1)²` (DESIGN §2), with Adam.
+//! The one training loop, on any backend and for every [`Task`]: losses in, parameters out, by Adam.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -12,8 +9,9 @@ use burn::tensor::{Device, Tensor, TensorData};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-use super::feed::{Batch, BatchSource, Feed, FeedConfig};
+use super::feed::FeedConfig;
 use super::schedule::{Budget, Schedule};
+use super::task::{Place, Task, TaskState};
 use crate::field::backend::{self, FieldBackend, FieldOp};
 use crate::field::device::DeviceError;
 use crate::kernel::PointLoss;
@@ -53,6 +51,8 @@ pub struct TrainConfig {
     pub lambda_eikonal: f64,
     /// Share of each batch on which the regularisers are evaluated, 0 to 1.
     pub regularised: f64,
+    /// Decay of the moving average of the parameters that becomes the model, 0 (none) to below 1.
+    pub average: f64,
 }
 
 impl Default for TrainConfig {
@@ -73,6 +73,7 @@ impl Default for TrainConfig {
             lambda_smooth: 0.0,
             lambda_eikonal: 0.0,
             regularised: 1.0 / 16.0,
+            average: 0.0,
         }
     }
 }
@@ -99,9 +100,21 @@ pub struct TrainState {
     pub grid_moments: [Vec<f32>; 2],
     /// Adam's moments of the networks.
     pub net_moments: [Vec<f32>; 2],
+    /// Moving averages of grid and networks; `None` where none are kept.
+    pub averages: Option<[Vec<f32>; 2]>,
+    /// What the task itself keeps.
+    pub task: TaskState,
 }
 
 impl TrainState {
+    /// The parameters that make the model, grid and networks: their averages where there are any.
+    pub fn result(&self) -> (&[f32], &[f32]) {
+        match &self.averages {
+            Some([grid, net]) => (grid, net),
+            None => (&self.grid, &self.net),
+        }
+    }
+
     /// The state before the first step.
     pub fn new(grid: Vec<f32>, net: Vec<f32>) -> Self {
         let zeros = |n: usize| [vec![0.0; n], vec![0.0; n]];
@@ -160,6 +173,8 @@ pub struct Progress {
     pub net_lr: f64,
     /// Training time so far.
     pub elapsed: Duration,
+    /// A figure of the task's own and its name, where it has one: the held-out PSNR of a radiance field.
+    pub figure: Option<(&'static str, f64)>,
 }
 
 /// Watches a run and may stop it.
@@ -186,17 +201,26 @@ const EXPLODED: f64 = 100.0;
 struct Parameters<B: FieldBackend> {
     value: Tensor<B, 1>,
     moments: [Tensor<B, 1>; 2],
+    average: Option<Tensor<B, 1>>,
 }
 
 impl<B: FieldBackend> Parameters<B> {
-    fn new(value: &[f32], moments: &[Vec<f32>; 2], device: &Device<B>) -> Self {
+    fn new(value: &[f32], moments: &[Vec<f32>; 2], average: Option<&[f32]>, device: &Device<B>) -> Self {
         let tensor = |v: &[f32]| Tensor::from_data(TensorData::new(v.to_vec(), [v.len()]), device);
-        Self { value: tensor(value), moments: [tensor(&moments[0]), tensor(&moments[1])] }
+        let average = average.map(tensor);
+        Self { value: tensor(value), moments: [tensor(&moments[0]), tensor(&moments[1])], average }
     }
 
     fn update(self, grads: Tensor<B, 1>, hyper: &AdamHyper) -> Self {
         let (value, moments) = backend::adam_step(self.value, grads, self.moments, hyper);
-        Self { value, moments }
+        Self { value, moments, ..self }
+    }
+
+    /// Moves the average towards the value by `1 − decay`.
+    fn follow(&mut self, decay: f64) {
+        if let Some(average) = self.average.take() {
+            self.average = Some(average * decay + self.value.clone() * (1.0 - decay));
+        }
     }
 
     fn read(&self) -> (Vec<f32>, [Vec<f32>; 2]) {
@@ -217,7 +241,6 @@ pub struct Trainer<B: FieldBackend> {
     /// ω and b at the front of `net`, where they are not trained.
     frozen: Option<Tensor<B, 1>>,
     step: u64,
-    device: Device<B>,
 }
 
 impl<B> Trainer<B>
@@ -232,46 +255,49 @@ where
             let values = state.net[..basis.bias + basis.outputs].to_vec();
             Tensor::from_data(TensorData::new(values.clone(), [values.len()]), &device)
         });
+        // An average that is new begins at the parameters as they are.
+        let average = |i: usize, value: &'_ [f32]| -> Option<Vec<f32>> {
+            (config.average > 0.0).then(|| state.averages.as_ref().map_or(value.to_vec(), |a| a[i].clone()))
+        };
+        let (grid_average, net_average) = (average(0, &state.grid), average(1, &state.net));
         Self {
-            grid: Some(Parameters::new(&state.grid, &state.grid_moments, &device)),
-            net: Some(Parameters::new(&state.net, &state.net_moments, &device)),
+            grid: Some(Parameters::new(&state.grid, &state.grid_moments, grid_average.as_deref(), &device)),
+            net: Some(Parameters::new(&state.net, &state.net_moments, net_average.as_deref(), &device)),
             op,
             config,
             frozen,
             step: state.step,
-            device,
         }
     }
 
-    /// The state after the last step.
+    /// The state after the last step, without the task's.
     pub fn state(&self, elapsed: Duration) -> TrainState {
         let read = |p: &Option<Parameters<B>>| p.as_ref().map(Parameters::read).unwrap_or_default();
         let ((grid, grid_moments), (net, net_moments)) = (read(&self.grid), read(&self.net));
-        TrainState { step: self.step, elapsed, grid, net, grid_moments, net_moments }
+        let average = |p: &Option<Parameters<B>>| p.as_ref().and_then(|p| p.average.as_ref()).map(to_vec);
+        let averages = average(&self.grid).zip(average(&self.net)).map(|(grid, net)| [grid, net]);
+        TrainState {
+            step: self.step,
+            elapsed,
+            grid,
+            net,
+            grid_moments,
+            net_moments,
+            averages,
+            task: TaskState::default(),
+        }
     }
 
-    /// One step on `batch` with the learning rates times `factor`; the loss if `look`.
-    pub fn step(&mut self, batch: &Batch, factor: f64, look: bool) -> Option<f64> {
-        let (Some(grid), Some(net)) = (self.grid.take(), self.net.take()) else { return None };
-        let spec = self.op.spec();
-        let n = batch.x.len() / spec.dim;
-        let tensor = |v: &[f32], columns: usize| {
-            let data = TensorData::new(v.to_vec(), [v.len() / columns.max(1), columns]);
-            Tensor::<Autodiff<B>, 2>::from_inner(Tensor::from_data(data, &self.device))
-        };
-        let grid_leaf = Tensor::<Autodiff<B>, 1>::from_inner(grid.value.clone()).require_grad();
-        let net_leaf = Tensor::<Autodiff<B>, 1>::from_inner(net.value.clone()).require_grad();
-        let data = [tensor(&batch.x, spec.dim), tensor(&batch.target, spec.outputs), tensor(&batch.weight, 1)];
-        let mut loss = backend::loss(&self.op, grid_leaf.clone(), net_leaf.clone(), data, self.config.loss);
-        if self.config.regularises() && n > 0 {
-            let few = ((n as f64 * self.config.regularised).ceil() as usize).clamp(1, n);
-            // Spread over the batch, whose points are sorted in space; the offset moves from step to step.
-            let stride = n / few;
-            let offset = self.step as usize % stride;
-            let picks = (0..few).map(|i| (i * stride + offset) * spec.dim);
-            let x: Vec<f32> = picks.flat_map(|i| &batch.x[i..i + spec.dim]).copied().collect();
-            loss = loss + self.regularisers(grid_leaf.clone(), net_leaf.clone(), tensor(&x, spec.dim));
-        }
+    /// One step on `task` with the learning rates times `factor`; the loss if `look`.
+    ///
+    /// # Errors
+    /// The task's.
+    pub fn step(&mut self, task: &mut dyn Task<B>, factor: f64, look: bool) -> Result<Option<f64>, TrainError> {
+        let (Some(grid), Some(net)) = (self.grid.take(), self.net.take()) else { return Ok(None) };
+        let leaf = |p: &Parameters<B>| Tensor::<Autodiff<B>, 1>::from_inner(p.value.clone()).require_grad();
+        let (grid_leaf, net_leaf) = (leaf(&grid), leaf(&net));
+        let place = Place { op: &self.op, config: &self.config, step: self.step, grid: &grid_leaf, net: &net_leaf };
+        let loss = task.loss(&place)?;
         let value = look.then(|| loss.clone().inner().into_data().iter::<f64>().next().unwrap_or(f64::NAN));
         let mut grads = loss.backward();
         let d_grid = grid_leaf.grad_remove(&mut grads);
@@ -283,65 +309,46 @@ where
             let [lr, beta1, beta2, eps, decay] = [lr * factor, c.beta1, c.beta2, c.eps, decay].map(|v| v as f32);
             AdamHyper::at(lr, beta1, beta2, eps, decay, self.step + 1)
         };
-        self.grid = Some(match d_grid {
+        let mut grid = match d_grid {
             Some(d) => grid.update(d, &hyper(c.grid_lr, 0.0)),
             None => grid,
-        });
-        self.net = Some(match d_net {
+        };
+        let mut net = match d_net {
             Some(d) => net.update(d, &hyper(c.net_lr, c.weight_decay)),
             None => net,
-        });
+        };
         // Written back rather than left without a gradient: the decay of the weights would still move it.
-        if let (Some(net), Some(frozen)) = (&mut self.net, &self.frozen) {
+        if let Some(frozen) = &self.frozen {
             let len = frozen.dims()[0];
             #[expect(clippy::single_range_in_vec_init, reason = "one range for the tensor's one axis")]
             let rows = [0..len];
             net.value = net.value.clone().slice_assign(rows, frozen.clone());
         }
+        // A young average must not keep the initial parameters for long.
+        let decay = c.average.min((self.step + 1) as f64 / (self.step + 10) as f64);
+        grid.follow(decay);
+        net.follow(decay);
         self.step += 1;
-        value
+        task.stepped(self.step, &grid.value, &net.value);
+        (self.grid, self.net) = (Some(grid), Some(net));
+        Ok(value)
     }
 
-    /// `λ_pde E‖∇S − F‖² + λ_smooth E‖∇S‖² + λ_eikonal E(‖∇f‖ − 1)²` over the points `x`.
-    fn regularisers(
-        &self,
-        grid: Tensor<Autodiff<B>, 1>,
-        net: Tensor<Autodiff<B>, 1>,
-        x: Tensor<Autodiff<B>, 2>,
-    ) -> Tensor<Autodiff<B>, 1> {
-        let c = &self.config;
-        let columns = self.op.spec().full_columns();
-        let points = x.dims()[0];
-        let full = backend::forward_full(&self.op, grid, net, x);
-        let part = |from: usize, to: usize| full.clone().slice([0..points, from..to]);
-        let slope = part(columns.spectrum_gradient, columns.transport);
-        let square = |t: Tensor<Autodiff<B>, 2>| (t.clone() * t).sum_dim(1).mean();
-        let mut sum = Tensor::from_inner(Tensor::zeros([1], &self.device));
-        if c.lambda_pde > 0.0 {
-            sum = sum + square(slope.clone() - part(columns.transport, columns.len)) * c.lambda_pde;
-        }
-        if c.lambda_smooth > 0.0 {
-            sum = sum + square(slope) * c.lambda_smooth;
-        }
-        if c.lambda_eikonal > 0.0 {
-            let g = part(columns.gradient, columns.spectrum);
-            let norm = ((g.clone() * g).sum_dim(1) + 1e-12).sqrt() - 1.0;
-            sum = sum + (norm.clone() * norm).mean() * c.lambda_eikonal;
-        }
-        sum
-    }
-
-    /// Trains until the budget is spent or the observer stops; returns the final state.
+    /// Trains on `task` until the budget is spent or the observer stops; returns the final state.
+    ///
+    /// # Errors
+    /// Divergence, and the task's and the observer's errors.
     pub fn run(
         mut self,
-        source: Arc<dyn BatchSource>,
+        task: &mut dyn Task<B>,
         budget: Budget,
         before: Duration,
         observer: &mut dyn Observer,
     ) -> Result<TrainState, TrainError> {
-        let mut feed = Feed::start(source, self.config.feed, self.step);
         let start = Instant::now();
-        let mut good = self.state(before);
+        let whole =
+            |trainer: &Self, task: &dyn Task<B>, elapsed| TrainState { task: task.state(), ..trainer.state(elapsed) };
+        let mut good = whole(&self, task, before);
         let (mut smooth, mut best) = (None, f64::INFINITY);
         let mut saved = Instant::now();
         loop {
@@ -350,10 +357,9 @@ where
             if share >= 1.0 {
                 break;
             }
-            let batch = feed.batch(self.step).ok_or(TrainError::Sampler(self.step))?;
             let factor = self.config.schedule.factor(self.step, share);
             let look = self.step.is_multiple_of(LOOK);
-            let Some(loss) = self.step(&batch, factor, look) else { continue };
+            let Some(loss) = self.step(task, factor, look)? else { continue };
             let mean = smooth.map_or(loss, |s: f64| 0.8 * s + 0.2 * loss);
             smooth = Some(mean);
             best = best.min(mean);
@@ -361,10 +367,11 @@ where
                 return Err(self.diverged(loss, factor, good));
             }
             let (net_lr, step) = (self.config.net_lr * factor, self.step);
-            let go_on = observer.progress(&Progress { step, share, loss: mean, net_lr, elapsed });
+            let figure = task.figure(elapsed);
+            let go_on = observer.progress(&Progress { step, share, loss: mean, net_lr, elapsed, figure });
             let due = observer.checkpoint_every().is_some_and(|every| saved.elapsed() >= every);
             if due || self.step % SNAPSHOT == 1 {
-                let state = self.state(before + start.elapsed());
+                let state = whole(&self, task, before + start.elapsed());
                 if !state.finite() {
                     return Err(self.diverged(loss, factor, good));
                 }
@@ -378,7 +385,7 @@ where
                 break;
             }
         }
-        let state = self.state(before + start.elapsed());
+        let state = whole(&self, task, before + start.elapsed());
         if state.finite() { Ok(state) } else { Err(self.diverged(f64::NAN, 1.0, good)) }
     }
 

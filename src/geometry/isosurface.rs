@@ -1,10 +1,12 @@
-//! Surfaces of fields: marching cubes that is watertight and manifold inside its lattice, dense or sparse.
+//! Surfaces of fields: marching cubes that is watertight and manifold inside its lattice: dense, sparse, or only where a
+//! mask says that there can be any.
 //!
 //! Negative values are inside, triangles face outward, vertices are shared. A surface that leaves the lattice ends at
 //! its border. NaN counts as outside.
 
 mod extract;
 mod lattice;
+mod masked;
 mod sparse;
 mod table;
 
@@ -12,6 +14,7 @@ use rayon::prelude::*;
 
 use super::TriMesh;
 pub use lattice::Lattice;
+pub use masked::{MaskedOptions, masked};
 pub use sparse::{SparseOptions, SparseSurface, sparse};
 
 /// Why no surface was made.
@@ -66,7 +69,7 @@ pub fn dense(lattice: &Lattice, values: &[f32]) -> Result<TriMesh, IsoError> {
     if values.len() != lattice.len() {
         return Err(IsoError::Values { got: values.len(), want: lattice.len() });
     }
-    let mut bits = vec![0u64; lattice.words() * lattice.dims[1] * lattice.dims[2]];
+    let mut bits = lattice.no_bits();
     let rows = bits.par_chunks_mut(lattice.words()).zip(values.par_chunks(lattice.dims[0])).with_min_len(64);
     rows.for_each(|(words, row)| pack(row, words));
     Ok(extract::extract(lattice, &bits, &Dense { dims: lattice.dims, values })?.0)

@@ -131,6 +131,13 @@ fn stored_bounds(positions: &[DVec3]) -> (Vec3, Vec3) {
     positions.iter().map(|p| p.as_vec3()).fold(empty, |(lo, hi), p| (lo.min(p), hi.max(p)))
 }
 
+/// Linear value of an 8-bit sRGB one: glTF stores vertex colours linear, and 8 bits of that lose the dark ones.
+fn linear16(srgb: u8) -> u16 {
+    let v = f64::from(srgb) / 255.0;
+    let linear = if v <= 0.04045 { v / 12.92 } else { ((v + 0.055) / 1.055).powf(2.4) };
+    (linear * f64::from(u16::MAX)).round() as u16
+}
+
 fn glb(out: &mut dyn Write, c: Content<'_>) -> io::Result<()> {
     const VERTEX_DATA: u32 = 34962;
     const INDEX_DATA: u32 = 34963;
@@ -156,7 +163,7 @@ fn glb(out: &mut dyn Write, c: Content<'_>) -> io::Result<()> {
     }
     if c.colors.is_some() {
         attributes.insert("COLOR_0".into(), accessors.len().into());
-        accessors.push(serde_json::json!({"bufferView": view(vertices * 4, VERTEX_DATA), "componentType": 5121,
+        accessors.push(serde_json::json!({"bufferView": view(vertices * 8, VERTEX_DATA), "componentType": 5123,
             "normalized": true, "count": vertices, "type": "VEC4"}));
     }
     let indices = accessors.len();
@@ -182,12 +189,10 @@ fn glb(out: &mut dyn Write, c: Content<'_>) -> io::Result<()> {
     }
     c.mesh.positions.iter().try_for_each(|p| floats(out, p.as_vec3().to_array()))?;
     c.normals.unwrap_or_default().iter().try_for_each(|n| floats(out, n.to_array()))?;
-    // The format stores vertex colours linear; an opaque alpha keeps each vertex on a multiple of four bytes.
-    let linear = |v: u8| ((f32::from(v) / 255.0).powf(2.2) * 255.0).round() as u8;
-    c.colors
-        .unwrap_or_default()
-        .iter()
-        .try_for_each(|&[r, g, b]| out.write_all(&[linear(r), linear(g), linear(b), 255]))?;
+    for rgb in c.colors.unwrap_or_default() {
+        let [r, g, b] = rgb.map(linear16);
+        [r, g, b, u16::MAX].iter().try_for_each(|v| out.write_all(&v.to_le_bytes()))?;
+    }
     c.mesh.faces.iter().flatten().try_for_each(|v| out.write_all(&v.to_le_bytes()))
 }
 
@@ -224,6 +229,35 @@ mod tests {
         }
         // Nothing is left behind but the four files.
         assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 4);
+    }
+
+    #[test]
+    fn colours_are_stored_as_each_format_wants_them() {
+        let folder = tempfile::tempdir().unwrap();
+        let colors = [[255, 0, 128], [1, 2, 3], [0, 0, 0], [10, 200, 30]];
+        let at = |name: &str| {
+            let path = folder.path().join(name);
+            write_mesh(&path, &tetrahedron(), None, Some(&colors)).unwrap();
+            path
+        };
+        let (models, _) = tobj::load_obj(at("a.obj"), &tobj::LoadOptions::default()).unwrap();
+        let stored: Vec<u8> =
+            models[0].mesh.vertex_color.iter().map(|v| (f64::from(*v as f32) * 255.0).round() as u8).collect();
+        assert_eq!(stored, colors.as_flattened());
+        let bytes = std::fs::read(at("a.ply")).unwrap();
+        let body = bytes.windows(11).position(|w| w == b"end_header\n").unwrap() + 11;
+        (0..4).for_each(|i| assert_eq!(bytes[body + 15 * i + 12..][..3], colors[i]));
+        let glb = gltf::Gltf::from_slice(&std::fs::read(at("a.glb")).unwrap()).unwrap();
+        let blob = glb.blob.clone().unwrap();
+        let primitive = glb.meshes().next().unwrap().primitives().next().unwrap();
+        let back = primitive.reader(|_| Some(&blob)).read_colors(0).unwrap().into_rgba_f32();
+        for (got, want) in back.zip(colors) {
+            for (linear, srgb) in got.into_iter().zip(want) {
+                let value = crate::render::colour::srgb_from_linear(linear) * 255.0;
+                assert!((value - f32::from(srgb)).abs() < 0.2, "{value} {srgb}");
+            }
+            assert_eq!(got[3], 1.0);
+        }
     }
 
     #[test]

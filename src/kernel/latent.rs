@@ -55,23 +55,14 @@ struct Axis {
 impl Axis {
     const EMPTY: Self = Self { index: [[0; TILE]; 2], weight: [[0.0; TILE]; 2], slope: [0.0; TILE] };
 
-    /// Coordinate `j` of `x` (`[point][D]`, [`TILE`] rows) on a level; `stride` multiplies vertex numbers.
+    /// One coordinate of the tile's points on a level; `stride` multiplies vertex numbers.
     #[inline(always)]
-    fn locate<const D: usize, const SLOPES: bool>(
-        &mut self,
-        x: &[f32],
-        j: usize,
-        cells: u32,
-        stride: u32,
-        smooth: bool,
-    ) {
+    fn locate<const SLOPES: bool>(&mut self, x: &[f32; TILE], cells: u32, stride: u32, smooth: bool) {
         let [low, high] = &mut self.index;
         let [rest, weight] = &mut self.weight;
-        let (points, _) = x.as_chunks::<D>();
-        let points = &points[..TILE];
         let (last, cells) = (cells - 1, cells as f32);
         for p in 0..TILE {
-            let v = points[p][j];
+            let v = x[p];
             // NaN passes the clamp; `as` turns it into cell 0 and the NaN shows in the weights. (Signed integers convert
             // in one instruction before AVX-512.)
             let g = v.clamp(0.0, 1.0) * cells;
@@ -131,10 +122,15 @@ impl LatentPlan {
         let (entry, _) = to.entry.as_chunks_mut::<TILE>();
         let (weight, _) = to.weight.as_chunks_mut::<TILE>();
         let mut axes = [Axis::EMPTY; D];
+        // Coordinate by coordinate, so that the loops over points below read in order.
+        let mut columns = [[0.0; TILE]; D];
+        for (p, x) in x.as_chunks::<D>().0[..TILE].iter().enumerate() {
+            columns.iter_mut().zip(x).for_each(|(column, x)| column[p] = *x);
+        }
         for (l, level) in self.levels.iter().enumerate() {
             for (j, axis) in axes.iter_mut().enumerate() {
                 let stride = if level.mask.is_some() { PRIMES[j] } else { (level.cells + 1).pow(j as u32) };
-                axis.locate::<D, SLOPES>(x, j, level.cells, stride, self.smooth);
+                axis.locate::<SLOPES>(&columns[j], level.cells, stride, self.smooth);
             }
             // Loops over points of one corner are plain enough to become vector code.
             for c in 0..1 << D {

@@ -16,6 +16,7 @@ use super::direction::encode;
 use super::fused::{Fused, add_and_clear, take};
 use super::gemm::Init;
 use super::loss::PointLoss;
+use super::math::{exp, sigmoid};
 use super::mlp::{Activations, TILE, View};
 use super::tile::{HeadPlan, Outputs, Plan, Prepared, Sums, Tile, TileAdjoint};
 
@@ -131,13 +132,17 @@ impl HeadPlan {
         }
     }
 
-    /// Colours of a tile's rows, raw.
+    /// Colours of a tile's rows.
     #[inline(always)]
     fn forward<S: Simd>(&self, simd: S, w: &Prepared, tile: &mut HeadTile) {
         let x = View { ptr: tile.rows.as_mut_ptr(), row: self.row };
         let y = View { ptr: tile.out.as_mut_ptr(), row: self.mlp.output_columns() };
         // SAFETY: the buffers are those of `tile`, made for this plan.
         unsafe { self.mlp.forward(simd, &w.head, x, &mut tile.acts, y, 1) }
+        // Whole rows, padding too: one vector a row or two.
+        for v in S::as_mut_simd_f32s(&mut tile.out).0 {
+            *v = sigmoid(simd, *v);
+        }
     }
 }
 
@@ -152,17 +157,20 @@ pub(super) struct RayBuffers {
     x: Vec<f32>,
     /// Rays of the chunk that still see something: number, next sample, transmittance.
     alive: Vec<(usize, usize, f32)>,
-    /// Of each candidate sample of the chunk: its row in the trunk's tiles and its density.
-    row_of: Vec<u32>,
+    /// Of each row of the trunk's tiles: its sample's density, and the share of light that passes through the sample.
     sigma: Vec<f32>,
+    through: Vec<f32>,
+    /// Of each candidate sample of the chunk: its row in the trunk's tiles.
+    row_of: Vec<u32>,
     /// Samples used of each ray of the chunk.
     used: Vec<usize>,
+    /// Of each row of the head's tiles: its row in the trunk's.
+    source: Vec<u32>,
     /// Adjoint of the trunk's values, `[row][outputs]`.
     d_value: Vec<f32>,
-    /// Weight, transmittance behind, colour and distortion slope of one ray's samples.
+    /// Weight, transmittance behind and distortion slope of one ray's samples.
     weight: Vec<f32>,
     behind: Vec<f32>,
-    colour: Vec<[f32; 3]>,
     slope: Vec<f32>,
 }
 
@@ -292,19 +300,13 @@ impl WithSimd for RadianceTask<'_> {
             head.forward(simd, weights, head_tile);
             let columns = head.mlp.output_columns();
             for (p, out) in out.as_chunks_mut::<4>().0.iter_mut().enumerate() {
-                let raw = &head_tile.out[p * columns..][..3];
+                let c = &head_tile.out[p * columns..][..3];
                 let poison = x[3 * p..3 * p + 3].iter().any(|x| x.is_nan());
                 let sigma = if poison { f32::NAN } else { density(plan.values(tile, p)[0]) };
-                *out = [logistic(raw[0]), logistic(raw[1]), logistic(raw[2]), sigma];
+                *out = [c[0], c[1], c[2], sigma];
             }
         }
     }
-}
-
-/// `1 / (1 + e^−a)`.
-#[inline(always)]
-fn logistic(a: f32) -> f32 {
-    1.0 / (1.0 + (-a).exp())
 }
 
 /// What every chunk of a step reads.
@@ -344,7 +346,7 @@ impl WithSimd for RayTask<'_> {
             job.colours(simd, from..to, buffers);
             stats.used += buffers.used.iter().sum::<usize>();
             stats.loss += job.composite(from..to, buffers);
-            job.adjoint(simd, from..to, buffers, sums);
+            job.adjoint(simd, buffers, sums);
             from = to;
         }
         stats
@@ -360,8 +362,6 @@ impl Job<'_> {
         let candidates = first[rays.end] as usize - base;
         b.row_of.clear();
         b.row_of.resize(candidates, 0);
-        b.sigma.clear();
-        b.sigma.resize(candidates, 0.0);
         b.used.clear();
         b.used.resize(rays.len(), 0);
         b.rows.clear();
@@ -386,11 +386,8 @@ impl Job<'_> {
                     if *transmittance < self.loss.min_transmittance {
                         return false;
                     }
-                    let row = b.row_of[sample - base] as usize;
-                    let sigma = density(self.plan.values(&b.trunk[row / TILE], row % TILE)[0]);
-                    b.sigma[sample - base] = sigma;
                     b.used[*r - rays.start] += 1;
-                    *transmittance *= (-sigma * self.batch.dt[sample]).exp();
+                    *transmittance *= b.through[b.row_of[sample - base] as usize];
                 }
                 *next = end;
                 end < first[*r + 1] as usize && *transmittance >= self.loss.min_transmittance
@@ -402,17 +399,27 @@ impl Job<'_> {
     /// Runs the trunk on the tiles from row `start` on.
     #[inline(always)]
     fn evaluate<S: Simd>(&self, simd: S, start: usize, b: &mut RayBuffers) {
-        let mut tile = start / TILE;
-        for rows in b.rows[start..].chunks(TILE) {
-            if tile == b.trunk.len() {
+        let first = start / TILE;
+        let room = (first * TILE + b.rows.len() - start).next_multiple_of(TILE);
+        b.sigma.resize(room, 0.0);
+        b.through.resize(room, 1.0);
+        for (i, rows) in b.rows[start..].chunks(TILE).enumerate() {
+            if first + i == b.trunk.len() {
                 b.trunk.push(self.plan.tile(Outputs::Value, false));
             }
+            let tile = &mut b.trunk[first + i];
             b.x.clear();
             for &sample in rows {
                 b.x.extend_from_slice(&self.batch.x[3 * sample as usize..][..3]);
             }
-            self.plan.forward(simd, self.weights, self.grid, &b.x, &mut b.trunk[tile]);
-            tile += 1;
+            self.plan.forward(simd, self.weights, self.grid, &b.x, tile);
+            let at = (first + i) * TILE..(first + i + 1) * TILE;
+            let (sigma, through) = (&mut b.sigma[at.clone()], &mut b.through[at]);
+            for (p, &sample) in rows.iter().enumerate() {
+                sigma[p] = self.plan.values(tile, p)[0];
+                through[p] = self.batch.dt[sample as usize];
+            }
+            opacity(simd, sigma, through);
         }
     }
 
@@ -421,7 +428,7 @@ impl Job<'_> {
     fn colours<S: Simd>(&self, simd: S, rays: Range<usize>, b: &mut RayBuffers) {
         let (first, outputs, head) = (self.batch.first, self.plan.outputs, self.head);
         let base = first[rays.start] as usize;
-        let mut at = 0;
+        b.source.clear();
         for (r, &used) in rays.clone().zip(&b.used) {
             let from = first[r] as usize - base;
             if used == 0 {
@@ -432,16 +439,18 @@ impl Job<'_> {
             encode(head.encoding, [d[0], d[1], d[2]], &mut code);
             let width = head.row - head.direction_at;
             for &row in &b.row_of[from..from + used] {
+                let at = b.source.len();
                 if at / TILE == b.head.len() {
                     b.head.push(head.tile());
                 }
                 let to = &mut b.head[at / TILE].rows[at % TILE * head.row..][..head.row];
+                b.source.push(row);
                 let row = row as usize;
                 to[..outputs].copy_from_slice(self.plan.values(&b.trunk[row / TILE], row % TILE));
                 to[head.direction_at..].copy_from_slice(&code[..width]);
-                at += 1;
             }
         }
+        let at = b.source.len();
         for (i, tile) in b.head[..at.div_ceil(TILE)].iter_mut().enumerate() {
             // Rows past the last keep old numbers; nothing reads their outputs, and their adjoints are 0.
             tile.rows[(at - i * TILE).min(TILE) * head.row..].fill(0.0);
@@ -455,7 +464,6 @@ impl Job<'_> {
     #[inline(always)]
     fn composite(&self, rays: Range<usize>, b: &mut RayBuffers) -> f64 {
         let (batch, outputs, columns) = (self.batch, self.plan.outputs, self.head.mlp.output_columns());
-        let base = batch.first[rays.start] as usize;
         b.d_value.clear();
         b.d_value.resize(b.rows.len() * outputs, 0.0);
         let (mut at, mut total) = (0, 0.0);
@@ -463,13 +471,12 @@ impl Job<'_> {
             let (start, used) = (batch.first[r] as usize, b.used[i]);
             b.weight.clear();
             b.behind.clear();
-            b.colour.clear();
             let mut transmittance = 1.0;
             let mut colour = [0.0f32; 3];
             for s in 0..used {
-                let raw = &b.head[(at + s) / TILE].out[(at + s) % TILE * columns..][..3];
-                let c = [logistic(raw[0]), logistic(raw[1]), logistic(raw[2])];
-                let through = (-b.sigma[start - base + s] * batch.dt[start + s]).exp();
+                let h = at + s;
+                let c = &b.head[h / TILE].out[h % TILE * columns..][..3];
+                let through = b.through[b.source[h] as usize];
                 let weight = transmittance * (1.0 - through);
                 transmittance *= through;
                 for j in 0..3 {
@@ -477,7 +484,6 @@ impl Job<'_> {
                 }
                 b.weight.push(weight);
                 b.behind.push(transmittance);
-                b.colour.push(c);
             }
             let background = &batch.background[3 * r..3 * r + 3];
             let mut d_colour = [0.0; 3];
@@ -499,13 +505,15 @@ impl Job<'_> {
             // What a sample hides of everything behind it.
             let mut hidden = transmittance * dot(&d_colour, background);
             for s in (0..used).rev() {
-                let c = b.colour[s];
+                let h = at + s;
+                let (tile, row) = (&mut b.head[h / TILE], h % TILE * columns);
+                let c = [tile.out[row], tile.out[row + 1], tile.out[row + 2]];
                 let gain = dot(&d_colour, &c) + b.slope[s];
                 let d_sigma = batch.dt[start + s] * (b.behind[s] * gain - hidden);
                 hidden += b.weight[s] * gain;
-                let (local, h) = (start - base + s, at + s);
-                b.d_value[b.row_of[local] as usize * outputs] = d_sigma * b.sigma[local];
-                let d_raw = &mut b.head[h / TILE].d_out[h % TILE * columns..][..3];
+                let source = b.source[h] as usize;
+                b.d_value[source * outputs] = d_sigma * b.sigma[source];
+                let d_raw = &mut tile.d_out[row..row + 3];
                 for j in 0..3 {
                     d_raw[j] = d_colour[j] * b.weight[s] * c[j] * (1.0 - c[j]);
                 }
@@ -517,11 +525,10 @@ impl Job<'_> {
 
     /// Adjoint of the head, then of the trunk.
     #[inline(always)]
-    fn adjoint<S: Simd>(&self, simd: S, rays: Range<usize>, b: &mut RayBuffers, sums: &mut Sums) {
+    fn adjoint<S: Simd>(&self, simd: S, b: &mut RayBuffers, sums: &mut Sums) {
         let (plan, head, outputs) = (self.plan, self.head, self.plan.outputs);
-        let used: usize = b.used.iter().sum();
         let head_sums = sums.head.as_mut().expect("a plan with a head has sums for it");
-        for tile in &mut b.head[..used.div_ceil(TILE)] {
+        for tile in &mut b.head[..b.source.len().div_ceil(TILE)] {
             let view = |buffer: &mut Vec<f32>, row| View { ptr: buffer.as_mut_ptr(), row };
             let (x, dx) = (view(&mut tile.rows, head.row), view(&mut tile.d_rows, head.row));
             let dy = view(&mut tile.d_out, head.mlp.output_columns());
@@ -529,20 +536,24 @@ impl Job<'_> {
             // SAFETY: `forward` ran on these buffers, made for this plan; adjoints mirror them.
             unsafe { head.mlp.backward(simd, &self.weights.head, x, acts, dy, dx, Init::Zero, head_sums, 1) };
         }
-        let base = self.batch.first[rays.start] as usize;
-        let mut at = 0;
-        for (r, &used) in rays.zip(&b.used) {
-            let from = self.batch.first[r] as usize - base;
-            for &row in &b.row_of[from..from + used] {
-                let d = &b.head[at / TILE].d_rows[at % TILE * head.row..][..outputs];
-                let to = &mut b.d_value[row as usize * outputs..][..outputs];
-                to.iter_mut().zip(d).for_each(|(to, d)| *to += d);
-                at += 1;
-            }
+        for (at, &row) in b.source.iter().enumerate() {
+            let d = &b.head[at / TILE].d_rows[at % TILE * head.row..][..outputs];
+            let to = &mut b.d_value[row as usize * outputs..][..outputs];
+            to.iter_mut().zip(d).for_each(|(to, d)| *to += d);
         }
         for (tile, d_out) in b.trunk.iter_mut().zip(b.d_value.chunks(TILE * outputs)) {
             plan.backward(simd, self.weights, self.grid, tile, TileAdjoint { d_out, sums, d_x: None });
         }
+    }
+}
+
+/// Raw densities become densities, and lengths the shares of light that pass through them.
+#[inline(always)]
+fn opacity<S: Simd>(simd: S, sigma: &mut [f32], through: &mut [f32]) {
+    let (sigma, through) = (S::as_mut_simd_f32s(sigma).0, S::as_mut_simd_f32s(through).0);
+    for (s, t) in sigma.iter_mut().zip(through) {
+        *s = exp(simd, simd.min_f32s(*s, simd.splat_f32s(MAX_RAW_DENSITY)));
+        *t = exp(simd, simd.neg_f32s(simd.mul_f32s(*s, *t)));
     }
 }
 

@@ -53,6 +53,14 @@ impl Background {
     }
 }
 
+impl Background {
+    /// sRGB values of an opaque background; `None` where it is transparent.
+    pub fn srgb(self) -> Option<[f32; 3]> {
+        let [r, g, b, a] = self.rgba();
+        (a > 0.0).then(|| [r, g, b].map(srgb_from_linear))
+    }
+}
+
 impl FromStr for Background {
     type Err = String;
     fn from_str(text: &str) -> Result<Self, String> {

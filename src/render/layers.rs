@@ -7,7 +7,8 @@ use super::colour::{false_colour, srgb_from_linear};
 use super::frame::Frame;
 use super::image::Rgba8;
 
-/// One kind of data per pixel. All but the colour are taken at the pixel's centre.
+/// One kind of data per pixel. All but colour and alpha are taken at the pixel's centre. In volumes they are means over
+/// the ray, each point weighted by the share of the light that it stops; see [`super::volume`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Layer {
     /// Shaded colour, linear, premultiplied, over the background; multisampled.

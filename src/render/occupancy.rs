@@ -205,6 +205,23 @@ impl Occupancy {
         self.probe(p + 0.0) == Probe::Occupied
     }
 
+    /// Whether an occupied cell may meet the box from `lo` to `hi` (field coordinates): `true` may err by up to three cells,
+    /// `false` never does.
+    pub fn overlaps(&self, lo: Vec3, hi: Vec3) -> bool {
+        let last = (self.cells - 1) as f32;
+        if !(hi.cmpge(Vec3::ZERO).all() && lo.cmplt(Vec3::ONE).all()) {
+            return false;
+        }
+        let word = |p: Vec3| (p * self.cells as f32).clamp(Vec3::ZERO, Vec3::splat(last)).as_uvec3() >> 2u32;
+        let (lo, hi) = (word(lo), word(hi));
+        let mut words =
+            (lo.z..=hi.z).flat_map(|z| (lo.y..=hi.y).flat_map(move |y| (lo.x..=hi.x).map(move |x| (x, y, z))));
+        words.any(|(x, y, z)| {
+            let (block, sub) = self.word(UVec3::new(x, y, z) << 2u32);
+            self.words[block * WORDS + sub as usize] != 0
+        })
+    }
+
     /// Share of the cells that are occupied, 0 to 1.
     pub fn fraction(&self) -> f64 {
         self.count as f64 / (64 * self.words.len()) as f64

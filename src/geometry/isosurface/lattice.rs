@@ -55,6 +55,11 @@ impl Lattice {
         self.dims[0].div_ceil(64)
     }
 
+    /// Inside bits of the whole lattice, all outside.
+    pub(super) fn no_bits(&self) -> Vec<u64> {
+        vec![0; self.words() * self.dims[1] * self.dims[2]]
+    }
+
     pub(super) fn row(&self, y: usize, z: usize) -> usize {
         z * self.dims[1] + y
     }

@@ -10,9 +10,9 @@ use super::lattice::{Lattice, Values};
 use super::{IsoError, TriMesh, pack};
 
 /// Points along an edge of the smallest block.
-const FINE: usize = 4;
+pub(super) const FINE: usize = 4;
 /// Points along an edge of the first blocks: 4 · 2³.
-const COARSE: usize = 32;
+pub(super) const COARSE: usize = 32;
 /// Points handed to the field at once.
 const BATCH: usize = 4096;
 
@@ -45,12 +45,14 @@ pub struct SparseSurface {
 }
 
 /// Values of the blocks that the surface can reach; the others are known by sign only.
-struct Blocks {
+pub(super) struct Blocks {
     /// Blocks along each axis.
     dims: [usize; 3],
     /// Index into `values`, or `u32::MAX`.
     index: Vec<u32>,
     values: Vec<[f32; FINE * FINE * FINE]>,
+    /// Value in the other blocks; NaN puts vertices midway.
+    absent: f32,
 }
 
 impl Values for Blocks {
@@ -59,18 +61,37 @@ impl Values for Blocks {
         let block = (z / FINE * self.dims[1] + y / FINE) * self.dims[0] + x / FINE;
         // A crossed edge has both ends in evaluated blocks wherever the bound holds; where not, the middle serves.
         match self.index[block] {
-            u32::MAX => f32::NAN,
+            u32::MAX => self.absent,
             i => self.values[i as usize][(z % FINE * FINE + y % FINE) * FINE + x % FINE],
         }
     }
 }
 
-struct Field<'a, F> {
+pub(super) struct Field<'a, F> {
     eval: &'a F,
     evaluations: AtomicUsize,
 }
 
-impl<F: Fn(&[Vec3], &mut [f32]) + Sync> Field<'_, F> {
+impl<'a, F: Fn(&[Vec3], &mut [f32]) + Sync> Field<'a, F> {
+    pub(super) fn new(eval: &'a F) -> Self {
+        Self { eval, evaluations: AtomicUsize::new(0) }
+    }
+
+    /// Extracts and refines the surface of evaluated blocks.
+    pub(super) fn surface(
+        self,
+        lattice: &Lattice,
+        blocks: &Blocks,
+        bits: &[u64],
+        rounds: usize,
+    ) -> Result<SparseSurface, IsoError> {
+        let (mut mesh, edges) = extract(lattice, bits, blocks)?;
+        if rounds > 0 {
+            refine(lattice, &self, blocks, &edges, rounds, &mut mesh);
+        }
+        Ok(SparseSurface { mesh, evaluations: self.evaluations.into_inner(), lattice_points: lattice.len() })
+    }
+
     fn at(&self, points: &[Vec3]) -> Vec<f32> {
         self.evaluations.fetch_add(points.len(), Ordering::Relaxed);
         let mut out = vec![0.0; points.len()];
@@ -94,15 +115,10 @@ pub fn sparse(options: &SparseOptions, eval: impl Fn(&[Vec3], &mut [f32]) + Sync
     }
     let lattice = Lattice::covering(options.lo, options.hi, options.resolution);
     lattice.check()?;
-    let field = Field { eval: &eval, evaluations: AtomicUsize::new(0) };
+    let field = Field::new(&eval);
     let bound = options.lipschitz as f64 * options.safety as f64;
     let (blocks, bits) = evaluate(&lattice, &field, bound);
-    let (mut mesh, edges) = extract(&lattice, &bits, &blocks)?;
-    if options.refine > 0 {
-        refine(&lattice, &field, &blocks, &edges, options.refine, &mut mesh);
-    }
-    let evaluations = field.evaluations.into_inner();
-    Ok(SparseSurface { mesh, evaluations, lattice_points: lattice.len() })
+    field.surface(&lattice, &blocks, &bits, options.refine)
 }
 
 /// Finds the blocks near the surface, evaluates them, and fills the inside bits of the whole lattice.
@@ -110,12 +126,9 @@ fn evaluate<F>(lattice: &Lattice, field: &Field<F>, bound: f64) -> (Blocks, Vec<
 where
     F: Fn(&[Vec3], &mut [f32]) + Sync,
 {
-    let mut bits = vec![0u64; lattice.words() * lattice.dims[1] * lattice.dims[2]];
+    let mut bits = lattice.no_bits();
     let mut size = COARSE;
-    let counts = lattice.dims.map(|d| d.div_ceil(size));
-    let mut active: Vec<[usize; 3]> = (0..counts.iter().product())
-        .map(|i: usize| [i % counts[0] * size, i / counts[0] % counts[1] * size, i / (counts[0] * counts[1]) * size])
-        .collect();
+    let mut active = first_blocks(lattice);
     loop {
         // Neighbours one step beyond the block count too: an edge may start in it and end outside.
         let radius = lattice.spacing.length() * (size as f64 + 1.0) * 0.5;
@@ -140,11 +153,25 @@ where
             break;
         }
         size /= 2;
-        active =
-            active.iter().flat_map(|b| (0..8).map(move |i| [0, 1, 2].map(|k| b[k] + (i >> k & 1) * size))).collect();
-        active.retain(|b| (0..3).all(|k| b[k] < lattice.dims[k]));
+        active = halves(lattice, &active, size);
     }
-    (fine(lattice, field, &active, &mut bits), bits)
+    (fine(lattice, field, &active, &mut bits, f32::NAN), bits)
+}
+
+/// First points of the coarsest blocks.
+pub(super) fn first_blocks(lattice: &Lattice) -> Vec<[usize; 3]> {
+    let counts = lattice.dims.map(|d| d.div_ceil(COARSE));
+    let at = |i: usize| [i % counts[0], i / counts[0] % counts[1], i / (counts[0] * counts[1])];
+    (0..counts.iter().product()).map(|i| at(i).map(|v| v * COARSE)).collect()
+}
+
+/// The eight blocks of half the size, `size` points, in each block; those beyond the lattice left out.
+pub(super) fn halves(lattice: &Lattice, blocks: &[[usize; 3]], size: usize) -> Vec<[usize; 3]> {
+    let parts = |b: &[usize; 3]| {
+        let b = *b;
+        (0..8).map(move |i| [0, 1, 2].map(|k| b[k] + (i >> k & 1) * size))
+    };
+    blocks.iter().flat_map(parts).filter(|b| (0..3).all(|k| b[k] < lattice.dims[k])).collect()
 }
 
 /// Marks the points of a block as inside.
@@ -160,7 +187,14 @@ fn fill(lattice: &Lattice, bits: &mut [u64], block: [usize; 3], size: usize) {
     }
 }
 
-fn fine<F>(lattice: &Lattice, field: &Field<F>, active: &[[usize; 3]], bits: &mut [u64]) -> Blocks
+/// Evaluates the smallest blocks and fills their inside bits.
+pub(super) fn fine<F>(
+    lattice: &Lattice,
+    field: &Field<F>,
+    active: &[[usize; 3]],
+    bits: &mut [u64],
+    absent: f32,
+) -> Blocks
 where
     F: Fn(&[Vec3], &mut [f32]) + Sync,
 {
@@ -197,7 +231,7 @@ where
             }
         }
     }
-    Blocks { dims, index, values }
+    Blocks { dims, index, values, absent }
 }
 
 /// Moves each vertex along its edge by false position (Illinois variant: an end that stays loses half its weight).

@@ -161,3 +161,37 @@ fn refinement_reaches_the_true_zero() {
     };
     assert!(run(3) < 1e-2 * run(0), "{} {}", run(3), run(0));
 }
+
+#[test]
+fn masked_equals_dense_where_the_mask_holds_the_surface() {
+    let f = |p: Vec3| (p.length() - 0.6).min((p - Vec3::splat(0.55)).length() - 0.2);
+    let eval = |p: &[Vec3], out: &mut [f32]| p.iter().zip(out).for_each(|(p, o)| *o = f(*p));
+    for n in [20, 47] {
+        let l = lattice(n);
+        let dense_mesh = dense(&l, &values(&l, |p| f64::from(f(p.as_vec3())))).unwrap();
+        let options = MaskedOptions { resolution: n, lo: DVec3::splat(-1.0), hi: DVec3::ONE, outside: 1.0, refine: 0 };
+        let all = masked(&options, |_, _| true, eval).unwrap();
+        assert_eq!(all.mesh, dense_mesh);
+        let ball = |lo: DVec3, hi: DVec3| lo.max(DVec3::ZERO).min(hi).length() < 0.95;
+        let some = masked(&options, ball, eval).unwrap();
+        assert_eq!(some.mesh, dense_mesh);
+        assert!(some.evaluations < all.evaluations);
+    }
+    // Half a ball closes where the mask ends.
+    let options = MaskedOptions { resolution: 40, lo: DVec3::splat(-1.0), hi: DVec3::ONE, outside: 1.0, refine: 2 };
+    let half = masked(
+        &options,
+        |lo, _| lo.x < 0.0,
+        |p, out| p.iter().zip(out).for_each(|(p, o)| *o = if p.x < 0.0 { p.length() - 0.6 } else { 1.0 }),
+    );
+    let half = half.unwrap().mesh;
+    assert_eq!(euler(&half), 2);
+    assert!(half.positions.iter().all(|p| p.x < 0.05));
+    for bad in [
+        MaskedOptions { resolution: 0, ..options },
+        MaskedOptions { outside: 0.0, ..options },
+        MaskedOptions { hi: DVec3::splat(-1.0), ..options },
+    ] {
+        assert!(masked(&bad, |_, _| true, |_, _| ()).is_err());
+    }
+}

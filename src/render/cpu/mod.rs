@@ -23,11 +23,12 @@ pub use accel::DistanceGrid;
 pub use sampling::Filter;
 pub use shade::{Shading, ShadingMode};
 
+use super::area::Area;
 use super::camera::{Camera, CameraError};
 use super::colour::Background;
 use super::cube::UnitCube;
-use super::frame::{Frame, RenderStats};
-use super::layers::{Layer, LayerSet};
+use super::frame::Frame;
+use super::layers::LayerSet;
 use super::source::SdfSource;
 
 /// Why a frame can't be rendered.
@@ -176,47 +177,22 @@ impl<'a> SphereTracer<'a> {
             return Err(RenderError::Setting { setting: "samples", reason });
         }
         let start = Instant::now();
-        let (w, h, size) = (camera.width, camera.height, self.settings.tile);
-        let columns = w.div_ceil(size);
+        let (picture, size) = ((camera.width, camera.height), self.settings.tile);
         let job = tile::TileJob::new(self, camera, settings);
-        let tiles: Vec<(tile::Area, tile::TileOutput)> = (0..columns * h.div_ceil(size))
+        let tiles: Vec<(Area, tile::TileOutput)> = (0..Area::tiles(size, picture))
             .into_par_iter()
             .map(|i| {
-                let (x0, y0) = (i % columns * size, i / columns * size);
-                let area = tile::Area { x0, y0, x1: (x0 + size).min(w), y1: (y0 + size).min(h) };
+                let area = Area::tile(i, size, picture);
                 (area, job.run(area))
             })
             .collect();
-        let mut frame = self.blank(camera, settings);
+        let mut frame = Frame::blank(picture, settings.layers, self.source.spectrum_width());
         for (area, out) in &tiles {
             out.store(*area, &mut frame);
             out.store_positions(*area, &mut frame, self.cube);
         }
         frame.stats.seconds = start.elapsed().as_secs_f64();
         Ok(frame)
-    }
-
-    /// A frame of misses with the wanted layers.
-    fn blank(&self, camera: &Camera, settings: &RenderSettings) -> Frame {
-        let pixels = camera.width as usize * camera.height as usize;
-        let count = |layer: Layer| if settings.layers.contains(layer) { pixels } else { 0 };
-        let spectrum_width = self.source.spectrum_width();
-        let has_spectrum = (spectrum_width > 0) as usize;
-        Frame {
-            width: camera.width,
-            height: camera.height,
-            colour: vec![[0.0; 4]; count(Layer::Colour)],
-            alpha: vec![0.0; count(Layer::Alpha)],
-            depth_ray: vec![f32::INFINITY; count(Layer::DepthRay)],
-            depth_z: vec![f32::INFINITY; count(Layer::DepthZ)],
-            position: vec![[0.0; 3]; count(Layer::Position)],
-            normal: vec![[0.0; 3]; count(Layer::Normal)],
-            steps: vec![0.0; count(Layer::Steps)],
-            grad_s: vec![0.0; count(Layer::GradS) * has_spectrum],
-            spectrum: vec![0.0; count(Layer::Spectrum) * spectrum_width],
-            spectrum_width,
-            stats: RenderStats::default(),
-        }
     }
 }
 

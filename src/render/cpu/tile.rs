@@ -8,6 +8,7 @@ use super::occlusion::{Occlusion, Site};
 use super::sampling;
 use super::shade::{Shader, Surface};
 use super::{RenderSettings, SphereTracer};
+use crate::render::area::Area;
 use crate::render::camera::Camera;
 use crate::render::frame::{Frame, RenderStats};
 use crate::render::layers::Layer;
@@ -16,27 +17,6 @@ use crate::render::layers::Layer;
 const BLOCK: u32 = 8;
 /// Rays in flight at once, so that memory stays bounded with many samples.
 const PACKET: usize = 8192;
-
-/// Pixels `x0..x1 × y0..y1`.
-#[derive(Clone, Copy, Debug)]
-pub struct Area {
-    pub x0: u32,
-    pub y0: u32,
-    pub x1: u32,
-    pub y1: u32,
-}
-
-impl Area {
-    fn width(&self) -> u32 {
-        self.x1 - self.x0
-    }
-    fn len(&self) -> usize {
-        (self.width() * (self.y1 - self.y0)) as usize
-    }
-    fn pixel(&self, i: usize) -> (u32, u32) {
-        (self.x0 + i as u32 % self.width(), self.y0 + i as u32 / self.width())
-    }
-}
 
 /// What one tile adds to the frame.
 pub struct TileOutput {
@@ -324,11 +304,7 @@ impl<'a> TileJob<'a> {
 impl TileOutput {
     /// Copies the tile into the frame's layers, those that the frame has.
     pub fn store(&self, area: Area, frame: &mut Frame) {
-        let at = |pixel: usize| {
-            let (x, y) = area.pixel(pixel);
-            y as usize * frame.width as usize + x as usize
-        };
-        let place: Vec<usize> = (0..area.len()).map(at).collect();
+        let place: Vec<usize> = (0..area.len()).map(|i| area.place(i, frame.width)).collect();
         frame.stats.add(&self.stats);
         copy(&mut frame.colour, &place, &self.colour);
         copy(&mut frame.alpha, &place, &self.alpha);
@@ -354,8 +330,7 @@ impl TileOutput {
     /// World positions need the domain, which the tile doesn't keep.
     pub fn store_positions(&self, area: Area, frame: &mut Frame, cube: crate::render::cube::UnitCube) {
         for (pixel, hit) in &self.hits {
-            let (x, y) = area.pixel(*pixel as usize);
-            let i = y as usize * frame.width as usize + x as usize;
+            let i = area.place(*pixel as usize, frame.width);
             set(&mut frame.position, i, cube.to_world(hit.position.as_dvec3()).as_vec3().to_array());
         }
     }

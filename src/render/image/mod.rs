@@ -1,10 +1,12 @@
 //! Picture files, one file a format, all written whole or not at all.
 
 pub mod diff;
+pub mod error_map;
 pub mod exr;
 pub mod folder;
 pub mod gif;
 pub mod png;
+pub mod video;
 
 use std::path::PathBuf;
 

@@ -37,7 +37,8 @@ pub fn read(path: &Path) -> Result<Rgba8, ImageError> {
     decode(&bytes).map_err(ImageError::format(path))
 }
 
-fn decode(bytes: &[u8]) -> Result<Rgba8, String> {
+/// Decodes a PNG of any kind as 8-bit RGBA.
+pub fn decode(bytes: &[u8]) -> Result<Rgba8, String> {
     let mut decoder = Decoder::new(std::io::Cursor::new(bytes));
     decoder.set_transformations(Transformations::normalize_to_color8() | Transformations::ALPHA);
     let mut reader = decoder.read_info().map_err(|e| e.to_string())?;

@@ -183,6 +183,10 @@ fn cells_counts_and_bounds() {
     for p in [Vec3::new(5.5, 17.5, 30.5) * cell, Vec3::ONE, Vec3::splat(-1e-6), Vec3::NAN] {
         assert!(!occupancy.contains(p), "{p}");
     }
+    assert!(occupancy.overlaps(Vec3::splat(-1.0), Vec3::splat(0.001)) && occupancy.overlaps(Vec3::ZERO, Vec3::ONE));
+    assert!(occupancy.overlaps(Vec3::new(5.5, 17.5, 31.5) * cell, Vec3::new(5.6, 17.6, 31.6) * cell));
+    assert!(!occupancy.overlaps(Vec3::splat(0.5), Vec3::splat(0.7)));
+    assert!(!occupancy.overlaps(Vec3::splat(-1.0), Vec3::splat(-0.1)) && !occupancy.overlaps(Vec3::ONE, Vec3::NAN));
     assert_eq!((Occupancy::full(16).fraction(), Occupancy::empty(16).bounds()), (1.0, None));
     assert_eq!(Occupancy::full(16), Occupancy::from_bits(16, |_| true));
 }

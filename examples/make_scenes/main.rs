@@ -1,0 +1,44 @@
+//! Writes everything in `scenes/`: `cargo run --release --example make_scenes [FOLDER]`.
+//!
+//! The meshes and pictures are the project's own and free of other people's rights: a chair (thin, tapered and slatted
+//! parts), a pillow block (flat faces, sharp edges, fillets, bores), a rippled torus knot (curved everywhere), a desk as
+//! online collections hold such things (each face twice, front and back, with open sheets and line elements), and a tea
+//! set with pictures of it from all sides (glazes, stripes, thin parts, hollows). Coordinates are rounded, so that every
+//! machine writes the same bytes.
+
+mod bracket;
+pub mod capture;
+mod chair;
+mod knot;
+mod material;
+mod model;
+mod raycast;
+mod soup;
+pub mod studio;
+pub mod teaset;
+
+/// Every mesh of `scenes/`: its name and content.
+pub fn meshes() -> Vec<(&'static str, Vec<u8>)> {
+    let chair = chair::chair().obj("chair: closed parts that overlap, quadrilaterals and polygons");
+    vec![
+        ("chair.obj", chair.into_bytes()),
+        ("bracket.stl", bracket::bracket().stl("pillow block")),
+        ("knot.ply", knot::knot().ply("rippled torus knot").into_bytes()),
+        ("soup.obj", soup::soup().into_bytes()),
+        ("teaset.obj", teaset::obj().into_bytes()),
+    ]
+}
+
+#[allow(dead_code, reason = "a test includes this file for what it writes")]
+fn main() -> Result<(), Box<dyn std::error::Error>> {
+    let folder = std::env::args_os().nth(1).map_or_else(|| "scenes".into(), std::path::PathBuf::from);
+    std::fs::create_dir_all(&folder)?;
+    for (name, content) in meshes() {
+        std::fs::write(folder.join(name), &content)?;
+        println!("{}: {} bytes", folder.join(name).display(), content.len());
+    }
+    let folder = folder.join("teaset");
+    let bytes = capture::write(&folder)?;
+    println!("{}: {bytes} bytes", folder.display());
+    Ok(())
+}

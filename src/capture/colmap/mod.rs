@@ -1,0 +1,235 @@
+//! COLMAP sparse models, binary or text: cameras, images and points.
+//!
+//! COLMAP stores world-to-camera rotations (a quaternion, w first) and translations for cameras that look along +z with
+//! y down: the camera-to-world matrix of the OpenGL convention is the inverse with its y and z axes turned round. Pixel
+//! coordinates count from the upper left corner of the upper left pixel, as here.
+
+mod binary;
+mod text;
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+
+use glam::{DMat3, DMat4, DQuat, DVec3};
+
+use super::error::CaptureError;
+use super::lens::Lens;
+use super::shot::{Focal, Reel, Shot, existing, image_folder, locate};
+
+/// A camera of `cameras.txt` or `cameras.bin`.
+#[derive(Clone, Debug, PartialEq)]
+struct Calibration {
+    model: &'static str,
+    size: (u32, u32),
+    parameters: Vec<f64>,
+}
+
+/// An image of `images.txt` or `images.bin`.
+#[derive(Clone, Debug, PartialEq)]
+struct Pose {
+    /// World to camera, w x y z.
+    rotation: [f64; 4],
+    translation: [f64; 3],
+    camera: u32,
+    name: String,
+}
+
+/// Name and number of parameters of every model, by COLMAP's number.
+const MODELS: [(&str, usize); 11] = [
+    ("SIMPLE_PINHOLE", 3),
+    ("PINHOLE", 4),
+    ("SIMPLE_RADIAL", 4),
+    ("RADIAL", 5),
+    ("OPENCV", 8),
+    ("OPENCV_FISHEYE", 8),
+    ("FULL_OPENCV", 12),
+    ("FOV", 5),
+    ("SIMPLE_RADIAL_FISHEYE", 4),
+    ("RADIAL_FISHEYE", 5),
+    ("THIN_PRISM_FISHEYE", 12),
+];
+
+/// A complaint about a part of a file: place and reason.
+type Fault = (String, String);
+
+/// The folder of the model at or below `path`, where there is one.
+pub(super) fn model_folder(path: &Path) -> Option<PathBuf> {
+    let places = ["", "sparse/0", "sparse", "colmap/sparse/0", "colmap/sparse"];
+    places.into_iter().map(|p| path.join(p)).find(|p| {
+        let has =
+            |name: &str| p.join(name).with_extension("bin").is_file() || p.join(name).with_extension("txt").is_file();
+        has("cameras") && has("images")
+    })
+}
+
+/// Reads the model at or below `path`; images lie in `images` (or `images_N`) beside or above it.
+pub(super) fn read(path: &Path, downscale: u32) -> Result<Reel, CaptureError> {
+    let folder = model_folder(path).ok_or_else(|| CaptureError::Unknown { path: path.into() })?;
+    // COLMAP prefers binary files where both exist.
+    let part = |name: &str| {
+        let binary = folder.join(name).with_extension("bin");
+        if binary.is_file() { binary } else { folder.join(name).with_extension("txt") }
+    };
+    let cameras: HashMap<u32, Calibration> = load(&part("cameras"), binary::cameras, text::cameras)?;
+    let source = part("images");
+    let mut poses: Vec<Pose> = load(&source, binary::images, text::images)?;
+    let points = part("points3D");
+    let points = if points.is_file() { load(&points, binary::points, text::points)? } else { Vec::new() };
+    if poses.is_empty() {
+        return Err(CaptureError::no_frames(&source, "the model has no registered image"));
+    }
+    poses.sort_by(|a, b| a.name.cmp(&b.name));
+    let roots = [Some(path), folder.parent(), folder.parent().and_then(Path::parent)];
+    let images = roots.into_iter().flatten().find_map(|root| image_folder(root, downscale));
+    let (images, reduced) = images.ok_or_else(|| {
+        CaptureError::no_frames(path, "there is no folder images, images_2, images_4 or images_8 beside the model")
+    })?;
+    let shots = poses.iter().map(|pose| shot(pose, &cameras, &source, &images, reduced));
+    let (train, note) = existing(shots.collect::<Result<_, _>>()?, &source);
+    let mut notes: Vec<String> = note.into_iter().collect();
+    if points.is_empty() {
+        notes.push("the model has no points: the scene box follows from the cameras alone".into());
+    }
+    Ok(Reel { source, train, notes, points, ..Reel::default() })
+}
+
+/// Parses a file as binary or text by its extension.
+fn load<T>(
+    path: &Path,
+    binary: impl Fn(&[u8]) -> Result<T, Fault>,
+    text: impl Fn(&str) -> Result<T, Fault>,
+) -> Result<T, CaptureError> {
+    let bytes = std::fs::read(path).map_err(CaptureError::io(path))?;
+    let parsed = if path.extension().is_some_and(|e| e == "bin") {
+        binary(&bytes)
+    } else {
+        text(&String::from_utf8_lossy(&bytes))
+    };
+    parsed.map_err(|(place, reason)| CaptureError::field(path, place, reason))
+}
+
+fn shot(
+    pose: &Pose,
+    cameras: &HashMap<u32, Calibration>,
+    source: &Path,
+    images: &Path,
+    reduced: u32,
+) -> Result<Shot, CaptureError> {
+    let at = format!("{}: ", pose.name);
+    let fail = |field: &str, reason: String| CaptureError::field(source, format!("{at}{field}"), reason);
+    let camera = cameras.get(&pose.camera);
+    let camera =
+        camera.ok_or_else(|| fail("CAMERA_ID", format!("camera {} is not in the cameras file", pose.camera)))?;
+    let (focal, centre, lens) = lens(camera).map_err(|reason| fail("camera", reason))?;
+    let camera_to_world = camera_to_world(pose).map_err(|(field, reason)| fail(&field, reason))?;
+    Ok(Shot {
+        name: pose.name.clone(),
+        image: locate(images, &pose.name),
+        mask: None,
+        size: Some(camera.size),
+        focal: focal.map(|f| Some(Focal::Pixels(f))),
+        centre: centre.map(Some),
+        lens,
+        camera_to_world,
+        reduced,
+        at,
+    })
+}
+
+fn camera_to_world(pose: &Pose) -> Result<DMat4, Fault> {
+    let [w, x, y, z] = pose.rotation;
+    let rotation = DQuat::from_xyzw(x, y, z, w);
+    if !rotation.is_finite() || (rotation.length() - 1.0).abs() > 1e-2 {
+        let reason = format!("{:?} is no unit quaternion", pose.rotation);
+        return Err(("QW QX QY QZ".into(), reason));
+    }
+    let translation = DVec3::from(pose.translation);
+    if !translation.is_finite() {
+        return Err(("TX TY TZ".into(), format!("{translation} holds numbers that are not finite")));
+    }
+    let back = DMat3::from_quat(rotation.normalize()).transpose();
+    let position = -(back * translation);
+    Ok(DMat4::from_cols(
+        back.x_axis.extend(0.0),
+        (-back.y_axis).extend(0.0),
+        (-back.z_axis).extend(0.0),
+        position.extend(1.0),
+    ))
+}
+
+/// Focal lengths, principal point and lens of a calibration.
+fn lens(camera: &Calibration) -> Result<([f64; 2], [f64; 2], Lens), String> {
+    let p = &camera.parameters[..];
+    if let Some(bad) = p.iter().find(|v| !v.is_finite()) {
+        return Err(format!("parameter {bad} is no finite number"));
+    }
+    let radial = |k: [f64; 4], t: [f64; 2]| Lens::open_cv(k, t, [0.0; 3]);
+    let (focal, centre, lens) = match (camera.model, p) {
+        ("SIMPLE_PINHOLE", &[f, x, y]) => ([f, f], [x, y], Lens::Pinhole),
+        ("PINHOLE", &[f, g, x, y]) => ([f, g], [x, y], Lens::Pinhole),
+        ("SIMPLE_RADIAL", &[f, x, y, k]) => ([f, f], [x, y], radial([k, 0.0, 0.0, 0.0], [0.0; 2])),
+        ("RADIAL", &[f, x, y, k, l]) => ([f, f], [x, y], radial([k, l, 0.0, 0.0], [0.0; 2])),
+        ("OPENCV", &[f, g, x, y, k, l, s, t]) => ([f, g], [x, y], radial([k, l, 0.0, 0.0], [s, t])),
+        ("OPENCV_FISHEYE", &[f, g, x, y, k, l, m, n]) => ([f, g], [x, y], Lens::Fisheye { k: [k, l, m, n] }),
+        ("FULL_OPENCV", &[f, g, x, y, k, l, s, t, m, q0, q1, q2]) => {
+            ([f, g], [x, y], Lens::open_cv([k, l, m, 0.0], [s, t], [q0, q1, q2]))
+        }
+        ("SIMPLE_RADIAL_FISHEYE", &[f, x, y, k]) => ([f, f], [x, y], Lens::Fisheye { k: [k, 0.0, 0.0, 0.0] }),
+        ("RADIAL_FISHEYE", &[f, x, y, k, l]) => ([f, f], [x, y], Lens::Fisheye { k: [k, l, 0.0, 0.0] }),
+        (model, _) => {
+            return Err(format!("model {model} is not supported; undistort with colmap image_undistorter"));
+        }
+    };
+    Ok((focal, centre, lens))
+}
+
+/// A picture's side, checked.
+fn side(v: u64) -> Result<u32, String> {
+    match u32::try_from(v) {
+        Ok(s) if (1..=65_536).contains(&s) => Ok(s),
+        _ => Err(format!("{v} is no picture size; expected 1 to 65536")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_identity_looks_along_plus_z_with_y_down() {
+        let pose = Pose { rotation: [1.0, 0.0, 0.0, 0.0], translation: [0.0, 0.0, 5.0], camera: 1, name: "a".into() };
+        let m = camera_to_world(&pose).unwrap();
+        // t = (0, 0, 5) puts the world's origin 5 in front: the camera is at −5.
+        assert_eq!(m.w_axis.truncate(), DVec3::new(0.0, 0.0, -5.0));
+        assert_eq!(m.z_axis.truncate(), DVec3::NEG_Z, "backwards");
+        assert_eq!(m.y_axis.truncate(), DVec3::NEG_Y, "up");
+        assert!((m.determinant() - 1.0).abs() < 1e-12);
+        for rotation in [[0.0; 4], [f64::NAN, 0.0, 0.0, 0.0], [9.0, 0.0, 0.0, 0.0]] {
+            assert!(camera_to_world(&Pose { rotation, ..pose.clone() }).is_err());
+        }
+    }
+
+    #[test]
+    fn models_spread_their_parameters() {
+        let with = |model, n: usize| {
+            lens(&Calibration { model, size: (8, 8), parameters: (1..=n).map(|v| v as f64).collect() })
+        };
+        for (model, n) in MODELS {
+            let (focal, centre, lens) = match with(model, n) {
+                Ok(found) => found,
+                Err(reason) => {
+                    assert!(["FOV", "THIN_PRISM_FISHEYE"].contains(&model), "{reason}");
+                    continue;
+                }
+            };
+            let two = ["PINHOLE", "OPENCV", "OPENCV_FISHEYE", "FULL_OPENCV"].contains(&model);
+            assert_eq!(focal, if two { [1.0, 2.0] } else { [1.0, 1.0] }, "{model}");
+            assert_eq!(centre, if two { [3.0, 4.0] } else { [2.0, 3.0] }, "{model}");
+            if model == "FULL_OPENCV" {
+                let wanted = Lens::OpenCv { k: [5.0, 6.0, 9.0, 0.0], p: [7.0, 8.0], q: [10.0, 11.0, 12.0] };
+                assert_eq!(lens, wanted);
+            }
+        }
+        assert!(with("PINHOLE", 3).is_err());
+    }
+}

@@ -1,0 +1,42 @@
+//! Made-up captures for tests.
+
+use glam::{DMat4, DVec2, DVec3};
+
+use super::lens::Lens;
+use super::view::{Image, View};
+use crate::render::Camera;
+
+/// Poses at `distance` around `middle` at elevations from −30° to 60°, looking at it, z up.
+pub fn ring(count: usize, distance: f64, middle: DVec3) -> Vec<DMat4> {
+    let pose = |i: usize| {
+        let azimuth = i as f64 * 2.399_963;
+        let elevation = (-30.0 + 90.0 * ((i * 7) % count) as f64 / count.max(2) as f64).to_radians();
+        let (s, c) = azimuth.sin_cos();
+        let out = DVec3::new(elevation.cos() * c, elevation.cos() * s, elevation.sin());
+        Camera::look_at(middle + out * distance, middle, DVec3::Z).unwrap()
+    };
+    (0..count).map(pose).collect()
+}
+
+/// Square views of an opaque ball before nothing.
+pub fn ball_views(poses: &[DMat4], side: u32, middle: DVec3, radius: f64) -> Vec<View> {
+    poses.iter().enumerate().map(|(i, pose)| ball_view(i, *pose, side, middle, radius)).collect()
+}
+
+fn ball_view(index: usize, pose: DMat4, side: u32, middle: DVec3, radius: f64) -> View {
+    let camera = Camera {
+        width: side,
+        height: side,
+        focal: DVec2::splat(side as f64 * 1.4),
+        centre: DVec2::splat(side as f64 * 0.5),
+        camera_to_world: pose,
+    };
+    let pixel = |i: u32| {
+        let ray = camera.ray((i % side) as f64 + 0.5, (i / side) as f64 + 0.5);
+        let to = middle - ray.origin;
+        let miss = (to - ray.direction * to.dot(ray.direction)).length();
+        if miss <= radius { [200, 100, 50, 255] } else { [0; 4] }
+    };
+    let image = Image { width: side, height: side, pixels: (0..side * side).map(pixel).collect() };
+    View { name: format!("v{index:02}"), camera, lens: Lens::Pinhole, image, mask: None }
+}

@@ -1,0 +1,227 @@
+//! `transforms.json` of NeRF-synthetic (one file a split), instant-ngp and nerfstudio.
+//!
+//! Poses are camera-to-world in the OpenGL convention, so nothing is converted. A frame's own values win over the
+//! file's. instant-ngp maps a position p to `p · scale + offset` (0.33 and 0.5 where not given), then swaps axes
+//! cyclically, and models the cube of edge `aabb_scale` around (½, ½, ½): in the file's own axes that cube has centre
+//! `(½ − offset) / scale` and edge `aabb_scale / scale`, since the swap leaves the middle where it is.
+
+use std::collections::HashSet;
+use std::path::{Path, PathBuf};
+
+use glam::DVec3;
+use serde_json::{Map, Value};
+
+use super::error::CaptureError;
+use super::json::{self, Fields};
+use super::lens::Lens;
+use super::shot::{Extent, Focal, Reel, Shot, existing, locate};
+
+/// instant-ngp's scale and offset where the file gives none.
+const NGP: (f64, f64) = (0.33, 0.5);
+
+/// Reads a folder with `transforms_train.json` and, for testing, `transforms_test.json` or `transforms_val.json`.
+pub(super) fn read_splits(folder: &Path) -> Result<Reel, CaptureError> {
+    let file = |split: &str| folder.join(format!("transforms_{split}.json"));
+    let mut reel = read_file(&file("train"))?;
+    // A split that the training file itself lists has no place beside the files'.
+    reel.train.extend(reel.test.take().unwrap_or_default());
+    for split in ["test", "val"] {
+        let path = file(split);
+        if !path.is_file() {
+            continue;
+        }
+        let other = read_file(&path)?;
+        let shots: Vec<Shot> = other.train.into_iter().chain(other.test.unwrap_or_default()).collect();
+        reel.notes.extend(other.notes);
+        if !shots.is_empty() {
+            if split == "val" {
+                reel.notes.push("transforms_val.json serves as the test split".into());
+            }
+            reel.test = Some(shots);
+            break;
+        }
+    }
+    Ok(reel)
+}
+
+/// Reads one file with `frames`.
+pub(super) fn read_file(path: &Path) -> Result<Reel, CaptureError> {
+    let top = json::read(path)?;
+    let frames = match top.get("frames") {
+        Some(Value::Array(frames)) if !frames.is_empty() => frames,
+        Some(Value::Array(_)) => return Err(CaptureError::no_frames(path, "the list of frames is empty")),
+        Some(_) => return Err(CaptureError::field(path, "frames", "expected a list")),
+        None => return Err(CaptureError::field(path, "frames", "missing: expected a list with a frame an image")),
+    };
+    let folder = path.parent().unwrap_or(Path::new(""));
+    let mut shots = Vec::with_capacity(frames.len());
+    for (i, frame) in frames.iter().enumerate() {
+        let at = format!("frames[{i}]");
+        let frame = frame.as_object().ok_or_else(|| CaptureError::field(path, &at, "expected a JSON object"))?;
+        shots.push(shot(&Fields { path, top: &top, frame, at: at + "." }, folder)?);
+    }
+    let mut reel = Reel { source: path.into(), extent: extent(path, &top)?, ..Reel::default() };
+    let split = Split::read(path, &top)?;
+    let (shots, note) = existing(shots, path);
+    reel.notes.extend(note);
+    if top.get("rolling_shutter").is_some() {
+        reel.notes.push("rolling_shutter is ignored: each frame has one pose".into());
+    }
+    match split {
+        None => reel.train = shots,
+        Some(split) => {
+            let (train, test) = split.divide(shots, &mut reel.notes);
+            (reel.train, reel.test) = (train, Some(test));
+        }
+    }
+    Ok(reel)
+}
+
+fn shot(fields: &Fields, folder: &Path) -> Result<Shot, CaptureError> {
+    let name = fields.frame.get("file_path").and_then(Value::as_str).filter(|n| !n.is_empty());
+    let name = name.ok_or_else(|| fields.fail("file_path", "missing: expected the image's path"))?;
+    let mask = fields.frame.get("mask_path").and_then(Value::as_str);
+    let size = match (fields.side("w")?, fields.side("h")?) {
+        (Some(w), Some(h)) => Some((w, h)),
+        (None, None) => None,
+        (Some(_), None) => return Err(fields.fail("h", "missing beside w")),
+        (None, Some(_)) => return Err(fields.fail("w", "missing beside h")),
+    };
+    Ok(Shot {
+        name: name.trim_start_matches("./").to_string(),
+        at: fields.at.clone(),
+        image: locate(folder, name),
+        mask: mask.map(|m| locate(folder, m)),
+        size,
+        focal: [focal(fields, "x")?, focal(fields, "y")?],
+        centre: [fields.number("cx")?, fields.number("cy")?],
+        lens: lens(fields)?,
+        camera_to_world: fields.matrix()?,
+        reduced: 1,
+    })
+}
+
+fn focal(fields: &Fields, axis: &str) -> Result<Option<Focal>, CaptureError> {
+    let pixels = format!("fl_{axis}");
+    if let Some(f) = fields.number(&pixels)? {
+        return if f > 0.0 {
+            Ok(Some(Focal::Pixels(f)))
+        } else {
+            Err(fields.fail(&pixels, format!("a focal length of {f} pixels; expected above 0")))
+        };
+    }
+    // camera_angle in radians, instant-ngp's x_fov in degrees.
+    for (key, unit) in [(format!("camera_angle_{axis}"), 1.0), (format!("{axis}_fov"), 1f64.to_radians())] {
+        match fields.number(&key)?.map(|angle| angle * unit) {
+            None => {}
+            Some(angle) if angle > 0.0 && angle < std::f64::consts::PI => return Ok(Some(Focal::Angle(angle))),
+            Some(angle) => {
+                return Err(fields.fail(&key, format!("an angle of {angle} rad; expected above 0 and below pi")));
+            }
+        }
+    }
+    Ok(None)
+}
+
+fn lens(fields: &Fields) -> Result<Lens, CaptureError> {
+    for key in ["ftheta_p0", "latlong", "equirectangular"] {
+        if fields.has(key) {
+            return Err(fields.fail(key, "this lens model is not supported; undistort the images first"));
+        }
+    }
+    let k =
+        [fields.coefficient("k1")?, fields.coefficient("k2")?, fields.coefficient("k3")?, fields.coefficient("k4")?];
+    let p = [fields.coefficient("p1")?, fields.coefficient("p2")?];
+    let model = fields.text("camera_model")?;
+    match model.unwrap_or(if fields.flag("is_fisheye") { "OPENCV_FISHEYE" } else { "OPENCV" }) {
+        "OPENCV_FISHEYE" => Ok(Lens::Fisheye { k }),
+        "OPENCV" | "PERSPECTIVE" | "SIMPLE_RADIAL" | "RADIAL" if fields.flag("is_fisheye") => Ok(Lens::Fisheye { k }),
+        "OPENCV" | "PERSPECTIVE" | "SIMPLE_RADIAL" | "RADIAL" => Ok(Lens::open_cv(k, p, [0.0; 3])),
+        "PINHOLE" | "SIMPLE_PINHOLE" => Ok(Lens::Pinhole),
+        other => Err(fields.fail(
+            "camera_model",
+            format!("{other} is not supported; use OPENCV, OPENCV_FISHEYE or PINHOLE, or undistort the images"),
+        )),
+    }
+}
+
+/// The cube that instant-ngp would model, where the file says anything about it.
+fn extent(path: &Path, top: &Map<String, Value>) -> Result<Extent, CaptureError> {
+    let empty = Map::new();
+    let fields = Fields { path, top, frame: &empty, at: String::new() };
+    if !["aabb_scale", "scale", "offset", "aabb"].iter().any(|k| fields.has(k)) {
+        return Ok(Extent::Unknown);
+    }
+    let positive = |key: &str, otherwise: f64| match fields.number(key)? {
+        Some(v) if v > 0.0 => Ok(v),
+        Some(v) => Err(fields.fail(key, format!("{v}; expected above 0"))),
+        None => Ok(otherwise),
+    };
+    let edge = positive("aabb_scale", 1.0)?;
+    if let Some(Value::Array(corners)) = top.get("aabb") {
+        let corner = |i: usize| match corners.get(i) {
+            Some(Value::Array(list)) => Ok(DVec3::from(json::numbers::<3>(path, list, &format!("aabb[{i}]"))?)),
+            _ => Err(fields.fail("aabb", "expected two corners of three numbers")),
+        };
+        let (a, b) = (corner(0)?, corner(1)?);
+        return Ok(Extent::Declared((a + b) * 0.5, edge * (b - a).abs().max_element().max(1e-6)));
+    }
+    let scale = positive("scale", NGP.0)?;
+    let offset = DVec3::from(fields.triple("offset")?.unwrap_or([NGP.1; 3]));
+    Ok(Extent::Declared((DVec3::splat(0.5) - offset) / scale, edge / scale))
+}
+
+/// nerfstudio's lists of file names.
+struct Split {
+    train: Option<HashSet<PathBuf>>,
+    test: HashSet<PathBuf>,
+    /// Frames that are in neither where the training list is missing.
+    others: HashSet<PathBuf>,
+}
+
+impl Split {
+    fn read(path: &Path, top: &Map<String, Value>) -> Result<Option<Self>, CaptureError> {
+        let list = |key: &str| match top.get(key) {
+            None | Some(Value::Null) => Ok(None),
+            Some(Value::Array(names)) => {
+                let name = |(i, v): (usize, &Value)| match v.as_str() {
+                    Some(name) => Ok(key_of(name)),
+                    None => Err(CaptureError::field(path, format!("{key}[{i}]"), "expected a file name")),
+                };
+                names.iter().enumerate().map(name).collect::<Result<HashSet<_>, _>>().map(Some)
+            }
+            Some(_) => Err(CaptureError::field(path, key, "expected a list of file names")),
+        };
+        let (train, val, test) = (list("train_filenames")?, list("val_filenames")?, list("test_filenames")?);
+        if train.is_none() && val.is_none() && test.is_none() {
+            return Ok(None);
+        }
+        let val = val.unwrap_or_default();
+        let (test, others) = match test {
+            Some(test) if !test.is_empty() => (test, val),
+            _ => (val, HashSet::new()),
+        };
+        Ok(Some(Self { train, test, others }))
+    }
+
+    fn divide(&self, shots: Vec<Shot>, notes: &mut Vec<String>) -> (Vec<Shot>, Vec<Shot>) {
+        let total = shots.len();
+        let (test, rest): (Vec<Shot>, Vec<Shot>) =
+            shots.into_iter().partition(|s| self.test.contains(&key_of(&s.name)));
+        let keep = |s: &Shot| match &self.train {
+            Some(train) => train.contains(&key_of(&s.name)),
+            None => !self.others.contains(&key_of(&s.name)),
+        };
+        let train: Vec<Shot> = rest.into_iter().filter(keep).collect();
+        let left = total - train.len() - test.len();
+        if left > 0 {
+            notes.push(format!("{left} frames are in neither train_filenames nor test_filenames and are skipped"));
+        }
+        (train, test)
+    }
+}
+
+/// A file name without what makes equal names differ.
+fn key_of(name: &str) -> PathBuf {
+    PathBuf::from(name.replace('\\', "/").trim_start_matches("./"))
+}

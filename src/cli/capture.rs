@@ -1,0 +1,178 @@
+//! Captures on the command line: the options of every subcommand that reads one, and what `nstr inspect` says of one.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use clap::Args;
+use nstr::capture::{Capture, CaptureOptions, Format, SceneCube, Split, View, draw, read_capture};
+use nstr::render::image::png;
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+/// How a capture is read.
+#[derive(Args, Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct CaptureArgs {
+    /// Make images N times smaller
+    #[arg(long, default_value_t = 1, value_name = "N")]
+    pub downscale: u32,
+    /// Keep every N-th training view
+    #[arg(long, default_value_t = 1, value_name = "N")]
+    pub every: usize,
+    /// Hold every N-th frame out for testing where the capture has no test split; 0: none
+    #[arg(long, default_value_t = 8, value_name = "N")]
+    pub holdout: usize,
+    /// The cube to model, in the capture's world: centre and edge
+    #[arg(long, value_name = "X,Y,Z,EDGE", allow_hyphen_values = true)]
+    pub scene: Option<SceneCube>,
+    /// Distance from a camera before which nothing is sampled
+    #[arg(long, value_name = "DISTANCE")]
+    pub near: Option<f64>,
+    /// Format of the capture, where its files leave it open: blender, transforms, llff or colmap
+    #[arg(long = "capture-format", value_name = "FORMAT")]
+    pub format: Option<Format>,
+}
+
+impl CaptureArgs {
+    /// The options of the library.
+    pub fn options(&self, split: Split) -> CaptureOptions {
+        CaptureOptions {
+            downscale: self.downscale,
+            every: self.every,
+            holdout: self.holdout,
+            split,
+            images: true,
+            scene: self.scene,
+            near: self.near,
+            format: self.format,
+        }
+    }
+}
+
+/// Size of the picture of the cameras.
+const PICTURE: (u32, u32) = (1280, 960);
+
+/// Reads a capture, prints what it holds, and draws its cameras.
+pub fn inspect(path: &Path, args: &CaptureArgs, as_json: bool, picture: Option<&Path>) -> anyhow::Result<()> {
+    let capture = read_capture(path, &args.options(Split::All))?;
+    if let Some(to) = picture {
+        png::write(to, &draw::cameras(&capture, PICTURE.0, PICTURE.1)?)?;
+    }
+    if as_json {
+        println!("{}", serde_json::to_string_pretty(&report(&capture))?);
+        return Ok(());
+    }
+    print(path, &capture);
+    if let Some(to) = picture {
+        println!("wrote {}: training views blue, test views orange, x y z of the box red green blue", to.display());
+    }
+    Ok(())
+}
+
+/// Views with equal intrinsics.
+struct Group<'a> {
+    view: &'a View,
+    count: usize,
+}
+
+fn groups(capture: &Capture) -> Vec<Group<'_>> {
+    let mut groups: Vec<Group> = Vec::new();
+    for view in capture.views() {
+        let c = &view.camera;
+        let same = |g: &&mut Group| {
+            let o = &g.view.camera;
+            (o.width, o.height, o.focal, o.centre, g.view.lens) == (c.width, c.height, c.focal, c.centre, view.lens)
+        };
+        match groups.iter_mut().find(same) {
+            Some(group) => group.count += 1,
+            None => groups.push(Group { view, count: 1 }),
+        }
+    }
+    groups
+}
+
+/// Groups that are printed one by one.
+const LISTED: usize = 4;
+
+fn print(path: &Path, capture: &Capture) {
+    let masked = capture.views().filter(|v| v.mask.is_some()).count();
+    println!(
+        "{} ({}): {} training views, {} test views{}{}",
+        path.display(),
+        capture.format,
+        capture.train.len(),
+        capture.test.len(),
+        if capture.has_alpha { ", with alpha" } else { ", opaque" },
+        if masked > 0 { format!(", {masked} with masked pixels") } else { String::new() },
+    );
+    let groups = groups(capture);
+    for group in groups.iter().take(LISTED) {
+        let c = &group.view.camera;
+        let [x, y] = [(c.width, c.focal.x), (c.height, c.focal.y)]
+            .map(|(side, f)| 2.0 * (0.5 * side as f64 / f).atan().to_degrees());
+        println!(
+            "  {:<11} {}x{}, focal {:.2} {:.2}, centre {:.2} {:.2}, {x:.1}° by {y:.1}° ({} views)",
+            "camera", c.width, c.height, c.focal.x, c.focal.y, c.centre.x, c.centre.y, group.count
+        );
+        println!("  {:<11} {}", "lens", lens(group.view));
+    }
+    if groups.len() > LISTED {
+        println!("  {:<11} and {} other intrinsics", "", groups.len() - LISTED);
+    }
+    let s = &capture.scene;
+    let [x, y, z] = s.centre.to_array();
+    println!("  {:<11} centre {x:.4} {y:.4} {z:.4}, edge {:.4}, {}", "scene box", s.size, capture.scene_rule);
+    println!("  {:<11} near {:.4}, far {:.4}", "rays", s.near, s.far(capture.views()));
+    println!("  {:<11} --scene={x:.4},{y:.4},{z:.4},{:.4} --near {:.4}", "override", s.size, s.near);
+    if let Some(hull) = &capture.hull {
+        println!("  {:<11} {:.1} % of {}³ cells can hold anything", "hull", 100.0 * hull.fraction(), hull.resolution);
+    }
+    if !capture.points.is_empty() {
+        println!("  {:<11} {}", "points", capture.points.len());
+    }
+    capture.notes.iter().for_each(|note| println!("note: {note}"));
+}
+
+fn lens(view: &View) -> String {
+    let coefficients = serde_json::to_value(view.lens).unwrap_or_default();
+    let list = |name: &str| {
+        let values = coefficients.get(name).and_then(Value::as_array)?;
+        let text: Vec<String> = values.iter().map(|v| format!("{:.6}", v.as_f64().unwrap_or(0.0))).collect();
+        values.iter().any(|v| v.as_f64() != Some(0.0)).then(|| format!(" {name} [{}]", text.join(", ")))
+    };
+    let parts: String = ["k", "p", "q"].into_iter().filter_map(list).collect();
+    format!("{}{parts}", view.lens.name())
+}
+
+fn report(capture: &Capture) -> Value {
+    let intrinsics: Vec<Value> = groups(capture)
+        .iter()
+        .map(|g| {
+            let c = &g.view.camera;
+            json!({
+                "w": c.width, "h": c.height, "fl_x": c.focal.x, "fl_y": c.focal.y, "cx": c.centre.x, "cy": c.centre.y,
+                "lens": g.view.lens, "views": g.count,
+            })
+        })
+        .collect();
+    let names = |views: &[View]| views.iter().map(|v| v.name.clone()).collect::<Vec<_>>();
+    let mut sizes: BTreeMap<String, usize> = BTreeMap::new();
+    capture.views().for_each(|v| *sizes.entry(format!("{}x{}", v.camera.width, v.camera.height)).or_default() += 1);
+    let s = &capture.scene;
+    json!({
+        "format": capture.format,
+        "source": capture.source,
+        "train": names(&capture.train),
+        "test": names(&capture.test),
+        "alpha": capture.has_alpha,
+        "masked_views": capture.views().filter(|v| v.mask.is_some()).count(),
+        "sizes": sizes,
+        "intrinsics": intrinsics,
+        "scene": {
+            "centre": s.centre, "size": s.size, "near": s.near, "far": s.far(capture.views()),
+            "rule": capture.scene_rule,
+        },
+        "hull_fraction": capture.hull.as_ref().map(|h| h.fraction()),
+        "points": capture.points.len(),
+        "notes": capture.notes,
+    })
+}

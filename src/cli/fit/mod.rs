@@ -1,0 +1,174 @@
+//! `nstr fit`: a field from a mesh or from posed images.
+
+mod job;
+mod radiance;
+mod sdf;
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::bail;
+use clap::Args;
+use nstr::capture::is_capture;
+use nstr::field::device::Device;
+use nstr::field::model::{Model, Precision};
+use nstr::fit::evaluate::SdfScores;
+use nstr::fit::{Budget, FitConfig};
+use nstr::render::Background;
+use serde::{Deserialize, Serialize};
+
+use super::capture::CaptureArgs;
+use super::load::SignArgs;
+use super::{batch, eval, render};
+
+pub use job::checkpoint_path;
+pub use sdf::fit as one;
+
+/// Arguments of `nstr fit`.
+#[derive(Args, Clone, Debug)]
+pub struct FitArgs {
+    /// A capture (a folder of posed images or a transforms.json), or meshes (OBJ, PLY, STL, OFF, GLB, glTF), folders of
+    /// meshes, or quoted glob patterns
+    #[arg(required = true, value_name = "INPUT")]
+    pub inputs: Vec<String>,
+    /// Model to write (.safetensors); with several inputs the folder for them
+    #[arg(short, long, value_name = "MODEL|DIR")]
+    pub output: Option<PathBuf>,
+    /// Meshes: sdf-tiny (up to 30k parameters), sdf (250k), sdf-fine (2M). Captures: radiance-tiny (80k), radiance (600k),
+    /// radiance-fine (4M) [default: sdf or radiance]
+    #[arg(long)]
+    pub preset: Option<String>,
+    /// Change an option of the preset, for example latent.features=16, train.net_lr=1e-3, sample.surface=0.4 or
+    /// rays.step=0.002
+    #[arg(long, value_name = "KEY=VALUE")]
+    pub set: Vec<String>,
+    /// Train for this many steps
+    #[arg(long, value_name = "N", conflicts_with = "time")]
+    pub steps: Option<u64>,
+    /// Train for this long, for example 40s or 10m
+    #[arg(long, value_name = "DURATION", value_parser = humantime::parse_duration)]
+    pub time: Option<Duration>,
+    /// Where to train: cpu, cuda or wgpu
+    #[arg(long, default_value = "cpu")]
+    pub device: Device,
+    /// Seed of the initial parameters and of the samples
+    #[arg(long, default_value_t = 0)]
+    pub seed: u64,
+    /// Go on from the checkpoint of an interrupted fit
+    #[arg(long)]
+    pub resume: bool,
+    #[command(flatten)]
+    pub sign: SignArgs,
+    #[command(flatten)]
+    pub capture: CaptureArgs,
+    /// What images with alpha are measured and shown on: white, black or #rrggbb (they are trained on random colours)
+    #[arg(long, default_value = "white")]
+    pub background: Background,
+    /// Numbers in the model file: f16 or f32
+    #[arg(long, default_value = "f16", value_parser = parse_precision)]
+    pub precision: Precision,
+    /// Time between checkpoints
+    #[arg(long, value_name = "DURATION", default_value = "60s", value_parser = humantime::parse_duration)]
+    pub checkpoint_every: Duration,
+    /// Render the result to this picture
+    #[arg(long, value_name = "PNG")]
+    pub render: Option<PathBuf>,
+    /// Do not measure the result against the mesh or the held-out views
+    #[arg(long)]
+    pub no_eval: bool,
+    /// Write the figures as JSON
+    #[arg(long, value_name = "FILE")]
+    pub json: Option<PathBuf>,
+    /// Table of results of many inputs [default: results.csv in the output folder]
+    #[arg(long, value_name = "CSV")]
+    pub table: Option<PathBuf>,
+    /// Take every n-th input, beginning with the i-th (from 0) [default: from SLURM_ARRAY_TASK_ID and _COUNT, or
+    /// JOB_COMPLETION_INDEX and JOB_COMPLETIONS]
+    #[arg(long, value_name = "I/N")]
+    pub shard: Option<batch::Shard>,
+    /// Fit again what is finished already
+    #[arg(long)]
+    pub overwrite: bool,
+}
+
+fn parse_precision(text: &str) -> Result<Precision, String> {
+    match text {
+        "f16" => Ok(Precision::F16),
+        "f32" => Ok(Precision::F32),
+        _ => Err("must be f16 or f32".into()),
+    }
+}
+
+/// What the model file keeps of how it was made.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Recipe {
+    pub fit: FitConfig,
+    pub budget: Budget,
+    /// Of a mesh.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sign: Option<SignArgs>,
+    /// Of a capture.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub capture: Option<CaptureArgs>,
+    pub seed: u64,
+}
+
+impl FitArgs {
+    /// Preset, overrides and budget; `usual` is the preset where none is named.
+    fn config(&self, usual: &str) -> anyhow::Result<(FitConfig, Budget)> {
+        let (config, budget) = FitConfig::preset(self.preset.as_deref().unwrap_or(usual))?;
+        let config = config.set(&self.set)?;
+        let budget = match (self.steps, self.time) {
+            (Some(n), _) => Budget::Steps(n),
+            (_, Some(t)) => Budget::Time(t),
+            _ => budget,
+        };
+        Ok((config, budget))
+    }
+}
+
+/// A finished fit of a mesh.
+pub struct Fitted {
+    pub model: Model,
+    pub scores: Option<SdfScores>,
+    pub file_bytes: u64,
+    pub faces: usize,
+    pub watertight: bool,
+    pub sign: String,
+}
+
+/// Runs `nstr fit`.
+pub fn run(args: &FitArgs) -> anyhow::Result<()> {
+    if let [input] = args.inputs.as_slice()
+        && (args.capture.format.is_some() || is_capture(Path::new(input)))
+    {
+        return radiance::fit(args, Path::new(input));
+    }
+    let inputs = batch::expand(&args.inputs)?;
+    if let [(path, _)] = inputs.as_slice()
+        && !args.output.as_ref().is_some_and(|o| o.is_dir())
+        && args.shard.is_none()
+        && args.table.is_none()
+        && !batch::in_job_array()
+    {
+        let output = args.output.clone().unwrap_or_else(|| default_output(path));
+        let fitted = one(args, path, &output, false)?;
+        if let Some(file) = &args.json {
+            eval::write_json(file, &eval::figures(&fitted.model, fitted.scores.as_ref(), fitted.file_bytes))?;
+        }
+        if let Some(picture) = &args.render {
+            render::portrait(&fitted.model, picture)?;
+        }
+        return Ok(());
+    }
+    if args.json.is_some() || args.render.is_some() {
+        bail!("--json and --render take one input; with several, see --table");
+    }
+    batch::run(args, &inputs)
+}
+
+/// `NAME.safetensors` in the current folder.
+fn default_output(input: &Path) -> PathBuf {
+    let stem = input.file_stem().filter(|s| *s != "transforms").or_else(|| input.parent()?.file_name());
+    PathBuf::from(format!("{}.safetensors", stem.unwrap_or("field".as_ref()).to_string_lossy()))
+}

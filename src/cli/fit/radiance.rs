@@ -1,0 +1,166 @@
+//! Fitting a radiance field to posed images.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Instant;
+
+use anyhow::{Context, bail};
+use nstr::capture::{Capture, Split, View, read_capture};
+use nstr::field::backend::FieldOp;
+use nstr::field::model::{Domain, Model, Precision};
+use nstr::field::radiance::NeuralRadiance;
+use nstr::fit::occupied::occupancy_of;
+use nstr::fit::radiance::Probe;
+use nstr::fit::views::{self, ViewScores, score_views};
+use nstr::fit::{PixelSource, RadianceTask, TrainState, Work};
+use nstr::kernel::spec::FieldSpec;
+use nstr::render::UnitCube;
+use nstr::render::volume::{VolumeRenderer, VolumeSettings};
+
+use super::job::{Job, check_output};
+use super::{FitArgs, Recipe, default_output};
+use crate::cli::{eval, load, render};
+
+/// Longest side of the held-out views that the progress line is measured on.
+const PROBE_SIDE: u32 = 200;
+/// Views that it is measured on.
+const PROBE_VIEWS: usize = 2;
+
+/// Fits one capture and writes its model.
+pub fn fit(args: &FitArgs, input: &Path) -> anyhow::Result<()> {
+    let start = Instant::now();
+    let output = args.output.clone().unwrap_or_else(|| default_output(input));
+    check_output(&output)?;
+    let background = load::opaque(args.background)?;
+    let (fit, budget) = args.config("radiance")?;
+    let Some(rays) = fit.rays.clone() else {
+        bail!("{}: a capture needs one of the presets radiance-tiny, radiance, radiance-fine", input.display());
+    };
+    let capture = read_capture(input, &args.capture.options(Split::All))?;
+    if capture.train.is_empty() {
+        bail!("{}: no view is left to train on; lower --every or --holdout", input.display());
+    }
+    let mut kept = args.capture.clone();
+    // What the rules found, so that the model knows it whatever they say later.
+    kept.near = Some(capture.scene.near);
+    let recipe = Recipe { fit, budget, sign: None, capture: Some(kept), seed: args.seed };
+    let cube = capture.scene.cube();
+    let domain = |_: &Recipe| Ok(Domain { origin: cube.origin.to_array(), size: cube.size, units: String::new() });
+    let job = Job::begin(args, input, &output, "radiance", recipe, domain, (false, start))?;
+    describe(&job, &capture);
+    let spec = job.recipe.fit.field.spec();
+    let op = FieldOp::new(spec.clone());
+    job.announce(args.preset.as_deref().unwrap_or("radiance"), &op);
+    let Capture { train, test, scene, hull, .. } = capture;
+    let train = Arc::new(train);
+    let pixels = PixelSource::new(train.clone(), cube, scene.near)
+        .with_context(|| format!("{}: the images have no pixels", input.display()))?;
+    let cells = rays.cells;
+    let seen = nstr::fit::occupied::seen(&train, cube, scene.near);
+    let void = |i: usize| {
+        let at = [i % cells, i / cells % cells, i / (cells * cells)];
+        let carved = hull.as_ref().is_some_and(|h| {
+            let [x, y, z] = at.map(|v| v * h.resolution / cells);
+            !h.get(x, y, z)
+        });
+        carved || !seen.get(at.map(|v| (v as f64 + 0.5) / cells as f64))
+    };
+    let mut task = RadianceTask::new(&op, Arc::new(pixels), rays.clone(), job.recipe.seed, void);
+    if job.resumed {
+        task = task.resumed(&job.state.task).with_context(|| {
+            format!("{}: its checkpoint does not fit rays.cells; fit afresh without --resume", output.display())
+        })?;
+    }
+    let settings = load::volume_settings(&rays, scene.near, cube);
+    if !args.no_eval
+        && let Some(probe) = probe(&spec, cube, settings, &test, background)
+    {
+        task = task.with_probe(probe);
+    }
+    let complete = |model: &mut Model, state: &TrainState| {
+        model.occupancy = occupancy_of(&state.task, rays.cells);
+        Ok(())
+    };
+    let mut model = job.train(op, Work::Rays(Box::new(task)), &complete)?;
+    let scores = match args.no_eval || test.is_empty() {
+        true => None,
+        false => Some(measure(&mut model, &test, background, &output, args.precision)?),
+    };
+    let bytes = std::fs::metadata(&output).with_context(|| output.display().to_string())?.len();
+    let figures = eval::view_figures(&model, scores.as_ref(), bytes);
+    println!("{}", eval::describe(&figures));
+    println!("wrote {}", output.display());
+    if let Some(file) = &args.json {
+        eval::write_json(file, &figures)?;
+    }
+    if let Some(picture) = &args.render {
+        render::portrait(&model, picture)?;
+    }
+    Ok(())
+}
+
+fn describe(job: &Job<'_>, capture: &Capture) {
+    let size = capture.train.first().map_or((0, 0), |v| (v.image.width, v.image.height));
+    job.say(&format!(
+        "{} ({}): {} training views of {}x{}, {} test views{}",
+        job.input.display(),
+        capture.format,
+        capture.train.len(),
+        size.0,
+        size.1,
+        capture.test.len(),
+        if capture.has_alpha { ", with alpha" } else { "" },
+    ));
+    capture.notes.iter().for_each(|note| job.say(&format!("  note: {note}")));
+    let [x, y, z] = capture.scene.centre.to_array();
+    job.say(&format!(
+        "  scene box: centre {x:.3} {y:.3} {z:.3}, edge {:.3} ({}); near {:.3}",
+        capture.scene.size, capture.scene_rule, capture.scene.near
+    ));
+}
+
+/// Measures the PSNR on small copies of a few held-out views, evenly picked.
+fn probe(
+    spec: &FieldSpec,
+    cube: UnitCube,
+    settings: VolumeSettings,
+    test: &[View],
+    background: [f32; 3],
+) -> Option<Probe> {
+    let pick = |i: usize| test.get(i * test.len() / PROBE_VIEWS.min(test.len()));
+    let views: Vec<View> = (0..PROBE_VIEWS.min(test.len()))
+        .filter_map(pick)
+        .map(|view| {
+            let side = view.camera.width.max(view.camera.height);
+            view.downscaled(side.div_ceil(PROBE_SIDE).max(1))
+        })
+        .collect();
+    if views.is_empty() {
+        return None;
+    }
+    let spec = spec.clone();
+    Some(Box::new(move |grid, net, occupancy| {
+        let field = NeuralRadiance::new(&spec, grid, net, occupancy.clone());
+        let Ok(renderer) = VolumeRenderer::new(&field, cube, settings) else { return f64::NAN };
+        let each = views.iter().map(|view| views::psnr(&renderer, view, background).unwrap_or(f64::NAN));
+        each.sum::<f64>() / views.len() as f64
+    }))
+}
+
+/// The measurement at the end of a fit, stored with the model.
+fn measure(
+    model: &mut Model,
+    test: &[View],
+    background: [f32; 3],
+    output: &Path,
+    precision: Precision,
+) -> anyhow::Result<ViewScores> {
+    let loaded = load::radiance_of(output, model)?;
+    let scores = score_views(&loaded.renderer()?, test, background, None)
+        .with_context(|| format!("{} was written, but cannot be measured", output.display()))?;
+    model.metrics.insert("psnr".into(), scores.psnr);
+    model.metrics.insert("ssim".into(), scores.ssim);
+    model.provenance.insert("background".into(), scores.background.clone());
+    model.save(output, precision)?;
+    Ok(scores)
+}

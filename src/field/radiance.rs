@@ -1,0 +1,77 @@
+//! A trained radiance field as the renderers and exporters see it.
+
+use glam::Vec3;
+
+use crate::kernel::radiance::density;
+use crate::kernel::spec::FieldSpec;
+use crate::kernel::{Fused, Outputs, Prepared};
+use crate::render::Occupancy;
+use crate::render::volume::RadianceSource;
+
+/// A field on the unit cube with density and view-dependent colour.
+#[derive(Debug)]
+pub struct NeuralRadiance {
+    fused: Fused,
+    weights: Prepared,
+    grid: Vec<f32>,
+    occupancy: Occupancy,
+}
+
+impl NeuralRadiance {
+    /// Prepares the kernels. The spec must have a view, `grid` and `net` its lengths.
+    pub fn new(spec: &FieldSpec, grid: Vec<f32>, net: &[f32], occupancy: Occupancy) -> Self {
+        let fused = Fused::new(spec);
+        let weights = fused.prepare(net);
+        Self { fused, weights, grid, occupancy }
+    }
+
+    /// The field's shape.
+    pub fn spec(&self) -> &FieldSpec {
+        self.fused.spec()
+    }
+
+    /// Rows of an evaluation, one a point.
+    fn rows(&self, kind: Outputs, points: &[Vec3], mut row: impl FnMut(usize, &[f32])) {
+        let width = self.fused.width(kind);
+        let mut out = vec![0.0; points.len() * width];
+        self.fused.evaluate(&self.weights, &self.grid, bytemuck::cast_slice(points), kind, &mut out);
+        out.chunks_exact(width).enumerate().for_each(|(i, values)| row(i, values));
+    }
+}
+
+impl RadianceSource for NeuralRadiance {
+    fn density(&self, points: &[Vec3], density: &mut [f32]) {
+        self.fused.density(&self.weights, &self.grid, bytemuck::cast_slice(points), density);
+    }
+
+    fn radiance(&self, points: &[Vec3], directions: &[Vec3], out: &mut [[f32; 4]]) {
+        let (x, d) = (bytemuck::cast_slice(points), bytemuck::cast_slice(directions));
+        self.fused.radiance(&self.weights, &self.grid, x, d, out.as_flattened_mut());
+    }
+
+    fn density_gradient(&self, points: &[Vec3], sigma: &mut [f32], gradient: &mut [Vec3]) {
+        let at = self.spec().full_columns().gradient;
+        self.rows(Outputs::Gradient, points, |i, row| {
+            sigma[i] = density(row[0]);
+            // ∇σ = σ ∇(raw density).
+            gradient[i] = Vec3::from_slice(&row[at..at + 3]) * sigma[i];
+        });
+    }
+
+    fn spectrum_width(&self) -> usize {
+        self.spec().spectrum_width()
+    }
+
+    fn spectrum(&self, points: &[Vec3], spectrum: &mut [f32], gradient_norm: &mut [f32]) {
+        let (columns, width) = (self.spec().full_columns(), self.spectrum_width());
+        self.rows(Outputs::Full, points, |i, row| {
+            spectrum[i * width..(i + 1) * width].copy_from_slice(&row[columns.spectrum..columns.spectrum_gradient]);
+            let slope = &row[columns.spectrum_gradient..columns.transport];
+            gradient_norm[i] = slope.iter().map(|v| v * v).sum::<f32>().sqrt();
+        });
+    }
+
+    fn occupancy(&self) -> &Occupancy {
+        &self.occupancy
+    }
+}

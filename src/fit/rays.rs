@@ -1,0 +1,184 @@
+//! The rays that a radiance fit learns from: random pixels of all images, marched through the occupied cells.
+
+use std::sync::Arc;
+
+use glam::Vec3;
+use rand::RngExt;
+use rand_pcg::Pcg64;
+use rayon::prelude::*;
+use serde::{Deserialize, Serialize};
+
+use crate::capture::View;
+use crate::kernel::Rays;
+use crate::render::occupancy::{Occupancy, Stepping, VolumeRay};
+use crate::render::{Background, UnitCube};
+
+/// How rays are drawn and marched; `--set rays.key=value` reaches each. Lengths are in field coordinates.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RayConfig {
+    /// Samples that a step evaluates, about: the number of rays follows.
+    pub samples: usize,
+    /// Most rays of a step.
+    pub most: usize,
+    /// Length of a step along a ray.
+    pub step: f32,
+    /// Growth of the step with the distance from the camera: `max(step, cone · t)`; 0: none.
+    pub cone: f32,
+    /// Most samples of a ray.
+    pub limit: usize,
+    /// A ray ends where less than this share of light comes through.
+    pub min_transmittance: f32,
+    /// Background that images with alpha are composited over while training: `random` or one of [`Background`]'s.
+    pub background: String,
+    /// Weight of the distortion term.
+    pub distortion: f32,
+    /// Cells of the occupancy grid along an axis: 16, 32, … 512.
+    pub cells: usize,
+    /// Steps between updates of the occupancy grid.
+    pub every: u64,
+    /// Cells probed in each update.
+    pub probes: usize,
+    /// Decay of a cell's known density at each probe.
+    pub decay: f32,
+    /// A cell is empty where a step through its density would stop less than this share of light.
+    pub threshold: f32,
+}
+
+impl Default for RayConfig {
+    fn default() -> Self {
+        Self {
+            samples: 1 << 16,
+            most: 1 << 16,
+            step: 1.0 / 512.0,
+            cone: 0.0,
+            limit: 1024,
+            min_transmittance: 1e-3,
+            background: "random".into(),
+            distortion: 0.0,
+            cells: 128,
+            every: 16,
+            probes: 1 << 16,
+            decay: 0.9,
+            threshold: 0.01,
+        }
+    }
+}
+
+/// The pixels of all images, and where their rays lie in the field's cube.
+pub struct PixelSource {
+    views: Arc<Vec<View>>,
+    /// First pixel of each view, and past the last the total.
+    starts: Vec<u64>,
+    cube: UnitCube,
+    /// World distance before which rays are not sampled.
+    near: f64,
+}
+
+/// Most tries to find a pixel that the capture's mask lets pass.
+const TRIES: usize = 64;
+/// Rays drawn by one job.
+const JOB: usize = 128;
+
+impl PixelSource {
+    /// The pixels of `views`, which must be loaded, in the cube of the field. `None` where there are none.
+    pub fn new(views: Arc<Vec<View>>, cube: UnitCube, near: f64) -> Option<Self> {
+        let mut starts = vec![0];
+        for view in views.iter() {
+            starts.push(starts[starts.len() - 1] + view.image.pixels.len() as u64);
+        }
+        (starts[starts.len() - 1] > 0).then_some(Self { views, starts, cube, near })
+    }
+
+    /// The images.
+    pub fn views(&self) -> &[View] {
+        &self.views
+    }
+
+    /// The field's cube in the world.
+    pub fn cube(&self) -> UnitCube {
+        self.cube
+    }
+
+    /// World distance before which rays are not sampled.
+    pub fn near(&self) -> f64 {
+        self.near
+    }
+
+    /// A random pixel: view and index in it.
+    fn pixel(&self, rng: &mut Pcg64) -> (&View, usize) {
+        let total = self.starts[self.starts.len() - 1];
+        let mut found = (&self.views[0], 0);
+        for _ in 0..TRIES {
+            let at = rng.random_range(0..total);
+            let v = self.starts.partition_point(|s| *s <= at) - 1;
+            found = (&self.views[v], (at - self.starts[v]) as usize);
+            if found.0.usable(found.1) {
+                break;
+            }
+        }
+        found
+    }
+
+    /// `count` random rays with their samples in the occupied cells. The same for the same seed, step and occupancy.
+    pub fn draw(&self, config: &RayConfig, occupancy: &Occupancy, seed: u64, step: u64, count: usize) -> Rays {
+        let background = config.background.parse::<Background>().ok().and_then(Background::srgb);
+        let parts: Vec<Rays> = (0..count.div_ceil(JOB))
+            .into_par_iter()
+            .map(|job| {
+                let mut rng = Pcg64::new(u128::from(seed) ^ 0x7a75_0000, u128::from(step) << 32 | job as u128);
+                let mut rays = Rays { first: vec![0], ..Rays::default() };
+                for _ in 0..JOB.min(count - job * JOB) {
+                    self.push(config, occupancy, background, &mut rng, &mut rays);
+                }
+                rays
+            })
+            .collect();
+        join(parts)
+    }
+
+    fn push(
+        &self,
+        config: &RayConfig,
+        occupancy: &Occupancy,
+        background: Option<[f32; 3]>,
+        rng: &mut Pcg64,
+        to: &mut Rays,
+    ) {
+        let (view, index) = self.pixel(rng);
+        let width = view.image.width as usize;
+        let [x, y] = [index % width, index / width].map(|v| v as f64 + 0.5);
+        let ray = VolumeRay::from_world(&view.ray(x, y), self.cube, self.near, f64::INFINITY);
+        let steps = Stepping { step: config.step, cone: config.cone, jitter: rng.random() };
+        let background = background.unwrap_or_else(|| rng.random());
+        let [r, g, b, a] = view.image.pixels[index].map(|v| f32::from(v) / 255.0);
+        to.target.extend([r, g, b].iter().zip(background).map(|(c, b)| c * a + b * (1.0 - a)));
+        to.background.extend(background);
+        to.direction.extend(ray.direction.to_array());
+        let end = to.t.len() + config.limit;
+        occupancy.march(&ray, &steps, |sample| {
+            to.x.extend((ray.origin + ray.direction * sample.t).clamp(Vec3::ZERO, Vec3::ONE).to_array());
+            to.t.push(sample.t);
+            to.dt.push(sample.dt);
+            to.t.len() < end
+        });
+        to.first.push(to.t.len() as u32);
+    }
+}
+
+/// One batch of all parts, in their order.
+fn join(parts: Vec<Rays>) -> Rays {
+    let mut all = Rays { first: vec![0], ..Rays::default() };
+    all.x.reserve(parts.iter().map(|p| p.x.len()).sum());
+    for part in parts {
+        let base = all.t.len() as u32;
+        all.first.extend(part.first[1..].iter().map(|f| f + base));
+        all.x.extend(part.x);
+        all.t.extend(part.t);
+        all.dt.extend(part.dt);
+        all.direction.extend(part.direction);
+        all.target.extend(part.target);
+        all.background.extend(part.background);
+    }
+    all
+}

@@ -1,0 +1,163 @@
+//! How well a fitted radiance field shows what a capture's images show.
+
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+use glam::Vec3;
+use rayon::prelude::*;
+use serde::{Deserialize, Serialize};
+use thiserror::Error;
+
+use crate::capture::View;
+use crate::metrics::image::{self, ImageMetricError};
+use crate::render::cpu::RenderError;
+use crate::render::image::{ImageError, Rgba8, png};
+use crate::render::volume::VolumeRenderer;
+
+/// Figures of a radiance field against views.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct ViewScores {
+    /// Mean over views of the PSNR in dB.
+    pub psnr: f64,
+    /// Mean over views of the SSIM.
+    pub ssim: f64,
+    /// PSNR of each view, in the capture's order.
+    pub psnr_per_view: Vec<f64>,
+    /// Background under images with alpha, `#rrggbb` in sRGB values.
+    pub background: String,
+    /// Seconds a view took to render, mean.
+    pub render_seconds: f64,
+}
+
+/// Why views can't be scored.
+#[derive(Debug, Error)]
+pub enum ViewError {
+    /// There are none.
+    #[error("no view to measure against: the capture has no test split; hold frames out with --holdout N")]
+    NoViews,
+    /// A view can't be rendered.
+    #[error("view {name}: {source}")]
+    Render {
+        /// Its name.
+        name: String,
+        /// Why.
+        source: RenderError,
+    },
+    /// A view can't be compared.
+    #[error("view {name}: {source}")]
+    Compare {
+        /// Its name.
+        name: String,
+        /// Why.
+        source: ImageMetricError,
+    },
+    /// A picture can't be written.
+    #[error(transparent)]
+    Write(#[from] ImageError),
+    /// A folder for pictures can't be made.
+    #[error("cannot make the folder {}: {source}", path.display())]
+    Folder {
+        /// The folder.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+}
+
+/// An error this large is white in the error pictures.
+const WHITE_ERROR: f32 = 0.25;
+
+/// The view's colours over a background, sRGB values, `[pixel]`.
+pub fn reference(view: &View, background: [f32; 3]) -> Vec<[f32; 3]> {
+    let over = |p: &[u8; 4]| {
+        let [r, g, b, a] = p.map(|v| f32::from(v) / 255.0);
+        let c = Vec3::new(r, g, b) * a + Vec3::from(background) * (1.0 - a);
+        c.to_array()
+    };
+    view.image.pixels.par_iter().map(over).collect()
+}
+
+/// What is rendered of a view, 0 to 1. Pixels that say nothing (see [`View::mask`]) are the reference's, so that they
+/// count as right.
+fn rendered(
+    renderer: &VolumeRenderer<'_>,
+    view: &View,
+    background: [f32; 3],
+    reference: &[[f32; 3]],
+) -> Result<Vec<[f32; 3]>, ViewError> {
+    let failed = |source| ViewError::Render { name: view.name.clone(), source };
+    let mut picture = renderer.colours(view, background).map_err(failed)?;
+    for (i, (p, r)) in picture.iter_mut().zip(reference).enumerate() {
+        *p = if view.usable(i) { p.map(|c| c.clamp(0.0, 1.0)) } else { *r };
+    }
+    Ok(picture)
+}
+
+/// PSNR of one view in dB over the pixels that say something.
+pub fn psnr(renderer: &VolumeRenderer<'_>, view: &View, background: [f32; 3]) -> Result<f64, ViewError> {
+    let reference = reference(view, background);
+    let picture = rendered(renderer, view, background, &reference)?;
+    Ok(measured_psnr(view, &picture, &reference))
+}
+
+fn measured_psnr(view: &View, picture: &[[f32; 3]], reference: &[[f32; 3]]) -> f64 {
+    let usable = (0..picture.len()).filter(|i| view.usable(*i)).count();
+    let share = usable.max(1) as f64 / picture.len().max(1) as f64;
+    image::psnr_of_mse(image::mse(picture.as_flattened(), reference.as_flattened()) / share)
+}
+
+/// Scores the renderer's field against `views`; with `images` writes `render/NNN.png`, `reference/NNN.png` and
+/// `error/NNN.png` (absolute error, black to white at 0.25) below that folder.
+///
+/// # Errors
+/// Without views, where one can't be rendered or compared, and where pictures can't be written.
+pub fn score_views(
+    renderer: &VolumeRenderer<'_>,
+    views: &[View],
+    background: [f32; 3],
+    images: Option<&Path>,
+) -> Result<ViewScores, ViewError> {
+    if views.is_empty() {
+        return Err(ViewError::NoViews);
+    }
+    let folders = images.map(|folder| ["render", "reference", "error"].map(|name| folder.join(name)));
+    for path in folders.iter().flatten() {
+        std::fs::create_dir_all(path).map_err(|source| ViewError::Folder { path: path.clone(), source })?;
+    }
+    let mut scores = ViewScores { background: hex(background), ..ViewScores::default() };
+    for (i, view) in views.iter().enumerate() {
+        let reference = reference(view, background);
+        let start = Instant::now();
+        let picture = rendered(renderer, view, background, &reference)?;
+        scores.render_seconds += start.elapsed().as_secs_f64() / views.len() as f64;
+        let size = (view.image.width as usize, view.image.height as usize);
+        let ssim = image::ssim(picture.as_flattened(), reference.as_flattened(), size, 3)
+            .map_err(|source| ViewError::Compare { name: view.name.clone(), source })?;
+        let psnr = measured_psnr(view, &picture, &reference);
+        scores.psnr_per_view.push(psnr);
+        scores.psnr += psnr / views.len() as f64;
+        scores.ssim += ssim / views.len() as f64;
+        if let Some([render, truth, error]) = &folders {
+            let name = format!("{i:03}.png");
+            let paint = |at: &dyn Fn(usize) -> [f32; 3]| {
+                Rgba8::from_fn(view.image.width, view.image.height, |i| {
+                    let [r, g, b] = at(i).map(|c| (c.clamp(0.0, 1.0) * 255.0).round() as u8);
+                    [r, g, b, 255]
+                })
+            };
+            let off = |i: usize| {
+                let d = Vec3::from(picture[i]) - Vec3::from(reference[i]);
+                [d.abs().element_sum() / (3.0 * WHITE_ERROR); 3]
+            };
+            png::write(&render.join(&name), &paint(&|i| picture[i]))?;
+            png::write(&truth.join(&name), &paint(&|i| reference[i]))?;
+            png::write(&error.join(&name), &paint(&off))?;
+        }
+    }
+    Ok(scores)
+}
+
+fn hex(colour: [f32; 3]) -> String {
+    let [r, g, b] = colour.map(|c| (c.clamp(0.0, 1.0) * 255.0).round() as u8);
+    format!("#{r:02x}{g:02x}{b:02x}")
+}

@@ -1,0 +1,237 @@
+//! Marching a bundle of rays through a radiance field.
+//!
+//! In rounds: every ray that goes on adds its next few samples to one batch, the field is evaluated over the batch, and
+//! each ray composites its part. With `α = 1 − exp(−σ·dt)` and the transmittance `T` before a sample, the sample weighs
+//! `w = T·α` and leaves `T·(1 − α)` (Max 1995). Everything a ray gathers is a sum weighted by `w`. A ray with hardly any
+//! transmittance left ends and counts as opaque: its sums are scaled to a total weight of 1.
+
+use glam::Vec3;
+
+use super::source::RadianceSource;
+use crate::render::frame::RenderStats;
+use crate::render::occupancy::{March, Sample, Stepping, VolumeRay};
+
+/// Points that a round aims at.
+const BATCH: usize = 8192;
+/// Fewest and most samples of a ray in one round: late rounds of few rays take more at once.
+const ROUND: (usize, usize) = (4, 16);
+/// Samples that weigh less add nothing to normals and spectra.
+const FAINT: f32 = 1e-4;
+
+/// What to gather beside transmittance and depth.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Wants {
+    pub colour: bool,
+    pub normal: bool,
+    pub spectrum: bool,
+}
+
+/// What one ray gathered.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Gathered {
+    /// Σ w·colour, sRGB values.
+    pub colour: Vec3,
+    /// Light that passes through.
+    pub transmittance: f32,
+    /// Σ w·t.
+    pub depth: f32,
+    /// Σ w·n with n the direction in which density falls.
+    pub normal: Vec3,
+    /// Σ w·‖∇S‖.
+    pub grad_s: f32,
+    /// Evaluations.
+    pub steps: u32,
+}
+
+impl Gathered {
+    pub const NOTHING: Self =
+        Self { colour: Vec3::ZERO, transmittance: 1.0, depth: 0.0, normal: Vec3::ZERO, grad_s: 0.0, steps: 0 };
+
+    /// How much of the pixel the object covers.
+    pub fn alpha(&self) -> f32 {
+        1.0 - self.transmittance
+    }
+
+    fn scale(&mut self, factor: f32) {
+        self.colour *= factor;
+        self.depth *= factor;
+        self.normal *= factor;
+        self.grad_s *= factor;
+    }
+}
+
+/// A ray to march, and where its samples lie in their strata.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Shot {
+    pub ray: VolumeRay,
+    pub jitter: f32,
+}
+
+/// What a bundle gathered.
+#[derive(Default)]
+pub(super) struct Bundle {
+    /// One a ray.
+    pub rays: Vec<Gathered>,
+    /// Σ w·S, `[ray][spectrum_width]`; empty unless wanted.
+    pub spectrum: Vec<f32>,
+}
+
+/// What all rays of a bundle share.
+pub(super) struct Marcher<'a> {
+    pub source: &'a dyn RadianceSource,
+    pub step: f32,
+    pub cone: f32,
+    /// Rays that let less light pass end.
+    pub least: f32,
+    pub wants: Wants,
+}
+
+/// A ray that goes on.
+struct Live {
+    ray: u32,
+    march: March,
+    /// Its samples in the batch.
+    first: usize,
+    count: usize,
+}
+
+/// The samples of a round.
+#[derive(Default)]
+struct Batch {
+    points: Vec<Vec3>,
+    directions: Vec<Vec3>,
+    samples: Vec<Sample>,
+    /// Red, green, blue, σ.
+    radiance: Vec<[f32; 4]>,
+    density: Vec<f32>,
+    /// Samples that are not faint: point, ray and weight.
+    bright: Vec<(Vec3, u32, f32)>,
+}
+
+impl Marcher<'_> {
+    /// Marches every ray to its end.
+    pub fn run(&self, shots: &[Shot], stats: &mut RenderStats) -> Bundle {
+        let width = if self.wants.spectrum { self.source.spectrum_width() } else { 0 };
+        let mut out = Bundle { rays: vec![Gathered::NOTHING; shots.len()], spectrum: vec![0.0; shots.len() * width] };
+        let occupancy = self.source.occupancy();
+        let start = |(i, shot): (usize, &Shot)| {
+            let steps = Stepping { step: self.step, cone: self.cone, jitter: shot.jitter };
+            Live { ray: i as u32, march: occupancy.start(&shot.ray, &steps), first: 0, count: 0 }
+        };
+        let mut live: Vec<Live> = shots.iter().enumerate().map(start).collect();
+        let mut batch = Batch::default();
+        while !live.is_empty() {
+            let each = (BATCH / live.len()).clamp(ROUND.0, ROUND.1);
+            self.emit(shots, &mut live, each, &mut batch);
+            self.evaluate(&mut batch, stats);
+            live.retain(|l| {
+                let ray = &mut out.rays[l.ray as usize];
+                let goes_on = self.composite(l, &mut batch, ray, stats);
+                goes_on && l.count == each
+            });
+            self.normals(&batch, &mut out, stats);
+            self.spectra(&batch, width, &mut out, stats);
+        }
+        for (k, ray) in out.rays.iter_mut().enumerate() {
+            let alpha = ray.alpha();
+            if ray.transmittance < self.least {
+                stats.saturated += 1;
+                ray.scale(1.0 / alpha);
+                out.spectrum[k * width..][..width].iter_mut().for_each(|s| *s /= alpha);
+                ray.transmittance = 0.0;
+            }
+        }
+        out
+    }
+
+    /// Fills the batch with up to `each` samples a ray; rays without any drop out.
+    fn emit(&self, shots: &[Shot], live: &mut Vec<Live>, each: usize, batch: &mut Batch) {
+        let occupancy = self.source.occupancy();
+        batch.points.clear();
+        batch.directions.clear();
+        batch.samples.clear();
+        live.retain_mut(|l| {
+            let ray = &shots[l.ray as usize].ray;
+            l.first = batch.points.len();
+            for _ in 0..each {
+                let Some(sample) = l.march.next(occupancy) else { break };
+                batch.points.push(ray.at(sample.t));
+                batch.directions.push(ray.direction);
+                batch.samples.push(sample);
+            }
+            l.count = batch.points.len() - l.first;
+            l.count > 0
+        });
+    }
+
+    fn evaluate(&self, batch: &mut Batch, stats: &mut RenderStats) {
+        let count = batch.points.len();
+        stats.evals += count as u64;
+        batch.bright.clear();
+        batch.radiance.resize(count, [0.0; 4]);
+        if count == 0 {
+            return;
+        }
+        if self.wants.colour {
+            self.source.radiance(&batch.points, &batch.directions, &mut batch.radiance);
+        } else {
+            batch.density.resize(count, 0.0);
+            self.source.density(&batch.points, &mut batch.density);
+            batch.radiance.iter_mut().zip(&batch.density).for_each(|(r, d)| *r = [0.0, 0.0, 0.0, *d]);
+        }
+    }
+
+    /// Adds a ray's samples to what it gathered; `false` where too little light is left.
+    fn composite(&self, l: &Live, batch: &mut Batch, ray: &mut Gathered, stats: &mut RenderStats) -> bool {
+        ray.steps += l.count as u32;
+        for k in l.first..l.first + l.count {
+            let ([r, g, b, density], sample) = (batch.radiance[k], batch.samples[k]);
+            let colour = Vec3::new(r, g, b);
+            if density.is_nan() || !colour.is_finite() {
+                stats.invalid += 1;
+                continue;
+            }
+            let passes = (-density.clamp(0.0, f32::MAX) * sample.dt).exp();
+            let weight = ray.transmittance * (1.0 - passes);
+            ray.colour += colour * weight;
+            ray.depth += sample.t * weight;
+            ray.transmittance *= passes;
+            if weight > FAINT && (self.wants.normal || self.wants.spectrum) {
+                batch.bright.push((batch.points[k], l.ray, weight));
+            }
+            if ray.transmittance < self.least {
+                return false;
+            }
+        }
+        true
+    }
+
+    fn normals(&self, batch: &Batch, out: &mut Bundle, stats: &mut RenderStats) {
+        if !self.wants.normal || batch.bright.is_empty() {
+            return;
+        }
+        let points: Vec<Vec3> = batch.bright.iter().map(|b| b.0).collect();
+        let (mut density, mut gradient) = (vec![0.0; points.len()], vec![Vec3::ZERO; points.len()]);
+        self.source.density_gradient(&points, &mut density, &mut gradient);
+        stats.gradient_evals += points.len() as u64;
+        for ((_, ray, weight), g) in batch.bright.iter().zip(gradient) {
+            out.rays[*ray as usize].normal -= g.normalize_or_zero() * *weight;
+        }
+    }
+
+    fn spectra(&self, batch: &Batch, width: usize, out: &mut Bundle, stats: &mut RenderStats) {
+        if width == 0 || batch.bright.is_empty() {
+            return;
+        }
+        let points: Vec<Vec3> = batch.bright.iter().map(|b| b.0).collect();
+        let (mut spectrum, mut norm) = (vec![0.0; points.len() * width], vec![0.0; points.len()]);
+        self.source.spectrum(&points, &mut spectrum, &mut norm);
+        stats.spectrum_evals += points.len() as u64;
+        for (k, (_, ray, weight)) in batch.bright.iter().enumerate() {
+            let ray = *ray as usize;
+            out.rays[ray].grad_s += norm[k] * weight;
+            let sums = &mut out.spectrum[ray * width..][..width];
+            sums.iter_mut().zip(&spectrum[k * width..]).for_each(|(sum, s)| *sum += s * weight);
+        }
+    }
+}

@@ -1,0 +1,160 @@
+//! Volume ray marching on the CPU.
+//!
+//! A frame is cut into tiles, which rayon's threads take in turn; the rays of a tile march together, so that the field is
+//! evaluated in batches of thousands of points. A tile's result depends on nothing but the tile: frames are the same bits
+//! on any number of threads.
+//!
+//! Colours are composited, background included, in the sRGB values that the field was trained on; frames hold them as
+//! linear light. Data layers are means over the centre ray, each sample weighted by the share `w` of the light that it
+//! stops: `depth.ray` is `Σw·t / Σw`, `position` the point at that depth, `normal` the mean of `−∇σ/‖∇σ‖` made unit,
+//! `S` and `gradS` likewise. A pixel covered by less than 1 % counts as a miss: depth +∞, the others 0.
+
+mod analytic;
+mod march;
+mod mesh;
+mod source;
+mod tile;
+
+use std::time::Instant;
+
+use glam::DVec3;
+use rayon::prelude::*;
+
+pub use analytic::AnalyticRadiance;
+pub use mesh::{LevelSet, LevelSetError, level_set};
+pub use source::RadianceSource;
+
+use super::area::Area;
+use super::caster::RayCaster;
+use super::colour::Background;
+use super::cpu::{Filter, RenderError};
+use super::cube::UnitCube;
+use super::frame::Frame;
+use super::layers::LayerSet;
+
+/// How rays are marched; lengths in field units.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct VolumeSettings {
+    /// Length of the shortest strata, above 0.
+    pub step: f32,
+    /// Growth of a stratum's length with the distance, 0 to 1; 0 keeps all equal.
+    pub cone: f32,
+    /// Distance from the camera before which nothing is seen.
+    pub near: f32,
+    /// A ray that lets less light pass ends and counts as opaque, 0 to below 1.
+    pub min_transmittance: f32,
+    /// Pixels along a tile's edge, 8 to 256.
+    pub tile: u32,
+}
+
+impl Default for VolumeSettings {
+    fn default() -> Self {
+        Self { step: 3f32.sqrt() / 1024.0, cone: 0.0, near: 0.0, min_transmittance: 1e-3, tile: 64 }
+    }
+}
+
+/// What a frame shows.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct VolumeRenderSettings {
+    /// Layers to make.
+    pub layers: LayerSet,
+    /// Samples a pixel of colour and alpha, 1 to 4096.
+    pub samples: u32,
+    /// How samples are spread.
+    pub filter: Filter,
+    /// What lies behind the object.
+    pub background: Background,
+    /// Seed of the samples' places.
+    pub seed: u64,
+}
+
+impl Default for VolumeRenderSettings {
+    fn default() -> Self {
+        Self { layers: LayerSet::default(), samples: 1, filter: Filter::Box, background: Background::White, seed: 0 }
+    }
+}
+
+/// Renders one radiance field.
+pub struct VolumeRenderer<'a> {
+    source: &'a dyn RadianceSource,
+    cube: UnitCube,
+    settings: VolumeSettings,
+}
+
+impl<'a> VolumeRenderer<'a> {
+    /// Prepares to render `source`, whose unit cube lies in the world as `cube` says.
+    pub fn new(source: &'a dyn RadianceSource, cube: UnitCube, settings: VolumeSettings) -> Result<Self, RenderError> {
+        if !cube.is_valid() {
+            return Err(RenderError::Domain { origin: cube.origin, size: cube.size });
+        }
+        let setting = |setting, reason: String| Err(RenderError::Setting { setting, reason });
+        let VolumeSettings { step, cone, near, min_transmittance, tile } = settings;
+        if !(step >= 1e-5 && step <= 1.0) {
+            return setting("step", format!("{step} of the cube's edge; expected 1e-5 to 1"));
+        }
+        if !(0.0..=1.0).contains(&cone) {
+            return setting("cone", format!("{cone}; expected 0 to 1"));
+        }
+        if !(near.is_finite() && near >= 0.0) {
+            return setting("near", format!("{near}; expected a finite number from 0"));
+        }
+        if !(0.0..1.0).contains(&min_transmittance) {
+            return setting("min_transmittance", format!("{min_transmittance}; expected 0 to below 1"));
+        }
+        if !(8..=256).contains(&tile) {
+            return setting("tile", format!("{tile} pixels; expected 8 to 256"));
+        }
+        Ok(Self { source, cube, settings })
+    }
+
+    /// World box around the occupied cells; the whole cube where there are none.
+    pub fn bounds(&self) -> (DVec3, DVec3) {
+        self.source.occupancy().bounds().map_or(self.cube.bounds(), |(lo, hi)| {
+            (self.cube.to_world(lo.as_dvec3()), self.cube.to_world(hi.as_dvec3()))
+        })
+    }
+
+    /// Renders one frame.
+    pub fn render(&self, view: &dyn RayCaster, settings: &VolumeRenderSettings) -> Result<Frame, RenderError> {
+        view.check()?;
+        if !(1..=4096).contains(&settings.samples) {
+            let reason = format!("{}; expected 1 to 4096", settings.samples);
+            return Err(RenderError::Setting { setting: "samples", reason });
+        }
+        let start = Instant::now();
+        let job = tile::Job { renderer: self, view };
+        let tiles = self.tiles(view, |area| job.render(area, settings));
+        let mut frame = Frame::blank(view.size(), settings.layers, self.source.spectrum_width());
+        for (area, out) in &tiles {
+            out.store(*area, self.cube, &mut frame);
+        }
+        frame.stats.seconds = start.elapsed().as_secs_f64();
+        Ok(frame)
+    }
+
+    /// sRGB values at the pixels' centres over a background given in sRGB values, rows from the top, neither clamped nor
+    /// rounded: what metrics compare with a capture's images.
+    pub fn colours(&self, view: &dyn RayCaster, background: [f32; 3]) -> Result<Vec<[f32; 3]>, RenderError> {
+        view.check()?;
+        let job = tile::Job { renderer: self, view };
+        let tiles = self.tiles(view, |area| job.colours(area, background));
+        let (width, height) = view.size();
+        let mut out = vec![background; width as usize * height as usize];
+        for (area, colours) in tiles {
+            colours.iter().enumerate().for_each(|(i, c)| out[area.place(i, width)] = *c);
+        }
+        Ok(out)
+    }
+
+    fn tiles<T: Send>(&self, view: &dyn RayCaster, run: impl Fn(Area) -> T + Sync) -> Vec<(Area, T)> {
+        let (size, tile) = (view.size(), self.settings.tile);
+        let one = |i| {
+            let area = Area::tile(i, tile, size);
+            (area, run(area))
+        };
+        (0..Area::tiles(tile, size)).into_par_iter().map(one).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,341 @@
+//! What the volume renderer owes: closed forms, the same picture with and without skipping, the same bits on any number
+//! of threads.
+
+use glam::{DVec3, Vec3};
+
+use super::*;
+use crate::render::analytic::still_life;
+use crate::render::camera::{Camera, Ray};
+use crate::render::colour::{linear_from_srgb, srgb_from_linear};
+use crate::render::layers::Layer;
+use crate::render::occupancy::Occupancy;
+use crate::render::orbit::Orbit;
+
+const SLAB: (f32, f32) = (0.25, 0.75);
+const SIGMA: f32 = 3.0;
+const COLOUR: [f32; 3] = [0.8, 0.4, 0.1];
+
+/// A slab across z of constant density and colour.
+fn slab(p: Vec3, _: Vec3) -> [f32; 4] {
+    let inside = p.z >= SLAB.0 && p.z < SLAB.1;
+    [COLOUR[0], COLOUR[1], COLOUR[2], if inside { SIGMA } else { 0.0 }]
+}
+
+/// A soft ball whose density is 60·(1 − r/0.3) and whose colour depends on the view.
+fn ball(p: Vec3, d: Vec3) -> [f32; 4] {
+    let r = (p - 0.5).length();
+    let c = (d + 1.0) * 0.5;
+    [c.x, c.y, p.y, 60.0 * (1.0 - r / 0.3).max(0.0)]
+}
+
+fn camera(eye: DVec3, size: (u32, u32), fov: f64) -> Camera {
+    let pose = Camera::look_at(eye, DVec3::splat(0.5), DVec3::Y).unwrap();
+    Camera::with_fov_y(size.0, size.1, fov, pose).unwrap()
+}
+
+fn exact() -> VolumeSettings {
+    VolumeSettings { step: 1.0 / 2048.0, min_transmittance: 0.0, ..VolumeSettings::default() }
+}
+
+fn every_layer() -> VolumeRenderSettings {
+    VolumeRenderSettings { layers: LayerSet::all(), ..VolumeRenderSettings::default() }
+}
+
+#[test]
+fn a_slab_lets_pass_what_the_closed_form_says() {
+    let source = AnalyticRadiance::new(Occupancy::full(32), slab);
+    let cube = UnitCube { origin: DVec3::new(-2.0, -2.0, -2.0), size: 4.0 };
+    let renderer = VolumeRenderer::new(&source, cube, exact()).unwrap();
+    let pose = Camera::look_at(DVec3::new(0.0, 0.0, 4.0), DVec3::ZERO, DVec3::Y).unwrap();
+    let camera = Camera::with_fov_y(21, 15, 20.0, pose).unwrap();
+    let background = Background::Colour([0.1, 0.2, 0.3]);
+    let frame = renderer.render(&camera, &VolumeRenderSettings { background, ..every_layer() }).unwrap();
+    let behind = [0.1, 0.2, 0.3].map(srgb_from_linear);
+    let colours = renderer.colours(&camera, behind).unwrap();
+    for i in 0..21 * 15usize {
+        let ray = camera.ray((i % 21) as f64 + 0.5, (i / 21) as f64 + 0.5);
+        let cosine = -ray.direction.z;
+        // Lengths in field units: the front face lies 0.75 before the camera, the slab is 0.5 thick.
+        let (near, length) = (0.75 / cosine, 0.5 / cosine);
+        let sigma = f64::from(SIGMA);
+        let passes = (-sigma * length).exp();
+        assert!((f64::from(frame.alpha[i]) - (1.0 - passes)).abs() < 3e-3, "{} {passes}", frame.alpha[i]);
+        // The mean of t over an exponential cut off at `length`.
+        let mean = near + 1.0 / sigma - length * passes / (1.0 - passes);
+        assert!((f64::from(frame.depth_ray[i]) - 4.0 * mean).abs() < 4e-3, "{} {}", frame.depth_ray[i], 4.0 * mean);
+        assert!((f64::from(frame.depth_z[i]) - 4.0 * mean * ray.cosine).abs() < 4e-3);
+        let at = ray.origin + ray.direction * f64::from(frame.depth_ray[i]);
+        assert!(Vec3::from(frame.position[i]).as_dvec3().distance(at) < 1e-4);
+        let unit = cube.to_unit(at);
+        assert!(
+            (f64::from(frame.spectrum[2 * i]) - unit.x).abs() < 2e-3,
+            "S is linear: its mean lies at the mean depth"
+        );
+        for c in 0..3 {
+            let want = COLOUR[c] * (1.0 - passes as f32) + behind[c] * passes as f32;
+            assert!((colours[i][c] - want).abs() < 2e-3, "{:?} {want}", colours[i]);
+            assert!((frame.colour[i][c] - linear_from_srgb(want)).abs() < 3e-3);
+        }
+        assert_eq!(frame.colour[i][3], 1.0);
+        assert!(frame.steps[i] >= 2040.0 && frame.grad_s[i] >= 1.0);
+    }
+    let stats = frame.stats;
+    assert_eq!((stats.rays, stats.hits, stats.saturated, stats.invalid), (21 * 15, 21 * 15, 0, 0));
+    assert!(stats.evals_per_ray() > 2000.0 && stats.gradient_evals > 0 && stats.spectrum_evals > 0);
+}
+
+#[test]
+fn a_soft_ball_has_its_normals_and_view_dependent_colours() {
+    let source = AnalyticRadiance::sampled(32, ball);
+    let renderer = VolumeRenderer::new(&source, UnitCube::default(), exact()).unwrap();
+    let eye = DVec3::new(1.4, 1.1, 1.7);
+    let camera = camera(eye, (64, 64), 30.0);
+    let frame = renderer.render(&camera, &every_layer()).unwrap();
+    let colours = renderer.colours(&camera, [0.0; 3]).unwrap();
+    let mut seen = 0;
+    for i in 0..64 * 64usize {
+        let ray = camera.ray((i % 64) as f64 + 0.5, (i / 64) as f64 + 0.5);
+        let (oc, d) = (ray.origin - DVec3::splat(0.5), ray.direction);
+        let b = oc.dot(d);
+        let near = oc.length_squared() - b * b;
+        if near > 0.31 * 0.31 {
+            assert_eq!((frame.alpha[i], frame.depth_ray[i], frame.normal[i]), (0.0, f32::INFINITY, [0.0; 3]));
+            assert_eq!(frame.colour[i], [1.0; 4]);
+            continue;
+        }
+        // The integrals by small steps in double precision.
+        let (mut passes, mut depth, mut normal, mut red) = (1.0f64, 0.0, DVec3::ZERO, 0.0);
+        for k in 0..8000 {
+            let t = -b - 0.3 + (k as f64 + 0.5) * 0.6 / 8000.0;
+            let p = oc + d * t;
+            let left = (-60.0 * (1.0 - p.length() / 0.3).max(0.0) * 0.6 / 8000.0).exp();
+            let w = passes * (1.0 - left);
+            depth += w * t;
+            normal += p.normalize() * w;
+            red += w * (d.x + 1.0) * 0.5;
+            passes *= left;
+        }
+        let alpha = 1.0 - passes;
+        assert!((f64::from(frame.alpha[i]) - alpha).abs() < 2e-3, "{i}: {} {alpha}", frame.alpha[i]);
+        assert!((f64::from(colours[i][0]) - red).abs() < 2e-3);
+        if alpha > 0.05 {
+            seen += 1;
+            assert!((f64::from(frame.depth_ray[i]) - depth / alpha).abs() < 2e-3);
+            let n = Vec3::from(frame.normal[i]).as_dvec3();
+            assert!(n.dot(normal.normalize()) > 0.999, "{n} {}", normal.normalize());
+        }
+    }
+    assert!(seen > 1000, "{seen}");
+}
+
+#[test]
+fn skipping_changes_no_pixel() {
+    let solid = |p: Vec3, d: Vec3| [0.5 + 0.5 * d.x, p.y, p.x, if still_life(p) < 0.0 { 200.0 } else { 0.0 }];
+    // Occupied where a cell may hold anything: half its diagonal from its middle.
+    let near = |i: usize| {
+        let at = Vec3::new((i % 64) as f32, (i / 64 % 64) as f32, (i / 4096) as f32);
+        still_life((at + 0.5) / 64.0) < 0.867 / 64.0
+    };
+    let full = AnalyticRadiance::new(Occupancy::full(64), solid);
+    let tight = AnalyticRadiance::new(Occupancy::from_bits(64, near), solid);
+    for cone in [0.0, 1.0 / 256.0] {
+        let settings = VolumeSettings { cone, ..VolumeSettings::default() };
+        let render = |source: &dyn RadianceSource| {
+            let renderer = VolumeRenderer::new(source, UnitCube::default(), settings).unwrap();
+            let settings = VolumeRenderSettings { samples: 2, ..every_layer() };
+            renderer.render(&camera(DVec3::new(1.5, 1.2, 2.0), (70, 50), 35.0), &settings).unwrap()
+        };
+        let (a, b) = (render(&full), render(&tight));
+        assert!(b.stats.evals * 3 < a.stats.evals, "{:?} {:?}", a.stats, b.stats);
+        assert!(a.stats.saturated > 500 && a.stats.hits == b.stats.hits);
+        let bare = |frame: Frame| Frame { steps: Vec::new(), stats: Default::default(), ..frame };
+        assert!(bare(a) == bare(b));
+    }
+}
+
+#[test]
+fn backgrounds_are_composited_as_in_training() {
+    let source = AnalyticRadiance::new(Occupancy::full(16), slab);
+    let renderer = VolumeRenderer::new(&source, UnitCube::default(), VolumeSettings::default()).unwrap();
+    let camera = camera(DVec3::new(0.5, 0.5, 2.5), (9, 9), 10.0);
+    let render = |background| {
+        let settings = VolumeRenderSettings { background, ..VolumeRenderSettings::default() };
+        renderer.render(&camera, &settings).unwrap()
+    };
+    let clear = render(Background::Transparent);
+    let [r, g, b, a] = clear.colour[40];
+    assert!((a - (1.0 - (-SIGMA * 0.5f32).exp())).abs() < 3e-3, "{a}");
+    for (linear, srgb) in [r, g, b].into_iter().zip(COLOUR) {
+        assert!((srgb_from_linear(linear / a) - srgb).abs() < 1e-3);
+    }
+    assert_eq!(clear.to_srgb().pixel(4, 4)[..3], COLOUR.map(|v| (v * 255.0 + 0.5) as u8));
+    let white = render(Background::White).to_srgb().pixel(4, 4);
+    for c in 0..3 {
+        let want = 255.0 * (COLOUR[c] * a + 1.0 - a);
+        assert!((f32::from(white[c]) - want).abs() <= 1.0, "{white:?} {want}");
+    }
+    let nothing = AnalyticRadiance::new(Occupancy::empty(16), slab);
+    let renderer = VolumeRenderer::new(&nothing, UnitCube::default(), VolumeSettings::default()).unwrap();
+    let settings = VolumeRenderSettings { background: "#204080".parse().unwrap(), ..every_layer() };
+    let frame = renderer.render(&camera, &settings).unwrap();
+    assert_eq!(frame.to_srgb().pixel(3, 3), [0x20, 0x40, 0x80, 255]);
+    assert_eq!((frame.stats.evals, frame.stats.hits), (0, 0));
+    assert_eq!(renderer.bounds(), (DVec3::ZERO, DVec3::ONE));
+    assert_eq!(renderer.colours(&camera, [0.3, 0.2, 0.1]).unwrap(), vec![[0.3, 0.2, 0.1]; 81]);
+}
+
+#[test]
+fn threads_do_not_change_a_bit() {
+    let source = AnalyticRadiance::sampled(32, ball);
+    let camera = camera(DVec3::new(1.5, 1.2, 2.0), (150, 110), 30.0);
+    let render = |threads: usize| {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+        pool.install(|| {
+            let renderer = VolumeRenderer::new(&source, UnitCube::default(), VolumeSettings::default()).unwrap();
+            let settings = VolumeRenderSettings { samples: 3, ..every_layer() };
+            let mut frame = renderer.render(&camera, &settings).unwrap();
+            frame.stats.seconds = 0.0;
+            frame
+        })
+    };
+    let one = render(1);
+    assert!(one == render(3));
+    assert_eq!(one.stats.rays, 150 * 110 * 4);
+}
+
+#[test]
+fn only_layers_asked_for_cost_anything() {
+    let source = AnalyticRadiance::sampled(32, ball);
+    let renderer = VolumeRenderer::new(&source, UnitCube::default(), VolumeSettings::default()).unwrap();
+    let camera = camera(DVec3::new(1.5, 1.2, 2.0), (40, 40), 30.0);
+    let render = |layers: &[Layer]| {
+        let settings = VolumeRenderSettings { layers: LayerSet::of(layers), ..VolumeRenderSettings::default() };
+        renderer.render(&camera, &settings).unwrap()
+    };
+    let plain = render(&[Layer::Colour]);
+    assert_eq!((plain.stats.gradient_evals, plain.stats.spectrum_evals), (0, 0));
+    assert!(plain.alpha.is_empty() && plain.depth_ray.is_empty() && plain.normal.is_empty());
+    let depth = render(&[Layer::DepthRay, Layer::Alpha]);
+    assert!(depth.colour.is_empty() && depth.depth_z.is_empty());
+    let all = renderer.render(&camera, &every_layer()).unwrap();
+    assert!(depth.alpha == all.alpha && depth.depth_ray == all.depth_ray && plain.colour == all.colour);
+}
+
+/// A view that sees nothing in its left half.
+struct Blinkered(Camera);
+
+impl RayCaster for Blinkered {
+    fn size(&self) -> (u32, u32) {
+        (self.0.width, self.0.height)
+    }
+    fn ray(&self, x: f64, y: f64) -> Ray {
+        let ray = self.0.ray(x, y);
+        if x < 0.5 * self.0.width as f64 { Ray { direction: DVec3::NAN, ..ray } } else { ray }
+    }
+}
+
+#[test]
+fn bad_fields_views_and_settings_are_errors_not_panics() {
+    let odd = |p: Vec3, d: Vec3| match p.x {
+        x if x < 0.45 => [f32::NAN, 0.0, 0.0, 5.0],
+        x if x < 0.5 => [1.0, 1.0, 1.0, f32::INFINITY],
+        x if x < 0.55 => [1.0, 1.0, 1.0, f32::NAN],
+        x if x < 0.6 => [1.0, 1.0, 1.0, -7.0],
+        _ => ball(p, d),
+    };
+    let source = AnalyticRadiance::new(Occupancy::full(16), odd);
+    let view = camera(DVec3::new(1.5, 1.2, 2.0), (32, 32), 35.0);
+    let renderer = VolumeRenderer::new(&source, UnitCube::default(), VolumeSettings::default()).unwrap();
+    let frame = renderer.render(&view, &every_layer()).unwrap();
+    assert!(frame.stats.invalid > 0 && frame.stats.hits > 0);
+    assert!(frame.colour.iter().flatten().chain(&frame.alpha).all(|v| v.is_finite()));
+    let half = renderer.render(&Blinkered(view), &every_layer()).unwrap();
+    for i in 0..32 * 32 {
+        let want = if i % 32 < 16 { 0.0 } else { frame.alpha[i] };
+        assert_eq!(half.alpha[i], want);
+    }
+    let good = VolumeSettings::default();
+    for (bad, word) in [
+        (VolumeSettings { step: 0.0, ..good }, "step"),
+        (VolumeSettings { cone: -1.0, ..good }, "cone"),
+        (VolumeSettings { near: f32::NAN, ..good }, "near"),
+        (VolumeSettings { min_transmittance: 1.0, ..good }, "min_transmittance"),
+        (VolumeSettings { tile: 7, ..good }, "tile"),
+    ] {
+        let said = VolumeRenderer::new(&source, UnitCube::default(), bad).err().unwrap().to_string();
+        assert!(said.contains(word), "{said} lacks {word}");
+    }
+    let flat = UnitCube { origin: DVec3::ZERO, size: 0.0 };
+    assert!(VolumeRenderer::new(&source, flat, good).is_err());
+    assert!(renderer.render(&view, &VolumeRenderSettings { samples: 0, ..every_layer() }).is_err());
+    assert!(renderer.colours(&Camera { width: 0, ..view }, [0.0; 3]).is_err());
+}
+
+#[test]
+fn near_cuts_what_is_close() {
+    let source = AnalyticRadiance::new(Occupancy::full(16), slab);
+    let camera = camera(DVec3::new(0.5, 0.5, 1.5), (3, 3), 2.0);
+    let alpha = |near: f32| {
+        let settings = VolumeSettings { near, ..exact() };
+        let renderer = VolumeRenderer::new(&source, UnitCube::default(), settings).unwrap();
+        renderer.render(&camera, &every_layer()).unwrap().alpha[4]
+    };
+    assert!((alpha(0.0) - (1.0 - (-SIGMA * 0.5f32).exp())).abs() < 2e-3);
+    assert!((alpha(1.0) - (1.0 - (-SIGMA * 0.25f32).exp())).abs() < 2e-3);
+    assert_eq!(alpha(1.3), 0.0);
+}
+
+#[test]
+fn a_level_set_is_closed_coloured_and_in_place() {
+    let source = AnalyticRadiance::sampled(32, ball);
+    let cube = UnitCube { origin: DVec3::new(1.0, 2.0, 3.0), size: 2.0 };
+    let found = level_set(&source, cube, 30.0, 96).unwrap();
+    let middle = cube.to_world(DVec3::splat(0.5));
+    assert!(found.mesh.faces.len() > 1000);
+    let mut edges = std::collections::HashSet::new();
+    for f in &found.mesh.faces {
+        (0..3).for_each(|k| assert!(edges.insert((f[k], f[(k + 1) % 3]))));
+    }
+    assert!(edges.iter().all(|(a, b)| edges.contains(&(*b, *a))), "closed");
+    for ((p, n), c) in found.mesh.positions.iter().zip(&found.normals).zip(&found.colours) {
+        let out = *p - middle;
+        assert!((out.length() - 0.3).abs() < 1e-3, "σ = 30 at half the radius, 0.15 of an edge of 2");
+        assert!(n.as_dvec3().dot(out.normalize()) > 0.999);
+        let seen = ((1.0 - n.x) * 0.5 * 255.0).round();
+        assert!((f32::from(c[0]) - seen).abs() <= 1.0);
+    }
+    assert!(found.evaluations < 97 * 97 * 97 / 2);
+    // A slab fills the cube to its faces and closes there.
+    let slab = level_set(&AnalyticRadiance::new(Occupancy::full(16), slab), UnitCube::default(), 1.0, 20).unwrap();
+    let (lo, hi) = slab.mesh.bounds().unwrap();
+    assert!(lo.x < 0.001 && hi.x > 0.94 && hi.x < 1.06 && lo.z > 0.19 && hi.z < 0.81, "{lo} {hi}");
+    assert_eq!(level_set(&source, cube, 61.0, 32).err(), Some(LevelSetError::NoSurface(61.0)));
+    let nothing = AnalyticRadiance::new(Occupancy::empty(16), ball);
+    assert_eq!(level_set(&nothing, cube, 1.0, 32).err(), Some(LevelSetError::NoSurface(1.0)));
+    assert!(matches!(level_set(&source, cube, f32::NAN, 32), Err(LevelSetError::Level(_))));
+    assert!(level_set(&source, cube, 1.0, 0).is_err() && level_set(&source, cube, 1.0, 5000).is_err());
+}
+
+#[test]
+fn snapshot_of_the_still_life_as_a_volume() {
+    let look = |p: Vec3, d: Vec3| {
+        let sigma = (-still_life(p) * 4000.0).clamp(0.0, 400.0);
+        // Stripes and a highlight that moves with the view.
+        let stripe = if (p.x * 40.0).sin() > 0.0 { 0.75 } else { 0.45 };
+        let shine = (-d.y).max(0.0).powi(4);
+        [stripe + 0.2 * shine, 0.35 + 0.4 * p.y + 0.2 * shine, 0.3 + 0.5 * p.z, sigma]
+    };
+    let near = |i: usize| {
+        let at = Vec3::new((i % 64) as f32, (i / 64 % 64) as f32, (i / 4096) as f32);
+        still_life((at + 0.5) / 64.0) < 0.867 / 64.0
+    };
+    let source = AnalyticRadiance::new(Occupancy::from_bits(64, near), look);
+    let camera = Orbit { size: (128, 128), elevation: 28.0, ..Orbit::default() }
+        .cameras((Vec3::splat(0.12).as_dvec3(), Vec3::splat(0.88).as_dvec3()))
+        .unwrap()[0];
+    let renderer = VolumeRenderer::new(&source, UnitCube::default(), VolumeSettings::default()).unwrap();
+    let settings = VolumeRenderSettings { samples: 4, ..VolumeRenderSettings::default() };
+    let image = renderer.render(&camera, &settings).unwrap().to_srgb();
+    let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/snapshots/still_life_volume.png");
+    crate::render::image::diff::check_snapshot(&path, &image, 6, 0.005).unwrap();
+}
