@@ -1,6 +1,7 @@
 //! Posed pictures of the tea set in the layout of the NeRF-synthetic data: `transforms_{train,test}.json`, one PNG a view.
 
 use super::studio::Studio;
+use super::teaset::parts;
 use glam::{DMat4, DVec2, DVec3};
 use nstr::render::image::Rgba8;
 use nstr::render::{Camera, Orbit, Up};
@@ -31,8 +32,8 @@ impl Split {
         }
     }
 
-    /// Cameras on a spiral over the upper hemisphere, each for an equal part of it. The test's start where they lie farthest from
-    /// the others.
+    /// Cameras on a spiral over the upper hemisphere, each for an equal part of it. The test's spiral starts where they
+    /// lie farthest from the others.
     pub fn cameras(self) -> Vec<Camera> {
         let (count, low, high, first) = match self {
             Split::Train => (40, 0.08, 0.97, 0.0),
@@ -138,7 +139,7 @@ pub fn write(folder: &Path) -> Result<usize, Box<dyn std::error::Error>> {
         total += content.len();
         std::fs::write(path, content)
     };
-    let studio = Studio::new();
+    let studio = Studio::new(&parts());
     for split in Split::ALL {
         std::fs::create_dir_all(folder.join(split.name()))?;
         for (i, camera) in split.cameras().iter().enumerate() {
@@ -150,11 +151,4 @@ pub fn write(folder: &Path) -> Result<usize, Box<dyn std::error::Error>> {
         file(&folder.join(name), text.as_bytes())?;
     }
     Ok(total)
-}
-
-/// Where the camera of a split stands nearest to another one's: degrees.
-#[allow(dead_code, reason = "only tests ask")]
-pub fn nearest_degrees(camera: &Camera, others: &[Camera]) -> f64 {
-    let cosine = |c: &Camera| c.position().normalize().dot(camera.position().normalize());
-    others.iter().map(cosine).fold(-1.0, f64::max).acos().to_degrees()
 }

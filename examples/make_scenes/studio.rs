@@ -4,7 +4,7 @@
 
 use super::material::{Material, Surface};
 use super::raycast::{Hit, Tracer};
-use super::teaset::{Part, parts};
+use super::teaset::Part;
 use glam::{DVec2, DVec3, dvec3};
 use nstr::render::Camera;
 use nstr::render::colour::srgb_from_linear;
@@ -120,8 +120,8 @@ fn triangles(part: &Part) -> Vec<Triangle> {
 }
 
 impl Studio {
-    pub fn new() -> Self {
-        let triangles: Vec<Triangle> = parts().iter().flat_map(triangles).collect();
+    pub fn new(parts: &[Part]) -> Self {
+        let triangles: Vec<Triangle> = parts.iter().flat_map(triangles).collect();
         let tracer = Tracer::new(triangles.iter().map(|t| t.corners.map(|c| c.position)));
         let disc = |i: usize, n: usize| {
             let u = hammersley(i, n);
