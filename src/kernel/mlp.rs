@@ -4,7 +4,7 @@
 //! (forward mode). Every block passes the same linear maps; biases enter block 0 alone, and activations couple a
 //! derivative block with block 0 through the activation's slope.
 
-use pulp::Simd;
+use pulp::{Simd, WithSimd};
 
 use super::gemm::{Finish, Gemm, Init, pad};
 use super::math::{sigmoid, sincos};
@@ -215,6 +215,22 @@ impl MlpPlan {
         y: View,
         planes: usize,
     ) {
+        // A function of its own for each instruction set: a field has several networks.
+        simd.vectorize(Forward { plan: self, w, x, acts, y, planes });
+    }
+
+    /// # Safety
+    /// As for [`Self::forward`].
+    #[inline(always)]
+    unsafe fn forward_inline<S: Simd>(
+        &self,
+        simd: S,
+        w: &Weights,
+        x: View,
+        acts: &mut Activations,
+        y: View,
+        planes: usize,
+    ) {
         let last = self.layers.len() - 1;
         let relu = self.activation == Activation::Relu;
         let mut input = x;
@@ -281,6 +297,25 @@ impl MlpPlan {
         grads: &mut Gradients,
         planes: usize,
     ) {
+        simd.vectorize(Backward { plan: self, w, x, acts, dy, dx, dx_init, grads, planes });
+    }
+
+    /// # Safety
+    /// As for [`Self::backward`].
+    #[expect(clippy::too_many_arguments, reason = "as above")]
+    #[inline(always)]
+    unsafe fn backward_inline<S: Simd>(
+        &self,
+        simd: S,
+        w: &Weights,
+        x: View,
+        acts: &mut Activations,
+        dy: View,
+        dx: View,
+        dx_init: Init,
+        grads: &mut Gradients,
+        planes: usize,
+    ) {
         let relu = self.activation == Activation::Relu;
         let mut d = dy;
         for (l, layer) in self.layers.iter().enumerate().rev() {
@@ -318,6 +353,46 @@ impl MlpPlan {
                 d = to;
             }
         }
+    }
+}
+
+struct Forward<'a> {
+    plan: &'a MlpPlan,
+    w: &'a Weights,
+    x: View,
+    acts: &'a mut Activations,
+    y: View,
+    planes: usize,
+}
+
+impl WithSimd for Forward<'_> {
+    type Output = ();
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        // SAFETY: made by `MlpPlan::forward` alone, whose promise it carries.
+        unsafe { self.plan.forward_inline(simd, self.w, self.x, self.acts, self.y, self.planes) }
+    }
+}
+
+struct Backward<'a> {
+    plan: &'a MlpPlan,
+    w: &'a Weights,
+    x: View,
+    acts: &'a mut Activations,
+    dy: View,
+    dx: View,
+    dx_init: Init,
+    grads: &'a mut Gradients,
+    planes: usize,
+}
+
+impl WithSimd for Backward<'_> {
+    type Output = ();
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        let Self { plan, w, x, acts, dy, dx, dx_init, grads, planes } = self;
+        // SAFETY: made by `MlpPlan::backward` alone, whose promise it carries.
+        unsafe { plan.backward_inline(simd, w, x, acts, dy, dx, dx_init, grads, planes) }
     }
 }
 

@@ -1,6 +1,6 @@
 //! One tile of points through the whole field: forward for a chosen set of outputs, and its adjoint.
 
-use pulp::Simd;
+use pulp::{Simd, WithSimd};
 
 use super::basis::{BasisAdjoint, BasisInput, BasisPlan, BasisWeights, Phases};
 use super::gemm::{Init, PAD, pad};
@@ -219,8 +219,15 @@ impl Plan {
     }
 
     /// Evaluates up to [`TILE`] points (`x`: `[point][dim]`) into the tile's buffers.
+    ///
+    /// A function of its own (not inlined) for each instruction set, whoever calls it; so is [`Self::backward`].
     #[inline(always)]
     pub fn forward<S: Simd>(&self, simd: S, w: &Prepared, grid: &[f32], x: &[f32], tile: &mut Tile) {
+        simd.vectorize(Forward { plan: self, w, grid, x, tile });
+    }
+
+    #[inline(always)]
+    fn forward_inline<S: Simd>(&self, simd: S, w: &Prepared, grid: &[f32], x: &[f32], tile: &mut Tile) {
         let planes = tile.planes;
         tile.x[..x.len()].copy_from_slice(x);
         // Rows past the last point repeat a point inside the cube; nothing reads them.
@@ -319,6 +326,18 @@ impl Plan {
     /// Adjoint of the tile that [`Self::forward`] left.
     #[inline(always)]
     pub fn backward<S: Simd>(&self, simd: S, w: &Prepared, grid: &[f32], tile: &mut Tile, adjoint: TileAdjoint<'_>) {
+        simd.vectorize(Backward { plan: self, w, grid, tile, adjoint });
+    }
+
+    #[inline(always)]
+    fn backward_inline<S: Simd>(
+        &self,
+        simd: S,
+        w: &Prepared,
+        grid: &[f32],
+        tile: &mut Tile,
+        adjoint: TileAdjoint<'_>,
+    ) {
         let TileAdjoint { d_out, sums, d_x } = adjoint;
         let points = d_out.len() / self.width(tile.kind);
         self.write_adjoint(tile, d_out);
@@ -399,5 +418,37 @@ impl Plan {
     #[inline(always)]
     pub fn values<'a>(&self, tile: &'a Tile, p: usize) -> &'a [f32] {
         &tile.value[p * self.decoder.output_columns()..][..self.outputs]
+    }
+}
+
+struct Forward<'a> {
+    plan: &'a Plan,
+    w: &'a Prepared,
+    grid: &'a [f32],
+    x: &'a [f32],
+    tile: &'a mut Tile,
+}
+
+impl WithSimd for Forward<'_> {
+    type Output = ();
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        self.plan.forward_inline(simd, self.w, self.grid, self.x, self.tile);
+    }
+}
+
+struct Backward<'a> {
+    plan: &'a Plan,
+    w: &'a Prepared,
+    grid: &'a [f32],
+    tile: &'a mut Tile,
+    adjoint: TileAdjoint<'a>,
+}
+
+impl WithSimd for Backward<'_> {
+    type Output = ();
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        self.plan.backward_inline(simd, self.w, self.grid, self.tile, self.adjoint);
     }
 }
