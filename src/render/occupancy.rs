@@ -82,12 +82,14 @@ fn place(bit: usize) -> UVec3 {
 
 /// Lowest cell in a word and one past the highest; the word isn't 0.
 fn extent(word: u64) -> (UVec3, UVec3) {
-    let mut axes = [0u32; 3];
-    for b in (0..64).filter(|b| word >> b & 1 == 1) {
-        let p = place(b).to_array();
-        (0..3).for_each(|k| axes[k] |= 1 << p[k]);
-    }
-    (UVec3::from(axes.map(u32::trailing_zeros)), UVec3::from(axes.map(|a| 32 - a.leading_zeros())))
+    // Bit k of an axis: whether any cell has coordinate k. First z is folded away, then y.
+    let plane = word | word >> 16 | word >> 32 | word >> 48;
+    let row = (plane | plane >> 4 | plane >> 8 | plane >> 12) & 15;
+    let any = |word: u64, width: u32| {
+        (0..4).fold(0, |m, k| m | ((word >> (k * width) & ((1 << width) - 1) != 0) as u64) << k)
+    };
+    let axes = [row, any(plane & 0xffff, 4), any(word, 16)];
+    (UVec3::from(axes.map(u64::trailing_zeros)), UVec3::from(axes.map(|a| 64 - a.leading_zeros())))
 }
 
 impl Occupancy {

@@ -133,7 +133,7 @@ impl March {
         let (a, b) = ((lo - self.origin) * self.inverse, (hi - self.origin) * self.inverse);
         let enter = (a.min(b) - self.never).max_element().max(ray.near).max(0.0) * (1.0 - ROUNDING);
         let leave = (a.max(b) + self.never).min_element() * (1.0 + ROUNDING);
-        let end = leave.min(ray.far).min(self.space.from_s(LAST));
+        let end = leave.min(ray.far).min(self.space.distance(LAST));
         if end.is_finite() && enter <= end {
             self.index = self.space.last_before(enter * (1.0 - ROUNDING));
             self.end = end;
@@ -146,7 +146,7 @@ impl March {
         loop {
             let index = self.index;
             let t = self.space.sample(index);
-            if !(t <= self.end) {
+            if t > self.end {
                 return None;
             }
             match occupancy.probe(self.origin + self.direction * t) {

@@ -68,7 +68,7 @@ impl Space {
 
     /// Distance of stratum number `s`.
     #[inline(always)]
-    pub(super) fn from_s(&self, s: f32) -> f32 {
+    pub(super) fn distance(&self, s: f32) -> f32 {
         if s <= self.knee_s { s * self.step } else { self.knee_t * ((s - self.knee_s) * self.rate).exp() }
     }
 
@@ -81,7 +81,7 @@ impl Space {
     /// Distance of the sample in stratum `i`.
     #[inline(always)]
     pub(super) fn sample(&self, i: u32) -> f32 {
-        self.from_s(i as f32 + self.jitter)
+        self.distance(i as f32 + self.jitter)
     }
 
     /// Length of stratum `i`, whose sample lies at `t`.
@@ -93,7 +93,7 @@ impl Space {
         } else if i >= self.knee_s {
             t * self.grow
         } else {
-            self.from_s(i + 1.0) - i * self.step
+            self.distance(i + 1.0) - i * self.step
         }
     }
 
@@ -118,7 +118,7 @@ mod tests {
                 if edge > 50.0 {
                     break;
                 }
-                let next = space.from_s(i as f32 + 1.0);
+                let next = space.distance(i as f32 + 1.0);
                 let close = 2e-5 * next.max(1e-2);
                 assert!((edge + dt - next).abs() < close, "{step} {cone} {i}: {edge} + {dt} != {next}");
                 assert!(t >= edge && t <= next);

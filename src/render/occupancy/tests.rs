@@ -192,6 +192,19 @@ fn cells_counts_and_bounds() {
 }
 
 #[test]
+fn bounds_are_those_of_the_cells() {
+    for seed in 0..40 {
+        let occupancy = scattered(16, seed, 0.0005, 1);
+        let cells: Vec<Vec3> = (0..4096usize)
+            .filter(|i| occupancy.get(*i))
+            .map(|i| Vec3::new((i % 16) as f32, (i / 16 % 16) as f32, (i / 256) as f32))
+            .collect();
+        let around = cells.iter().map(|c| (*c, *c + 1.0)).reduce(|a, b| (a.0.min(b.0), a.1.max(b.1)));
+        assert_eq!(occupancy.bounds(), around.map(|(lo, hi)| (lo / 16.0, hi / 16.0)));
+    }
+}
+
+#[test]
 fn a_bomb_is_refused_before_it_unfolds() {
     let mut bomb = ZlibEncoder::new(Vec::new(), Compression::best());
     let zeros = vec![0u8; 1 << 20];

@@ -89,7 +89,7 @@ impl<'a> VolumeRenderer<'a> {
         }
         let setting = |setting, reason: String| Err(RenderError::Setting { setting, reason });
         let VolumeSettings { step, cone, near, min_transmittance, tile } = settings;
-        if !(step >= 1e-5 && step <= 1.0) {
+        if !(1e-5..=1.0).contains(&step) {
             return setting("step", format!("{step} of the cube's edge; expected 1e-5 to 1"));
         }
         if !(0.0..=1.0).contains(&cone) {
