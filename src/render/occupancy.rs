@@ -1,8 +1,9 @@
 //! Which cells of the unit cube may hold matter, and the samples of rays that lie in them.
 //!
-//! One bit a cell, in a tree of 64-bit words: a word holds 4³ cells, a block 4³ words (16³ cells), and a mask a block says
-//! which of its words hold anything. Emptiness is thus known at three sizes, which is what [`March`] skips by.
+//! One bit a cell, 4³ cells in a 64-bit word, and for each word the distance to the next one that holds anything: the
+//! empty space around a point is known at once, and [`March`] leaps over it.
 
+mod clearance;
 mod march;
 mod stepping;
 
@@ -48,10 +49,10 @@ pub enum OccupancyError {
 pub struct Occupancy {
     /// Cells along an axis, a power of two.
     cells: usize,
-    /// 4³ cells a word; the 64 words of a block lie together.
+    /// 4³ cells a word; the 64 words of a block, 16³ cells, lie together.
     words: Vec<u64>,
-    /// Which words of a block hold anything.
-    blocks: Vec<u64>,
+    /// Words to the nearest one that holds anything, along the axis that is furthest; 0 for such a word itself.
+    clearance: Vec<u8>,
     /// Occupied cells.
     count: usize,
     /// Lowest occupied cell and one past the highest along each axis; `None` without any.
@@ -63,8 +64,8 @@ pub struct Occupancy {
 enum Probe {
     /// An occupied cell.
     Occupied,
-    /// An empty cube of `1 << shift` cells an edge around cell `at`, aligned to its size.
-    Empty { at: UVec3, shift: u32 },
+    /// In the given cell or word (by `shift`, 0 or 2), which is empty as are all within `radius` of it.
+    Empty { at: UVec3, shift: u32, radius: u8 },
     /// Outside the unit cube.
     Outside,
 }
@@ -73,6 +74,15 @@ enum Probe {
 #[inline(always)]
 fn bit(x: u32, y: u32, z: u32) -> u32 {
     (x & 3) | (y & 3) << 2 | (z & 3) << 4
+}
+
+/// Index of a cell's word.
+#[inline(always)]
+fn word(cells: usize, at: UVec3) -> usize {
+    let side = cells >> 4;
+    let b = at >> 4u32;
+    let block = b.x as usize + side * (b.y as usize + side * b.z as usize);
+    block * WORDS + bit(at.x >> 2, at.y >> 2, at.z >> 2) as usize
 }
 
 /// Position in the word's or block's cube: the inverse of [`bit`].
@@ -138,8 +148,6 @@ impl Occupancy {
     }
 
     fn from_words(cells: usize, words: Vec<u64>) -> Self {
-        let mask = |words: &[u64]| words.iter().enumerate().fold(0, |m, (i, w)| m | ((*w != 0) as u64) << i);
-        let blocks: Vec<u64> = words.chunks_exact(WORDS).map(mask).collect();
         let count = words.iter().map(|w| w.count_ones() as usize).sum();
         let side = cells / 16;
         let corner = |b: usize| UVec3::from([b % side, b / side % side, b / (side * side)].map(|v| v as u32)) * 16;
@@ -151,7 +159,8 @@ impl Occupancy {
                 (at + lo, at + hi)
             })
             .reduce(|a, b| (a.0.min(b.0), a.1.max(b.1)));
-        Self { cells, words, blocks, count, extent }
+        let clearance = clearance::clearance(cells / 4, |at| words[word(cells, at * 4)] != 0, |at| word(cells, at * 4));
+        Self { cells, words, clearance, count, extent }
     }
 
     /// Cells along an axis.
@@ -167,16 +176,7 @@ impl Occupancy {
     }
 
     fn cell(&self, at: UVec3) -> bool {
-        let (block, sub) = self.word(at);
-        self.words[block * WORDS + sub as usize] >> bit(at.x, at.y, at.z) & 1 == 1
-    }
-
-    /// Block of a cell and its word in there.
-    #[inline(always)]
-    fn word(&self, at: UVec3) -> (usize, u32) {
-        let side = self.cells >> 4;
-        let b = at >> 4u32;
-        (b.x as usize + side * (b.y as usize + side * b.z as usize), bit(at.x >> 2, at.y >> 2, at.z >> 2))
+        self.words[word(self.cells, at)] >> bit(at.x, at.y, at.z) & 1 == 1
     }
 
     /// What lies at `p`, no coordinate of which is −0.
@@ -189,17 +189,15 @@ impl Occupancy {
         // Exact, as the number of cells is a power of two.
         let q = p * self.cells as f32;
         let at = UVec3::new(q.x as i32 as u32, q.y as i32 as u32, q.z as i32 as u32);
-        let (block, sub) = self.word(at);
-        let word = self.words[block * WORDS + sub as usize];
+        let index = word(self.cells, at);
+        let word = self.words[index];
         if word >> bit(at.x, at.y, at.z) & 1 == 1 {
-            return Probe::Occupied;
+            Probe::Occupied
+        } else if word != 0 {
+            Probe::Empty { at, shift: 0, radius: 0 }
+        } else {
+            Probe::Empty { at: at >> 2u32, shift: 2, radius: self.clearance[index].saturating_sub(1) }
         }
-        let shift = match (word, self.blocks[block]) {
-            (0, 0) => 4,
-            (0, _) => 2,
-            _ => 0,
-        };
-        Probe::Empty { at, shift }
     }
 
     /// Whether a position in field coordinates lies in an occupied cell; outside the cube nothing does.
@@ -214,14 +212,11 @@ impl Occupancy {
         if !(hi.cmpge(Vec3::ZERO).all() && lo.cmplt(Vec3::ONE).all()) {
             return false;
         }
-        let word = |p: Vec3| (p * self.cells as f32).clamp(Vec3::ZERO, Vec3::splat(last)).as_uvec3() >> 2u32;
-        let (lo, hi) = (word(lo), word(hi));
+        let place = |p: Vec3| (p * self.cells as f32).clamp(Vec3::ZERO, Vec3::splat(last)).as_uvec3() >> 2u32;
+        let (lo, hi) = (place(lo), place(hi));
         let mut words =
             (lo.z..=hi.z).flat_map(|z| (lo.y..=hi.y).flat_map(move |y| (lo.x..=hi.x).map(move |x| (x, y, z))));
-        words.any(|(x, y, z)| {
-            let (block, sub) = self.word(UVec3::new(x, y, z) << 2u32);
-            self.words[block * WORDS + sub as usize] != 0
-        })
+        words.any(|(x, y, z)| self.words[word(self.cells, UVec3::new(x, y, z) << 2u32)] != 0)
     }
 
     /// Share of the cells that are occupied, 0 to 1.
@@ -241,10 +236,7 @@ impl Occupancy {
         let mut packed = Vec::with_capacity(self.cells.pow(3) / 8);
         for (z, y) in (0..n).flat_map(|z| (0..n).map(move |y| (z, y))) {
             for x in (0..n).step_by(8) {
-                let four = |x: u32| {
-                    let (block, sub) = self.word(UVec3::new(x, y, z));
-                    (self.words[block * WORDS + sub as usize] >> bit(0, y, z)) as u8 & 15
-                };
+                let four = |x: u32| (self.words[word(self.cells, UVec3::new(x, y, z))] >> bit(0, y, z)) as u8 & 15;
                 packed.push(four(x) | four(x + 4) << 4);
             }
         }

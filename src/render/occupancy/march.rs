@@ -1,7 +1,7 @@
 //! The samples of a ray that lie in occupied cells.
 //!
 //! A sample counts where its own position, rounded to f32, lies in an occupied cell. Skipping may only leave out samples
-//! that are sure to lie in the empty cube around the one just looked at: its far faces are drawn in by more than rounding
+//! that are sure to lie in the empty space around the one just looked at: its far faces are drawn in by more than rounding
 //! can move a position, so that the samples are exactly those a test of every stratum would give.
 
 use glam::{UVec3, Vec3};
@@ -97,13 +97,13 @@ impl Occupancy {
             never,
             ahead: Vec3::from(direction.to_array().map(|d| (d > 0.0) as u32 as f32)),
             inset: -direction.signum() * slack,
-            space: Space::new(steps),
+            space: Space::new(&Stepping { cone: 0.0, ..*steps }),
             near: ray.near,
             end: f32::NEG_INFINITY,
             index: 0,
         };
         if let (Some((lo, hi)), true) = (self.bounds(), steps.is_valid()) {
-            march.clip(lo - slack, hi + slack, ray);
+            march.clip(lo - slack, hi + slack, ray, steps);
         }
         march
     }
@@ -123,7 +123,7 @@ impl Occupancy {
 impl March {
     /// Sets the first stratum and the end from a box that holds every occupied cell, rounding included.
     #[inline(always)]
-    fn clip(&mut self, lo: Vec3, hi: Vec3, ray: &VolumeRay) {
+    fn clip(&mut self, lo: Vec3, hi: Vec3, ray: &VolumeRay, steps: &Stepping) {
         let parallel = self.direction.cmpeq(Vec3::ZERO);
         let beside = self.origin.cmplt(lo) | self.origin.cmpgt(hi);
         let usable = self.origin.is_finite() && self.direction.is_finite() && !parallel.all();
@@ -133,6 +133,11 @@ impl March {
         let (a, b) = ((lo - self.origin) * self.inverse, (hi - self.origin) * self.inverse);
         let enter = (a.min(b) - self.never).max_element().max(ray.near).max(0.0) * (1.0 - ROUNDING);
         let leave = (a.max(b) + self.never).min_element() * (1.0 + ROUNDING);
+        if enter > leave.min(ray.far) {
+            return;
+        }
+        // Its logarithm and exponential are only paid for by rays that meet the box.
+        self.space = Space::new(steps);
         let end = leave.min(ray.far).min(self.space.distance(LAST));
         if end.is_finite() && enter <= end {
             self.index = self.space.last_before(enter * (1.0 - ROUNDING));
@@ -157,8 +162,9 @@ impl March {
                     }
                 }
                 Probe::Outside => self.index = index + 1,
-                Probe::Empty { at, shift } => {
-                    let exit = self.exit(at, shift, 1.0 / occupancy.cells() as f32);
+                Probe::Empty { at, shift, radius } => {
+                    let edge = (1u32 << shift) as f32 / occupancy.cells() as f32;
+                    let exit = self.exit(at, f32::from(radius), edge);
                     if exit > self.end {
                         self.end = f32::NEG_INFINITY;
                         return None;
@@ -169,12 +175,11 @@ impl March {
         }
     }
 
-    /// A distance up to which samples are sure to lie in the cube of `1 << shift` cells around cell `at`.
+    /// A distance up to which samples are sure to lie in the cubes of edge `edge` within `radius` of cube `at`.
     #[inline(always)]
-    fn exit(&self, at: UVec3, shift: u32, cell: f32) -> f32 {
-        let low = (at >> shift << shift).as_vec3();
-        let face = (low + self.ahead * (1u32 << shift) as f32) * cell + self.inset;
-        ((face - self.origin) * self.inverse + self.never).min_element() * (1.0 - ROUNDING)
+    fn exit(&self, at: UVec3, radius: f32, edge: f32) -> f32 {
+        let face = at.as_ivec3().as_vec3() - radius + self.ahead * (1.0 + 2.0 * radius);
+        ((face * edge + self.inset - self.origin) * self.inverse + self.never).min_element() * (1.0 - ROUNDING)
     }
 
     /// Distance before which no sample is left; +∞ once the ray has ended.
