@@ -1,8 +1,12 @@
 //! The visual hull: what the silhouettes of all views leave of a cube.
 //!
-//! A cell goes where one view that sees all of it sees nothing but background, and where hardly any view sees it. Every
-//! bound errs towards keeping: cells are enclosed in spheres, their images in rectangles, and a rectangle is looked up in
-//! a pyramid of maxima, so that parts thinner than a cell survive.
+//! A cell goes where one view that sees all of it sees nothing but background. Every bound errs towards keeping: cells are
+//! enclosed in spheres, their images in rectangles, and a rectangle is looked up in a pyramid of maxima, so that parts
+//! thinner than a cell survive.
+//!
+//! That leaves what no view can deny: space beside all pictures, and the long shadow that an object seen from above casts
+//! below itself. So a cell must also be seen by enough views: about as many as it takes for the kept cells to explain
+//! every silhouette. Where all pictures show the whole object that is nearly all of them; where they show parts, fewer.
 
 use glam::{DVec2, DVec3};
 use rayon::prelude::*;
@@ -14,8 +18,13 @@ use super::view::View;
 pub const HULL_CELLS: usize = 64;
 /// Greatest alpha (of 255) that is still background.
 const BACKGROUND: u8 = 7;
-/// Of the views, the share that must see a cell for it to stay, and the least number (where there are as many).
-const SEEN: (f64, usize) = (0.05, 2);
+/// Least number of views that must see a cell (where there are as many).
+const LEAST_SEEN: usize = 2;
+/// Share of the silhouettes' rays that may stay unexplained, and of the number of views that explains them what a cell
+/// needs.
+const SEEN: (f64, f64) = (0.001, 0.8);
+/// Alpha from which a pixel is surely the object, and rays a view that are tried.
+const RAYS: (u8, usize) = (192, 128);
 /// Most rounds of carving and tightening.
 const ROUNDS: usize = 4;
 /// A cube that shrinks by less than this has settled.
@@ -68,6 +77,21 @@ impl Cube {
     fn at(&self, unit: DVec3) -> DVec3 {
         self.centre + (unit - 0.5) * self.size
     }
+
+    /// Greatest of the cells' values that a ray meets, by steps of half a cell; 0 if it misses the cube.
+    fn most_along(&self, origin: DVec3, direction: DVec3, cells: &[u32]) -> u32 {
+        let n = HULL_CELLS as f64;
+        let start = ((origin - self.centre) / self.size + 0.5) * n;
+        // In cells per step: the direction has length 1.
+        let (a, b) = (-start / direction, (DVec3::splat(n) - start) / direction);
+        let (enter, leave) = (a.min(b).max_element().max(0.0), a.max(b).min_element());
+        let steps = ((leave - enter).max(0.0) * 2.0) as usize;
+        let value = |i: usize| {
+            let p = (start + direction * (enter + (i as f64 + 0.5) * 0.5)).clamp(DVec3::ZERO, DVec3::splat(n - 1.0));
+            cells[(p.z as usize * HULL_CELLS + p.y as usize) * HULL_CELLS + p.x as usize]
+        };
+        (0..steps).map(value).max().unwrap_or(0)
+    }
 }
 
 /// The silhouettes of a capture, ready to carve with.
@@ -87,25 +111,40 @@ impl Carver {
     pub fn carve(&self, cube: &Cube) -> Hull {
         let n = HULL_CELLS;
         let radius = 0.5 * 3f64.sqrt() * cube.size / n as f64;
-        let needed = (SEEN.0 * self.silhouettes.len() as f64).ceil() as usize;
-        let needed = needed.max(SEEN.1).min(self.silhouettes.len());
-        let keep = |i: usize| {
+        let seen = |i: usize| {
             let cell = DVec3::new((i % n) as f64, (i / n % n) as f64, (i / n / n) as f64);
-            self.keeps(cube.at((cell + 0.5) / n as f64), radius, needed)
+            self.seen(cube.at((cell + 0.5) / n as f64), radius)
         };
-        Hull { resolution: n, cells: (0..n * n * n).into_par_iter().with_min_len(n * n).map(keep).collect() }
+        let seen: Vec<u32> = (0..n * n * n).into_par_iter().with_min_len(n * n).map(seen).collect();
+        let needed = self.needed(cube, &seen);
+        Hull { resolution: n, cells: seen.into_iter().map(|s| s >= needed).collect() }
     }
 
-    fn keeps(&self, centre: DVec3, radius: f64, needed: usize) -> bool {
+    /// How many views see all of a cell and something in it; 0 if one sees background.
+    fn seen(&self, centre: DVec3, radius: f64) -> u32 {
         let mut seen = 0;
         for silhouette in &self.silhouettes {
             match silhouette.look(centre, radius) {
-                Sight::Background => return false,
+                Sight::Background => return 0,
                 Sight::Object => seen += 1,
                 Sight::Unsure => {}
             }
         }
-        seen >= needed
+        seen
+    }
+
+    /// How many views must see a cell so that the kept cells still explain the silhouettes.
+    fn needed(&self, cube: &Cube, seen: &[u32]) -> u32 {
+        let rays = self.silhouettes.par_iter().flat_map_iter(|s| s.rays.iter().map(|d| (s.position, *d)));
+        // What the best seen cell along a ray is seen by; rays that meet none explain nothing at any number.
+        let mut best: Vec<u32> = rays.map(|(o, d)| cube.most_along(o, d, seen)).filter(|b| *b > 0).collect();
+        let least = LEAST_SEEN.min(self.silhouettes.len()) as u32;
+        if best.is_empty() {
+            return least.max(1);
+        }
+        let at = (SEEN.0 * best.len() as f64) as usize;
+        let explains = *best.select_nth_unstable(at).1;
+        ((SEEN.1 * explains as f64) as u32).max(least).max(1)
     }
 
     /// Carves and tightens until the cube fits; the cube that holds the hull, and the hull in it.
@@ -149,6 +188,8 @@ struct Silhouette {
     lens: Lens,
     /// Width, height and pixels of each level; a pixel is true where one of the four below it is.
     levels: Vec<(usize, usize, Vec<bool>)>,
+    /// Directions of some rays that surely meet the object.
+    rays: Vec<DVec3>,
 }
 
 impl Silhouette {
@@ -172,6 +213,7 @@ impl Silhouette {
             centre: view.camera.centre,
             lens: view.lens,
             levels,
+            rays: sure_rays(view),
         }
     }
 
@@ -208,6 +250,17 @@ impl Silhouette {
         let something = (y0..=y1).any(|y| pixels[y * w + x0..=y * w + x1].contains(&true));
         if something { Sight::Object } else { Sight::Background }
     }
+}
+
+/// Directions through pixels that surely show the object, spread over the picture.
+fn sure_rays(view: &View) -> Vec<DVec3> {
+    let sure = |(i, p): &(usize, &[u8; 4])| p[3] >= RAYS.0 && view.usable(*i);
+    let pixels: Vec<usize> = view.image.pixels.iter().enumerate().filter(sure).map(|(i, _)| i).collect();
+    let w = view.image.width as usize;
+    // Not a multiple of the width, in effect: columns must not repeat.
+    let stride = (pixels.len() / RAYS.1).max(1) | 1;
+    let ray = |i: &usize| view.ray((i % w) as f64 + 0.5, (i / w) as f64 + 0.5).direction;
+    pixels.iter().step_by(stride).map(ray).collect()
 }
 
 #[cfg(test)]
