@@ -39,7 +39,7 @@ impl BatchSource for Sphere {
 fn config() -> TrainConfig {
     TrainConfig {
         batch: POINTS,
-        schedule: Schedule { warmup: 10, hold: 1.0, floor: 0.1 },
+        schedule: Schedule { warmup: 10, hold: 1.0, floor: 0.1, ..Schedule::default() },
         lambda_pde: 1e-3,
         lambda_eikonal: 1e-2,
         regularised: 0.25,

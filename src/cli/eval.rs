@@ -113,7 +113,13 @@ pub fn figures(model: &Model, scores: Option<&SdfScores>, file_bytes: u64) -> Ma
 
 /// Everything that is known in numbers of a radiance model.
 pub fn view_figures(model: &Model, scores: Option<&ViewScores>, file_bytes: u64) -> Map<String, Value> {
-    with_scores(model, scores, file_bytes)
+    let mut figures = with_scores(model, scores, file_bytes);
+    let metric = |name: &str| model.metrics.get(name).copied();
+    if let (Some(samples), Some(seconds)) = (metric("samples"), metric("train_seconds")) {
+        // Those that went through forward and backward; what was evaluated behind surfaces is not counted.
+        figures.insert("samples_per_second".into(), json!(samples / seconds.max(1e-9)));
+    }
+    figures
 }
 
 fn with_scores(model: &Model, scores: Option<&impl Serialize>, file_bytes: u64) -> Map<String, Value> {
@@ -156,6 +162,9 @@ pub fn describe(figures: &Map<String, Value>) -> String {
         let background = figures.get("background").and_then(Value::as_str).unwrap_or_default();
         line("PSNR", format!("{psnr:.3} dB, mean of {views} views on {background}"));
         line("SSIM", format!("{ssim:.4}"));
+    }
+    if let Some(v) = number("samples_per_second") {
+        line("training", format!("{:.2} M samples/s", v / 1e6));
     }
     if let Some(v) = number("render_seconds") {
         line("rendering", format!("{v:.3} s a view"));

@@ -15,7 +15,8 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-/// Fits, renders and measures neural spectral transport (NSTR) fields: signed distance fields from meshes.
+/// Fits, renders and measures neural spectral transport (NSTR) fields: signed distance fields from meshes, radiance
+/// fields from posed images.
 #[derive(Parser)]
 #[command(name = "nstr", version, max_term_width = 110)]
 struct Cli {
@@ -25,13 +26,13 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Fit a field to a mesh, or to many
+    /// Fit a field to a mesh, to many, or to posed images
     Fit(Box<fit::FitArgs>),
-    /// Render a model by sphere tracing
+    /// Render a model by sphere tracing or volume ray marching
     Render(Box<render::RenderArgs>),
     /// Export a model's surface as a mesh
     Mesh(mesh::MeshArgs),
-    /// Measure a model against its mesh
+    /// Measure a model against its mesh or its capture
     Eval(eval::EvalArgs),
     /// Evaluate a model at points of a .npy file
     Query(query::QueryArgs),

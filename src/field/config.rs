@@ -61,7 +61,7 @@ pub struct FieldConfig {
     pub latent: LatentConfig,
     /// Basis functions K.
     pub basis: usize,
-    /// `product`, `sum` or `channels:C`.
+    /// `product`, `sum`, `none` or `channels:C`.
     #[serde(with = "modulation_text")]
     pub modulation: Modulation,
     /// Spectrum network H.
@@ -103,7 +103,7 @@ pub fn preset(name: &str) -> Result<FieldConfig, ConfigError> {
         init: InitSpec::default(),
     };
     let radiance = FieldConfig {
-        latent: LatentConfig::hash([16, 256], 4, 8, 1 << 14),
+        latent: LatentConfig::hash([16, 512], 5, 8, 1 << 14),
         spectrum: relu(0, 32),
         decoder: relu(1, 64),
         transport: relu(1, 16),
@@ -273,6 +273,10 @@ pub fn validate(spec: &FieldSpec) -> Result<(), ConfigError> {
         whole(&format!("{name}.layers"), mlp.layers, 0, 16)?;
         whole(&format!("{name}.width"), mlp.width, 1, 2048)?;
     }
+    if spec.modulation == Modulation::None && !spec.skip {
+        let expected = "needs skip=true: nothing else would enter the decoder".into();
+        return Err(ConfigError::Value { key: "modulation".into(), value: "none".into(), expected });
+    }
     if let Modulation::Channels(channels) = spec.modulation {
         whole("modulation channels", channels, 1, 256)?;
     }
@@ -302,7 +306,7 @@ fn range(key: &str, value: f64, low: f64, high: f64) -> Result<(), ConfigError> 
     Err(ConfigError::Value { key: key.into(), value: value.to_string(), expected })
 }
 
-/// `product`, `sum` or `channels:C`.
+/// `product`, `sum`, `none` or `channels:C`.
 struct ModulationText(Modulation);
 
 impl fmt::Display for ModulationText {
@@ -310,6 +314,7 @@ impl fmt::Display for ModulationText {
         match self.0 {
             Modulation::Product => f.write_str("product"),
             Modulation::Sum => f.write_str("sum"),
+            Modulation::None => f.write_str("none"),
             Modulation::Channels(c) => write!(f, "channels:{c}"),
         }
     }
@@ -321,10 +326,11 @@ impl FromStr for ModulationText {
         let modulation = match text.split_once(':') {
             None if text == "product" => Some(Modulation::Product),
             None if text == "sum" => Some(Modulation::Sum),
+            None if text == "none" => Some(Modulation::None),
             Some(("channels", count)) => count.parse().ok().map(Modulation::Channels),
             _ => None,
         };
-        modulation.map(ModulationText).ok_or("must be product, sum or channels:C, for example channels:8")
+        modulation.map(ModulationText).ok_or("must be product, sum, none or channels:C, for example channels:8")
     }
 }
 

@@ -8,7 +8,7 @@ use burn::tensor::activation::{relu, sigmoid};
 use burn::tensor::backend::Backend;
 use burn::tensor::{Int, Tensor, TensorData};
 
-use crate::kernel::spec::{Activation, FieldSpec, Interpolation, LayerSlot, LevelSpec};
+use crate::kernel::spec::{Activation, FieldSpec, Interpolation, LayerSlot, LevelSpec, Modulation};
 
 /// Multipliers of the spatial hash, one an axis (Müller et al. 2022, §3).
 pub const HASH_PRIMES: [u32; 3] = [1, 2_654_435_761, 805_459_861];
@@ -161,12 +161,16 @@ impl<B: Backend> Pass<'_, B> {
         let coordinates = self.coordinates(x);
         let input = if spec.spectrum_input { z.clone().beside(coordinates.clone()) } else { z.clone() };
         let spectrum = self.mlp(&layout.spectrum, spec.spectrum.activation, input);
-        let wave = self.linear(&layout.basis, coordinates).sin();
-        let modulated = match spec.channels() {
-            None => spectrum.clone().times(wave),
-            Some(channels) => self.channel_sums(&spectrum, wave, channels),
+        let input = if spec.modulation == Modulation::None {
+            z
+        } else {
+            let wave = self.linear(&layout.basis, coordinates).sin();
+            let modulated = match spec.channels() {
+                None => spectrum.clone().times(wave),
+                Some(channels) => self.channel_sums(&spectrum, wave, channels),
+            };
+            if spec.skip { modulated.beside(z) } else { modulated }
         };
-        let input = if spec.skip { modulated.beside(z) } else { modulated };
         (self.mlp(&layout.decoder, spec.decoder.activation, input), spectrum)
     }
 

@@ -202,7 +202,7 @@ pub(super) fn variants() -> Vec<(String, FieldSpec)> {
         view: None,
     };
     type Change = fn(&mut FieldSpec);
-    let changes: [(&str, Change); 24] = [
+    let changes: [(&str, Change); 26] = [
         ("base", |_| ()),
         ("one dimension", |s| s.dim = 1),
         ("two dimensions", |s| s.dim = 2),
@@ -221,6 +221,10 @@ pub(super) fn variants() -> Vec<(String, FieldSpec)> {
         ("sum", |s| s.modulation = Modulation::Sum),
         ("sum without skip", |s| (s.modulation, s.skip) = (Modulation::Sum, false)),
         ("no skip", |s| s.skip = false),
+        ("no sinusoids", |s| s.modulation = Modulation::None),
+        ("no sinusoids, hash, x into H", |s| {
+            (s.modulation, s.latent.levels, s.spectrum_input) = (Modulation::None, hashed(), true);
+        }),
         ("x into H", |s| s.spectrum_input = true),
         ("linear networks", |s| (s.spectrum.layers, s.decoder.layers, s.transport.layers) = (0, 0, 0)),
         ("deep", |s| (s.spectrum.layers, s.decoder.layers, s.transport.layers) = (3, 4, 1)),

@@ -47,6 +47,17 @@ impl FitConfig {
         Ok((Self { field, train, sample, rays: None }, Budget::Steps(steps)))
     }
 
+    /// The preset for a scene in which the cameras themselves stand: steps that grow with the distance from the camera, and
+    /// finer latent levels, because what matters fills a small part of the cube.
+    pub fn for_open_scene(mut self) -> Self {
+        if let Some(rays) = &mut self.rays {
+            rays.step = 0.001;
+            rays.cone = 1.0 / 256.0;
+            self.field.latent.cells *= 4;
+        }
+        self
+    }
+
     /// Applies overrides `key=value`; keys of the field need no prefix.
     pub fn set(mut self, overrides: &[String]) -> Result<Self, ConfigError> {
         let mut field = Vec::new();

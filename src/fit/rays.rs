@@ -48,9 +48,9 @@ pub struct RayConfig {
 impl Default for RayConfig {
     fn default() -> Self {
         Self {
-            samples: 1 << 16,
+            samples: 1 << 15,
             most: 1 << 16,
-            step: 1.0 / 512.0,
+            step: 1.0 / 300.0,
             cone: 0.0,
             limit: 1024,
             min_transmittance: 1e-3,

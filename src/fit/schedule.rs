@@ -27,7 +27,18 @@ impl Budget {
     }
 }
 
-/// Learning-rate factor: a linear warm-up over the first steps, a plateau, then a half cosine down to `floor`.
+/// How the learning rate falls after the plateau.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Decay {
+    /// Along half a cosine.
+    #[default]
+    Cosine,
+    /// By equal factors in equal times.
+    Exponential,
+}
+
+/// Learning-rate factor: a linear warm-up over the first steps, a plateau, then a fall to `floor`.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Schedule {
@@ -37,11 +48,14 @@ pub struct Schedule {
     pub hold: f64,
     /// Factor at the end, 0 to 1.
     pub floor: f64,
+    /// The fall from the plateau to the floor.
+    #[serde(default)]
+    pub decay: Decay,
 }
 
 impl Default for Schedule {
     fn default() -> Self {
-        Self { warmup: 50, hold: 0.1, floor: 0.005 }
+        Self { warmup: 50, hold: 0.1, floor: 0.005, decay: Decay::Cosine }
     }
 }
 
@@ -50,7 +64,11 @@ impl Schedule {
     pub fn factor(&self, step: u64, progress: f64) -> f64 {
         let warm = ((step + 1) as f64 / self.warmup.max(1) as f64).min(1.0);
         let along = ((progress - self.hold) / (1.0 - self.hold).max(1e-9)).clamp(0.0, 1.0);
-        warm * (self.floor + (1.0 - self.floor) * 0.5 * (1.0 + (std::f64::consts::PI * along).cos()))
+        warm * match self.decay {
+            Decay::Cosine => self.floor + (1.0 - self.floor) * 0.5 * (1.0 + (std::f64::consts::PI * along).cos()),
+            // A floor of 0 is never reached by factors.
+            Decay::Exponential => self.floor.max(1e-6).powf(along),
+        }
     }
 }
 
@@ -59,8 +77,16 @@ mod tests {
     use super::*;
 
     #[test]
+    fn the_rate_falls_by_equal_factors() {
+        let s = Schedule { warmup: 1, hold: 0.2, floor: 0.01, decay: Decay::Exponential };
+        for (share, want) in [(0.0, 1.0), (0.2, 1.0), (0.6, 0.1), (1.0, 0.01)] {
+            assert!((s.factor(100, share) - want).abs() < 1e-12);
+        }
+    }
+
+    #[test]
     fn the_rate_rises_holds_and_falls_to_the_floor() {
-        let s = Schedule { warmup: 10, hold: 0.2, floor: 0.01 };
+        let s = Schedule { warmup: 10, hold: 0.2, floor: 0.01, decay: Decay::Cosine };
         assert!((s.factor(0, 0.0) - 0.1).abs() < 1e-12);
         assert!((s.factor(10, 0.1) - 1.0).abs() < 1e-12);
         assert!((s.factor(500, 0.6) - 0.505).abs() < 1e-12);

@@ -348,3 +348,76 @@ fn a_device_that_is_not_there_is_an_error_before_anything_else() {
         assert!(matches!(result, Err(TrainError::Device(_))), "{device}");
     }
 }
+
+/// The sample capture at a quarter of its size, in the cube that its silhouettes leave.
+fn tea_pixels() -> Arc<PixelSource> {
+    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("scenes/teaset");
+    let options = crate::capture::CaptureOptions { downscale: 4, ..Default::default() };
+    let capture = crate::capture::read_capture(&folder, &options).unwrap();
+    Arc::new(PixelSource::new(Arc::new(capture.train), capture.scene.cube(), capture.scene.near).unwrap())
+}
+
+fn radiance(train: &TrainConfig, state: &TrainState, steps: u64, stop: u64) -> TrainState {
+    let spec = preset("radiance-tiny").unwrap().set(&["latent.table=1024"]).unwrap().spec();
+    let op = FieldOp::new(spec);
+    let config = RayConfig { samples: 3000, cells: 32, probes: 2000, distortion: 1e-3, ..RayConfig::default() };
+    let mut task = RadianceTask::new(&op, tea_pixels(), config, 5, |i| i % 32 == 0);
+    if state.step > 0 {
+        task = task.resumed(&state.task).unwrap();
+    }
+    let work = Work::Rays(Box::new(task));
+    run_on(Device::Cpu, op, train.clone(), state, work, Budget::Steps(steps), &mut Watch::new(stop)).unwrap()
+}
+
+#[test]
+fn a_radiance_fit_learns_finds_what_is_empty_and_goes_on_bit_for_bit() {
+    let spec = preset("radiance-tiny").unwrap().set(&["latent.table=1024"]).unwrap().spec();
+    let first = start(&spec, 3);
+    let train = TrainConfig { average: 0.9, lambda_pde: 1e-7, regularised: 0.05, ..FitConfig::preset("radiance-tiny").unwrap().0.train };
+    let whole = radiance(&train, &first, 150, u64::MAX);
+    let mut state = first.clone();
+    for stop in [1, 49, 97] {
+        state = radiance(&train, &state, 150, stop);
+        assert!(state.step >= stop && state.step < 150);
+    }
+    let end = radiance(&train, &state, 150, u64::MAX);
+    assert_eq!(bits(&end), bits(&whole), "resumed");
+    assert!(end.averages == whole.averages && end.task == whole.task);
+    assert!(end.averages.as_ref().unwrap()[0] != end.grid, "the average is not the last state");
+    let occupancy = occupied::occupancy_of(&end.task, 32).unwrap();
+    assert!(occupancy.fraction() > 0.01 && occupancy.fraction() < 0.6, "{}", occupancy.fraction());
+    assert!((0..32 * 32 * 32).step_by(32).all(|i| !occupancy.get(i)), "what is void stays void");
+    let numbers = &end.task.numbers;
+    assert!(numbers["evaluated"] >= numbers["used"] && numbers["drawn"] > 150.0);
+}
+
+#[test]
+fn rays_are_the_same_for_the_same_step_and_lie_in_occupied_cells() {
+    let pixels = tea_pixels();
+    let occupancy = crate::render::Occupancy::from_bits(16, |i| i % 3 != 0);
+    let config = RayConfig { limit: 40, ..RayConfig::default() };
+    let draw = |step| pixels.draw(&config, &occupancy, 7, step, 300);
+    let rays = draw(4);
+    assert!(rays == draw(4) && rays != draw(5));
+    assert_eq!((rays.first.len(), rays.target.len(), rays.direction.len()), (301, 900, 900));
+    assert_eq!(*rays.first.last().unwrap() as usize, rays.t.len());
+    assert!(rays.first.windows(2).all(|w| w[0] <= w[1] && w[1] - w[0] <= 40));
+    assert!(rays.x.as_chunks::<3>().0.iter().all(|x| occupancy.contains((*x).into())));
+    assert!(rays.target.iter().all(|t| (0.0..=1.0).contains(t)));
+    // A background of one colour is everywhere the same.
+    let white = RayConfig { background: "white".into(), ..config };
+    assert!(pixels.draw(&white, &occupancy, 7, 4, 50).background.iter().all(|b| *b == 1.0));
+}
+
+#[test]
+fn cells_that_too_few_cameras_see_are_void() {
+    let pixels = tea_pixels();
+    let cube = pixels.cube();
+    let seen = occupied::seen(pixels.views(), cube, pixels.near());
+    assert!(seen.get([0.5, 0.5, 0.5]), "all cameras look at the middle");
+    let behind = occupied::seen(&pixels.views()[..1], cube, pixels.near());
+    assert!(behind.get([0.5; 3]), "one camera suffices where there is only one");
+    // Nothing of the cube lies so far from every camera.
+    let far = occupied::seen(pixels.views(), cube, 1e6);
+    assert!(!far.get([0.5; 3]));
+}

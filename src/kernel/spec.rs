@@ -90,6 +90,8 @@ pub enum Modulation {
     Channels(usize),
     /// The paper's formula to the letter: one scalar enters the decoder (`Channels(1)`).
     Sum,
+    /// No sinusoids: z alone enters the decoder, as in Instant-NGP. S is not used for values.
+    None,
 }
 
 /// How a viewing direction (a unit vector in world axes, away from the camera) enters the colour head.
@@ -263,7 +265,7 @@ impl FieldSpec {
     /// Sums C of the modulation, or `None` for the product.
     pub fn channels(&self) -> Option<usize> {
         match self.modulation {
-            Modulation::Product => None,
+            Modulation::Product | Modulation::None => None,
             Modulation::Channels(c) => Some(c),
             Modulation::Sum => Some(1),
         }
@@ -272,9 +274,9 @@ impl FieldSpec {
     pub fn spectrum_width(&self) -> usize {
         self.basis * self.channels().unwrap_or(1)
     }
-    /// Modulated values that enter the decoder: K, or C.
+    /// Modulated values that enter the decoder: K, C, or none.
     pub fn modulated_width(&self) -> usize {
-        self.channels().unwrap_or(self.basis)
+        if self.modulation == Modulation::None { 0 } else { self.channels().unwrap_or(self.basis) }
     }
     /// Columns that enter the decoder: modulated values, then z if `skip`.
     pub fn decoder_inputs(&self) -> usize {

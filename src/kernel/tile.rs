@@ -6,7 +6,7 @@ use super::basis::{BasisAdjoint, BasisInput, BasisPlan, BasisWeights, Phases};
 use super::gemm::{Init, PAD, pad};
 use super::latent::{LatentPlan, Lookup};
 use super::mlp::{Activations, Gradients, MlpPlan, TILE, View, Weights};
-use super::spec::{DirectionEncoding, FieldSpec, FullColumns};
+use super::spec::{DirectionEncoding, FieldSpec, FullColumns, Modulation};
 
 /// What an evaluation returns of each point.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,6 +34,8 @@ pub(super) struct Plan {
     grid_len: usize,
     spectrum_input: bool,
     skip: bool,
+    /// Whether the basis takes part in values.
+    modulated: bool,
     spectrum_width: usize,
     /// First column of z and of x in a trunk row `[m | z | x]`, and its length.
     z_at: usize,
@@ -141,6 +143,7 @@ impl Plan {
             grid_len: spec.grid_len(),
             spectrum_input: spec.spectrum_input,
             skip: spec.skip,
+            modulated: spec.modulation != Modulation::None,
             spectrum_width: s,
             z_at,
             x_at,
@@ -157,6 +160,12 @@ impl Plan {
             Outputs::Gradient => self.outputs * (1 + self.dim),
             Outputs::Full => self.columns.len,
         }
+    }
+
+    /// Whether S is computed: without modulation only where it is asked for.
+    #[inline(always)]
+    fn needs_spectrum(&self, kind: Outputs) -> bool {
+        self.modulated || kind == Outputs::Full
     }
 
     pub fn load(&self, net: &[f32], to: &mut Prepared) {
@@ -242,8 +251,12 @@ impl Plan {
             let m = View { ptr: trunk, row: self.trunk_row };
             self.latent.gather(simd, grid, &tile.lookup, z);
             let s = view(&mut tile.spectrum, self.s_row, 0);
-            self.spectrum.forward(simd, &w.spectrum, z, &mut tile.spectrum_acts, s, planes);
-            self.basis.forward(simd, &w.basis, BasisInput { x: &tile.x, s, planes }, &mut tile.phases, m);
+            if self.needs_spectrum(tile.kind) {
+                self.spectrum.forward(simd, &w.spectrum, z, &mut tile.spectrum_acts, s, planes);
+            }
+            if self.modulated {
+                self.basis.forward(simd, &w.basis, BasisInput { x: &tile.x, s, planes }, &mut tile.phases, m);
+            }
             let y = view(&mut tile.value, self.decoder.output_columns(), 0);
             self.decoder.forward(simd, &w.decoder, m, &mut tile.decoder_acts, y, planes);
             if tile.kind == Outputs::Full {
@@ -359,9 +372,11 @@ impl Plan {
             let dy = view(&mut tile.d_value, self.decoder.output_columns(), 0);
             let acts = &mut tile.decoder_acts;
             self.decoder.backward(simd, &w.decoder, m, acts, dy, dm, Init::Zero, &mut sums.decoder, planes);
-            let dx = wants_x.then_some(tile.d_x.as_mut_slice());
-            let adjoint = BasisAdjoint { dm, ds, grads: &mut sums.basis, dx };
-            self.basis.backward(simd, &w.basis, BasisInput { x: &tile.x, s, planes }, &tile.phases, adjoint);
+            if self.modulated {
+                let dx = wants_x.then_some(tile.d_x.as_mut_slice());
+                let adjoint = BasisAdjoint { dm, ds, grads: &mut sums.basis, dx };
+                self.basis.backward(simd, &w.basis, BasisInput { x: &tile.x, s, planes }, &tile.phases, adjoint);
+            }
             // With the skip the decoder has written z's adjoint, and H adds to it; x's part starts from nothing.
             let init = if self.skip { Init::Accumulate } else { Init::Zero };
             if self.skip && self.spectrum_input {
@@ -369,14 +384,16 @@ impl Plan {
                     std::ptr::write_bytes(d_trunk.add(r * row + self.x_at), 0, PAD);
                 }
             }
-            let acts = &mut tile.spectrum_acts;
-            self.spectrum.backward(simd, &w.spectrum, z, acts, ds, dz, init, &mut sums.spectrum, planes);
+            if self.needs_spectrum(tile.kind) {
+                let acts = &mut tile.spectrum_acts;
+                self.spectrum.backward(simd, &w.spectrum, z, acts, ds, dz, init, &mut sums.spectrum, planes);
+            }
             if let Some(d_x) = d_x {
                 // The lookup has slopes for this, but only its value plane carries an adjoint.
                 self.latent.input_adjoint(grid, &tile.lookup, dz, points, &mut tile.d_x);
                 for (i, d) in d_x.iter_mut().enumerate() {
                     let (p, j) = (i / dim, i % dim);
-                    let through_h = if self.spectrum_input { *d_trunk.add(p * row + self.x_at + j) } else { 0.0 };
+                    let through_h = if self.spectrum_input && self.modulated { *d_trunk.add(p * row + self.x_at + j) } else { 0.0 };
                     *d = tile.d_x[i] + through_h;
                 }
                 self.latent.scatter_values(simd, &tile.lookup, dz, points, &mut sums.grid);

@@ -114,10 +114,14 @@ pub struct Recipe {
 }
 
 impl FitArgs {
-    /// Preset, overrides and budget; `usual` is the preset where none is named.
-    fn config(&self, usual: &str) -> anyhow::Result<(FitConfig, Budget)> {
+    /// Preset, adapted to the input, overrides and budget; `usual` is the preset where none is named.
+    fn config(
+        &self,
+        usual: &str,
+        adapt: impl FnOnce(FitConfig) -> FitConfig,
+    ) -> anyhow::Result<(FitConfig, Budget)> {
         let (config, budget) = FitConfig::preset(self.preset.as_deref().unwrap_or(usual))?;
-        let config = config.set(&self.set)?;
+        let config = adapt(config).set(&self.set)?;
         let budget = match (self.steps, self.time) {
             (Some(n), _) => Budget::Steps(n),
             (_, Some(t)) => Budget::Time(t),

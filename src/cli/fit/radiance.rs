@@ -32,14 +32,15 @@ pub fn fit(args: &FitArgs, input: &Path) -> anyhow::Result<()> {
     let output = args.output.clone().unwrap_or_else(|| default_output(input));
     check_output(&output)?;
     let background = load::opaque(args.background)?;
-    let (fit, budget) = args.config("radiance")?;
-    let Some(rays) = fit.rays.clone() else {
-        bail!("{}: a capture needs one of the presets radiance-tiny, radiance, radiance-fine", input.display());
-    };
     let capture = read_capture(input, &args.capture.options(Split::All))?;
     if capture.train.is_empty() {
         bail!("{}: no view is left to train on; lower --every or --holdout", input.display());
     }
+    let open = is_open(&capture);
+    let (fit, budget) = args.config("radiance", |config| if open { config.for_open_scene() } else { config })?;
+    let Some(rays) = fit.rays.clone() else {
+        bail!("{}: a capture needs one of the presets radiance-tiny, radiance, radiance-fine", input.display());
+    };
     let mut kept = args.capture.clone();
     // What the rules found, so that the model knows it whatever they say later.
     kept.near = Some(capture.scene.near);
@@ -47,7 +48,7 @@ pub fn fit(args: &FitArgs, input: &Path) -> anyhow::Result<()> {
     let cube = capture.scene.cube();
     let domain = |_: &Recipe| Ok(Domain { origin: cube.origin.to_array(), size: cube.size, units: String::new() });
     let job = Job::begin(args, input, &output, "radiance", recipe, domain, (false, start))?;
-    describe(&job, &capture);
+    describe(&job, &capture, open);
     let spec = job.recipe.fit.field.spec();
     let op = FieldOp::new(spec.clone());
     job.announce(args.preset.as_deref().unwrap_or("radiance"), &op);
@@ -79,6 +80,9 @@ pub fn fit(args: &FitArgs, input: &Path) -> anyhow::Result<()> {
     }
     let complete = |model: &mut Model, state: &TrainState| {
         model.occupancy = occupancy_of(&state.task, rays.cells);
+        for (name, key) in [("rays", "drawn"), ("samples", "used")] {
+            model.metrics.insert(name.into(), state.task.numbers.get(key).copied().unwrap_or(0.0));
+        }
         Ok(())
     };
     let mut model = job.train(op, Work::Rays(Box::new(task)), &complete)?;
@@ -99,7 +103,17 @@ pub fn fit(args: &FitArgs, input: &Path) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn describe(job: &Job<'_>, capture: &Capture) {
+/// Whether the cameras stand among what they show: most of them inside the scene's cube.
+fn is_open(capture: &Capture) -> bool {
+    let (lo, hi) = capture.scene.cube().bounds();
+    let inside = capture.train.iter().filter(|v| {
+        let p = v.camera.position();
+        p.cmpge(lo).all() && p.cmple(hi).all()
+    });
+    2 * inside.count() > capture.train.len()
+}
+
+fn describe(job: &Job<'_>, capture: &Capture, open: bool) {
     let size = capture.train.first().map_or((0, 0), |v| (v.image.width, v.image.height));
     job.say(&format!(
         "{} ({}): {} training views of {}x{}, {} test views{}",
@@ -117,6 +131,9 @@ fn describe(job: &Job<'_>, capture: &Capture) {
         "  scene box: centre {x:.3} {y:.3} {z:.3}, edge {:.3} ({}); near {:.3}",
         capture.scene.size, capture.scene_rule, capture.scene.near
     ));
+    if open {
+        job.say("  open scene: the cameras stand inside the box; steps grow with the distance, the grid is finer");
+    }
 }
 
 /// Measures the PSNR on small copies of a few held-out views, evenly picked.

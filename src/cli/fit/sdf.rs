@@ -20,7 +20,7 @@ use crate::cli::load::{self, LoadedMesh};
 pub fn fit(args: &FitArgs, input: &Path, output: &Path, quiet: bool) -> anyhow::Result<Fitted> {
     let start = Instant::now();
     check_output(output)?;
-    let (fit, budget) = args.config("sdf")?;
+    let (fit, budget) = args.config("sdf", |config| config)?;
     let Some(sample) = fit.sample.clone() else {
         bail!("{}: a mesh needs one of the presets sdf-tiny, sdf, sdf-fine", input.display());
     };

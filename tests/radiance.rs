@@ -1,0 +1,199 @@
+//! The built command on a capture: fit, resume after a kill, measure, render, export, query, and bad input.
+
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+use npyz::WriterBuilder;
+use nstr::field::model::{Checkpoint, Model};
+use serde_json::Value;
+
+fn command(folder: &Path, arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_nstr"));
+    command.current_dir(folder).args(arguments).env_remove("SLURM_ARRAY_TASK_ID").env_remove("JOB_COMPLETION_INDEX");
+    command
+}
+
+fn run(folder: &Path, arguments: &[&str]) -> Output {
+    command(folder, arguments).output().unwrap()
+}
+
+fn ok(folder: &Path, arguments: &[&str]) -> String {
+    let out = run(folder, arguments);
+    let error = String::from_utf8_lossy(&out.stderr);
+    assert!(out.status.success(), "nstr {arguments:?} failed:\n{error}");
+    String::from_utf8_lossy(&out.stdout).into_owned() + &error
+}
+
+/// The message of a command that must fail with exit code 1 and without a panic.
+fn fails(folder: &Path, arguments: &[&str]) -> String {
+    let out = run(folder, arguments);
+    let error = String::from_utf8_lossy(&out.stderr).into_owned();
+    assert_eq!(out.status.code(), Some(1), "nstr {arguments:?}:\n{error}");
+    assert!(!error.contains("panicked"), "{error}");
+    error
+}
+
+fn teaset() -> String {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("scenes/teaset").display().to_string()
+}
+
+fn json(path: &Path) -> Value {
+    serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap()
+}
+
+/// Settings of a fit that takes a few seconds.
+const QUICK: [&str; 6] = ["--preset", "radiance-tiny", "--set", "rays.samples=8192", "--downscale", "2"];
+
+#[test]
+fn a_capture_is_fitted_measured_rendered_exported_and_queried() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = folder.path();
+    let teaset = teaset();
+    let mut fit = vec!["fit", &teaset, "-o", "t.safetensors", "--steps", "400", "--json", "fit.json", "--render", "t.png"];
+    fit.extend(QUICK);
+    let said = ok(at, &fit);
+    assert!(said.contains("40 training views of 64x64, 8 test views, with alpha"), "{said}");
+    let figures = json(&at.join("fit.json"));
+    assert!(figures["parameters"].as_u64().unwrap() <= 80_000);
+
+    let said = ok(at, &["eval", "t.safetensors", &teaset, "--json", "e.json", "--images", "pictures"]);
+    let e = json(&at.join("e.json"));
+    // Half a minute of training would reach 30; a camera mirrored or transposed would stay below 15.
+    assert!(e["psnr"].as_f64().unwrap() > 20.0 && e["ssim"].as_f64().unwrap() > 0.6, "{said}");
+    assert!((e["psnr"].as_f64().unwrap() - figures["psnr"].as_f64().unwrap()).abs() < 1e-9);
+    assert_eq!(e["psnr_per_view"].as_array().unwrap().len(), 8);
+    assert_eq!((e["background"].as_str(), e["steps"].as_u64()), (Some("#ffffff"), Some(400)));
+    assert!(e["fit_seconds"].as_f64().unwrap() > 0.0);
+    assert_eq!(e["file_bytes"].as_u64().unwrap(), std::fs::metadata(at.join("t.safetensors")).unwrap().len());
+    for kind in ["render", "reference", "error"] {
+        assert_eq!(std::fs::read_dir(at.join("pictures").join(kind)).unwrap().count(), 8, "{kind}");
+    }
+    let black = ok(at, &["eval", "t.safetensors", &teaset, "--background", "black"]);
+    assert!(black.contains("on #000000"), "{black}");
+
+    let path = format!("{teaset}/path.json");
+    ok(at, &["render", "t.safetensors", "--path", &path, "--size", "48x48", "-o", "frames"]);
+    assert_eq!(std::fs::read_dir(at.join("frames")).unwrap().count(), 24);
+    ok(at, &["render", "t.safetensors", "--orbit", "3", "--size", "32x32", "-o", "turn.gif"]);
+    ok(at, &["render", "t.safetensors", "--spiral", "3", "--size", "32x32", "-o", "spiral"]);
+    ok(at, &["render", "t.safetensors", "--size", "40x30", "-o", "all.exr", "--stats"]);
+    let exr = std::fs::read(at.join("all.exr")).unwrap();
+    for layer in ["depth.ray", "depth.z", "normal", "gradS"] {
+        assert!(exr.windows(layer.len()).any(|w| w == layer.as_bytes()), "{layer}");
+    }
+    ok(at, &["mesh", "t.safetensors", "-o", "t.ply", "--resolution", "48"]);
+    let ply = std::fs::read(at.join("t.ply")).unwrap();
+    assert!(String::from_utf8_lossy(&ply[..600]).contains("property uchar red"));
+    assert!(fails(at, &["mesh", "t.safetensors", "-o", "n.ply", "--level", "1e30"]).contains("level"));
+    query(at);
+}
+
+/// Density and colour at the middle of the scene and far from it.
+fn query(at: &Path) {
+    let write = |name: &str, columns: u64, values: Vec<f64>| {
+        let mut bytes = Vec::new();
+        let shape = [values.len() as u64 / columns, columns];
+        let mut writer = npyz::WriteOptions::new().default_dtype().shape(&shape).writer(&mut bytes).begin_nd().unwrap();
+        writer.extend(values).unwrap();
+        writer.finish().unwrap();
+        std::fs::write(at.join(name), bytes).unwrap();
+    };
+    write("p.npy", 3, vec![0.0, 0.0, 0.0, 0.1, 0.2, -0.1]);
+    write("pd.npy", 6, vec![0.0, 0.0, 0.0, 0.0, 0.0, -1.0]);
+    let read = |name: &str| {
+        let bytes = std::fs::read(at.join(name)).unwrap();
+        let file = npyz::NpyFile::new(&bytes[..]).unwrap();
+        (file.shape().to_vec(), file.into_vec::<f32>().unwrap())
+    };
+    ok(at, &["query", "t.safetensors", "p.npy", "-o", "v.npy"]);
+    let (shape, density) = read("v.npy");
+    assert!(shape == [2] && density.iter().all(|d| *d >= 0.0));
+    ok(at, &["query", "t.safetensors", "pd.npy", "-o", "c.npy"]);
+    let (shape, colour) = read("c.npy");
+    assert!(shape == [1, 4] && colour[..3].iter().all(|c| (0.0..=1.0).contains(c)));
+    assert!((colour[3] - density[0]).abs() <= 1e-4 * density[0]);
+    ok(at, &["query", "t.safetensors", "p.npy", "-o", "g.npy", "--gradients"]);
+    assert_eq!(read("g.npy").0, [2, 4]);
+}
+
+fn parameters(path: &Path) -> Vec<u32> {
+    let model = Model::load(path).unwrap();
+    model.grid.iter().chain(&model.net).map(|v| v.to_bits()).collect()
+}
+
+#[test]
+fn a_killed_fit_goes_on_bit_for_bit_and_leaves_no_broken_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = folder.path();
+    let teaset = teaset();
+    let fit = |output: &'static str, more: &[&'static str]| {
+        let mut arguments = vec!["fit", &teaset, "-o", output, "--steps", "700", "--no-eval", "--precision", "f32"];
+        arguments.extend(QUICK);
+        arguments.extend(more);
+        arguments.iter().map(|a| a.to_string()).collect::<Vec<_>>()
+    };
+    let words = |arguments: &[String]| arguments.iter().map(String::as_str).collect::<Vec<_>>().join("\u{0}");
+    let start = |arguments: &[String]| {
+        let text = words(arguments);
+        command(at, &text.split('\u{0}').collect::<Vec<_>>())
+    };
+    let mut killed = start(&fit("k.safetensors", &["--checkpoint-every", "300ms"]))
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let checkpoint = at.join("k.checkpoint.safetensors");
+    let began = Instant::now();
+    while !checkpoint.exists() {
+        assert!(began.elapsed() < Duration::from_secs(120), "no checkpoint was written");
+        assert!(killed.try_wait().unwrap().is_none(), "ended before its first checkpoint: make the fit longer");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    // SIGKILL: the process gets no word in.
+    killed.kill().unwrap();
+    killed.wait().unwrap();
+    let kept = Checkpoint::load(&checkpoint).unwrap();
+    assert!(kept.state["step"].as_u64().unwrap() > 0 && !at.join("k.safetensors").exists());
+    let said = {
+        let out = start(&fit("k.safetensors", &["--resume"])).output().unwrap();
+        assert!(out.status.success());
+        String::from_utf8_lossy(&out.stderr).into_owned()
+    };
+    assert!(said.contains("resumed at step"), "{said}");
+    assert!(start(&fit("w.safetensors", &[])).output().unwrap().status.success());
+    assert_eq!(parameters(&at.join("k.safetensors")), parameters(&at.join("w.safetensors")), "resumed and whole");
+    assert!(!checkpoint.exists());
+    let other = fails(
+        at,
+        &["fit", &teaset, "-o", "w.safetensors", "--preset", "sdf", "--steps", "1"],
+    );
+    assert!(other.contains("radiance-tiny"), "{other}");
+}
+
+#[test]
+fn captures_that_cannot_be_used_are_named_and_leave_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = folder.path();
+    std::fs::create_dir(at.join("empty")).unwrap();
+    std::fs::write(at.join("empty/transforms.json"), r#"{"camera_angle_x": 0.7, "frames": []}"#).unwrap();
+    let said = fails(at, &["fit", "empty", "-o", "m.safetensors"]);
+    assert!(said.contains("transforms.json") && said.contains("frames"), "{said}");
+    let teaset = teaset();
+    for (arguments, word) in [
+        (&["--set", "rays.cells=100"][..], "rays.cells"),
+        (&["--set", "rays.background=greenish"], "rays.background"),
+        (&["--set", "view.encoding=sh:9"], "view.encoding"),
+        (&["--background", "transparent"], "--background"),
+        (&["--downscale", "0"], "downscale"),
+        (&["--scene", "nan,0,0,1"], "scene"),
+    ] {
+        let mut all = vec!["fit", &teaset, "-o", "m.safetensors", "--steps", "1"];
+        all.extend(arguments);
+        let out = run(at, &all);
+        let said = String::from_utf8_lossy(&out.stderr).into_owned();
+        assert!(!out.status.success() && said.contains(word) && !said.contains("panicked"), "{arguments:?}: {said}");
+    }
+    assert!(!at.join("m.safetensors").exists());
+    assert!(fails(at, &["eval", "no.safetensors", &teaset]).contains("no.safetensors"));
+}
