@@ -50,7 +50,8 @@ fn a_capture_is_fitted_measured_rendered_exported_and_queried() {
     let folder = tempfile::tempdir().unwrap();
     let at = folder.path();
     let teaset = teaset();
-    let mut fit = vec!["fit", &teaset, "-o", "t.safetensors", "--steps", "400", "--json", "fit.json", "--render", "t.png"];
+    let mut fit =
+        vec!["fit", &teaset, "-o", "t.safetensors", "--steps", "400", "--json", "fit.json", "--render", "t.png"];
     fit.extend(QUICK);
     let said = ok(at, &fit);
     assert!(said.contains("40 training views of 64x64, 8 test views, with alpha"), "{said}");
@@ -164,10 +165,7 @@ fn a_killed_fit_goes_on_bit_for_bit_and_leaves_no_broken_file() {
     assert!(start(&fit("w.safetensors", &[])).output().unwrap().status.success());
     assert_eq!(parameters(&at.join("k.safetensors")), parameters(&at.join("w.safetensors")), "resumed and whole");
     assert!(!checkpoint.exists());
-    let other = fails(
-        at,
-        &["fit", &teaset, "-o", "w.safetensors", "--preset", "sdf", "--steps", "1"],
-    );
+    let other = fails(at, &["fit", &teaset, "-o", "w.safetensors", "--preset", "sdf", "--steps", "1"]);
     assert!(other.contains("radiance-tiny"), "{other}");
 }
 

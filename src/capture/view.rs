@@ -2,7 +2,6 @@
 
 use glam::{DVec2, DVec3};
 
-use super::image;
 use super::lens::Lens;
 use crate::render::{Camera, CameraError, Ray, RayCaster};
 
@@ -76,24 +75,29 @@ impl View {
         self.mask.as_ref().is_none_or(|mask| mask[index])
     }
 
-    /// The view at 1/`factor` of its size: image, mask and camera. A factor of 0 counts as 1.
-    pub fn downscaled(&self, factor: u32) -> Self {
+    /// Every `factor`-th pixel along each axis as a view of its own: the same rays with the same colours, only fewer. A
+    /// factor of 0 counts as 1.
+    pub fn thinned(&self, factor: u32) -> Self {
         let factor = factor.clamp(1, self.image.width.min(self.image.height).max(1));
-        if factor == 1 {
-            return self.clone();
-        }
-        let (width, height) = (self.image.width, self.image.height);
-        let mask = self.mask.as_ref().map(|mask| image::reduce_mask(mask, width, height, factor));
-        let image = image::reduce(&self.image, factor);
+        let (width, height) = (self.image.width / factor, self.image.height / factor);
+        let old = |i: usize| {
+            let [x, y] = [i as u32 % width, i as u32 / width].map(|v| v * factor + factor / 2);
+            y as usize * self.image.width as usize + x as usize
+        };
+        let count = width as usize * height as usize;
         let by = f64::from(factor);
+        // Pixel i's centre is the centre of the old pixel i·factor + factor/2.
+        let shift = f64::from(factor / 2) + 0.5;
         let camera = Camera {
-            width: image.width,
-            height: image.height,
+            width,
+            height,
             focal: self.camera.focal / by,
-            centre: self.camera.centre / by,
+            centre: (self.camera.centre - shift) / by + 0.5,
             ..self.camera
         };
-        Self { name: self.name.clone(), camera, lens: self.lens, image, mask }
+        let pixels = (0..count).map(|i| self.image.pixels[old(i)]).collect();
+        let mask = self.mask.as_ref().map(|mask| (0..count).map(|i| mask[old(i)]).collect());
+        Self { name: self.name.clone(), camera, lens: self.lens, image: Image { width, height, pixels }, mask }
     }
 
     /// Unit viewing direction in world space.
@@ -162,6 +166,28 @@ mod tests {
                 let back = view.project(point).unwrap();
                 assert!((back - DVec2::new(x, y)).length() < 1e-6, "{lens:?}: {back}");
                 assert!((view.to_camera(point).z - 2.5 * ray.cosine).abs() < 1e-9);
+            }
+        }
+    }
+
+    #[test]
+    fn thinned_views_keep_rays_and_colours() {
+        let mut full = view(Lens::open_cv([0.06, -0.08, 0.01, 0.0], [-0.001, 0.0002], [0.0; 3]));
+        let pixels = (0..300 * 200u32).map(|i| [i as u8, (i >> 8) as u8, 7, 255]).collect();
+        full.image = Image { width: 300, height: 200, pixels };
+        full.mask = Some((0..300 * 200).map(|i| i % 7 != 0).collect());
+        for factor in [1, 3, 4] {
+            let few = full.thinned(factor);
+            assert_eq!((few.image.width, few.image.height), (300 / factor, 200 / factor));
+            for (x, y) in [(0, 0), (17, 5), (300 / factor - 1, 200 / factor - 1)] {
+                let (ox, oy) = (x * factor + factor / 2, y * factor + factor / 2);
+                assert_eq!(few.image.pixel(x, y), full.image.pixel(ox, oy));
+                let [a, b] = [
+                    few.ray(f64::from(x) + 0.5, f64::from(y) + 0.5),
+                    full.ray(f64::from(ox) + 0.5, f64::from(oy) + 0.5),
+                ];
+                assert!((a.direction - b.direction).length() < 1e-9, "{factor}");
+                assert_eq!(few.usable((y * few.image.width + x) as usize), full.usable((oy * 300 + ox) as usize));
             }
         }
     }

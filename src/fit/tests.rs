@@ -373,7 +373,12 @@ fn radiance(train: &TrainConfig, state: &TrainState, steps: u64, stop: u64) -> T
 fn a_radiance_fit_learns_finds_what_is_empty_and_goes_on_bit_for_bit() {
     let spec = preset("radiance-tiny").unwrap().set(&["latent.table=1024"]).unwrap().spec();
     let first = start(&spec, 3);
-    let train = TrainConfig { average: 0.9, lambda_pde: 1e-7, regularised: 0.05, ..FitConfig::preset("radiance-tiny").unwrap().0.train };
+    let train = TrainConfig {
+        average: 0.9,
+        lambda_pde: 1e-7,
+        regularised: 0.05,
+        ..FitConfig::preset("radiance-tiny").unwrap().0.train
+    };
     let whole = radiance(&train, &first, 150, u64::MAX);
     let mut state = first.clone();
     for stop in [1, 49, 97] {

@@ -343,14 +343,7 @@ impl Plan {
     }
 
     #[inline(always)]
-    fn backward_inline<S: Simd>(
-        &self,
-        simd: S,
-        w: &Prepared,
-        grid: &[f32],
-        tile: &mut Tile,
-        adjoint: TileAdjoint<'_>,
-    ) {
+    fn backward_inline<S: Simd>(&self, simd: S, w: &Prepared, grid: &[f32], tile: &mut Tile, adjoint: TileAdjoint<'_>) {
         let TileAdjoint { d_out, sums, d_x } = adjoint;
         let points = d_out.len() / self.width(tile.kind);
         self.write_adjoint(tile, d_out);
@@ -393,7 +386,8 @@ impl Plan {
                 self.latent.input_adjoint(grid, &tile.lookup, dz, points, &mut tile.d_x);
                 for (i, d) in d_x.iter_mut().enumerate() {
                     let (p, j) = (i / dim, i % dim);
-                    let through_h = if self.spectrum_input && self.modulated { *d_trunk.add(p * row + self.x_at + j) } else { 0.0 };
+                    let through_h =
+                        if self.spectrum_input && self.modulated { *d_trunk.add(p * row + self.x_at + j) } else { 0.0 };
                     *d = tile.d_x[i] + through_h;
                 }
                 self.latent.scatter_values(simd, &tile.lookup, dz, points, &mut sums.grid);

@@ -115,11 +115,7 @@ pub struct Recipe {
 
 impl FitArgs {
     /// Preset, adapted to the input, overrides and budget; `usual` is the preset where none is named.
-    fn config(
-        &self,
-        usual: &str,
-        adapt: impl FnOnce(FitConfig) -> FitConfig,
-    ) -> anyhow::Result<(FitConfig, Budget)> {
+    fn config(&self, usual: &str, adapt: impl FnOnce(FitConfig) -> FitConfig) -> anyhow::Result<(FitConfig, Budget)> {
         let (config, budget) = FitConfig::preset(self.preset.as_deref().unwrap_or(usual))?;
         let config = adapt(config).set(&self.set)?;
         let budget = match (self.steps, self.time) {

@@ -21,7 +21,7 @@ use super::job::{Job, check_output};
 use super::{FitArgs, Recipe, default_output};
 use crate::cli::{eval, load, render};
 
-/// Longest side of the held-out views that the progress line is measured on.
+/// Pixels along the longer side that the progress line is measured on, of each view.
 const PROBE_SIDE: u32 = 200;
 /// Views that it is measured on.
 const PROBE_VIEWS: usize = 2;
@@ -136,7 +136,7 @@ fn describe(job: &Job<'_>, capture: &Capture, open: bool) {
     }
 }
 
-/// Measures the PSNR on small copies of a few held-out views, evenly picked.
+/// Measures the PSNR on some pixels of a few held-out views, evenly picked.
 fn probe(
     spec: &FieldSpec,
     cube: UnitCube,
@@ -149,7 +149,7 @@ fn probe(
         .filter_map(pick)
         .map(|view| {
             let side = view.camera.width.max(view.camera.height);
-            view.downscaled(side.div_ceil(PROBE_SIDE).max(1))
+            view.thinned(side.div_ceil(PROBE_SIDE))
         })
         .collect();
     if views.is_empty() {
