@@ -44,7 +44,6 @@ fn explained(capture: &Capture, views: &[View]) -> f64 {
     for (view, x, y) in foreground(views, 211) {
         rays += 1;
         let Some((origin, direction, enter, leave)) = crossing(capture, view, x, y) else { continue };
-        assert!(enter > capture.scene.near, "near cuts into the box");
         let steps = 512;
         met += (0..steps).any(|i| {
             let t = enter + (leave - enter) * (i as f64 + 0.5) / steps as f64;
@@ -67,6 +66,7 @@ fn lego_is_held_tightly() {
     // 1111.1 pixels at 800.
     assert!((capture.train[0].camera.focal.x - 1111.111 / 4.0).abs() < 0.01);
     assert_eq!((explained(&capture, &capture.train), explained(&capture, &capture.test)), (1.0, 1.0));
+    assert!(capture.views().all(|v| capture.scene.distance(v.camera.position()) > capture.scene.near));
     let scene = capture.scene;
     println!("{scene:?} hull {}", capture.hull.as_ref().unwrap().fraction());
     // The model is about 2.3 long: the box wastes little along its longest side.
@@ -94,9 +94,10 @@ fn wrong_axes_would_show_in_the_hull() {
     let text = json!({ "fl_x": right.train[0].camera.focal.x, "frames": frames });
     std::fs::write(dir.path().join("transforms.json"), text.to_string()).unwrap();
     let wrong = read_capture(dir.path(), &CaptureOptions { holdout: 0, ..CaptureOptions::default() }).unwrap();
-    let (right, wrong) = (explained(&right, &right.train), explained(&wrong, &wrong.train));
-    println!("explained: {right} right, {wrong} wrong");
-    assert!(right == 1.0 && wrong < 0.9);
+    assert_eq!(explained(&right, &right.train), 1.0);
+    // Silhouettes that contradict each other are explained by little less than everything, or not at all.
+    println!("{:?} right, {:?} wrong", right.scene, wrong.scene);
+    assert!(wrong.scene.size > 2.0 * right.scene.size);
 }
 
 #[test]
@@ -110,6 +111,7 @@ fn hotdog_is_held() {
     // A plate of about 2.6 across that lies near the world's origin.
     assert!(capture.scene.size < 3.2 && capture.scene.centre.length() < 0.6, "{:?}", capture.scene);
     assert_eq!((explained(&capture, &capture.train), explained(&capture, &capture.test)), (1.0, 1.0));
+    assert!(capture.views().all(|v| capture.scene.distance(v.camera.position()) > capture.scene.near));
 }
 
 #[test]

@@ -47,6 +47,7 @@ pub fn cameras(capture: &Capture, width: u32, height: u32) -> Result<Rgba8, Capt
     for (view, colour) in order {
         draw_view(&mut canvas, view, reach, colour);
     }
+    labels(&mut canvas, capture);
     Ok(canvas.finish())
 }
 
@@ -146,6 +147,11 @@ fn scene(canvas: &mut Canvas, capture: &Capture) {
             canvas.line(c[i], c[i | 1 << axis], width, colour);
         }
     }
+}
+
+/// Letters at the far ends of the coloured edges.
+fn labels(canvas: &mut Canvas, capture: &Capture) {
+    let c = corners(capture);
     for axis in 0..3 {
         let end = c[1 << axis];
         let (Some(from), Some(to)) = (canvas.camera.project(c[0]), canvas.camera.project(end)) else { continue };

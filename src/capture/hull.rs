@@ -26,9 +26,9 @@ const SEEN: (f64, f64) = (0.001, 0.8);
 /// Alpha from which a pixel is surely the object, and rays a view that are tried.
 const RAYS: (u8, usize) = (192, 128);
 /// Most rounds of carving and tightening.
-const ROUNDS: usize = 4;
+const ROUNDS: usize = 6;
 /// A cube that shrinks by less than this has settled.
-const SETTLED: f64 = 0.95;
+const SETTLED: f64 = 0.98;
 /// Edge of the final cube over the hull's extent.
 const MARGIN: f64 = 1.02;
 

@@ -260,6 +260,33 @@ mod tests {
         }
     }
 
+    /// 8x8 grey pixels of value 200: quantised by 8, the only coefficient is 200 − 128 = 72, seven bits.
+    fn jpeg() -> Vec<u8> {
+        let mut bytes = vec![0xFF, 0xD8, 0xFF, 0xDB, 0, 67, 0];
+        bytes.extend([8; 64]);
+        bytes.extend([0xFF, 0xC0, 0, 11, 8, 0, 8, 0, 8, 1, 1, 0x11, 0]);
+        // One code of one bit each: seven bits follow, and the end of the block.
+        for (class, symbol) in [(0x00, 7), (0x10, 0)] {
+            bytes.extend([0xFF, 0xC4, 0, 20, class, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, symbol]);
+        }
+        bytes.extend([0xFF, 0xDA, 0, 8, 1, 1, 0, 0, 63, 0]);
+        // 0, 1001000, 0, and ones to the end of the byte.
+        bytes.extend([0b0100_1000, 0b0111_1111, 0xFF, 0xD9]);
+        bytes
+    }
+
+    #[test]
+    fn jpeg_whole_and_truncated() {
+        let bytes = jpeg();
+        let image = decode(&bytes).unwrap();
+        assert_eq!((image.width, image.height), (8, 8));
+        assert_eq!(image.pixels, [[200, 200, 200, 255]; 64]);
+        assert_eq!(header(&bytes), Ok((8, 8)));
+        for cut in 0..bytes.len() - 1 {
+            assert!(decode(&bytes[..cut]).is_err(), "cut at {cut} of {}", bytes.len());
+        }
+    }
+
     #[test]
     fn exr_becomes_srgb_with_straight_alpha() {
         let dir = tempfile::tempdir().unwrap();

@@ -56,8 +56,13 @@ impl Background {
 impl Background {
     /// sRGB values of an opaque background; `None` where it is transparent.
     pub fn srgb(self) -> Option<[f32; 3]> {
-        let [r, g, b, a] = self.rgba();
-        (a > 0.0).then(|| [r, g, b].map(srgb_from_linear))
+        match self {
+            // Exact, which the powers of the curve are not.
+            Background::White => Some([1.0; 3]),
+            Background::Black => Some([0.0; 3]),
+            Background::Colour(c) => Some(c.map(srgb_from_linear)),
+            Background::Transparent => None,
+        }
     }
 }
 
