@@ -105,11 +105,15 @@ pub fn radiance_of(path: &Path, model: &Model) -> anyhow::Result<LoadedRadiance>
     Ok(LoadedRadiance { model: model.clone(), field, settings })
 }
 
+/// Samples of a picture for each sample of training: training sees all places of a stratum in turn, a picture only its
+/// middle, so that more of them come nearer to what was trained (0.25 dB on Lego at 2, nothing more at 3).
+const REFINEMENT: f32 = 2.0;
+
 /// How rays are marched through a field that was fitted with `rays`; `near` in world units.
 pub fn volume_settings(rays: &RayConfig, near: f64, cube: UnitCube) -> VolumeSettings {
     VolumeSettings {
-        step: rays.step,
-        cone: rays.cone,
+        step: (rays.step / REFINEMENT).max(1e-5),
+        cone: rays.cone / REFINEMENT,
         near: (near / cube.size) as f32,
         min_transmittance: rays.min_transmittance,
         ..VolumeSettings::default()
