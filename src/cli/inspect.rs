@@ -96,6 +96,15 @@ fn model(args: &InspectArgs) -> anyhow::Result<()> {
     for (name, m) in [("spectrum H", &s.spectrum), ("decoder g", &s.decoder), ("transport F", &s.transport)] {
         println!("  {name:<11} {} × {} {:?}", m.layers, m.width, m.activation);
     }
+    if let Some(view) = &s.view {
+        println!(
+            "  {:<11} {} × {} {:?}, direction {:?}",
+            "colour head", view.head.layers, view.head.width, view.head.activation, view.encoding
+        );
+    }
+    if let Some(occupancy) = &model.occupancy {
+        println!("  {:<11} {:.2} % of {}³ cells", "occupied", 100.0 * occupancy.fraction(), occupancy.cells());
+    }
     model.provenance.iter().for_each(|(k, v)| println!("  {k:<11} {v}"));
     model.metrics.iter().for_each(|(k, v)| println!("  {k:<20} {v}"));
     Ok(())

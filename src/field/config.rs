@@ -120,7 +120,7 @@ pub fn preset(name: &str) -> Result<FieldConfig, ConfigError> {
         }),
         "sdf" => Ok(sdf),
         "sdf-fine" => Ok(FieldConfig { latent: LatentConfig::hash([8, 128], 5, 16, 1 << 15), ..sdf }),
-        "radiance-tiny" => Ok(FieldConfig { latent: LatentConfig::hash([16, 128], 4, 4, 1 << 12), ..radiance }),
+        "radiance-tiny" => Ok(FieldConfig { latent: LatentConfig::hash([16, 128], 8, 8, 1 << 10), ..radiance }),
         "radiance" => Ok(radiance),
         "radiance-fine" => Ok(FieldConfig { latent: LatentConfig::hash([16, 512], 6, 8, 1 << 16), ..radiance }),
         _ => Err(ConfigError::Preset { name: name.into() }),
