@@ -1,4 +1,9 @@
 //! The closest point of a triangle set: wide traversal in single precision, the winner settled in double.
+//!
+//! Single precision measures from a rounded point to rounded corners, so it errs by about the same length ([`slack`]) at
+//! every distance: limits of the traversal are widened by that length. It may also see a needle go on past its tip. The
+//! winner's distance in double tells both: if it lies beyond the limit or does not confirm the traversal's, the search is
+//! repeated in double.
 
 use glam::{DVec3, Vec3};
 use pulp::{Arch, Simd, WithSimd};
@@ -77,6 +82,16 @@ fn closest_on_edges(p: DVec3, t: [DVec3; 3]) -> (DVec3, [f64; 3]) {
         }
     }
     (best.1, best.2)
+}
+
+/// Bound of the rounding of a distance in single precision, relative to the largest coordinates: 16 units in the last place.
+const SLACK: f64 = 1e-6;
+
+/// How much too far the traversal may see a triangle from the local point `p`, in local units: the rounding of the mesh's
+/// corners, which lie within 1 of the origin, and of the point.
+#[inline(always)]
+fn slack(p: DVec3) -> f64 {
+    SLACK * (1.0 + p.abs().max_element())
 }
 
 /// The last answer, from which the next query of a coherent batch takes its first bound.
@@ -159,26 +174,31 @@ fn edge2<S: Simd>(simd: S, p: [S::f32s; 3], e: [S::f32s; 3], inv: S::f32s) -> S:
     dot(simd, r, r)
 }
 
-/// Squared distances to sixteen triangles; returns the smallest and its lane.
+/// Squared distances to the triangles of vector `c` of a packet.
+#[inline(always)]
+fn distances<S: Simd>(simd: S, t: &Packet, p: [S::f32s; 3], c: usize) -> S::f32s {
+    let ap = sub(simd, p, load3(simd, &t.a, c));
+    let (ab, ac, n) = (load3(simd, &t.ab, c), load3(simd, &t.ac, c), load3(simd, &t.n, c));
+    // Over the face: every in-plane edge distance is positive; stable for needles, unlike barycentrics.
+    let q = cross(simd, ap, n);
+    let (s, r) = (dot(simd, ab, q), dot(simd, ac, q));
+    let u = simd.add_f32s(simd.sub_f32s(r, s), lanes(simd, &t.area2, c));
+    let low = simd.min_f32s(simd.min_f32s(s, simd.neg_f32s(r)), u);
+    let over = simd.greater_than_or_equal_f32s(low, simd.splat_f32s(0.0));
+    let h = dot(simd, ap, n);
+    let e0 = edge2(simd, ap, ab, lanes(simd, &t.inv[0], c));
+    let e1 = edge2(simd, ap, ac, lanes(simd, &t.inv[1], c));
+    let e2 = edge2(simd, sub(simd, ap, ab), sub(simd, ac, ab), lanes(simd, &t.inv[2], c));
+    let edges = simd.min_f32s(simd.min_f32s(e0, e1), e2);
+    simd.select_f32s(over, simd.mul_f32s(h, h), edges)
+}
+
+/// The smallest squared distance to sixteen triangles and its lane; `best` and [`WIDTH`] if none is smaller.
 #[inline(always)]
 fn packet_nearest<S: Simd>(simd: S, t: &Packet, p: [S::f32s; 3], best: f32) -> (f32, usize) {
-    let zero = simd.splat_f32s(0.0);
     let (mut least, mut lane) = (best, WIDTH);
     for c in 0..chunks::<S>() {
-        let ap = sub(simd, p, load3(simd, &t.a, c));
-        let (ab, ac, n) = (load3(simd, &t.ab, c), load3(simd, &t.ac, c), load3(simd, &t.n, c));
-        // Over the face: every in-plane edge distance is positive; stable for needles, unlike barycentrics.
-        let q = cross(simd, ap, n);
-        let (s, r) = (dot(simd, ab, q), dot(simd, ac, q));
-        let u = simd.add_f32s(simd.sub_f32s(r, s), lanes(simd, &t.area2, c));
-        let low = simd.min_f32s(simd.min_f32s(s, simd.neg_f32s(r)), u);
-        let over = simd.greater_than_or_equal_f32s(low, zero);
-        let h = dot(simd, ap, n);
-        let e0 = edge2(simd, ap, ab, lanes(simd, &t.inv[0], c));
-        let e1 = edge2(simd, ap, ac, lanes(simd, &t.inv[1], c));
-        let e2 = edge2(simd, sub(simd, ap, ab), sub(simd, ac, ab), lanes(simd, &t.inv[2], c));
-        let edges = simd.min_f32s(simd.min_f32s(e0, e1), e2);
-        let d = simd.select_f32s(over, simd.mul_f32s(h, h), edges);
+        let d = distances(simd, t, p, c);
         let d_min = simd.reduce_min_f32s(d);
         if d_min < least {
             least = d_min;
@@ -189,9 +209,9 @@ fn packet_nearest<S: Simd>(simd: S, t: &Packet, p: [S::f32s; 3], best: f32) -> (
     (least, lane)
 }
 
-/// Slot of the nearest triangle closer than `sqrt(best)`, or [`NO_SLOT`].
+/// Slot and squared distance of the nearest triangle closer than `sqrt(best)`; [`NO_SLOT`] and `best` if there is none.
 #[inline(always)]
-fn nearest_slot<S: Simd>(simd: S, bvh: &Bvh, p: Vec3, mut best: f32, stack: &mut Stack) -> u32 {
+fn nearest_slot<S: Simd>(simd: S, bvh: &Bvh, p: Vec3, mut best: f32, stack: &mut Stack) -> (u32, f32) {
     let mut slot = NO_SLOT;
     let pv = [simd.splat_f32s(p.x), simd.splat_f32s(p.y), simd.splat_f32s(p.z)];
     stack.clear();
@@ -227,7 +247,46 @@ fn nearest_slot<S: Simd>(simd: S, bvh: &Bvh, p: Vec3, mut best: f32, stack: &mut
             stack[at] = entry;
         }
     }
-    slot
+    (slot, best)
+}
+
+/// The closest point of the triangle in `slot` to the local point `p`.
+#[inline(always)]
+fn settle(bvh: &Bvh, p: DVec3, slot: u32) -> Hit {
+    let (point, barycentric) = closest_on_triangle(p, bvh.corners(bvh.slot_face(slot)));
+    Hit { distance: (p - point).length(), slot, point, barycentric }
+}
+
+/// Nearest triangle within `limit` of the local point `p`, in double precision throughout.
+#[cold]
+fn nearest_in_double(bvh: &Bvh, p: DVec3, mut limit: f64) -> Option<Hit> {
+    let mut best = None;
+    let mut stack = vec![(0.0, 0)];
+    while let Some((distance, link)) = stack.pop() {
+        // Boxes hold rounded corners.
+        if distance > limit + SLACK {
+            continue;
+        }
+        if link & LEAF != 0 {
+            let index = link & !LEAF;
+            for lane in 0..bvh.packets[index as usize].count {
+                let hit = settle(bvh, p, index * WIDTH as u32 + lane);
+                if hit.distance <= limit {
+                    limit = hit.distance;
+                    best = Some(hit);
+                }
+            }
+            continue;
+        }
+        let node = &bvh.nodes[link as usize];
+        let base = stack.len();
+        for i in 0..node.count as usize {
+            let [lo, hi] = [&node.lo, &node.hi].map(|v| DVec3::new(v[0][i].into(), v[1][i].into(), v[2][i].into()));
+            stack.push(((p - p.clamp(lo, hi)).length(), node.child[i]));
+        }
+        stack[base..].sort_unstable_by(|a, b| b.0.total_cmp(&a.0));
+    }
+    best
 }
 
 /// Nearest triangle within `limit` of the local point `p`, starting from the cursor's answer; moves the cursor.
@@ -240,29 +299,30 @@ pub(crate) fn nearest<S: Simd>(
     cursor: &mut Cursor,
     stack: &mut Stack,
 ) -> Option<Hit> {
-    if bvh.nodes.is_empty() || !p.is_finite() {
+    if bvh.nodes.is_empty() || !p.is_finite() || limit.is_nan() || limit < 0.0 {
         return None;
     }
-    let pf = p.as_vec3();
-    // Slack keeps a bound that rounding made equal to the answer from hiding it.
-    let widen = |d2: f32| d2 * 1.00001 + 1e-13;
-    let mut best = if limit < 1e18 { widen((limit * limit) as f32) } else { f32::INFINITY };
+    let (pf, slack) = (p.as_vec3(), slack(p));
+    let widen = |d: f64| ((d + slack) * (d + slack)) as f32;
+    let mut best = if limit < 1e18 { widen(limit) } else { f32::INFINITY };
     let mut seed = NO_SLOT;
     if cursor.slot != NO_SLOT {
-        let d2 = widen((pf - cursor.point).length_squared());
+        let d2 = widen((pf - cursor.point).length().into());
         if d2 < best {
             (best, seed) = (d2, cursor.slot);
         }
     }
-    let found = nearest_slot(simd, bvh, pf, best, stack);
+    let (found, sifted) = nearest_slot(simd, bvh, pf, best, stack);
     let slot = if found == NO_SLOT { seed } else { found };
     if slot == NO_SLOT {
         return None;
     }
-    let (point, barycentric) = closest_on_triangle(p, bvh.corners(bvh.slot_face(slot)));
-    *cursor = Cursor { slot, point: point.as_vec3() };
-    let distance = (p - point).length();
-    (distance <= limit).then_some(Hit { distance, slot, point, barycentric })
+    let mut hit = settle(bvh, p, slot);
+    if hit.distance > limit.min(f64::from(sifted.sqrt()) + slack) {
+        hit = nearest_in_double(bvh, p, limit.min(hit.distance))?;
+    }
+    *cursor = Cursor { slot: hit.slot, point: hit.point.as_vec3() };
+    Some(hit)
 }
 
 struct One<'a>(&'a Bvh, DVec3, f64);
@@ -305,6 +365,7 @@ mod tests {
     use super::*;
     use crate::geometry::testing;
     use proptest::prelude::*;
+    use rand::{RngExt, SeedableRng};
 
     fn brute(mesh: &crate::geometry::TriMesh, p: DVec3) -> f64 {
         (0..mesh.faces.len())
@@ -331,6 +392,107 @@ mod tests {
                 prop_assert!((t[0] * b[0] + t[1] * b[1] + t[2] * b[2] - c.point).length() < 1e-9 * (1.0 + shift.abs()));
                 prop_assert!(bvh.closest_within(p, c.distance * 1.001 + 1e-9).is_some());
                 prop_assert!(bvh.closest_within(p, c.distance * 0.98 - 1e-9).is_none());
+            }
+        }
+    }
+
+    /// 4.6e-5 away a triangle is sifted 4.9e-8 too far, past the limit.
+    #[test]
+    fn a_limit_just_above_a_tiny_distance_is_enough() {
+        let mesh = testing::soup(206, 745_732, 1.104_757_619_624_927_1);
+        let bvh = Bvh::new(&mesh);
+        for p in testing::points(20, 745_733, 1.5) {
+            let d = bvh.closest(p).unwrap().distance;
+            assert!(bvh.closest_within(p, d * 1.001 + 1e-9).is_some(), "{p} {d:e}");
+        }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(48))]
+        /// Three layers that single precision cannot tell apart: the nearest of them counts.
+        #[test]
+        fn limits_hold_at_every_distance(seed in 0u64..1_000_000, n in 1usize..200, size in 0.001f64..1.5, power in -9f64..0.0) {
+            let soup = testing::soup(n, seed, size);
+            let mut mesh = testing::join(&[soup.clone(), soup.clone(), soup]);
+            for (v, p) in mesh.positions.iter_mut().enumerate() {
+                *p += DVec3::new(1.1e-8, 0.7e-8, -1.3e-8) * (v / (3 * n)) as f64;
+            }
+            let bvh = Bvh::new(&mesh);
+            for (f, p) in testing::points(20, seed ^ 1, 10f64.powf(power)).into_iter().enumerate() {
+                let [a, b, c] = mesh.triangle(f % n);
+                let p = p + (a + b + c) / 3.0;
+                let want = brute(&mesh, p);
+                prop_assert!(bvh.closest_within(p, want * (1.0 + 1e-12) + 1e-14).is_some(), "{} {:e}", p, want);
+                prop_assert!(bvh.closest_within(p, want * (1.0 - 1e-12) - 1e-14).is_none(), "{} {:e}", p, want);
+            }
+        }
+    }
+
+    /// Triangles up to `size` across whose height is `width` of their base, turned every way; every other one has a right
+    /// angle.
+    fn needles(n: usize, seed: u64, size: f64, width: f64) -> crate::geometry::TriMesh {
+        let mut mesh = testing::soup(n, seed, size);
+        for f in 0..n {
+            let turn = |k: usize| 3 * f + (f + k) % 3;
+            let [a, b, c] = [0, 1, 2].map(|k| mesh.positions[turn(k)]);
+            let foot = if f % 2 == 0 { a } else { a.lerp(b, 0.3) };
+            mesh.positions[turn(2)] = foot + (c - a).reject_from(b - a).normalize() * (width * (b - a).length());
+        }
+        mesh
+    }
+
+    struct Sifted<'a>(&'a Packet, Vec3);
+
+    impl WithSimd for Sifted<'_> {
+        type Output = [f32; WIDTH];
+
+        #[inline(always)]
+        fn with_simd<S: Simd>(self, simd: S) -> [f32; WIDTH] {
+            let p = self.1.to_array().map(|x| simd.splat_f32s(x));
+            let mut out = [0.0; WIDTH];
+            for (c, out) in S::as_mut_simd_f32s(&mut out).0.iter_mut().enumerate() {
+                *out = distances(simd, self.0, p, c);
+            }
+            out
+        }
+    }
+
+    #[test]
+    fn single_precision_errs_by_less_than_the_slack() {
+        let mut rng = rand_pcg::Pcg64::seed_from_u64(5);
+        for (width, size) in [1.0, 1e-2, 1e-4, 1e-6, 1e-8].into_iter().flat_map(|w| [1.0, 0.01, 1e-4].map(|s| (w, s))) {
+            let bvh = Bvh::new(&needles(2000, 4, size, width));
+            let mut worst = [0.0f64; 2];
+            for (packet, lane) in bvh.packets.iter().flat_map(|p| (0..p.count as usize).map(move |lane| (p, lane))) {
+                let corners = bvh.corners(packet.face[lane]);
+                let [a, b, c] = corners;
+                for far in [1.0, 1.0, 1.0, 100.0] {
+                    let [s, t] = [rng.random_range(-0.3..1.3), rng.random_range(-0.3..1.3)];
+                    let height = far * 10f64.powf(rng.random_range(-8.0..0.0));
+                    let p = a + (b - a) * s + (c - a) * t + (b - a).cross(c - a).normalize() * height;
+                    let got = Arch::new().dispatch(Sifted(packet, p.as_vec3()))[lane];
+                    let error = f64::from(got.sqrt()) - (closest_on_triangle(p, corners).0 - p).length();
+                    worst = [worst[0].max(error / slack(p)), worst[1].max(-error / slack(p))];
+                }
+            }
+            assert!(worst[0] < 0.5, "{width} {size}: {:.2} of the slack too far", worst[0]);
+            assert!(worst[1] < 0.5 || width < 1e-3, "{width} {size}: {:.2} of the slack too near", worst[1]);
+        }
+    }
+
+    #[test]
+    fn a_needle_is_not_closer_than_its_tip() {
+        for width in [1e-3, 1e-4, 1e-5, 1e-6] {
+            let mesh = needles(100, 11, 1.0, width);
+            let bvh = Bvh::new(&mesh);
+            let shifts = testing::points(600, 12, 1.0);
+            for (i, shift) in shifts.into_iter().enumerate() {
+                // Past a tip, along the needle.
+                let t = mesh.triangle(i % 100);
+                let (tip, other) = (t[i / 100 % 3], t[(i / 100 + 1 + i / 300) % 3]);
+                let p = tip + (tip - other) * (0.1 * shift.x * shift.x) + shift * 1e-5 * shift.y;
+                let (d, want) = (bvh.closest(p).unwrap().distance, brute(&mesh, p));
+                assert!((d - want).abs() < 2.0 * slack(p) * mesh.diagonal(), "{width} {p} {d} {want}");
             }
         }
     }
