@@ -39,7 +39,6 @@ fn rays(count: usize, most: u32, seed: u64) -> Rays {
     for n in draw.vector(count, 0.0, f64::from(most) + 0.999) {
         first.push(first[first.len() - 1] + n as u32);
     }
-    first[1..].iter_mut().for_each(|f| *f = (*f).max(0));
     let samples = first[count] as usize;
     let mut vector = |n: usize, low: f64, high: f64| narrow(&draw.vector(n, low, high));
     let dt = vector(samples, 0.05, 0.2);

@@ -2,6 +2,8 @@
 
 use rayon::prelude::*;
 
+use super::arch;
+
 /// One step's constants.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct AdamHyper {
@@ -38,7 +40,7 @@ pub fn step(params: &mut [f32], grads: &[f32], m: &mut [f32], v: &mut [f32], h: 
         .zip(grads.par_chunks(CHUNK))
         .zip(m.par_chunks_mut(CHUNK).zip(v.par_chunks_mut(CHUNK)))
         .for_each(|((params, grads), (m, v))| {
-            pulp::Arch::new().dispatch(|| {
+            arch().dispatch(|| {
                 for (((p, &g), m), v) in params.iter_mut().zip(grads).zip(m).zip(v) {
                     *m = h.beta1 * *m + (1.0 - h.beta1) * g;
                     *v = h.beta2 * *v + (1.0 - h.beta2) * g * g;

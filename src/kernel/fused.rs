@@ -7,9 +7,10 @@
 use std::ops::Range;
 use std::sync::{Mutex, PoisonError};
 
-use pulp::{Arch, Simd, WithSimd};
+use pulp::{Simd, WithSimd};
 use rayon::prelude::*;
 
+use super::arch;
 use super::loss::PointLoss;
 use super::mlp::TILE;
 use super::radiance::RayBuffers;
@@ -101,7 +102,7 @@ impl Fused {
     pub fn evaluate(&self, weights: &Prepared, grid: &[f32], x: &[f32], kind: Outputs, out: &mut [f32]) {
         self.check(grid, x, out.len(), kind);
         self.with_tile(kind, false, |tile| {
-            Arch::new().dispatch(ForwardTask { plan: &self.plan, weights, grid, x, tile, out });
+            arch().dispatch(ForwardTask { plan: &self.plan, weights, grid, x, tile, out });
         });
     }
 
@@ -208,7 +209,7 @@ impl Fused {
                 let slopes = d_x.is_some();
                 let loss = self.with_tile(kind, slopes, |tile| {
                     let (plan, sums) = (&self.plan, &mut sums);
-                    Arch::new().dispatch(BackwardTask { plan, weights, grid, x, tile, adjoint, range, sums, d_x })
+                    arch().dispatch(BackwardTask { plan, weights, grid, x, tile, adjoint, range, sums, d_x })
                 });
                 (loss, sums)
             })

@@ -213,7 +213,7 @@ unsafe fn block<S: Simd, const MR: usize, const NR: usize>(simd: S, g: &Gemm, ro
 #[cfg(test)]
 mod tests {
     use super::*;
-    use pulp::Arch;
+    use crate::kernel::arch;
     use rand::{RngExt, SeedableRng};
 
     struct Call(Gemm);
@@ -254,7 +254,7 @@ mod tests {
                         init,
                         finish,
                     };
-                    Arch::new().dispatch(Call(g));
+                    arch().dispatch(Call(g));
                     for i in 0..m {
                         for j in 0..n {
                             let mut want: f64 = [0.0, f64::from(bias[j]), f64::from(start[i * n + j]), 0.0][mode];

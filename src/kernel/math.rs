@@ -73,7 +73,8 @@ pub fn sigmoid<S: Simd>(simd: S, x: S::f32s) -> S::f32s {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use pulp::{Arch, WithSimd};
+    use crate::kernel::arch;
+    use pulp::WithSimd;
     use rand::{RngExt, SeedableRng};
 
     struct Run<'a, F>(&'a [f32], F);
@@ -103,7 +104,7 @@ mod tests {
     fn worst(kind: Kind, range: f32, truth: fn(f64) -> f64, relative: bool) -> f64 {
         let mut rng = rand_pcg::Pcg64::seed_from_u64(7);
         let x: Vec<f32> = (0..65536).map(|_| rng.random_range(-range..range)).collect();
-        let y = Arch::new().dispatch(Run(&x, kind));
+        let y = arch().dispatch(Run(&x, kind));
         x.iter()
             .zip(&y)
             .map(|(&x, &y)| {

@@ -9,9 +9,10 @@
 use std::ops::Range;
 use std::sync::PoisonError;
 
-use pulp::{Arch, Simd, WithSimd};
+use pulp::{Simd, WithSimd};
 use rayon::prelude::*;
 
+use super::arch;
 use super::direction::encode;
 use super::fused::{Fused, add_and_clear, take};
 use super::gemm::Init;
@@ -193,7 +194,7 @@ impl Fused {
                 buffers.head.push(head.tile());
             }
             let head_tile = &mut buffers.head[0];
-            Arch::new().dispatch(RadianceTask { plan, head, weights, grid, x, direction, tile, head_tile, out });
+            arch().dispatch(RadianceTask { plan, head, weights, grid, x, direction, tile, head_tile, out });
         });
         self.rays.lock().unwrap_or_else(PoisonError::into_inner).push(buffers);
     }
@@ -236,7 +237,7 @@ impl Fused {
                 let mut buffers = take(&self.rays).unwrap_or_default();
                 let (plan, b, s) = (&self.plan, &mut buffers, &mut sums);
                 let job = Job { plan, head, weights, grid, batch, loss, scale: 1.0 / batch.rays().max(1) as f32 };
-                let stats = Arch::new().dispatch(RayTask { job, range, buffers: b, sums: s });
+                let stats = arch().dispatch(RayTask { job, range, buffers: b, sums: s });
                 self.rays.lock().unwrap_or_else(PoisonError::into_inner).push(buffers);
                 (stats, sums)
             })
