@@ -1,6 +1,6 @@
 //! The closest point of a triangle set: wide traversal in single precision, the winner settled in double.
 //!
-//! Single precision measures from a rounded point to rounded corners, so it errs by about the same length ([`slack`]) at
+//! Single precision measures from a rounded point to rounded corners, so it errs by about the same length (`slack`) at
 //! every distance: limits of the traversal are widened by that length. It may also see a needle go on past its tip. The
 //! winner's distance in double tells both: if it lies beyond the limit or does not confirm the traversal's, the search is
 //! repeated in double.
