@@ -38,7 +38,11 @@ impl FitConfig {
             let minutes = if name == "radiance-fine" { 30 } else { 10 };
             return Ok((config, Budget::Time(Duration::from_secs(60 * minutes))));
         }
-        let (train, sample) = (TrainConfig::default(), Some(SampleConfig::default()));
+        let (mut train, sample) = (TrainConfig::default(), Some(SampleConfig::default()));
+        if name == "sdf-fine" {
+            // More parameters than points drawn learn the batches by heart.
+            train.feed.reuse = 3;
+        }
         let steps = match name {
             "sdf-tiny" => 4000,
             "sdf-fine" => 6000,
