@@ -6,8 +6,8 @@ use anyhow::{Context, bail};
 use clap::Args;
 use nstr::capture::{Split, read_capture};
 use nstr::field::model::Model;
-use nstr::fit::evaluate::{SdfScores, SdfScoring, score};
-use nstr::fit::views::{ViewScores, score_views};
+use nstr::fit::evaluate::{SdfScoring, score};
+use nstr::fit::views::score_views;
 use nstr::render::Background;
 use serde::Serialize;
 use serde_json::{Map, Value, json};
@@ -76,13 +76,7 @@ fn capture(args: &EvalArgs, loaded: &LoadedRadiance) -> anyhow::Result<()> {
     let views = if args.train_views { &capture.train } else { &capture.test };
     let scores = score_views(&loaded.renderer()?, views, background, args.images.as_deref())
         .with_context(|| format!("{} against {}", args.model.display(), args.reference.display()))?;
-    let bytes = std::fs::metadata(&args.model).with_context(|| args.model.display().to_string())?.len();
-    let figures = view_figures(&loaded.model, Some(&scores), bytes);
-    println!("{}", describe(&figures));
-    match &args.json {
-        Some(file) => write_json(file, &figures),
-        None => Ok(()),
-    }
+    report(args, &loaded.model, &scores)
 }
 
 /// Against a mesh.
@@ -97,8 +91,13 @@ fn mesh(args: &EvalArgs, loaded: &LoadedModel) -> anyhow::Result<()> {
     let how = SdfScoring { lattice: args.lattice, resolution: args.resolution, samples: args.samples, seed: 0 };
     let scores = score(&loaded.field, &loaded.model.domain, &mesh.mesh, &mesh.query, &how)
         .with_context(|| format!("{} against {}", args.model.display(), args.reference.display()))?;
+    report(args, &loaded.model, &scores)
+}
+
+/// Prints the figures and writes them where asked for.
+fn report(args: &EvalArgs, model: &Model, scores: &impl Serialize) -> anyhow::Result<()> {
     let bytes = std::fs::metadata(&args.model).with_context(|| args.model.display().to_string())?.len();
-    let figures = figures(&loaded.model, Some(&scores), bytes);
+    let figures = figures(model, Some(scores), bytes);
     println!("{}", describe(&figures));
     match &args.json {
         Some(file) => write_json(file, &figures),
@@ -106,23 +105,8 @@ fn mesh(args: &EvalArgs, loaded: &LoadedModel) -> anyhow::Result<()> {
     }
 }
 
-/// Everything that is known in numbers of a signed distance model.
-pub fn figures(model: &Model, scores: Option<&SdfScores>, file_bytes: u64) -> Map<String, Value> {
-    with_scores(model, scores, file_bytes)
-}
-
-/// Everything that is known in numbers of a radiance model.
-pub fn view_figures(model: &Model, scores: Option<&ViewScores>, file_bytes: u64) -> Map<String, Value> {
-    let mut figures = with_scores(model, scores, file_bytes);
-    let metric = |name: &str| model.metrics.get(name).copied();
-    if let (Some(samples), Some(seconds)) = (metric("samples"), metric("train_seconds")) {
-        // Those that went through forward and backward; what was evaluated behind surfaces is not counted.
-        figures.insert("samples_per_second".into(), json!(samples / seconds.max(1e-9)));
-    }
-    figures
-}
-
-fn with_scores(model: &Model, scores: Option<&impl Serialize>, file_bytes: u64) -> Map<String, Value> {
+/// Everything that is known in numbers of a model.
+pub fn figures(model: &Model, scores: Option<&impl Serialize>, file_bytes: u64) -> Map<String, Value> {
     let mut map = Map::new();
     if let Some(s) = scores {
         let value = serde_json::to_value(s).unwrap_or_default();
@@ -133,6 +117,11 @@ fn with_scores(model: &Model, scores: Option<&impl Serialize>, file_bytes: u64) 
     for name in ["fit_seconds", "train_seconds", "steps"] {
         let value = model.metrics.get(name).copied();
         map.insert(name.into(), if name == "steps" { json!(value.map(|v| v as u64)) } else { json!(value) });
+    }
+    let metric = |name: &str| model.metrics.get(name).copied();
+    if let (Some(samples), Some(seconds)) = (metric("samples"), metric("train_seconds")) {
+        // Those that went through forward and backward; what was evaluated behind surfaces is not counted.
+        map.insert("samples_per_second".into(), json!(samples / seconds.max(1e-9)));
     }
     map
 }

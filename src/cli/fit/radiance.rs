@@ -91,7 +91,7 @@ pub fn fit(args: &FitArgs, input: &Path) -> anyhow::Result<()> {
         false => Some(measure(&mut model, &test, background, &output, args.precision)?),
     };
     let bytes = std::fs::metadata(&output).with_context(|| output.display().to_string())?.len();
-    let figures = eval::view_figures(&model, scores.as_ref(), bytes);
+    let figures = eval::figures(&model, scores.as_ref(), bytes);
     println!("{}", eval::describe(&figures));
     println!("wrote {}", output.display());
     if let Some(file) = &args.json {
