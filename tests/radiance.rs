@@ -80,7 +80,7 @@ fn a_capture_is_fitted_measured_rendered_exported_and_queried() {
     ok(at, &["render", "t.safetensors", "--spiral", "3", "--size", "32x32", "-o", "spiral"]);
     ok(at, &["render", "t.safetensors", "--size", "40x30", "-o", "all.exr", "--stats"]);
     let exr = std::fs::read(at.join("all.exr")).unwrap();
-    for layer in ["depth.ray", "depth.z", "normal", "gradS"] {
+    for layer in ["depth.ray", "depth.z", "normal", "curvature", "gradS", "residual"] {
         assert!(exr.windows(layer.len()).any(|w| w == layer.as_bytes()), "{layer}");
     }
     ok(at, &["mesh", "t.safetensors", "-o", "t.ply", "--resolution", "48"]);

@@ -47,7 +47,8 @@ pub struct RenderArgs {
     /// Samples a pixel [default: 4 for signed distances, 1 for radiance]
     #[arg(long, value_name = "N")]
     spp: Option<u32>,
-    /// Layers: colour, alpha, depth.ray, depth.z, position, normal, steps, gradS, S. A PNG or GIF shows the first
+    /// Layers: colour, alpha, depth.ray, depth.z, position, normal, curvature, steps, gradS, residual, S. A PNG or GIF
+    /// shows the first in this order
     #[arg(long, default_value = "colour", value_name = "LIST")]
     layers: LayerSet,
     /// Signed distances: studio, headlight or matcap

@@ -2,6 +2,7 @@
 
 use glam::Vec3;
 
+use super::sdf::transport_norms;
 use crate::kernel::radiance::density;
 use crate::kernel::spec::FieldSpec;
 use crate::kernel::{Fused, Outputs, Prepared};
@@ -62,12 +63,11 @@ impl RadianceSource for NeuralRadiance {
         self.spec().spectrum_width()
     }
 
-    fn spectrum(&self, points: &[Vec3], spectrum: &mut [f32], gradient_norm: &mut [f32]) {
+    fn spectrum(&self, points: &[Vec3], spectrum: &mut [f32], gradient_norm: &mut [f32], residual: &mut [f32]) {
         let (columns, width) = (self.spec().full_columns(), self.spectrum_width());
         self.rows(Outputs::Full, points, |i, row| {
             spectrum[i * width..(i + 1) * width].copy_from_slice(&row[columns.spectrum..columns.spectrum_gradient]);
-            let slope = &row[columns.spectrum_gradient..columns.transport];
-            gradient_norm[i] = slope.iter().map(|v| v * v).sum::<f32>().sqrt();
+            (gradient_norm[i], residual[i]) = transport_norms(row, &columns);
         });
     }
 

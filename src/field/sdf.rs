@@ -3,7 +3,7 @@
 use glam::Vec3;
 use rand::{RngExt, SeedableRng};
 
-use crate::kernel::spec::FieldSpec;
+use crate::kernel::spec::{FieldSpec, FullColumns};
 use crate::kernel::{Fused, Outputs, Prepared};
 use crate::render::SdfSource;
 
@@ -78,6 +78,13 @@ fn norm(v: &[f32]) -> f32 {
     v.iter().map(|x| x * x).sum::<f32>().sqrt()
 }
 
+/// Frobenius norms of ∇S and of ∇S − F in one point's full output.
+pub(super) fn transport_norms(row: &[f32], columns: &FullColumns) -> (f32, f32) {
+    let slope = &row[columns.spectrum_gradient..columns.transport];
+    let squares = slope.iter().zip(&row[columns.transport..columns.len]).map(|(s, f)| (s - f) * (s - f));
+    (norm(slope), squares.sum::<f32>().sqrt())
+}
+
 impl SdfSource for NeuralSdf {
     fn distance(&self, points: &[Vec3], distance: &mut [f32]) {
         self.fused.evaluate(&self.weights, &self.grid, bytemuck::cast_slice(points), Outputs::Value, distance);
@@ -94,12 +101,12 @@ impl SdfSource for NeuralSdf {
         self.spec().spectrum_width()
     }
 
-    fn spectrum(&self, points: &[Vec3], spectrum: &mut [f32], gradient_norm: &mut [f32]) {
+    fn spectrum(&self, points: &[Vec3], spectrum: &mut [f32], gradient_norm: &mut [f32], residual: &mut [f32]) {
         let (columns, width) = (self.spec().full_columns(), self.spectrum_width());
         let mut distance = vec![0.0; points.len()];
         self.rows(Outputs::Full, bytemuck::cast_slice(points), &mut distance, |i, row| {
             spectrum[i * width..(i + 1) * width].copy_from_slice(&row[columns.spectrum..columns.spectrum_gradient]);
-            gradient_norm[i] = norm(&row[columns.spectrum_gradient..columns.transport]);
+            (gradient_norm[i], residual[i]) = transport_norms(row, &columns);
         });
     }
 

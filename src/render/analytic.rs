@@ -44,11 +44,13 @@ impl<F: Fn(Vec3) -> f32 + Sync> SdfSource for Analytic<F> {
         2
     }
 
-    /// A stand-in spectrum, S = (x, y²), so that its layers can be tested.
-    fn spectrum(&self, points: &[Vec3], spectrum: &mut [f32], gradient_norm: &mut [f32]) {
-        for ((p, s), g) in points.iter().zip(spectrum.chunks_exact_mut(2)).zip(gradient_norm) {
+    /// A stand-in spectrum, S = (x, y²) with a residual of z, so that its layers can be tested.
+    fn spectrum(&self, points: &[Vec3], spectrum: &mut [f32], gradient_norm: &mut [f32], residual: &mut [f32]) {
+        let norms = gradient_norm.iter_mut().zip(residual);
+        for ((p, s), (g, r)) in points.iter().zip(spectrum.chunks_exact_mut(2)).zip(norms) {
             s.copy_from_slice(&[p.x, p.y * p.y]);
             *g = (1.0 + 4.0 * p.y * p.y).sqrt();
+            *r = p.z;
         }
     }
 

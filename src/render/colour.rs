@@ -1,4 +1,4 @@
-//! Colours: sRGB and linear light, backgrounds, and the map that false-colour pictures use.
+//! Colours: sRGB and linear light, backgrounds, and the maps that false-colour pictures use.
 
 use std::str::FromStr;
 
@@ -95,10 +95,33 @@ const KNOTS: [[f32; 3]; 9] = [
 
 /// sRGB colour of `t` in 0 to 1 (clamped; NaN is 0) on a map from dark violet to yellow.
 pub fn false_colour(t: f32) -> [f32; 3] {
-    let t = if t.is_nan() { 0.0 } else { t.clamp(0.0, 1.0) } * (KNOTS.len() - 1) as f32;
-    let i = (t as usize).min(KNOTS.len() - 2);
+    between(&KNOTS, if t.is_nan() { 0.0 } else { t.clamp(0.0, 1.0) })
+}
+
+/// Colour at `t` in 0 to 1 along evenly spaced knots.
+fn between(knots: &[[f32; 3]; 9], t: f32) -> [f32; 3] {
+    let t = t * (knots.len() - 1) as f32;
+    let i = (t as usize).min(knots.len() - 2);
     let s = t - i as f32;
-    std::array::from_fn(|c| KNOTS[i][c] + (KNOTS[i + 1][c] - KNOTS[i][c]) * s)
+    std::array::from_fn(|c| knots[i][c] + (knots[i + 1][c] - knots[i][c]) * s)
+}
+
+/// Knots of the map about 0 in sRGB: dark blue over pale grey to dark red, as light on one side as on the other.
+const SIGNED_KNOTS: [[f32; 3]; 9] = [
+    [0.060, 0.150, 0.400],
+    [0.120, 0.350, 0.640],
+    [0.330, 0.570, 0.800],
+    [0.660, 0.790, 0.895],
+    [0.935, 0.930, 0.920],
+    [0.940, 0.735, 0.635],
+    [0.850, 0.455, 0.350],
+    [0.680, 0.170, 0.170],
+    [0.385, 0.030, 0.085],
+];
+
+/// sRGB colour of `t` in −1 to 1 (clamped; NaN is 0) on a map from dark blue over pale grey at 0 to dark red.
+pub fn diverging_colour(t: f32) -> [f32; 3] {
+    between(&SIGNED_KNOTS, if t.is_nan() { 0.5 } else { 0.5 + 0.5 * t.clamp(-1.0, 1.0) })
 }
 
 #[cfg(test)]
@@ -128,13 +151,28 @@ mod tests {
         }
     }
 
+    fn luma(colour: [f32; 3]) -> f32 {
+        let [r, g, b] = colour.map(linear_from_srgb);
+        0.2126 * r + 0.7152 * g + 0.0722 * b
+    }
+
+    #[test]
+    fn signed_colours_darken_alike_on_both_sides_of_zero() {
+        for i in 0..64 {
+            let (a, b) = (i as f32 / 64.0, (i + 1) as f32 / 64.0);
+            for sign in [-1.0, 1.0] {
+                assert!(luma(diverging_colour(sign * a)) > luma(diverging_colour(sign * b)), "{sign} {a}");
+            }
+            assert!((luma(diverging_colour(a)) - luma(diverging_colour(-a))).abs() < 0.08, "{a}");
+        }
+        assert_eq!(diverging_colour(f32::NAN), SIGNED_KNOTS[4]);
+        assert_eq!(diverging_colour(-7.0), SIGNED_KNOTS[0]);
+        assert_eq!(diverging_colour(7.0), diverging_colour(1.0));
+    }
+
     #[test]
     fn false_colours_grow_lighter() {
-        let luma = |t: f32| {
-            let [r, g, b] = false_colour(t).map(linear_from_srgb);
-            0.2126 * r + 0.7152 * g + 0.0722 * b
-        };
-        let steps: Vec<f32> = (0..=64).map(|i| luma(i as f32 / 64.0)).collect();
+        let steps: Vec<f32> = (0..=64).map(|i| luma(false_colour(i as f32 / 64.0))).collect();
         assert!(steps.windows(2).all(|w| w[0] < w[1]));
         assert_eq!(false_colour(f32::NAN), KNOTS[0]);
         assert_eq!(false_colour(2.0), KNOTS[8]);

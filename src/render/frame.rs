@@ -69,10 +69,14 @@ pub struct Frame {
     pub position: Vec<[f32; 3]>,
     /// World normal towards the viewer, 0 for misses. In volumes the mean direction in which density falls.
     pub normal: Vec<[f32; 3]>,
+    /// Mean curvature of the level set at that depth per world unit, positive where convex, 0 for misses.
+    pub curvature: Vec<f32>,
     /// Field evaluations of the centre ray.
     pub steps: Vec<f32>,
     /// ‖∇S‖ per unit of field coordinates, 0 for misses.
     pub grad_s: Vec<f32>,
+    /// ‖∇S − F(x, S)‖ per unit of field coordinates, 0 for misses; empty where the field has no spectrum.
+    pub residual: Vec<f32>,
     /// S, `[pixel][spectrum_width]`, 0 for misses.
     pub spectrum: Vec<f32>,
     /// Values of S a pixel; 0 where the field has none.
@@ -86,6 +90,7 @@ impl Frame {
     pub(super) fn blank((width, height): (u32, u32), layers: LayerSet, spectrum_width: usize) -> Self {
         let pixels = width as usize * height as usize;
         let count = |layer: Layer| if layers.contains(layer) { pixels } else { 0 };
+        let spectral = |layer: Layer| if spectrum_width > 0 { count(layer) } else { 0 };
         Self {
             width,
             height,
@@ -95,8 +100,10 @@ impl Frame {
             depth_z: vec![f32::INFINITY; count(Layer::DepthZ)],
             position: vec![[0.0; 3]; count(Layer::Position)],
             normal: vec![[0.0; 3]; count(Layer::Normal)],
+            curvature: vec![0.0; count(Layer::Curvature)],
             steps: vec![0.0; count(Layer::Steps)],
-            grad_s: vec![0.0; if spectrum_width > 0 { count(Layer::GradS) } else { 0 }],
+            grad_s: vec![0.0; spectral(Layer::GradS)],
+            residual: vec![0.0; spectral(Layer::Residual)],
             spectrum: vec![0.0; count(Layer::Spectrum) * spectrum_width],
             spectrum_width,
             stats: RenderStats::default(),

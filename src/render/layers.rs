@@ -3,7 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use super::colour::{false_colour, srgb_from_linear};
+use super::colour::{diverging_colour, false_colour, srgb_from_linear};
 use super::frame::Frame;
 use super::image::Rgba8;
 
@@ -23,25 +23,33 @@ pub enum Layer {
     Position,
     /// Unit normal in world space, towards the viewer; 0 where nothing was hit.
     Normal,
+    /// Mean curvature of the level set at the hit per world unit, positive where the object is convex, whatever side the
+    /// viewer is on; 0 where nothing was hit. See [`super::curvature`].
+    Curvature,
     /// Evaluations of the field that the ray took.
     Steps,
     /// Frobenius norm of ∇S per unit of field coordinates; 0 where nothing was hit.
     GradS,
+    /// Frobenius norm of ∇S − F(x, S), the residual of the transport term, per unit of field coordinates; 0 where nothing
+    /// was hit.
+    Residual,
     /// Values of the local spectrum S; 0 where nothing was hit.
     Spectrum,
 }
 
 impl Layer {
     /// Every layer.
-    pub const ALL: [Layer; 9] = [
+    pub const ALL: [Layer; 11] = [
         Layer::Colour,
         Layer::Alpha,
         Layer::DepthRay,
         Layer::DepthZ,
         Layer::Position,
         Layer::Normal,
+        Layer::Curvature,
         Layer::Steps,
         Layer::GradS,
+        Layer::Residual,
         Layer::Spectrum,
     ];
 
@@ -54,8 +62,10 @@ impl Layer {
             Layer::DepthZ => "depth.z",
             Layer::Position => "position",
             Layer::Normal => "normal",
+            Layer::Curvature => "curvature",
             Layer::Steps => "steps",
             Layer::GradS => "gradS",
+            Layer::Residual => "residual",
             Layer::Spectrum => "S",
         }
     }
@@ -114,7 +124,7 @@ impl FromStr for LayerSet {
     type Err = String;
 
     /// Names separated by commas, in any case: `colour` (`color`), `alpha`, `depth` (both depths), `depth.ray`, `depth.z`,
-    /// `position`, `normal`, `steps`, `grads`, `s`, `all`.
+    /// `position`, `normal`, `curvature`, `steps`, `grads`, `residual`, `s`, `all`.
     fn from_str(text: &str) -> Result<Self, String> {
         let mut layers = Vec::new();
         for word in text.split(',').map(|w| w.trim().to_ascii_lowercase()) {
@@ -138,14 +148,16 @@ impl FromStr for LayerSet {
 /// Range of values that a false-colour picture spans.
 #[derive(Clone, Copy, Debug, PartialEq, Default)]
 pub enum Range {
-    /// Lowest to highest finite value over the object.
+    /// Lowest to highest finite value over the object; of curvature, whose range is symmetric about 0, what 98 % of the
+    /// object's values stay within.
     #[default]
     Auto,
-    /// A stated range, so that pictures can be compared.
+    /// A stated range, so that pictures can be compared; of curvature, up to the larger magnitude on either side of 0.
     Fixed(f32, f32),
 }
 
-/// Picture of one layer: colour and alpha as they are, normals and positions as RGB, the others in false colour.
+/// Picture of one layer: colour and alpha as they are, normals and positions as RGB, the others in false colour (curvature
+/// on a diverging map: blue where hollow, red where convex).
 ///
 /// `channel` picks the value of [`Layer::Spectrum`] and is ignored otherwise. Pixels without a hit are transparent (steps
 /// are shown everywhere). `None` if the frame lacks the layer or channel.
@@ -181,6 +193,8 @@ pub fn picture(frame: &Frame, layer: Layer, channel: usize, range: Range) -> Opt
         }
         Layer::Steps => scalar_of(w, h, &frame.steps, |_| true, range),
         Layer::GradS => scalar_of(w, h, &frame.grad_s, hit, range),
+        Layer::Residual => scalar_of(w, h, &frame.residual, hit, range),
+        Layer::Curvature => (!frame.curvature.is_empty()).then(|| signed(w, h, &frame.curvature, hit, range)),
         Layer::DepthRay => scalar_of(w, h, &frame.depth_ray, |i| frame.depth_ray[i].is_finite(), range),
         Layer::DepthZ => scalar_of(w, h, &frame.depth_z, |i| frame.depth_z[i].is_finite(), range),
     }
@@ -210,6 +224,30 @@ fn scalar(w: u32, h: u32, values: &[f32], shown: impl Fn(usize) -> bool, range: 
     })
 }
 
+/// Share of the values that an automatic range about 0 holds: the few at sharp edges would leave the rest pale.
+const WITHIN: f64 = 0.98;
+
+/// A picture whose range is symmetric about 0.
+fn signed(w: u32, h: u32, values: &[f32], shown: impl Fn(usize) -> bool, range: Range) -> Rgba8 {
+    let shown = |i: usize| shown(i) && values[i].is_finite();
+    let most = match range {
+        Range::Fixed(lo, hi) => lo.abs().max(hi.abs()),
+        Range::Auto => {
+            let mut sizes: Vec<f32> = (0..values.len()).filter(|i| shown(*i)).map(|i| values[i].abs()).collect();
+            sizes.sort_unstable_by(f32::total_cmp);
+            let last = (sizes.len() as f64 * WITHIN).ceil() as usize;
+            sizes.get(last.saturating_sub(1)).copied().unwrap_or(0.0)
+        }
+    };
+    Rgba8::from_fn(w, h, |i| match shown(i) {
+        true => {
+            let [r, g, b] = diverging_colour(values[i] / most.max(1e-20)).map(byte);
+            [r, g, b, 255]
+        }
+        false => [0; 4],
+    })
+}
+
 /// 8-bit sRGB of linear premultiplied RGBA, alpha divided out.
 pub fn encode_srgb([r, g, b, a]: [f32; 4]) -> [u8; 4] {
     let weight = if a > 0.0 { 1.0 / a } else { 0.0 };
@@ -223,9 +261,9 @@ mod tests {
 
     #[test]
     fn lists_parse() {
-        let set: LayerSet = "colour, normal,depth,Steps,grads,s".parse().unwrap();
+        let set: LayerSet = "colour, normal,depth,Steps,grads,Residual,s,curvature".parse().unwrap();
         let names: Vec<_> = set.iter().map(Layer::name).collect();
-        assert_eq!(names, ["colour", "depth.ray", "depth.z", "normal", "steps", "gradS", "S"]);
+        assert_eq!(names, ["colour", "depth.ray", "depth.z", "normal", "curvature", "steps", "gradS", "residual", "S"]);
         assert_eq!("all".parse(), Ok(LayerSet::all()));
         assert!(!LayerSet::default().needs_centre());
         let said = "colour,colr".parse::<LayerSet>().unwrap_err();
@@ -237,6 +275,27 @@ mod tests {
     fn srgb_divides_alpha_out() {
         assert_eq!(encode_srgb([0.25, 0.5, 0.0, 0.5]), [188, 255, 0, 128]);
         assert_eq!(encode_srgb([0.0; 4]), [0; 4]);
+    }
+
+    #[test]
+    fn curvature_is_shown_about_zero() {
+        let mut frame = Frame {
+            width: 10,
+            height: 10,
+            depth_ray: vec![1.0; 100],
+            curvature: (0..100).map(|i| if i % 2 == 0 { 2.0 } else { -4.0 }).collect(),
+            ..Frame::default()
+        };
+        (frame.curvature[0], frame.curvature[1], frame.curvature[2]) = (0.0, 500.0, f32::NAN);
+        frame.depth_ray[3] = f32::INFINITY;
+        let show = |t: f32| diverging_colour(t).map(byte);
+        for range in [Range::Auto, Range::Fixed(-1.0, 4.0)] {
+            let picture = picture(&frame, Layer::Curvature, 0, range).unwrap();
+            let pixel = |i: u32| picture.pixel(i % 10, i / 10);
+            assert_eq!((&pixel(0)[..3], &pixel(1)[..3]), (&show(0.0)[..], &show(1.0)[..]));
+            assert_eq!((&pixel(4)[..3], &pixel(5)[..3]), (&show(0.5)[..], &show(-1.0)[..]));
+            assert_eq!((pixel(2), pixel(3)), ([0; 4], [0; 4]));
+        }
     }
 
     #[test]

@@ -14,6 +14,7 @@ pub mod caster;
 pub mod colour;
 pub mod cpu;
 pub mod cube;
+pub mod curvature;
 pub mod frame;
 pub mod image;
 pub mod layers;

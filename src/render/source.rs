@@ -18,8 +18,9 @@ pub trait SdfSource: Sync {
         0
     }
 
-    /// S (`[point][spectrum_width]`) and the Frobenius norm of ∇S at each point.
-    fn spectrum(&self, _points: &[Vec3], _spectrum: &mut [f32], _gradient_norm: &mut [f32]) {}
+    /// S (`[point][spectrum_width]`) and the Frobenius norms of ∇S and of the transport residual ∇S − F(x, S) at each
+    /// point.
+    fn spectrum(&self, _points: &[Vec3], _spectrum: &mut [f32], _gradient_norm: &mut [f32], _residual: &mut [f32]) {}
 
     /// Upper bound of ‖∇f‖ on the cube: a step of `|f| / lipschitz()` never crosses the surface.
     fn lipschitz(&self) -> f32;

@@ -5,6 +5,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::render::analytic::{Analytic, cuboid, sphere, still_life, torus};
+use crate::render::layers::Layer;
 use crate::render::orbit::Orbit;
 
 fn layers() -> RenderSettings {
@@ -49,14 +50,57 @@ fn a_sphere_lies_where_it_should_in_world_units() {
             let unit = cube.to_unit(at);
             assert!((frame.spectrum[i * 2] as f64 - unit.x).abs() < 1e-3);
             assert!((frame.grad_s[i] as f64 - (1.0 + 4.0 * unit.y * unit.y).sqrt()).abs() < 1e-2);
+            assert!((frame.residual[i] as f64 - unit.z).abs() < 1e-3);
         } else if disc < -0.02 {
             assert_eq!(frame.depth_ray[i], f32::INFINITY);
-            assert_eq!((frame.normal[i], frame.alpha[i]), ([0.0; 3], 0.0));
+            assert_eq!((frame.normal[i], frame.alpha[i], frame.curvature[i]), ([0.0; 3], 0.0, 0.0));
         }
     }
     assert!(hits > 2000 && frame.stats.invalid == 0 && frame.stats.exhausted == 0);
     let (lo, hi) = tracer.bounds();
     assert!((lo - (centre - radius)).abs().max_element() < 0.1 && (hi - (centre + radius)).abs().max_element() < 0.1);
+}
+
+/// A sphere with its exact gradient, scaled: differences of f32 distances would drown second derivatives.
+struct Ball {
+    radius: f32,
+    slope: f32,
+}
+
+impl SdfSource for Ball {
+    fn distance(&self, points: &[Vec3], distance: &mut [f32]) {
+        points.iter().zip(distance).for_each(|(p, d)| *d = self.slope * sphere(*p, Vec3::splat(0.5), self.radius));
+    }
+    fn distance_gradient(&self, points: &[Vec3], distance: &mut [f32], gradient: &mut [Vec3]) {
+        self.distance(points, distance);
+        points.iter().zip(gradient).for_each(|(p, g)| *g = (*p - 0.5).normalize() * self.slope);
+    }
+    fn lipschitz(&self) -> f32 {
+        self.slope.abs()
+    }
+}
+
+#[test]
+fn curvature_is_the_spheres_in_world_units_from_both_sides() {
+    let cube = UnitCube { origin: DVec3::new(-3.0, 5.0, 1.0), size: 4.0 };
+    let centre = cube.to_world(DVec3::splat(0.5));
+    for (slope, sign) in [(1.0, 1.0), (-2.0, -1.0)] {
+        let source = Ball { radius: 0.3, slope };
+        let tracer = SphereTracer::new(&source, cube, TracerSettings::default()).unwrap();
+        // From outside, and from the middle of the ball.
+        for back in [8.0, 0.0] {
+            let pose = Camera::look_at(centre + DVec3::Z * back, centre - DVec3::Z, DVec3::Y).unwrap();
+            let camera = Camera::with_fov_y(31, 31, 15.0, pose).unwrap();
+            let layers = LayerSet::of(&[Layer::Curvature, Layer::Residual]);
+            let frame = tracer.render(&camera, &RenderSettings { layers, ..RenderSettings::default() }).unwrap();
+            assert!(frame.residual.is_empty(), "the field has no spectrum");
+            let h = frame.curvature[15 * 31 + 15];
+            // A scene of matter around a hollow is seen cut at the cube's face, where level sets are larger.
+            let radius = if slope < 0.0 && back > 0.0 { 2.0 } else { 1.2 };
+            assert!((h * sign * radius - 1.0).abs() < 5e-3, "{h} for slope {slope} from {back}");
+            assert!(frame.stats.gradient_evals >= 6);
+        }
+    }
 }
 
 /// Rays through the plate (slightly shrunk, so that its rim is left out), and how many of them miss it.

@@ -10,6 +10,7 @@ use super::shade::{Shader, Surface};
 use super::{RenderSettings, SphereTracer};
 use crate::render::area::Area;
 use crate::render::camera::Camera;
+use crate::render::curvature::{CURVATURE_TAPS, mean_curvature};
 use crate::render::frame::{Frame, RenderStats};
 use crate::render::layers::Layer;
 
@@ -25,7 +26,10 @@ pub struct TileOutput {
     /// Hits of centre rays: pixel of the tile and what lies there.
     hits: Vec<(u32, Hit)>,
     steps: Vec<u32>,
+    /// Of each centre hit, per world unit.
+    curvature: Vec<f32>,
     grad_s: Vec<f32>,
+    residual: Vec<f32>,
     spectrum: Vec<f32>,
     stats: RenderStats,
 }
@@ -79,7 +83,9 @@ impl<'a> TileJob<'a> {
             alpha: Vec::new(),
             hits: Vec::new(),
             steps: Vec::new(),
+            curvature: Vec::new(),
             grad_s: Vec::new(),
+            residual: Vec::new(),
             spectrum: Vec::new(),
             stats: RenderStats::default(),
         };
@@ -94,6 +100,7 @@ impl<'a> TileJob<'a> {
                 hits.extend(hit.map(|h| (pixel, h)));
             });
             (out.steps, out.hits) = (steps, hits);
+            self.curvature(&mut out);
             self.spectrum(&mut out);
         }
         if layers.needs_colour() {
@@ -287,21 +294,40 @@ impl<'a> TileJob<'a> {
         (0..hits.len()).map(|k| self.shader.colour(&surface(k))).collect()
     }
 
+    fn curvature(&self, out: &mut TileOutput) {
+        if !self.settings.layers.contains(Layer::Curvature) {
+            return;
+        }
+        let points = out.positions();
+        let gradient = |points: &[Vec3], gradient: &mut [Vec3]| {
+            self.tracer.source.distance_gradient(points, &mut vec![0.0; points.len()], gradient);
+        };
+        let scale = (1.0 / self.tracer.cube.size) as f32;
+        out.curvature = mean_curvature(&points, gradient).into_iter().map(|h| h * scale).collect();
+        out.stats.gradient_evals += (CURVATURE_TAPS * points.len()) as u64;
+    }
+
     fn spectrum(&self, out: &mut TileOutput) {
         let layers = self.settings.layers;
         let width = self.tracer.source.spectrum_width();
-        if width == 0 || !(layers.contains(Layer::GradS) || layers.contains(Layer::Spectrum)) {
+        if width == 0 || ![Layer::GradS, Layer::Residual, Layer::Spectrum].iter().any(|l| layers.contains(*l)) {
             return;
         }
-        let points: Vec<Vec3> = out.hits.iter().map(|(_, h)| h.position).collect();
+        let points = out.positions();
         out.spectrum = vec![0.0; points.len() * width];
         out.grad_s = vec![0.0; points.len()];
-        self.tracer.source.spectrum(&points, &mut out.spectrum, &mut out.grad_s);
+        out.residual = vec![0.0; points.len()];
+        self.tracer.source.spectrum(&points, &mut out.spectrum, &mut out.grad_s, &mut out.residual);
         out.stats.spectrum_evals += points.len() as u64;
     }
 }
 
 impl TileOutput {
+    /// Centre hits in field coordinates.
+    fn positions(&self) -> Vec<Vec3> {
+        self.hits.iter().map(|(_, h)| h.position).collect()
+    }
+
     /// Copies the tile into the frame's layers, those that the frame has.
     pub fn store(&self, area: Area, frame: &mut Frame) {
         let place: Vec<usize> = (0..area.len()).map(|i| area.place(i, frame.width)).collect();
@@ -318,8 +344,15 @@ impl TileOutput {
             set(&mut frame.depth_ray, i, hit.depth as f32);
             set(&mut frame.depth_z, i, (hit.depth * hit.cosine) as f32);
             set(&mut frame.normal, i, hit.normal.to_array());
-            if let Some(v) = self.grad_s.get(k) {
-                set(&mut frame.grad_s, i, *v);
+            let scalars = [
+                (&mut frame.curvature, &self.curvature),
+                (&mut frame.grad_s, &self.grad_s),
+                (&mut frame.residual, &self.residual),
+            ];
+            for (layer, values) in scalars {
+                if let Some(v) = values.get(k) {
+                    set(layer, i, *v);
+                }
             }
             if !frame.spectrum.is_empty() && !self.spectrum.is_empty() {
                 frame.spectrum[i * width..][..width].copy_from_slice(&self.spectrum[k * width..][..width]);

@@ -1,7 +1,7 @@
 //! OpenEXR: every layer of a frame as 32-bit floats in one part, linear.
 //!
 //! Channels: `R`, `G`, `B`, `A` (premultiplied, as OpenEXR wants it), `depth.ray`, `depth.z`, `normal.X|Y|Z`,
-//! `position.X|Y|Z`, `steps`, `gradS`, `S.000`, `S.001`, … Readers group `name.channel` into layers.
+//! `position.X|Y|Z`, `curvature`, `steps`, `gradS`, `residual`, `S.000`, `S.001`, … Readers group `name.channel` into layers.
 
 use std::io::Cursor;
 use std::path::Path;
@@ -46,8 +46,10 @@ pub fn channels(frame: &Frame) -> Vec<(String, Vec<f32>)> {
     let scalars = [
         ("depth.ray", &frame.depth_ray),
         ("depth.z", &frame.depth_z),
+        ("curvature", &frame.curvature),
         ("steps", &frame.steps),
         ("gradS", &frame.grad_s),
+        ("residual", &frame.residual),
     ];
     out.extend(scalars.into_iter().filter(|(_, v)| !v.is_empty()).map(|(name, v)| (name.into(), v.clone())));
     for (layer, data) in [("normal", &frame.normal), ("position", &frame.position)] {
@@ -81,8 +83,10 @@ mod tests {
             depth_ray,
             depth_z: f(3),
             normal: (0..n).map(|i| [i as f32, -1.0, 0.5]).collect(),
+            curvature: f(4),
             steps: f(1),
             grad_s: f(5),
+            residual: f(6),
             spectrum: (0..n * 3).map(|i| i as f32).collect(),
             spectrum_width: 3,
             ..Frame::default()

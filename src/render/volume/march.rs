@@ -39,13 +39,22 @@ pub(super) struct Gathered {
     pub normal: Vec3,
     /// Σ w·‖∇S‖.
     pub grad_s: f32,
+    /// Σ w·‖∇S − F‖.
+    pub residual: f32,
     /// Evaluations.
     pub steps: u32,
 }
 
 impl Gathered {
-    pub const NOTHING: Self =
-        Self { colour: Vec3::ZERO, transmittance: 1.0, depth: 0.0, normal: Vec3::ZERO, grad_s: 0.0, steps: 0 };
+    pub const NOTHING: Self = Self {
+        colour: Vec3::ZERO,
+        transmittance: 1.0,
+        depth: 0.0,
+        normal: Vec3::ZERO,
+        grad_s: 0.0,
+        residual: 0.0,
+        steps: 0,
+    };
 
     /// How much of the pixel the object covers.
     pub fn alpha(&self) -> f32 {
@@ -57,6 +66,7 @@ impl Gathered {
         self.depth *= factor;
         self.normal *= factor;
         self.grad_s *= factor;
+        self.residual *= factor;
     }
 }
 
@@ -224,12 +234,14 @@ impl Marcher<'_> {
             return;
         }
         let points: Vec<Vec3> = batch.bright.iter().map(|b| b.0).collect();
-        let (mut spectrum, mut norm) = (vec![0.0; points.len() * width], vec![0.0; points.len()]);
-        self.source.spectrum(&points, &mut spectrum, &mut norm);
+        let mut spectrum = vec![0.0; points.len() * width];
+        let (mut norm, mut residual) = (vec![0.0; points.len()], vec![0.0; points.len()]);
+        self.source.spectrum(&points, &mut spectrum, &mut norm, &mut residual);
         stats.spectrum_evals += points.len() as u64;
         for (k, (_, ray, weight)) in batch.bright.iter().enumerate() {
             let ray = *ray as usize;
             out.rays[ray].grad_s += norm[k] * weight;
+            out.rays[ray].residual += residual[k] * weight;
             let sums = &mut out.spectrum[ray * width..][..width];
             sums.iter_mut().zip(&spectrum[k * width..]).for_each(|(sum, s)| *sum += s * weight);
         }

@@ -7,7 +7,7 @@
 //! Colours are composited, background included, in the sRGB values that the field was trained on; frames hold them as
 //! linear light. Data layers are means over the centre ray, each sample weighted by the share `w` of the light that it
 //! stops: `depth.ray` is `Σw·t / Σw`, `position` the point at that depth, `normal` the mean of `−∇σ/‖∇σ‖` made unit,
-//! `S` and `gradS` likewise. A pixel covered by less than 1 % counts as a miss: depth +∞, the others 0.
+//! `S`, `gradS` and `residual` likewise; `curvature` is that of the density's level set at `position`. A pixel covered by less than 1 % counts as a miss: depth +∞, the others 0.
 
 mod analytic;
 mod march;

@@ -24,8 +24,9 @@ pub trait RadianceSource: Sync {
         0
     }
 
-    /// S (`[point][spectrum_width]`) and the Frobenius norm of ∇S at each point.
-    fn spectrum(&self, _points: &[Vec3], _spectrum: &mut [f32], _gradient_norm: &mut [f32]) {}
+    /// S (`[point][spectrum_width]`) and the Frobenius norms of ∇S and of the transport residual ∇S − F(x, S) at each
+    /// point.
+    fn spectrum(&self, _points: &[Vec3], _spectrum: &mut [f32], _gradient_norm: &mut [f32], _residual: &mut [f32]) {}
 
     /// The cells outside of which σ counts as 0.
     fn occupancy(&self) -> &Occupancy;

@@ -77,6 +77,7 @@ fn a_slab_lets_pass_what_the_closed_form_says() {
             assert!((frame.colour[i][c] - linear_from_srgb(want)).abs() < 3e-3);
         }
         assert_eq!(frame.colour[i][3], 1.0);
+        assert!((f64::from(frame.residual[i]) - unit.z).abs() < 2e-3);
         assert!(frame.steps[i] >= 2040.0 && frame.grad_s[i] >= 1.0);
     }
     let stats = frame.stats;
@@ -126,6 +127,29 @@ fn a_soft_ball_has_its_normals_and_view_dependent_colours() {
         }
     }
     assert!(seen > 1000, "{seen}");
+}
+
+#[test]
+fn level_sets_of_a_soft_ball_have_its_curvature_in_world_units() {
+    let source = AnalyticRadiance::sampled(32, ball);
+    let cube = UnitCube { origin: DVec3::new(1.0, 2.0, 3.0), size: 2.0 };
+    let renderer = VolumeRenderer::new(&source, cube, exact()).unwrap();
+    let middle = cube.to_world(DVec3::splat(0.5));
+    let pose = Camera::look_at(middle + DVec3::new(1.4, 1.1, 1.7) * 2.0, middle, DVec3::Y).unwrap();
+    let camera = Camera::with_fov_y(48, 48, 25.0, pose).unwrap();
+    let frame = renderer.render(&camera, &every_layer()).unwrap();
+    let mut seen = 0;
+    for i in 0..48 * 48 {
+        let radius = Vec3::from(frame.position[i]).as_dvec3().distance(middle);
+        if frame.depth_ray[i].is_finite() && radius < 0.59 && radius > 0.1 {
+            seen += 1;
+            // The source's own gradient is by differences.
+            assert!((f64::from(frame.curvature[i]) * radius - 1.0).abs() < 0.03, "{} {radius}", frame.curvature[i]);
+        } else if frame.depth_ray[i].is_infinite() {
+            assert_eq!((frame.curvature[i], frame.residual[i]), (0.0, 0.0));
+        }
+    }
+    assert!(seen > 500, "{seen}");
 }
 
 #[test]

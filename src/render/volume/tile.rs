@@ -10,6 +10,7 @@ use crate::render::caster::RayCaster;
 use crate::render::colour::{Background, linear_from_srgb, srgb_from_linear};
 use crate::render::cpu::sampling;
 use crate::render::cube::UnitCube;
+use crate::render::curvature::{CURVATURE_TAPS, mean_curvature};
 use crate::render::frame::{Frame, RenderStats};
 use crate::render::layers::Layer;
 use crate::render::occupancy::VolumeRay;
@@ -33,6 +34,8 @@ pub(super) struct Output {
     /// The rays through the pixels' centres.
     rays: Vec<Ray>,
     centre: Bundle,
+    /// Of the covered pixels in order, per world unit.
+    curvature: Vec<f32>,
     stats: RenderStats,
 }
 
@@ -66,9 +69,12 @@ impl Job<'_> {
             let wants = Wants {
                 colour: shared && layers.contains(Layer::Colour),
                 normal: layers.contains(Layer::Normal),
-                spectrum: layers.contains(Layer::Spectrum) || layers.contains(Layer::GradS),
+                spectrum: [Layer::Spectrum, Layer::GradS, Layer::Residual].iter().any(|l| layers.contains(*l)),
             };
             (out.rays, out.centre) = self.centre(area, wants, &mut out.stats);
+            if layers.contains(Layer::Curvature) {
+                self.curvature(&mut out);
+            }
         }
         if shared && layers.needs_colour() {
             let behind = srgb(settings.background);
@@ -99,6 +105,25 @@ impl Job<'_> {
         let shots: Vec<Shot> = rays.iter().map(|ray| self.shot(ray, 0.5)).collect();
         let bundle = self.march(&shots, wants, stats);
         (rays, bundle)
+    }
+
+    /// Mean curvature of the density's level sets at the points of expected depth.
+    fn curvature(&self, out: &mut Output) {
+        let Self { renderer, .. } = *self;
+        let seen = out.rays.iter().zip(&out.centre.rays).filter(|(_, g)| g.alpha() >= COVERED);
+        let point = |(ray, g): (&Ray, &Gathered)| {
+            let depth = f64::from(g.depth / g.alpha());
+            (renderer.cube.to_unit(ray.origin) + ray.direction * depth).as_vec3()
+        };
+        let points: Vec<Vec3> = seen.map(point).collect();
+        // Density falls outwards.
+        let outward = |points: &[Vec3], gradient: &mut [Vec3]| {
+            renderer.source.density_gradient(points, &mut vec![0.0; points.len()], gradient);
+            gradient.iter_mut().for_each(|g| *g = -*g);
+        };
+        let scale = (1.0 / renderer.cube.size) as f32;
+        out.curvature = mean_curvature(&points, outward).into_iter().map(|h| h * scale).collect();
+        out.stats.gradient_evals += (CURVATURE_TAPS * points.len()) as u64;
     }
 
     /// Colour and alpha from several rays a pixel.
@@ -156,6 +181,7 @@ impl Output {
     pub fn store(&self, area: Area, cube: UnitCube, frame: &mut Frame) {
         frame.stats.add(&self.stats);
         let width = frame.width;
+        let mut curvature = self.curvature.iter();
         for i in 0..area.len() {
             let at = area.place(i, width);
             copy(&mut frame.colour, at, &self.colour, i);
@@ -164,6 +190,9 @@ impl Output {
                 set(&mut frame.steps, at, gathered.steps as f32);
                 if gathered.alpha() >= COVERED {
                     self.hit(i, at, ray, gathered, cube, frame);
+                    if let Some(h) = curvature.next() {
+                        set(&mut frame.curvature, at, *h);
+                    }
                 }
             }
         }
@@ -177,6 +206,7 @@ impl Output {
         set(&mut frame.position, at, (ray.origin + ray.direction * depth).as_vec3().to_array());
         set(&mut frame.normal, at, gathered.normal.normalize_or_zero().to_array());
         set(&mut frame.grad_s, at, gathered.grad_s * mean);
+        set(&mut frame.residual, at, gathered.residual * mean);
         let width = frame.spectrum_width;
         if !frame.spectrum.is_empty() && !self.centre.spectrum.is_empty() {
             let (to, from) = (&mut frame.spectrum[at * width..][..width], &self.centre.spectrum[i * width..][..width]);
