@@ -28,7 +28,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let frame = tracer.render(&camera, &RenderSettings { layers: LayerSet::all(), ..Default::default() })?;
     println!("all layers: {:?}", frame.stats);
     exr::write(&folder.join("layers.exr"), &frame)?;
-    for layer in [Layer::Normal, Layer::DepthRay, Layer::Steps, Layer::GradS] {
+    for layer in [Layer::Normal, Layer::DepthRay, Layer::Curvature, Layer::Steps, Layer::GradS] {
         if let Some(picture) = layers::picture(&frame, layer, 0, Range::Auto) {
             png::write(&folder.join(format!("{layer}.png")), &picture)?;
         }

@@ -12,8 +12,8 @@ use nstr::render::image::{Rgba8, exr, folder, gif, png};
 use nstr::render::layers::{Range, picture};
 use nstr::render::volume::{VolumeRenderSettings, VolumeRenderer};
 use nstr::render::{
-    Background, Camera, Frame, Layer, LayerSet, Orbit, RenderSettings, SphereTracer, Spiral, TracerSettings, UnitCube,
-    Up, read_cameras,
+    Background, Camera, Frame, Layer, LayerSet, Orbit, RenderSettings, Section, SectionView, SphereTracer, Spiral,
+    TracerSettings, UnitCube, Up, read_cameras,
 };
 
 use super::load::{self, Loaded};
@@ -63,6 +63,13 @@ pub struct RenderArgs {
     /// Signed distances: soft shadow of the key light
     #[arg(long)]
     shadow: bool,
+    /// Cut away what lies where NX·x + NY·y + NZ·z > OFFSET, in world units
+    #[arg(long, value_name = "NX,NY,NZ,OFFSET", allow_hyphen_values = true)]
+    section: Option<Section>,
+    /// Show the field on the section in false colours: signed distances in blue inside and red outside with lines every
+    /// 1/40 of the cube's edge, or 1 - exp(-density/100)
+    #[arg(long, requires = "section")]
+    section_field: bool,
     /// Degrees above the horizon, without --camera and --path
     #[arg(long, default_value_t = 20.0, allow_negative_numbers = true)]
     elevation: f64,
@@ -75,6 +82,12 @@ pub struct RenderArgs {
     /// Print rays, evaluations and seconds
     #[arg(long)]
     stats: bool,
+}
+
+impl RenderArgs {
+    fn section_view(&self) -> SectionView {
+        if self.section_field { SectionView::Field } else { SectionView::Cut }
+    }
 }
 
 fn parse_size(text: &str) -> Result<(u32, u32), String> {
@@ -109,8 +122,8 @@ impl Renderer<'_> {
         match self {
             Self::Sdf(tracer) => tracer.render(camera, settings),
             Self::Volume(renderer) => {
-                let RenderSettings { layers, samples, filter, background, seed, .. } = *settings;
-                renderer.render(camera, &VolumeRenderSettings { layers, samples, filter, background, seed })
+                let RenderSettings { layers, samples, filter, background, section, seed, .. } = *settings;
+                renderer.render(camera, &VolumeRenderSettings { layers, samples, filter, background, section, seed })
             }
         }
     }
@@ -144,6 +157,7 @@ pub fn run(args: &RenderArgs) -> anyhow::Result<()> {
         filter: Filter::Tent,
         shading,
         background: args.background,
+        section: args.section.map(|s| Section { show: args.section_view(), ..s }),
         seed: 0,
     };
     let settings =

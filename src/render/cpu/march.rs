@@ -11,7 +11,7 @@ use glam::Vec3;
 use super::accel::DistanceGrid;
 use crate::render::source::SdfSource;
 
-/// A ray in field coordinates, re-based so that `t` counts from where it enters the cube.
+/// A ray in field coordinates, re-based so that `t` counts from where it enters the cube, or what a section leaves of it.
 #[derive(Clone, Copy, Debug)]
 pub struct PacketRay {
     /// Position at `t = 0`.
@@ -20,11 +20,11 @@ pub struct PacketRay {
     pub direction: Vec3,
     /// The ray is known to be free up to here.
     pub start: f32,
-    /// Where it leaves the cube.
+    /// Where it leaves the cube or meets a section.
     pub exit: f32,
     /// Sign of the field at `start`; 0 where it isn't known.
     pub sign: f32,
-    /// Whether the ray comes from outside the cube, where an inside at the entry is a hit: the cut through the solid.
+    /// Whether the ray comes from outside, where an inside at the entry is a hit: the cut through the solid.
     pub enters: bool,
 }
 
@@ -35,7 +35,7 @@ pub struct Outcome {
     pub t: Option<f32>,
     /// Side that the ray came from: 1 outside, −1 inside.
     pub sign: f32,
-    /// Whether it hit the cut at the cube's face.
+    /// Whether it hit the cut at the cube's face or the section.
     pub cut: bool,
     /// Evaluations it took.
     pub steps: u32,

@@ -29,6 +29,7 @@ use super::colour::Background;
 use super::cube::UnitCube;
 use super::frame::Frame;
 use super::layers::LayerSet;
+use super::section::Section;
 use super::source::SdfSource;
 
 /// Why a frame can't be rendered.
@@ -93,6 +94,8 @@ pub struct RenderSettings {
     pub shading: Shading,
     /// What lies behind the object.
     pub background: Background,
+    /// A plane that cuts part of the scene away.
+    pub section: Option<Section>,
     /// Seed of the samples' places.
     pub seed: u64,
 }
@@ -105,6 +108,7 @@ impl Default for RenderSettings {
             filter: Filter::Box,
             shading: Shading::default(),
             background: Background::White,
+            section: None,
             seed: 0,
         }
     }
@@ -176,6 +180,7 @@ impl<'a> SphereTracer<'a> {
             let reason = format!("{}; expected 1 to 4096", settings.samples);
             return Err(RenderError::Setting { setting: "samples", reason });
         }
+        settings.section.map_or(Ok(()), |s| s.check())?;
         let start = Instant::now();
         let (picture, size) = ((camera.width, camera.height), self.settings.tile);
         let job = tile::TileJob::new(self, camera, settings);

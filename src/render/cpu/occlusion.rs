@@ -3,6 +3,7 @@
 use glam::Vec3;
 
 use super::accel::DistanceGrid;
+use crate::render::section::Plane;
 use crate::render::source::SdfSource;
 
 /// Which secondary effects are wanted, in field units.
@@ -41,6 +42,8 @@ pub struct Occlusion<'a> {
     pub lipschitz: f32,
     /// Resolution of the march, as in the camera rays'.
     pub gap: f32,
+    /// What is cut away casts no shadow.
+    pub plane: Option<Plane>,
 }
 
 /// Cosine and sine of the tilted directions of occlusion.
@@ -56,6 +59,11 @@ const TAPS: usize = ALONG_NORMAL.len() + RING * TILTED.len();
 const SHADOW_STEPS: u32 = 96;
 
 impl Occlusion<'_> {
+    /// Whether there may be matter at a point.
+    fn holds(&self, p: Vec3) -> bool {
+        p.min_element() >= 0.0 && p.max_element() <= 1.0 && !self.plane.is_some_and(|plane| plane.removes(p))
+    }
+
     /// Share of the sky that each site sees, 0 to 1, and the evaluations spent. `right` fixes the ring's rotation.
     ///
     /// Along each of a fixed fan of directions the field is compared with what an open half-space would have: where it is
@@ -75,8 +83,7 @@ impl Occlusion<'_> {
         }
         let mut values = vec![0.0; points.len()];
         // The field may be undefined outside the cube; nothing is there.
-        let inside = |p: &Vec3| p.min_element() >= 0.0 && p.max_element() <= 1.0;
-        let asked: Vec<usize> = (0..points.len()).filter(|&i| inside(&points[i])).collect();
+        let asked: Vec<usize> = (0..points.len()).filter(|&i| self.holds(points[i])).collect();
         let wanted: Vec<Vec3> = asked.iter().map(|&i| points[i]).collect();
         let mut got = vec![0.0; wanted.len()];
         self.source.distance(&wanted, &mut got);
@@ -126,11 +133,11 @@ impl Occlusion<'_> {
         (lit, evals)
     }
 
-    /// Moves a shadow ray through space too wide to cast a penumbra; `false` once it has left the cube.
+    /// Moves a shadow ray through space too wide to cast a penumbra; `false` once it has left the cube or the section.
     fn skip(&self, ray: &mut ShadowRay, light: Vec3, size: f32, lit: f32) -> bool {
         loop {
             let p = ray.from + light * ray.t;
-            if p.min_element() < 0.0 || p.max_element() > 1.0 {
+            if !self.holds(p) {
                 return false;
             }
             let Some(grid) = self.grid else { return true };
@@ -206,7 +213,7 @@ mod tests {
     #[test]
     fn open_plane_is_open_and_a_corner_is_not() {
         let field = Analytic::new(1.0, |p: Vec3| (p.y - 0.3).min(0.8 - p.x));
-        let o = Occlusion { source: &field, grid: None, lipschitz: 1.0, gap: 1e-4 };
+        let o = Occlusion { source: &field, grid: None, lipschitz: 1.0, gap: 1e-4, plane: None };
         let (open, evals) = o.ambient(&[site(Vec3::new(0.2, 0.3, 0.5)), site(Vec3::new(0.79, 0.3, 0.5))], 0.1, Vec3::X);
         assert!(open[0] > 0.999 && open[1] < 0.8, "{open:?}");
         assert_eq!(evals as usize, 2 * TAPS);
@@ -220,7 +227,7 @@ mod tests {
         let field = Analytic::new(1.0, scene);
         let grid = DistanceGrid::build(&field, 64, 1.0);
         for grid in [None, Some(&grid)] {
-            let o = Occlusion { source: &field, grid, lipschitz: 1.0, gap: 1e-4 };
+            let o = Occlusion { source: &field, grid, lipschitz: 1.0, gap: 1e-4, plane: None };
             let sites = [0.5, 0.59, 0.61, 0.8].map(|x| site(Vec3::new(x, 0.2, 0.5)));
             let (lit, _) = o.shadow(&sites, Vec3::Y, 0.1);
             assert!(lit[0] == 0.0 && lit[1] < 0.1 && lit[2] > 0.0 && lit[2] < 0.9 && lit[3] > 0.99, "{lit:?}");

@@ -5,8 +5,11 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::render::analytic::{Analytic, cuboid, sphere, still_life, torus};
+use crate::render::camera::Ray;
+use crate::render::colour::linear_from_srgb;
 use crate::render::layers::Layer;
 use crate::render::orbit::Orbit;
+use crate::render::section::{self, SectionView};
 
 fn layers() -> RenderSettings {
     RenderSettings { layers: LayerSet::all(), ..RenderSettings::default() }
@@ -61,7 +64,7 @@ fn a_sphere_lies_where_it_should_in_world_units() {
     assert!((lo - (centre - radius)).abs().max_element() < 0.1 && (hi - (centre + radius)).abs().max_element() < 0.1);
 }
 
-/// A sphere with its exact gradient, scaled: differences of f32 distances would drown second derivatives.
+/// A sphere with its exact gradient, scaled: the error of [`Analytic`]'s, 3e-4, would be one of 0.15 in H.
 struct Ball {
     radius: f32,
     slope: f32,
@@ -272,6 +275,122 @@ fn a_camera_inside_sees_the_walls_and_a_cut_solid_its_section() {
     assert!((Vec3::from_array(seen.normal[i]) - Vec3::Z).length() < 1e-6);
 }
 
+fn sections(normal: DVec3, offset: f64, show: SectionView) -> RenderSettings {
+    let normal = normal.normalize();
+    RenderSettings { section: Some(Section { normal, offset, show }), ..layers() }
+}
+
+/// Where a ray first meets a ball of which the part above the plane is cut away, from the closed form, and whether at the
+/// cut face. A ray that grazes has none.
+fn cut_ball(ray: &Ray, centre: DVec3, radius: f64, section: &Section) -> Option<(f64, bool)> {
+    let oc = ray.origin - centre;
+    let b = oc.dot(ray.direction);
+    let disc = b * b - (oc.length_squared() - radius * radius);
+    let (near, far) = (-b - disc.max(0.0).sqrt(), -b + disc.max(0.0).sqrt());
+    let (height, rise) = (section.normal.dot(ray.origin) - section.offset, section.normal.dot(ray.direction));
+    let t = -height / rise;
+    let (from, to) = match (height > 0.0, rise < 0.0) {
+        (true, true) => (t, f64::INFINITY),
+        (true, false) => return None,
+        (false, true) => (0.0, f64::INFINITY),
+        (false, false) => (0.0, t),
+    };
+    (disc > 0.0 && near.max(from) < far.min(to)).then_some((near.max(from), from > near))
+}
+
+#[test]
+fn a_cut_ball_shows_its_cut_face_from_every_side() {
+    let source = Analytic::new(1.0, |p| sphere(p, Vec3::splat(0.5), 0.3));
+    let cube = UnitCube { origin: DVec3::new(-1.0, 0.0, 2.0), size: 2.0 };
+    let (centre, radius) = (cube.to_world(DVec3::splat(0.5)), 0.6);
+    let tracer = SphereTracer::new(&source, cube, TracerSettings::default()).unwrap();
+    let (mut faces, mut rounds) = (0, 0);
+    for (normal, above) in [(DVec3::new(0.3, 1.0, 0.2), 0.1), (DVec3::new(-1.0, 0.2, 0.4), -0.25)] {
+        let offset = normal.normalize().dot(centre) + above;
+        let settings = sections(normal, offset, SectionView::Cut);
+        let section = settings.section.unwrap();
+        for eye in [DVec3::new(1.5, 2.5, 2.0), DVec3::new(-2.0, -1.0, 2.0), DVec3::new(-1.0, 0.6, 0.3)] {
+            let pose = Camera::look_at(centre + eye, centre, DVec3::Y).unwrap();
+            let camera = Camera::with_fov_y(80, 60, 40.0, pose).unwrap();
+            let frame = tracer.render(&camera, &settings).unwrap();
+            let (mut wrong, mut hits) = (0, 0);
+            for i in 0..80 * 60 {
+                let ray = camera.ray((i % 80) as f64 + 0.5, (i / 80) as f64 + 0.5);
+                let truth = cut_ball(&ray, centre, radius, &section);
+                let got = f64::from(frame.depth_ray[i]);
+                let Some((t, flat)) = truth.filter(|(t, _)| (got - t).abs() < 1e-3) else {
+                    wrong += (truth.is_some() || got.is_finite()) as usize;
+                    continue;
+                };
+                hits += 1;
+                let normal = Vec3::from(frame.normal[i]).as_dvec3();
+                let want = if flat { section.normal } else { (ray.origin + ray.direction * t - centre) / radius };
+                // Near the rim the two may be told apart only by the march's resolution.
+                wrong += (normal.dot(want) < 0.999) as usize;
+                if flat { faces += 1 } else { rounds += 1 }
+            }
+            assert!(wrong * 200 <= hits && hits > 100, "{wrong} of {hits} from {eye}");
+            assert_eq!((frame.stats.invalid, frame.stats.exhausted), (0, 0));
+        }
+    }
+    assert!(faces > 500 && rounds > 500, "{faces} {rounds}");
+}
+
+#[test]
+fn what_is_cut_away_casts_no_shadow() {
+    // The upper half of a box is cut away: the cut face lies in full light.
+    let source = Analytic::new(1.0, |p| cuboid(p, Vec3::splat(0.5), Vec3::splat(0.3)));
+    let tracer = SphereTracer::new(&source, UnitCube::default(), TracerSettings::default()).unwrap();
+    let camera = camera(DVec3::new(0.5, 3.0, 0.501), (20, 20), 10.0);
+    let plain = sections(DVec3::Y, 0.5, SectionView::Cut);
+    let shaded = RenderSettings { shading: Shading::studio(), ..plain };
+    let (plain, shaded) = (tracer.render(&camera, &plain).unwrap(), tracer.render(&camera, &shaded).unwrap());
+    assert!(shaded.stats.secondary_evals == 0 && (plain.depth_z[210] - 2.5).abs() < 1e-5);
+    assert!(plain.colour[210].iter().zip(shaded.colour[210]).all(|(a, b)| (a - b).abs() < 1e-6));
+}
+
+#[test]
+fn a_shown_plane_has_the_fields_colours_within_the_cube() {
+    let source = Analytic::new(1.0, |p| sphere(p, Vec3::new(0.5, 0.3, 0.5), 0.2));
+    let settings = sections(DVec3::Z, 0.6, SectionView::Field);
+    let tracer = SphereTracer::new(&source, UnitCube::default(), TracerSettings::default()).unwrap();
+    for z in [3.0, -2.0] {
+        let camera = camera(DVec3::new(0.5, 0.5, z), (61, 61), 30.0);
+        let frame = tracer.render(&camera, &settings).unwrap();
+        let (mut shown, mut solid) = (0, 0);
+        for i in 0..61 * 61 {
+            let ray = camera.ray((i % 61) as f64 + 0.5, (i / 61) as f64 + 0.5);
+            let at = ray.origin + ray.direction * ((0.6 - z) / ray.direction.z);
+            let within = at.x.min(at.y) > 0.0 && at.x.max(at.y) < 1.0;
+            let depth = f64::from(frame.depth_ray[i]);
+            if !within {
+                assert!(depth.is_infinite() || z < 0.0 && depth < at.distance(ray.origin));
+            } else if depth < at.distance(ray.origin) - 1e-4 {
+                // The ball's own surface, seen from behind.
+                assert!(z < 0.0 && source_at(&source, ray.origin + ray.direction * depth).abs() < 1e-3);
+                solid += 1;
+            } else {
+                assert!((depth - at.distance(ray.origin)).abs() < 1e-5 && frame.alpha[i] == 1.0);
+                assert!((Vec3::from(frame.normal[i]) - Vec3::Z * z.signum() as f32).length() < 1e-5);
+                let p = at.as_vec3();
+                let f = source_at(&source, at);
+                let slope = (p.truncate() - Vec3::new(0.5, 0.3, 0.5).truncate()).length() / (f + 0.2);
+                let want = section::distance_colour(f, slope).map(linear_from_srgb);
+                let got = frame.colour[i];
+                shown += (0..3).all(|c| (got[c] - want[c]).abs() < 0.02) as usize;
+            }
+        }
+        assert!(shown > 600 && (solid > 100) == (z < 0.0), "{shown} {solid} from {z}");
+        assert!(z < 0.0 || frame.stats.evals == 0, "nothing is marched before a plane that comes first");
+    }
+}
+
+fn source_at(source: &dyn SdfSource, p: DVec3) -> f32 {
+    let mut value = [0.0];
+    source.distance(&[p.as_vec3()], &mut value);
+    value[0]
+}
+
 #[test]
 fn alpha_is_coverage_and_backgrounds_show() {
     let source = Analytic::new(1.0, |p| sphere(p, Vec3::splat(0.5), 0.3));
@@ -309,6 +428,9 @@ fn bad_fields_and_settings_are_errors_not_panics() {
     assert!(SphereTracer::new(&source, UnitCube::default(), wrong).is_err());
     let tracer = SphereTracer::new(&source, UnitCube::default(), TracerSettings::default()).unwrap();
     assert!(tracer.render(&camera, &RenderSettings { samples: 0, ..layers() }).is_err());
+    let long = Section { normal: DVec3::new(0.0, 2.0, 0.0), offset: 0.0, show: SectionView::Cut };
+    let said = tracer.render(&camera, &RenderSettings { section: Some(long), ..layers() }).unwrap_err();
+    assert!(said.to_string().contains("section"), "{said}");
 }
 
 #[test]

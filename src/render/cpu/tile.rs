@@ -10,9 +10,11 @@ use super::shade::{Shader, Surface};
 use super::{RenderSettings, SphereTracer};
 use crate::render::area::Area;
 use crate::render::camera::Camera;
+use crate::render::colour::linear_from_srgb;
 use crate::render::curvature::{CURVATURE_TAPS, mean_curvature};
 use crate::render::frame::{Frame, RenderStats};
 use crate::render::layers::Layer;
+use crate::render::section::{self, Plane, Shown, Stretch};
 
 /// Pixels along the edge of a block that shares a cone.
 const BLOCK: u32 = 8;
@@ -41,6 +43,8 @@ struct Shot {
     base: f64,
     cosine: f64,
     face: Vec3,
+    /// Where nothing is hit before it, in the packet's `t`: a plane that shows the field, and its normal.
+    shown: Option<(f32, Vec3)>,
 }
 
 /// A hit, in world and field coordinates.
@@ -54,6 +58,8 @@ struct Hit {
     normal: Vec3,
     sign: f32,
     slope: f32,
+    /// Linear colour of what is shown as it is, without light.
+    paint: Option<Vec3>,
 }
 
 /// Everything the tiles of a frame share.
@@ -62,6 +68,7 @@ pub struct TileJob<'a> {
     camera: &'a Camera,
     settings: &'a RenderSettings,
     shader: Shader,
+    plane: Option<Plane>,
     gap: f32,
 }
 
@@ -72,7 +79,8 @@ impl<'a> TileJob<'a> {
         let middle = origin.distance(glam::DVec3::splat(0.5));
         let pixel = 0.25 * (middle * camera.pixel_angle()) as f32;
         let gap = tracer.settings.gap.min(pixel.max(2e-5));
-        Self { tracer, camera, settings, shader: Shader::new(settings.shading, camera), gap }
+        let plane = settings.section.map(|s| Plane::new(&s, tracer.cube));
+        Self { tracer, camera, settings, shader: Shader::new(settings.shading, camera), plane, gap }
     }
 
     /// Traces and shades the tile.
@@ -179,9 +187,9 @@ impl<'a> TileJob<'a> {
             let block = (y - area.y0) / BLOCK * blocks + (x - area.x0) / BLOCK;
             let start = starts.get(block as usize).copied().unwrap_or(Start::At(0.0));
             match self.ray(x as f64 + u, y as f64 + v, start) {
-                Some((ray, base, cosine, face)) => {
+                Some((ray, shot)) => {
                     packet.push(ray);
-                    of.push(Shot { pixel: pixel as u32, base, cosine, face });
+                    of.push(Shot { pixel: pixel as u32, ..shot });
                 }
                 None => take(pixel as u32, 0, None),
             }
@@ -206,30 +214,39 @@ impl<'a> TileJob<'a> {
         }
     }
 
-    /// A ray of the packet, the world distance to its `t = 0`, its cosine, and the face it enters the cube through.
-    fn ray(&self, x: f64, y: f64, start: Start) -> Option<(PacketRay, f64, f64, Vec3)> {
-        let Start::At(free) = start else { return None };
+    /// A ray of the packet, and its shot but for the pixel.
+    fn ray(&self, x: f64, y: f64, start: Start) -> Option<(PacketRay, Shot)> {
+        if start == Start::Miss && self.plane.is_none() {
+            return None;
+        }
         let cube = self.tracer.cube;
         let ray = self.camera.ray(x, y);
         let origin = cube.to_unit(ray.origin);
-        let (enter, exit, face) = beam::clip(origin, ray.direction)?;
-        if free >= exit {
+        let Stretch { enter, exit, face, shown } = section::clip(origin, ray.direction, self.plane.as_ref())?;
+        let free = match start {
+            Start::At(free) if exit > enter => free,
+            // Nothing to march: the plane is all there may be.
+            _ => f64::INFINITY,
+        };
+        if free >= exit && shown.is_none() {
             return None;
         }
         let packet = PacketRay {
             origin: (origin + ray.direction * enter).as_vec3(),
             direction: ray.direction.as_vec3(),
-            start: (free - enter).max(0.0) as f32,
+            start: (free.min(exit) - enter).max(0.0) as f32,
             exit: (exit - enter) as f32,
             sign: if free > enter { 1.0 } else { 0.0 },
             enters: enter > 0.0,
         };
-        Some((packet, enter * cube.size, ray.cosine, face))
+        let shown = shown.map(|Shown { t, normal }| ((t - enter) as f32, normal));
+        Some((packet, Shot { pixel: 0, base: enter * cube.size, cosine: ray.cosine, face, shown }))
     }
 
     /// Gradients at the hits: normals, and a last Newton step of the depth.
     fn hits(&self, rays: &[PacketRay], shots: &[Shot], ends: &[Outcome], stats: &mut RenderStats) -> Vec<(usize, Hit)> {
-        let found: Vec<(usize, f32)> = ends.iter().enumerate().filter_map(|(i, o)| o.t.map(|t| (i, t))).collect();
+        let end = |(i, o): (usize, &Outcome)| o.t.or(shots[i].shown.map(|s| s.0)).map(|t| (i, t));
+        let found: Vec<(usize, f32)> = ends.iter().enumerate().filter_map(end).collect();
         let points: Vec<Vec3> = found.iter().map(|&(i, t)| rays[i].origin + rays[i].direction * t).collect();
         let (mut values, mut gradients) = (vec![0.0; points.len()], vec![Vec3::ZERO; points.len()]);
         self.tracer.source.distance_gradient(&points, &mut values, &mut gradients);
@@ -240,7 +257,12 @@ impl<'a> TileJob<'a> {
             let (f, g) = (values[k], gradients[k]);
             let mut t = t;
             let mut normal = g.try_normalize().unwrap_or(-ray.direction) * end.sign;
-            if end.cut {
+            let mut paint = None;
+            if let (None, Some((_, plane))) = (end.t, shot.shown) {
+                normal = plane;
+                let colour = section::distance_colour(f, g.reject_from_normalized(plane).length());
+                paint = Some(Vec3::from(colour.map(linear_from_srgb)));
+            } else if end.cut {
                 normal = shot.face;
             } else {
                 let along = g.dot(ray.direction);
@@ -260,6 +282,7 @@ impl<'a> TileJob<'a> {
                 normal,
                 sign: if end.cut { 1.0 } else { end.sign },
                 slope: if slope.is_finite() { slope } else { 1.0 },
+                paint,
             };
             (i, hit)
         };
@@ -274,10 +297,12 @@ impl<'a> TileJob<'a> {
             grid: tracer.grid.as_deref(),
             lipschitz: tracer.lipschitz,
             gap: self.gap,
+            plane: self.plane,
         };
-        let site = |(_, h): &(u32, Hit)| Site { position: h.position, normal: h.normal, sign: h.sign, slope: h.slope };
-        let sites: Vec<Site> = hits.iter().map(site).collect();
-        let (mut lit, mut open) = (vec![1.0; hits.len()], vec![1.0; hits.len()]);
+        let shaded: Vec<&Hit> = hits.iter().map(|(_, h)| h).filter(|h| h.paint.is_none()).collect();
+        let site = |h: &&Hit| Site { position: h.position, normal: h.normal, sign: h.sign, slope: h.slope };
+        let sites: Vec<Site> = shaded.iter().map(site).collect();
+        let (mut lit, mut open) = (vec![1.0; sites.len()], vec![1.0; sites.len()]);
         if secondary.shadow {
             let (values, evals) = around.shadow(&sites, self.shader.light(), secondary.light_size);
             lit = values;
@@ -289,9 +314,11 @@ impl<'a> TileJob<'a> {
             open = values;
             stats.secondary_evals += evals;
         }
-        let surface =
-            |k: usize| Surface { normal: hits[k].1.normal, direction: hits[k].1.direction, lit: lit[k], open: open[k] };
-        (0..hits.len()).map(|k| self.shader.colour(&surface(k))).collect()
+        let light = |((h, lit), open): ((&&Hit, f32), f32)| {
+            self.shader.colour(&Surface { normal: h.normal, direction: h.direction, lit, open })
+        };
+        let mut colours = shaded.iter().zip(lit).zip(open).map(light);
+        hits.iter().map(|(_, h)| h.paint.or_else(|| colours.next()).unwrap_or(Vec3::ZERO)).collect()
     }
 
     fn curvature(&self, out: &mut TileOutput) {

@@ -10,6 +10,7 @@ use glam::Vec3;
 use super::source::RadianceSource;
 use crate::render::frame::RenderStats;
 use crate::render::occupancy::{March, Sample, Stepping, VolumeRay};
+use crate::render::section::density_colour;
 
 /// Points that a round aims at.
 const BATCH: usize = 8192;
@@ -75,6 +76,8 @@ impl Gathered {
 pub(super) struct Shot {
     pub ray: VolumeRay,
     pub jitter: f32,
+    /// A plane that stops what light is left and shows the field: its distance and its normal.
+    pub shown: Option<(f32, Vec3)>,
 }
 
 /// What a bundle gathered.
@@ -151,7 +154,32 @@ impl Marcher<'_> {
                 ray.transmittance = 0.0;
             }
         }
+        self.planes(shots, width, &mut out, stats);
         out
+    }
+
+    /// Adds the planes that are shown, with all the light that reaches them.
+    fn planes(&self, shots: &[Shot], width: usize, out: &mut Bundle, stats: &mut RenderStats) {
+        let mut batch = Batch::default();
+        for (i, shot) in shots.iter().enumerate() {
+            let ray = &mut out.rays[i];
+            let Some((t, normal)) = shot.shown.filter(|_| ray.transmittance > 0.0) else { continue };
+            batch.bright.push((shot.ray.at(t), i as u32, ray.transmittance));
+            ray.depth += t * ray.transmittance;
+            ray.normal += normal * ray.transmittance;
+            ray.transmittance = 0.0;
+        }
+        let points: Vec<Vec3> = batch.bright.iter().map(|b| b.0).collect();
+        if self.wants.colour && !points.is_empty() {
+            let (occupancy, mut density) = (self.source.occupancy(), vec![0.0; points.len()]);
+            self.source.density(&points, &mut density);
+            stats.evals += points.len() as u64;
+            for ((p, ray, weight), density) in batch.bright.iter().zip(density) {
+                let seen = if occupancy.contains(*p) { density } else { 0.0 };
+                out.rays[*ray as usize].colour += Vec3::from(density_colour(seen)) * *weight;
+            }
+        }
+        self.spectra(&batch, width, out, stats);
     }
 
     /// Fills the batch with up to `each` samples a ray; rays without any drop out.

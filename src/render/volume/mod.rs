@@ -7,7 +7,9 @@
 //! Colours are composited, background included, in the sRGB values that the field was trained on; frames hold them as
 //! linear light. Data layers are means over the centre ray, each sample weighted by the share `w` of the light that it
 //! stops: `depth.ray` is `Σw·t / Σw`, `position` the point at that depth, `normal` the mean of `−∇σ/‖∇σ‖` made unit,
-//! `S`, `gradS` and `residual` likewise; `curvature` is that of the density's level set at `position`. A pixel covered by less than 1 % counts as a miss: depth +∞, the others 0.
+//! `S`, `gradS` and `residual` likewise; `curvature` is that of the density's level set at `position`. A plane that
+//! shows the field (see [`super::section`]) stops all the light that reaches it. A pixel covered by less than 1 % counts as
+//! a miss: depth +∞, the others 0.
 
 mod analytic;
 mod march;
@@ -31,6 +33,7 @@ use super::cpu::{Filter, RenderError};
 use super::cube::UnitCube;
 use super::frame::Frame;
 use super::layers::LayerSet;
+use super::section::{Plane, Section};
 
 /// How rays are marched; lengths in field units.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -64,13 +67,22 @@ pub struct VolumeRenderSettings {
     pub filter: Filter,
     /// What lies behind the object.
     pub background: Background,
+    /// A plane that cuts part of the scene away.
+    pub section: Option<Section>,
     /// Seed of the samples' places.
     pub seed: u64,
 }
 
 impl Default for VolumeRenderSettings {
     fn default() -> Self {
-        Self { layers: LayerSet::default(), samples: 1, filter: Filter::Box, background: Background::White, seed: 0 }
+        Self {
+            layers: LayerSet::default(),
+            samples: 1,
+            filter: Filter::Box,
+            background: Background::White,
+            section: None,
+            seed: 0,
+        }
     }
 }
 
@@ -121,8 +133,10 @@ impl<'a> VolumeRenderer<'a> {
             let reason = format!("{}; expected 1 to 4096", settings.samples);
             return Err(RenderError::Setting { setting: "samples", reason });
         }
+        settings.section.map_or(Ok(()), |s| s.check())?;
         let start = Instant::now();
-        let job = tile::Job { renderer: self, view };
+        let plane = settings.section.map(|s| Plane::new(&s, self.cube));
+        let job = tile::Job { renderer: self, view, plane };
         let tiles = self.tiles(view, |area| job.render(area, settings));
         let mut frame = Frame::blank(view.size(), settings.layers, self.source.spectrum_width());
         for (area, out) in &tiles {
@@ -136,7 +150,7 @@ impl<'a> VolumeRenderer<'a> {
     /// rounded: what metrics compare with a capture's images.
     pub fn colours(&self, view: &dyn RayCaster, background: [f32; 3]) -> Result<Vec<[f32; 3]>, RenderError> {
         view.check()?;
-        let job = tile::Job { renderer: self, view };
+        let job = tile::Job { renderer: self, view, plane: None };
         let tiles = self.tiles(view, |area| job.colours(area, background));
         let (width, height) = view.size();
         let mut out = vec![background; width as usize * height as usize];

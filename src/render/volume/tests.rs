@@ -10,6 +10,7 @@ use crate::render::colour::{linear_from_srgb, srgb_from_linear};
 use crate::render::layers::Layer;
 use crate::render::occupancy::Occupancy;
 use crate::render::orbit::Orbit;
+use crate::render::section::{SectionView, density_colour};
 
 const SLAB: (f32, f32) = (0.25, 0.75);
 const SIGMA: f32 = 3.0;
@@ -308,6 +309,41 @@ fn near_cuts_what_is_close() {
     assert!((alpha(0.0) - (1.0 - (-SIGMA * 0.5f32).exp())).abs() < 2e-3);
     assert!((alpha(1.0) - (1.0 - (-SIGMA * 0.25f32).exp())).abs() < 2e-3);
     assert_eq!(alpha(1.3), 0.0);
+}
+
+#[test]
+fn a_section_cuts_the_slab_or_shows_its_density() {
+    let source = AnalyticRadiance::new(Occupancy::full(16), slab);
+    let cube = UnitCube { origin: DVec3::new(-2.0, -2.0, -2.0), size: 4.0 };
+    let renderer = VolumeRenderer::new(&source, cube, exact()).unwrap();
+    let render = |z: f64, show: SectionView| {
+        let pose = Camera::look_at(DVec3::new(0.0, 0.0, z), DVec3::ZERO, DVec3::Y).unwrap();
+        let camera = Camera::with_fov_y(3, 3, 1.0, pose).unwrap();
+        // Field z = 0.35 lies in the slab: 0.1 of it stays below the plane.
+        let section = Some(Section { normal: DVec3::Z, offset: -0.6, show });
+        renderer.render(&camera, &VolumeRenderSettings { section, ..every_layer() }).unwrap()
+    };
+    let passes = (-SIGMA * 0.1f32).exp();
+    for z in [6.0, -6.0] {
+        let cut = render(z, SectionView::Cut);
+        assert!((cut.alpha[4] - (1.0 - passes)).abs() < 3e-3, "{} {passes}", cut.alpha[4]);
+        let field = render(z, SectionView::Field);
+        assert_eq!(field.alpha[4], 1.0);
+        let (through, plane) = (if z > 0.0 { 1.0 } else { passes }, density_colour(SIGMA));
+        for c in 0..3 {
+            let want = COLOUR[c] * (1.0 - through) + plane[c] * through;
+            assert!((srgb_from_linear(field.colour[4][c]) - want).abs() < 3e-3, "{:?} {want}", field.colour[4]);
+        }
+        assert!((field.depth_ray[4] as f64 - (z + 0.6).abs()).abs() < if z > 0.0 { 1e-4 } else { 0.2 });
+        assert!(field.normal[4][2] * z.signum() as f32 > 0.7);
+    }
+    assert!(render(6.0, SectionView::Field).stats.evals <= 9, "only the plane");
+    let beside = Section { normal: DVec3::X, offset: -3.0, show: SectionView::Field };
+    let camera = camera(DVec3::new(0.0, 0.0, 6.0), (3, 3), 1.0);
+    let frame = renderer.render(&camera, &VolumeRenderSettings { section: Some(beside), ..every_layer() }).unwrap();
+    assert_eq!((frame.alpha[4], frame.stats.evals), (0.0, 0));
+    let bad = Some(Section { offset: f64::NAN, ..beside });
+    assert!(renderer.render(&camera, &VolumeRenderSettings { section: bad, ..every_layer() }).is_err());
 }
 
 #[test]

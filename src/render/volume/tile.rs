@@ -14,6 +14,7 @@ use crate::render::curvature::{CURVATURE_TAPS, mean_curvature};
 use crate::render::frame::{Frame, RenderStats};
 use crate::render::layers::Layer;
 use crate::render::occupancy::VolumeRay;
+use crate::render::section::{self, Plane, Stretch};
 
 /// Rays in flight at once, so that memory stays bounded with many samples.
 const PACKET: usize = 8192;
@@ -24,6 +25,7 @@ const COVERED: f32 = 0.01;
 pub(super) struct Job<'a> {
     pub renderer: &'a VolumeRenderer<'a>,
     pub view: &'a dyn RayCaster,
+    pub plane: Option<Plane>,
 }
 
 /// What one tile adds to the frame.
@@ -156,8 +158,22 @@ impl Job<'_> {
     }
 
     fn shot(&self, ray: &Ray, jitter: f32) -> Shot {
-        let near = self.renderer.settings.near;
-        Shot { ray: VolumeRay { near, ..VolumeRay::from_world(ray, self.renderer.cube, 0.0, f64::INFINITY) }, jitter }
+        let (cube, near) = (self.renderer.cube, self.renderer.settings.near);
+        let whole = VolumeRay { near, ..VolumeRay::from_world(ray, cube, 0.0, f64::INFINITY) };
+        let Some(plane) = &self.plane else { return Shot { ray: whole, jitter, shown: None } };
+        let (origin, direction) = (cube.to_unit(ray.origin), ray.direction);
+        // Where nothing is left the far end lies before the near one.
+        let (from, to) = plane.keep(origin, direction).unwrap_or((0.0, -1.0));
+        let cut = VolumeRay { near: near.max(from as f32), far: to as f32, ..whole };
+        let Some(Stretch { enter, shown: Some(shown), .. }) = section::clip(origin, direction, Some(plane)) else {
+            return Shot { ray: cut, jitter, shown: None };
+        };
+        let t = shown.t as f32;
+        match (t >= near, shown.t > enter) {
+            (false, _) => Shot { ray: cut, jitter, shown: None },
+            (true, true) => Shot { ray: cut, jitter, shown: Some((t, shown.normal)) },
+            (true, false) => Shot { ray: VolumeRay { far: -1.0, ..cut }, jitter, shown: Some((t, shown.normal)) },
+        }
     }
 
     fn march(&self, shots: &[Shot], wants: Wants, stats: &mut RenderStats) -> Bundle {

@@ -1,0 +1,233 @@
+//! A plane that cuts part of the scene away, and what is seen on it.
+
+use std::str::FromStr;
+
+use glam::{DVec3, Vec3};
+
+use super::colour::{diverging_colour, false_colour};
+use super::cpu::{RenderError, beam};
+use super::cube::UnitCube;
+
+/// What is seen where a section cuts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum SectionView {
+    /// The cut face of a solid, shaded with the plane's normal; volumes begin at the plane.
+    #[default]
+    Cut,
+    /// The field's value on the plane within the field's cube, in false colours: rays that reach the plane end there.
+    Field,
+}
+
+/// A section: what lies where `normal · x > offset` is cut away. Also parses from `NX,NY,NZ,OFFSET`.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Section {
+    /// Unit normal in world axes, towards what is cut away.
+    pub normal: DVec3,
+    /// Distance of the plane from the world's origin along the normal, world units.
+    pub offset: f64,
+    /// What is seen on the plane.
+    pub show: SectionView,
+}
+
+impl Section {
+    /// Whether the normal is of unit length and the offset finite; names what is wrong.
+    pub fn check(&self) -> Result<(), RenderError> {
+        if self.normal.is_normalized() && self.offset.is_finite() {
+            return Ok(());
+        }
+        let reason = format!(
+            "normal {} and offset {}; expected a vector of length 1 and a finite number",
+            self.normal, self.offset
+        );
+        Err(RenderError::Setting { setting: "section", reason })
+    }
+}
+
+impl FromStr for Section {
+    type Err = String;
+
+    /// Four numbers: the part where `NX·x + NY·y + NZ·z > OFFSET` is cut away. The normal may have any length but 0.
+    fn from_str(text: &str) -> Result<Self, String> {
+        let wrong = || format!("{text:?} is no section; expected NX,NY,NZ,OFFSET, for example 0,0,1,0.25");
+        let values: Result<Vec<f64>, _> = text.split(',').map(|v| v.trim().parse()).collect();
+        let Ok(&[x, y, z, offset]) = values.as_deref() else { return Err(wrong()) };
+        let length = DVec3::new(x, y, z).length();
+        let section =
+            Self { normal: DVec3::new(x, y, z) / length, offset: offset / length, show: SectionView::default() };
+        section.check().map_err(|_| wrong())?;
+        Ok(section)
+    }
+}
+
+/// A [`Section`] in field coordinates.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Plane {
+    normal: DVec3,
+    offset: f64,
+    show: SectionView,
+}
+
+/// A plane that ends a ray and is shown.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Shown {
+    /// Distance along the ray.
+    pub t: f64,
+    /// Unit normal towards the viewer.
+    pub normal: Vec3,
+}
+
+/// What the unit cube and a section leave of a ray.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Stretch {
+    /// Where it starts.
+    pub enter: f64,
+    /// Where it ends, beyond `enter` or at it.
+    pub exit: f64,
+    /// Outward normal of the face that it enters through, of the cube or of the section; 0 where the ray starts within.
+    pub face: Vec3,
+    /// The plane that ends it: at `exit`, or at once.
+    pub shown: Option<Shown>,
+}
+
+impl Plane {
+    /// The section as the field whose cube is `cube` sees it.
+    pub fn new(section: &Section, cube: UnitCube) -> Self {
+        let Section { normal, offset, show } = *section;
+        Self { normal, offset: (offset - normal.dot(cube.origin)) / cube.size, show }
+    }
+
+    /// Whether a point is cut away.
+    pub fn removes(&self, p: Vec3) -> bool {
+        self.normal.dot(p.as_dvec3()) > self.offset
+    }
+
+    /// The stretch of a ray, from 0 on, that isn't cut away; `None` where there is none.
+    pub fn keep(&self, origin: DVec3, direction: DVec3) -> Option<(f64, f64)> {
+        let (height, rise) = (self.normal.dot(origin) - self.offset, self.normal.dot(direction));
+        let t = -height / rise;
+        match height > 0.0 {
+            true => (rise < 0.0).then_some((t, f64::INFINITY)),
+            false => Some((0.0, if rise > 0.0 { t } else { f64::INFINITY })),
+        }
+    }
+}
+
+/// Cuts a ray in field coordinates to the unit cube and what `plane` leaves of it.
+pub fn clip(origin: DVec3, direction: DVec3, plane: Option<&Plane>) -> Option<Stretch> {
+    let (mut enter, mut exit, mut face) = beam::clip(origin, direction)?;
+    let Some(plane) = plane else { return Some(Stretch { enter, exit, face, shown: None }) };
+    let (from, to) = plane.keep(origin, direction)?;
+    let shows = plane.show == SectionView::Field;
+    let normal = plane.normal.as_vec3();
+    let mut shown = None;
+    if to < exit {
+        exit = to;
+        shown = shows.then_some(Shown { t: to, normal: -normal });
+    }
+    if from > enter {
+        (enter, face) = (from, normal);
+        shown = shows.then_some(Shown { t: from, normal });
+    }
+    if enter >= exit {
+        return None;
+    }
+    if shown.is_some_and(|s| s.t == enter) {
+        exit = enter;
+    }
+    Some(Stretch { enter, exit, face, shown })
+}
+
+/// Distance between isolines of a signed distance, in edges of the cube.
+const SPACING: f32 = 1.0 / 40.0;
+/// Half the width of an isoline and of the line at 0, in edges of the cube.
+const THIN: f32 = 0.0008;
+const BOLD: f32 = 0.0025;
+/// Distance with the map's last colour, in edges of the cube.
+const FULL: f32 = 0.5;
+
+/// sRGB values of a signed distance (edges of the cube) on a section: blue inside, red outside, by the root of the distance,
+/// isolines every 1/40 and a bold one at 0. `slope` is the length of the gradient along the plane; lines are drawn as wide
+/// wherever it is.
+pub fn distance_colour(distance: f32, slope: f32) -> [f32; 3] {
+    let base = diverging_colour(distance.signum() * (distance.abs() / FULL).sqrt());
+    let nearest = (distance / SPACING).round();
+    // Where the field is nearly level along the plane a line would fill whole patches.
+    let off = (distance - nearest * SPACING).abs() / slope.max(0.2);
+    match nearest == 0.0 {
+        true if off < BOLD => [0.06; 3],
+        false if off < THIN => base.map(|c| 0.62 * c),
+        _ => base,
+    }
+}
+
+/// sRGB values of a density (per edge of the cube) on a section.
+pub fn density_colour(density: f32) -> [f32; 3] {
+    false_colour(1.0 - (-0.01 * density).exp())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn plane(normal: DVec3, offset: f64, show: SectionView) -> Plane {
+        Plane::new(&Section { normal, offset, show }, UnitCube::default())
+    }
+
+    #[test]
+    fn sections_parse_and_say_what_is_wrong() {
+        let section: Section = "0, 0,2 ,0.5".parse().unwrap();
+        assert_eq!((section.normal, section.offset, section.show), (DVec3::Z, 0.25, SectionView::Cut));
+        for bad in ["", "1,0,0", "0,0,0,1", "1,0,0,x", "1,0,0,inf", "nan,0,0,1", "1,0,0,0,0"] {
+            let said = bad.parse::<Section>().unwrap_err();
+            assert!(said.contains("NX,NY,NZ,OFFSET"), "{said}");
+        }
+        assert!(Section { normal: DVec3::new(1.0, 1.0, 0.0), offset: 0.0, show: SectionView::Cut }.check().is_err());
+    }
+
+    #[test]
+    fn planes_move_with_the_cube() {
+        let cube = UnitCube { origin: DVec3::new(-2.0, 1.0, 3.0), size: 4.0 };
+        let normal = DVec3::new(0.6, 0.0, 0.8);
+        let plane = Plane::new(&Section { normal, offset: 3.0, show: SectionView::Cut }, cube);
+        for i in 0..64 {
+            let p = DVec3::new((i % 4) as f64, (i / 4 % 4) as f64, (i / 16) as f64) * 0.3 + 0.031;
+            assert_eq!(plane.removes(p.as_vec3()), normal.dot(cube.to_world(p)) > 3.0, "{p}");
+        }
+    }
+
+    #[test]
+    fn rays_are_cut_from_either_side() {
+        let (above, below) = (DVec3::new(0.5, 0.5, 3.0), DVec3::new(0.5, 0.5, -1.0));
+        for show in [SectionView::Cut, SectionView::Field] {
+            let p = plane(DVec3::Z, 0.25, show);
+            let field = show == SectionView::Field;
+            let end = |t, normal| field.then_some(Shown { t, normal });
+            let got = clip(above, DVec3::NEG_Z, Some(&p)).unwrap();
+            let exit = if field { 2.75 } else { 3.0 };
+            assert_eq!(got, Stretch { enter: 2.75, exit, face: Vec3::Z, shown: end(2.75, Vec3::Z) });
+            let got = clip(below, DVec3::Z, Some(&p)).unwrap();
+            assert_eq!(got, Stretch { enter: 1.0, exit: 1.25, face: Vec3::NEG_Z, shown: end(1.25, Vec3::NEG_Z) });
+            // From within, either way, and along the plane.
+            assert!(clip(DVec3::splat(0.5), DVec3::Z, Some(&p)).is_none());
+            assert!(clip(DVec3::splat(0.5), DVec3::X, Some(&p)).is_none());
+            let got = clip(DVec3::splat(0.125), DVec3::NEG_Z, Some(&p)).unwrap();
+            assert_eq!(got, Stretch { enter: 0.0, exit: 0.125, face: Vec3::ZERO, shown: None });
+            // A plane beside the cube cuts all or nothing.
+            assert!(clip(above, DVec3::NEG_Z, Some(&plane(DVec3::Z, -0.5, show))).is_none());
+            let whole = clip(above, DVec3::NEG_Z, None);
+            assert_eq!(clip(above, DVec3::NEG_Z, Some(&plane(DVec3::Z, 1.5, show))), whole);
+        }
+    }
+
+    #[test]
+    fn colours_tell_sides_and_lines() {
+        let [inside, outside] = [-0.04, 0.04].map(|d| distance_colour(d, 1.0));
+        assert!(inside[2] > inside[0] && outside[0] > outside[2]);
+        let dark = |d: f32, slope: f32| distance_colour(d, slope).iter().sum::<f32>();
+        assert!(dark(0.001, 1.0) < 0.2 && dark(-0.001, 1.0) < 0.2 && dark(0.004, 1.0) > 1.5);
+        assert!(dark(0.075, 1.0) < 0.8 * dark(0.078, 1.0) && dark(-0.05, 1.0) < 0.8 * dark(-0.047, 1.0));
+        assert!(dark(0.004, 4.0) < 0.2, "as wide where the field is steep");
+        assert_eq!(density_colour(0.0), false_colour(0.0));
+        assert_eq!(density_colour(1e9), false_colour(1.0));
+    }
+}
