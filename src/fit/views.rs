@@ -11,6 +11,7 @@ use thiserror::Error;
 use crate::capture::View;
 use crate::metrics::image::{self, ImageMetricError};
 use crate::render::cpu::RenderError;
+use crate::render::image::error_map::error_map;
 use crate::render::image::{ImageError, Rgba8, png};
 use crate::render::volume::VolumeRenderer;
 
@@ -64,8 +65,8 @@ pub enum ViewError {
     },
 }
 
-/// An error this large is white in the error pictures.
-const WHITE_ERROR: f32 = 0.25;
+/// An error this large has the last colour of the map in error pictures.
+const FULL_ERROR: f64 = 0.25;
 
 /// The view's colours over a background, sRGB values, `[pixel]`.
 pub fn reference(view: &View, background: [f32; 3]) -> Vec<[f32; 3]> {
@@ -107,7 +108,7 @@ fn measured_psnr(view: &View, picture: &[[f32; 3]], reference: &[[f32; 3]]) -> f
 }
 
 /// Scores the renderer's field against `views`; with `images` writes `render/NNN.png`, `reference/NNN.png` and
-/// `error/NNN.png` (absolute error, black to white at 0.25) below that folder.
+/// `error/NNN.png` (absolute error in false colours, dark violet for 0 to yellow for 0.25 and more) below that folder.
 ///
 /// # Errors
 /// Without views, where one can't be rendered or compared, and where pictures can't be written.
@@ -139,19 +140,18 @@ pub fn score_views(
         scores.ssim += ssim / views.len() as f64;
         if let Some([render, truth, error]) = &folders {
             let name = format!("{i:03}.png");
-            let paint = |at: &dyn Fn(usize) -> [f32; 3]| {
-                Rgba8::from_fn(view.image.width, view.image.height, |i| {
-                    let [r, g, b] = at(i).map(|c| (c.clamp(0.0, 1.0) * 255.0).round() as u8);
+            let size = (view.image.width, view.image.height);
+            let paint = |colours: &[[f32; 3]]| {
+                Rgba8::from_fn(size.0, size.1, |i| {
+                    let [r, g, b] = colours[i].map(|c| (c.clamp(0.0, 1.0) * 255.0).round() as u8);
                     [r, g, b, 255]
                 })
             };
-            let off = |i: usize| {
-                let d = Vec3::from(picture[i]) - Vec3::from(reference[i]);
-                [d.abs().element_sum() / (3.0 * WHITE_ERROR); 3]
-            };
-            png::write(&render.join(&name), &paint(&|i| picture[i]))?;
-            png::write(&truth.join(&name), &paint(&|i| reference[i]))?;
-            png::write(&error.join(&name), &paint(&off))?;
+            let errors = error_map(picture.as_flattened(), reference.as_flattened(), size, 3, FULL_ERROR)
+                .expect("SSIM took the same buffers of the same size");
+            png::write(&render.join(&name), &paint(&picture))?;
+            png::write(&truth.join(&name), &paint(&reference))?;
+            png::write(&error.join(&name), &errors)?;
         }
     }
     Ok(scores)

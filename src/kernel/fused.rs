@@ -214,17 +214,19 @@ impl Fused {
                 (loss, sums)
             })
             .collect();
-        let mut loss = 0.0;
-        let (losses, mut sums): (Vec<f64>, Vec<Sums>) = done.into_iter().unzip();
-        for l in losses {
-            loss += l;
-        }
+        self.collect(done, d_grid, d_net).into_iter().sum()
+    }
+
+    /// Adds every thread's sums to the gradients, in order, keeps the cleared sums for later calls, and returns what else
+    /// the threads found.
+    pub(super) fn collect<T>(&self, done: Vec<(T, Sums)>, d_grid: &mut [f32], d_net: &mut [f32]) -> Vec<T> {
+        let (found, mut sums): (Vec<T>, Vec<Sums>) = done.into_iter().unzip();
         for s in &mut sums {
             self.plan.unload(s, d_net);
         }
         add_and_clear(d_grid, &mut sums);
         self.sums.lock().unwrap_or_else(PoisonError::into_inner).append(&mut sums);
-        loss
+        found
     }
 
     pub(super) fn with_tile<R>(&self, kind: Outputs, slopes: bool, run: impl FnOnce(&mut Tile) -> R) -> R {
@@ -250,7 +252,7 @@ pub(super) fn take<T>(from: &Mutex<Vec<T>>) -> Option<T> {
 }
 
 /// Adds every thread's grid sums to `d_grid`, in order, and clears them.
-pub(super) fn add_and_clear(d_grid: &mut [f32], sums: &mut [Sums]) {
+fn add_and_clear(d_grid: &mut [f32], sums: &mut [Sums]) {
     const CHUNK: usize = 1 << 14;
     let mut parts: Vec<_> = sums.iter_mut().map(|s| s.grid.chunks_mut(CHUNK)).collect();
     let jobs: Vec<(&mut [f32], Vec<&mut [f32]>)> =

@@ -14,7 +14,7 @@ use rayon::prelude::*;
 
 use super::arch;
 use super::direction::encode;
-use super::fused::{Fused, add_and_clear, take};
+use super::fused::{Fused, take};
 use super::gemm::Init;
 use super::loss::PointLoss;
 use super::math::{exp, sigmoid};
@@ -242,13 +242,7 @@ impl Fused {
                 (stats, sums)
             })
             .collect();
-        let (stats, mut sums): (Vec<RayStats>, Vec<Sums>) = done.into_iter().unzip();
-        for s in &mut sums {
-            self.plan.unload(s, d_net);
-        }
-        add_and_clear(d_grid, &mut sums);
-        self.sums.lock().unwrap_or_else(PoisonError::into_inner).append(&mut sums);
-        stats.into_iter().fold(RayStats::default(), |a, b| RayStats {
+        self.collect(done, d_grid, d_net).into_iter().fold(RayStats::default(), |a, b| RayStats {
             loss: a.loss + b.loss,
             evaluated: a.evaluated + b.evaluated,
             used: a.used + b.used,
