@@ -1,40 +1,12 @@
 //! The built command on real files: fit, resume, render, export, measure, query, batch, and bad input.
 
-use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+mod common;
 
+use std::path::{Path, PathBuf};
+
+use common::{fails, json, ok, run, scene};
 use npyz::WriterBuilder;
 use serde_json::Value;
-
-fn nstr(folder: &Path, arguments: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_nstr"))
-        .current_dir(folder)
-        .args(arguments)
-        .env_remove("SLURM_ARRAY_TASK_ID")
-        .env_remove("JOB_COMPLETION_INDEX")
-        .output()
-        .unwrap()
-}
-
-fn ok(folder: &Path, arguments: &[&str]) -> String {
-    let out = nstr(folder, arguments);
-    let error = String::from_utf8_lossy(&out.stderr);
-    assert!(out.status.success(), "nstr {arguments:?} failed:\n{error}");
-    String::from_utf8_lossy(&out.stdout).into_owned() + &error
-}
-
-/// The message of a command that must fail with exit code 1 and without a panic.
-fn fails(folder: &Path, arguments: &[&str]) -> String {
-    let out = nstr(folder, arguments);
-    let error = String::from_utf8_lossy(&out.stderr).into_owned();
-    assert_eq!(out.status.code(), Some(1), "nstr {arguments:?}:\n{error}");
-    assert!(!error.contains("panicked"), "{error}");
-    error
-}
-
-fn scene(name: &str) -> String {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("scenes").join(name).display().to_string()
-}
 
 fn data() -> Option<PathBuf> {
     let data = std::env::var_os("NSTR_DATA").map(PathBuf::from);
@@ -42,10 +14,6 @@ fn data() -> Option<PathBuf> {
         println!("skipped: NSTR_DATA not set");
     }
     data
-}
-
-fn json(path: &Path) -> Value {
-    serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap()
 }
 
 /// Settings of a fit that takes about a second.
@@ -86,6 +54,10 @@ fn a_fit_renders_exports_measures_and_answers() {
     ok(at, &["render", "b.safetensors", "-o", "b.gif", "--orbit", "4", "--size", "32x32", "--spp", "1"]);
     ok(at, &["render", "b.safetensors", "-o", "frames", "--orbit", "3", "--size", "32x32", "--layers", "normal"]);
     assert_eq!(std::fs::read_dir(at.join("frames")).unwrap().count(), 3);
+    ok(at, &["render", "b.safetensors", "-o", "h.png", "--size", "48x36", "--layers", "curvature"]);
+    let section = ["--section", "-1,0,0.5,-10", "--section-field"];
+    let start = ["render", "b.safetensors", "-o", "cut.png", "--size", "48x36"];
+    ok(at, &[&start[..], &section].concat());
     let error = fails(at, &["render", "b.safetensors", "-o", "b.png", "--orbit", "4"]);
     assert!(error.contains("b.png") && error.contains(".gif"), "{error}");
 
@@ -136,7 +108,7 @@ fn batches_shard_skip_and_tabulate() {
     for shard in ["0/2", "1/2"] {
         let mut arguments = vec!["fit", "shapes", "--shard", shard];
         arguments.extend(common);
-        nstr(at, &arguments);
+        run(at, &arguments);
     }
     let rows = |name: &str| {
         let mut reader = csv::Reader::from_path(at.join("models").join(name)).unwrap();
@@ -183,8 +155,10 @@ fn misuse_says_what_is_wrong_and_writes_nothing() {
             assert!(error.contains(word), "{arguments:?}: {error}");
         }
     }
-    let usage = nstr(at, &["fit"]);
+    let usage = run(at, &["fit"]);
     assert_eq!(usage.status.code(), Some(2));
+    let flat = run(at, &["render", "b.safetensors", "-o", "b.png", "--section", "0,0,0,1"]);
+    assert!(flat.status.code() == Some(2) && String::from_utf8_lossy(&flat.stderr).contains("NX,NY,NZ,OFFSET"));
     assert_eq!(std::fs::read_dir(at).unwrap().count(), 0, "nothing is left behind");
 }
 
@@ -228,7 +202,7 @@ fn bad_meshes_fit_or_name_themselves() {
         }
         let name = path.display().to_string();
         let _ = std::fs::remove_file(at.join("m.safetensors"));
-        let out = nstr(
+        let out = run(
             at,
             &[
                 "fit",

@@ -1,46 +1,14 @@
 //! The built command on a capture: fit, resume after a kill, measure, render, export, query, and bad input.
 
+mod common;
+
 use std::path::Path;
-use std::process::{Command, Output, Stdio};
+use std::process::Stdio;
 use std::time::{Duration, Instant};
 
+use common::{command, fails, json, ok, run, scene};
 use npyz::WriterBuilder;
 use nstr::field::model::{Checkpoint, Model};
-use serde_json::Value;
-
-fn command(folder: &Path, arguments: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_nstr"));
-    command.current_dir(folder).args(arguments).env_remove("SLURM_ARRAY_TASK_ID").env_remove("JOB_COMPLETION_INDEX");
-    command
-}
-
-fn run(folder: &Path, arguments: &[&str]) -> Output {
-    command(folder, arguments).output().unwrap()
-}
-
-fn ok(folder: &Path, arguments: &[&str]) -> String {
-    let out = run(folder, arguments);
-    let error = String::from_utf8_lossy(&out.stderr);
-    assert!(out.status.success(), "nstr {arguments:?} failed:\n{error}");
-    String::from_utf8_lossy(&out.stdout).into_owned() + &error
-}
-
-/// The message of a command that must fail with exit code 1 and without a panic.
-fn fails(folder: &Path, arguments: &[&str]) -> String {
-    let out = run(folder, arguments);
-    let error = String::from_utf8_lossy(&out.stderr).into_owned();
-    assert_eq!(out.status.code(), Some(1), "nstr {arguments:?}:\n{error}");
-    assert!(!error.contains("panicked"), "{error}");
-    error
-}
-
-fn teaset() -> String {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("scenes/teaset").display().to_string()
-}
-
-fn json(path: &Path) -> Value {
-    serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap()
-}
 
 /// Settings of a fit that takes a few seconds.
 const QUICK: [&str; 6] = ["--preset", "radiance-tiny", "--set", "rays.samples=8192", "--downscale", "2"];
@@ -49,7 +17,7 @@ const QUICK: [&str; 6] = ["--preset", "radiance-tiny", "--set", "rays.samples=81
 fn a_capture_is_fitted_measured_rendered_exported_and_queried() {
     let folder = tempfile::tempdir().unwrap();
     let at = folder.path();
-    let teaset = teaset();
+    let teaset = scene("teaset");
     let mut fit =
         vec!["fit", &teaset, "-o", "t.safetensors", "--steps", "400", "--json", "fit.json", "--render", "t.png"];
     fit.extend(QUICK);
@@ -79,6 +47,7 @@ fn a_capture_is_fitted_measured_rendered_exported_and_queried() {
     ok(at, &["render", "t.safetensors", "--orbit", "3", "--size", "32x32", "-o", "turn.gif"]);
     ok(at, &["render", "t.safetensors", "--spiral", "3", "--size", "32x32", "-o", "spiral"]);
     ok(at, &["render", "t.safetensors", "--size", "40x30", "-o", "all.exr", "--stats"]);
+    ok(at, &["render", "t.safetensors", "--size", "40x30", "-o", "cut.png", "--section", "0,0,1,0", "--section-field"]);
     let exr = std::fs::read(at.join("all.exr")).unwrap();
     for layer in ["depth.ray", "depth.z", "normal", "curvature", "gradS", "residual"] {
         assert!(exr.windows(layer.len()).any(|w| w == layer.as_bytes()), "{layer}");
@@ -127,7 +96,7 @@ fn parameters(path: &Path) -> Vec<u32> {
 fn a_killed_fit_goes_on_bit_for_bit_and_leaves_no_broken_file() {
     let folder = tempfile::tempdir().unwrap();
     let at = folder.path();
-    let teaset = teaset();
+    let teaset = scene("teaset");
     let fit = |output: &'static str, more: &[&'static str]| {
         let mut arguments = vec!["fit", &teaset, "-o", output, "--steps", "700", "--no-eval", "--precision", "f32"];
         arguments.extend(QUICK);
@@ -177,7 +146,7 @@ fn captures_that_cannot_be_used_are_named_and_leave_nothing() {
     std::fs::write(at.join("empty/transforms.json"), r#"{"camera_angle_x": 0.7, "frames": []}"#).unwrap();
     let said = fails(at, &["fit", "empty", "-o", "m.safetensors"]);
     assert!(said.contains("transforms.json") && said.contains("frames"), "{said}");
-    let teaset = teaset();
+    let teaset = scene("teaset");
     for (arguments, word) in [
         (&["--set", "rays.cells=100"][..], "rays.cells"),
         (&["--set", "rays.background=greenish"], "rays.background"),
