@@ -151,8 +151,14 @@ pub fn run(args: &RenderArgs) -> anyhow::Result<()> {
         bail!("{}: {} frames need a .gif, an .mp4 or a folder", args.output.display(), cameras.len());
     }
     let shading = Shading { mode: args.shading, shadow: args.shadow, ambient_occlusion: args.ao, ..Shading::default() };
+    let layers = match kind.as_str() {
+        "exr" if args.layers == LayerSet::default() => LayerSet::all(),
+        // Pictures of data show what was hit.
+        k if k != "exr" && args.layers.needs_centre() => args.layers.with(Layer::DepthRay),
+        _ => args.layers,
+    };
     let settings = RenderSettings {
-        layers: if kind == "exr" && args.layers == LayerSet::default() { LayerSet::all() } else { args.layers },
+        layers,
         samples: args.spp.unwrap_or(if matches!(renderer, Renderer::Sdf(_)) { 4 } else { 1 }),
         filter: Filter::Tent,
         shading,

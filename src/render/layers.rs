@@ -99,6 +99,11 @@ impl LayerSet {
         Self::of(&Layer::ALL)
     }
 
+    /// The set with `layer` in it.
+    pub fn with(self, layer: Layer) -> Self {
+        Self(self.0 | 1 << layer as u16)
+    }
+
     /// Whether `layer` is in the set.
     pub fn contains(self, layer: Layer) -> bool {
         self.0 >> layer as u16 & 1 == 1
@@ -160,7 +165,7 @@ pub enum Range {
 /// on a diverging map: blue where hollow, red where convex).
 ///
 /// `channel` picks the value of [`Layer::Spectrum`] and is ignored otherwise. Pixels without a hit are transparent (steps
-/// are shown everywhere). `None` if the frame lacks the layer or channel.
+/// are shown everywhere); what was hit is known from [`Layer::DepthRay`], and without it everything is shown. `None` if the frame lacks the layer or channel.
 pub fn picture(frame: &Frame, layer: Layer, channel: usize, range: Range) -> Option<Rgba8> {
     let (w, h) = (frame.width, frame.height);
     let hit = |i: usize| frame.depth_ray.get(i).is_none_or(|d| d.is_finite());
@@ -266,6 +271,7 @@ mod tests {
         assert_eq!(names, ["colour", "depth.ray", "depth.z", "normal", "curvature", "steps", "gradS", "residual", "S"]);
         assert_eq!("all".parse(), Ok(LayerSet::all()));
         assert!(!LayerSet::default().needs_centre());
+        assert_eq!(LayerSet::default().with(Layer::Steps), LayerSet::of(&[Layer::Steps, Layer::Colour]));
         let said = "colour,colr".parse::<LayerSet>().unwrap_err();
         assert!(said.contains("colr") && said.contains("depth.z"), "{said}");
         assert!("".parse::<LayerSet>().is_err());
