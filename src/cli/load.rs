@@ -75,16 +75,19 @@ pub enum Loaded {
 
 /// Reads a model.
 pub fn any(path: &Path) -> anyhow::Result<Loaded> {
-    let model = Model::load(path)?;
+    of(path, &Model::load(path)?)
+}
+
+/// The model that was read from `path`, ready for use.
+pub fn of(path: &Path, model: &Model) -> anyhow::Result<Loaded> {
     if model.spec.view.is_some() {
-        return Ok(Loaded::Radiance(radiance_of(path, &model)?));
+        return Ok(Loaded::Radiance(radiance_of(path, model)?));
     }
     if model.spec.dim != 3 || model.spec.outputs != 1 {
         let (d, o) = (model.spec.dim, model.spec.outputs);
         bail!("{}: a field of {d} coordinates and {o} values is no signed distance field", path.display());
     }
-    let field = field(&model);
-    Ok(Loaded::Sdf(LoadedModel { model, field }))
+    Ok(Loaded::Sdf(LoadedModel { model: model.clone(), field: field(model) }))
 }
 
 /// The evaluator of a signed distance model, with the Lipschitz bound that it was saved with.
@@ -124,6 +127,11 @@ impl LoadedRadiance {
     /// A renderer of the field.
     pub fn renderer(&self) -> Result<VolumeRenderer<'_>, RenderError> {
         VolumeRenderer::new(&self.field, UnitCube::from(&self.model.domain), self.settings)
+    }
+
+    /// How its rays are marched.
+    pub fn settings(&self) -> VolumeSettings {
+        self.settings
     }
 }
 

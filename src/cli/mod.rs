@@ -9,6 +9,7 @@ mod load;
 mod mesh;
 mod query;
 mod render;
+mod renderer;
 mod watch;
 
 use std::process::ExitCode;

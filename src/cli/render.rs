@@ -4,19 +4,17 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
 use clap::Args;
-use glam::DVec3;
 use nstr::field::model::Model;
-use nstr::render::cpu::{Filter, RenderError, Shading, ShadingMode};
+use nstr::render::cpu::{Filter, Shading, ShadingMode};
 use nstr::render::image::video::Video;
 use nstr::render::image::{Rgba8, exr, folder, gif, png};
 use nstr::render::layers::{Range, picture};
-use nstr::render::volume::{VolumeRenderSettings, VolumeRenderer};
 use nstr::render::{
-    Background, Camera, Frame, Layer, LayerSet, Orbit, RenderSettings, Section, SectionView, SphereTracer, Spiral,
-    TracerSettings, UnitCube, Up, read_cameras,
+    Background, Camera, Frame, Layer, LayerSet, Orbit, RenderSettings, Section, SectionView, Spiral, Up, read_cameras,
 };
 
-use super::load::{self, Loaded};
+use super::load;
+use super::renderer::{Device, Renderer};
 
 /// Arguments of `nstr render`.
 #[derive(Args)]
@@ -79,6 +77,9 @@ pub struct RenderArgs {
     /// Which axis points up: y or z [default: y for meshes, z for captures]
     #[arg(long)]
     up: Option<Up>,
+    /// Where to render: auto (a GPU where there is a real one), cpu or gpu (any adapter, software drivers too)
+    #[arg(long, default_value = "auto")]
+    renderer: Device,
     /// Print rays, evaluations and seconds
     #[arg(long)]
     stats: bool,
@@ -97,38 +98,6 @@ fn parse_size(text: &str) -> Result<(u32, u32), String> {
         .ok_or_else(|| "must be WxH, each 1 to 32768, for example 800x600".into())
 }
 
-/// What renders a model.
-enum Renderer<'a> {
-    Sdf(SphereTracer<'a>),
-    Volume(VolumeRenderer<'a>),
-}
-
-impl Renderer<'_> {
-    fn bounds(&self) -> (DVec3, DVec3) {
-        match self {
-            Self::Sdf(tracer) => tracer.bounds(),
-            Self::Volume(renderer) => renderer.bounds(),
-        }
-    }
-
-    fn up(&self) -> Up {
-        match self {
-            Self::Sdf(_) => Up::Y,
-            Self::Volume(_) => Up::Z,
-        }
-    }
-
-    fn render(&self, camera: &Camera, settings: &RenderSettings) -> Result<Frame, RenderError> {
-        match self {
-            Self::Sdf(tracer) => tracer.render(camera, settings),
-            Self::Volume(renderer) => {
-                let RenderSettings { layers, samples, filter, background, section, seed, .. } = *settings;
-                renderer.render(camera, &VolumeRenderSettings { layers, samples, filter, background, section, seed })
-            }
-        }
-    }
-}
-
 /// What `--output` names.
 const KINDS: [&str; 5] = ["png", "exr", "gif", "mp4", ""];
 
@@ -139,13 +108,7 @@ pub fn run(args: &RenderArgs) -> anyhow::Result<()> {
         bail!("{}: pictures are .png, .exr, .gif, .mp4, or a folder of PNGs", args.output.display());
     }
     let loaded = load::any(&args.model)?;
-    let renderer = match &loaded {
-        Loaded::Sdf(m) => {
-            let cube = UnitCube::from(&m.model.domain);
-            Renderer::Sdf(SphereTracer::new(&m.field, cube, TracerSettings::default())?)
-        }
-        Loaded::Radiance(m) => Renderer::Volume(m.renderer()?),
-    };
+    let renderer = Renderer::new(&loaded, args.renderer)?;
     let cameras = cameras(args, &renderer)?;
     if cameras.len() > 1 && matches!(kind.as_str(), "png" | "exr") {
         bail!("{}: {} frames need a .gif, an .mp4 or a folder", args.output.display(), cameras.len());
@@ -159,7 +122,7 @@ pub fn run(args: &RenderArgs) -> anyhow::Result<()> {
     };
     let settings = RenderSettings {
         layers,
-        samples: args.spp.unwrap_or(if matches!(renderer, Renderer::Sdf(_)) { 4 } else { 1 }),
+        samples: args.spp.unwrap_or(if renderer.traces() { 4 } else { 1 }),
         filter: Filter::Tent,
         shading,
         background: args.background,
@@ -201,14 +164,18 @@ pub fn run(args: &RenderArgs) -> anyhow::Result<()> {
 
 fn print_stats(frame: &Frame, renderer: &Renderer<'_>) {
     let s = &frame.stats;
+    if let Some(adapter) = renderer.adapter() {
+        println!("{:.3} s: {} rays on {adapter}", s.seconds, s.rays);
+        return;
+    }
     let start =
         format!("{:.3} s: {} rays, {} evaluations ({:.2} a ray)", s.seconds, s.rays, s.evals, s.evals_per_ray());
-    match renderer {
-        Renderer::Sdf(_) => println!(
+    match renderer.traces() {
+        true => println!(
             "{start}, {} hits, {} gradients, {} for shadows and occlusion, {} rays out of steps",
             s.hits, s.gradient_evals, s.secondary_evals, s.exhausted
         ),
-        Renderer::Volume(_) => println!("{start}"),
+        false => println!("{start}"),
     }
 }
 
@@ -253,18 +220,11 @@ pub fn portrait(model: &Model, path: &Path) -> anyhow::Result<()> {
     let orbit = Orbit { frames: 1, size: (800, 800), elevation: 20.0, azimuth: 30.0, ..Orbit::default() };
     let shading = Shading { shadow: true, ambient_occlusion: true, ..Shading::default() };
     let settings = RenderSettings { samples: 8, filter: Filter::Tent, shading, ..RenderSettings::default() };
-    let frame = if model.spec.view.is_some() {
-        let loaded = load::radiance_of(path, model)?;
-        let renderer = Renderer::Volume(loaded.renderer()?);
-        let camera =
-            Orbit { up: Up::Z, ..orbit }.cameras(renderer.bounds())?.into_iter().next().context("no camera")?;
-        renderer.render(&camera, &RenderSettings { samples: 4, ..settings })?
-    } else {
-        let field = load::field(model);
-        let tracer = SphereTracer::new(&field, UnitCube::from(&model.domain), TracerSettings::default())?;
-        let camera = orbit.cameras(tracer.bounds())?.into_iter().next().context("no camera")?;
-        tracer.render(&camera, &settings)?
-    };
+    let loaded = load::of(path, model)?;
+    let renderer = Renderer::new(&loaded, Device::Auto)?;
+    let camera = Orbit { up: renderer.up(), ..orbit }.cameras(renderer.bounds())?.into_iter().next();
+    let samples = if renderer.traces() { settings.samples } else { 4 };
+    let frame = renderer.render(&camera.context("no camera")?, &RenderSettings { samples, ..settings })?;
     png::write(path, &frame.to_srgb())?;
     println!("wrote {} ({:.2} s)", path.display(), frame.stats.seconds);
     Ok(())

@@ -6,6 +6,8 @@ pub mod compositing;
 pub mod config;
 pub mod device;
 pub mod flex;
+#[cfg(all(test, feature = "gpu"))]
+mod gpu_suite;
 pub mod init;
 pub mod latent;
 pub mod model;

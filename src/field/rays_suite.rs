@@ -12,7 +12,7 @@ use crate::kernel::spec::{Activation, DirectionEncoding, FieldSpec, MlpSpec, Vie
 use crate::kernel::{Fused, Outputs, PointLoss, RayLoss, RayStats, Rays};
 
 /// Every variant of the field in three dimensions, as a radiance field, with an axis of the view changed each.
-fn radiance_variants() -> Vec<(String, FieldSpec)> {
+pub(super) fn radiance_variants() -> Vec<(String, FieldSpec)> {
     let mlp = |layers, width, activation| MlpSpec { layers, width, activation };
     use Activation::*;
     let views = [

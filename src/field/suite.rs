@@ -31,7 +31,7 @@ pub(super) struct Case {
 }
 
 /// Gradients of `Σ weight·output`.
-struct Grads {
+pub(super) struct Grads {
     grid: Vec<f64>,
     net: Vec<f64>,
     /// Empty where the full output is differentiated.
@@ -39,7 +39,7 @@ struct Grads {
 }
 
 /// A way to evaluate a field.
-trait Evaluator {
+pub(super) trait Evaluator {
     fn forward(&self, case: &Case) -> Vec<f64>;
     fn forward_full(&self, case: &Case) -> Vec<f64>;
     fn grads(&self, case: &Case, weight: &[f64]) -> Grads;

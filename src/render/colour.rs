@@ -81,7 +81,7 @@ impl FromStr for Background {
 }
 
 /// Knots of the false-colour map in sRGB: dark violet over blue, teal and green to yellow, lightness rising evenly.
-const KNOTS: [[f32; 3]; 9] = [
+pub(super) const KNOTS: [[f32; 3]; 9] = [
     [0.170, 0.055, 0.275],
     [0.215, 0.180, 0.475],
     [0.180, 0.320, 0.560],
@@ -107,7 +107,7 @@ fn between(knots: &[[f32; 3]; 9], t: f32) -> [f32; 3] {
 }
 
 /// Knots of the map about 0 in sRGB: dark blue over pale grey to dark red, as light on one side as on the other.
-const SIGNED_KNOTS: [[f32; 3]; 9] = [
+pub(super) const SIGNED_KNOTS: [[f32; 3]; 9] = [
     [0.060, 0.150, 0.400],
     [0.120, 0.350, 0.640],
     [0.330, 0.570, 0.800],

@@ -16,6 +16,8 @@ pub mod cpu;
 pub mod cube;
 pub mod curvature;
 pub mod frame;
+#[cfg(feature = "gpu")]
+pub mod gpu;
 pub mod image;
 pub mod layers;
 pub mod occupancy;

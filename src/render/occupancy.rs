@@ -163,6 +163,14 @@ impl Occupancy {
         Self { cells, words, clearance, count, extent }
     }
 
+    /// Words and clearances as shaders read them (`shaders/march.wgsl`): two words for each of 64 bits, low half first, then
+    /// the clearances, four a word.
+    #[cfg(feature = "gpu")]
+    pub(super) fn packed(&self) -> Vec<u32> {
+        let words = self.words.iter().flat_map(|w| [*w as u32, (*w >> 32) as u32]);
+        words.chain(self.clearance.as_chunks::<4>().0.iter().map(|c| u32::from_le_bytes(*c))).collect()
+    }
+
     /// Cells along an axis.
     pub fn cells(&self) -> usize {
         self.cells

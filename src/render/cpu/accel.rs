@@ -47,6 +47,16 @@ impl DistanceGrid {
         Self { cells, clearance, lipschitz, evals, seconds: start.elapsed().as_secs_f64() }
     }
 
+    /// Cells along an axis.
+    pub fn cells(&self) -> usize {
+        self.cells
+    }
+
+    /// Signed clearance of each cell's centre, x fastest.
+    pub fn clearances(&self) -> &[f32] {
+        &self.clearance
+    }
+
     /// Edge of a cell in field coordinates.
     pub fn cell(&self) -> f32 {
         1.0 / self.cells as f32

@@ -81,6 +81,15 @@ impl Default for TracerSettings {
     }
 }
 
+impl TracerSettings {
+    /// The gap for one camera: a quarter of a pixel at the cube's middle, where pixels are finer than [`Self::gap`].
+    pub(super) fn gap_for(&self, camera: &Camera, cube: UnitCube) -> f32 {
+        let middle = cube.to_unit(camera.position()).distance(DVec3::splat(0.5));
+        let pixel = 0.25 * (middle * camera.pixel_angle()) as f32;
+        self.gap.min(pixel.max(2e-5))
+    }
+}
+
 /// What a frame shows.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct RenderSettings {

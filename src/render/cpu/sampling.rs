@@ -39,14 +39,19 @@ pub fn offset(x: u32, y: u32, index: u32, count: u32, seed: u64, filter: Filter)
     if count <= 1 {
         return (0.5, 0.5);
     }
-    let h = hash(seed ^ (x as u64) << 32 ^ y as u64);
-    let shift = [(h >> 32) as f64, (h & 0xffff_ffff) as f64].map(|v| v / 4_294_967_296.0);
+    let shift = shift(x, y, seed);
     let u = ((index as f64 + 0.5) / count as f64 + shift[0]).fract();
     let v = (index.reverse_bits() as f64 / 4_294_967_296.0 + shift[1]).fract();
     match filter {
         Filter::Box => (u, v),
         Filter::Tent => (0.5 + tent(u), 0.5 + tent(v)),
     }
+}
+
+/// How far the samples of a pixel are shifted around it along both axes, 0 to 1.
+pub fn shift(x: u32, y: u32, seed: u64) -> [f64; 2] {
+    let h = hash(seed ^ (x as u64) << 32 ^ y as u64);
+    [(h >> 32) as f64, (h & 0xffff_ffff) as f64].map(|v| v / 4_294_967_296.0)
 }
 
 /// A uniform number mapped to the tent on (−1, 1).

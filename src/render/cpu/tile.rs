@@ -74,11 +74,7 @@ pub struct TileJob<'a> {
 
 impl<'a> TileJob<'a> {
     pub fn new(tracer: &'a SphereTracer<'a>, camera: &'a Camera, settings: &'a RenderSettings) -> Self {
-        // A quarter of a pixel at the nearest part of the cube, where pixels are finest.
-        let origin = tracer.cube.to_unit(camera.position());
-        let middle = origin.distance(glam::DVec3::splat(0.5));
-        let pixel = 0.25 * (middle * camera.pixel_angle()) as f32;
-        let gap = tracer.settings.gap.min(pixel.max(2e-5));
+        let gap = tracer.settings.gap_for(camera, tracer.cube);
         let plane = settings.section.map(|s| Plane::new(&s, tracer.cube));
         Self { tracer, camera, settings, shader: Shader::new(settings.shading, camera), plane, gap }
     }

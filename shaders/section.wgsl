@@ -1,0 +1,72 @@
+// A plane that cuts part of the scene away, and what is seen on it: src/render/section.rs.
+
+// What the section leaves of a ray: what lies where normal·x > offset is cut away.
+fn cross_section(whole: Crossing, origin: vec3<f32>, direction: vec3<f32>) -> Crossing {
+    var c = whole;
+    if params.flags.x == 0u || !c.meets {
+        return c;
+    }
+    let shows = params.flags.x == 2u;
+    let normal = params.plane.xyz;
+    let height = dot(normal, origin) - params.plane.w;
+    let rise = dot(normal, direction);
+    let t = -height / rise;
+    if height > 0.0 {
+        if rise >= 0.0 {
+            c.meets = false;
+        } else if t > c.enter {
+            c.enter = t;
+            c.face = normal;
+            if shows {
+                c.shown = t;
+                c.plane = normal;
+            }
+        }
+    } else if rise > 0.0 && t < c.leave {
+        c.leave = t;
+        if shows {
+            c.shown = t;
+            c.plane = -normal;
+        }
+    }
+    c.meets = c.meets && c.enter < c.leave;
+    if c.meets && c.shown == c.enter {
+        c.leave = c.enter;
+    }
+    return c;
+}
+
+// Whether a section cuts a point away.
+fn removed(p: vec3<f32>) -> bool {
+    return params.flags.x != 0u && dot(params.plane.xyz, p) > params.plane.w;
+}
+
+fn false_colour(t: f32) -> vec3<f32> {
+    var knots = KNOTS;
+    let place = clamp(t, 0.0, 1.0) * 8.0;
+    let i = min(u32(place), 7u);
+    return mix(knots[i], knots[i + 1u], place - f32(i));
+}
+
+fn diverging_colour(t: f32) -> vec3<f32> {
+    var knots = SIGNED_KNOTS;
+    let place = (0.5 + 0.5 * clamp(t, -1.0, 1.0)) * 8.0;
+    let i = min(u32(place), 7u);
+    return mix(knots[i], knots[i + 1u], place - f32(i));
+}
+
+// sRGB values of a signed distance on a section; `steepness` is the length of its gradient along the plane.
+fn distance_colour(f: f32, steepness: f32) -> vec3<f32> {
+    let base = diverging_colour(select(1.0, -1.0, f < 0.0) * sqrt(abs(f) / 0.5));
+    let nearest = round(f * 40.0);
+    let off = abs(f - nearest / 40.0) / max(steepness, 0.2);
+    if nearest == 0.0 {
+        return select(base, vec3(0.06), off < 0.0025);
+    }
+    return select(base, 0.62 * base, off < 0.0008);
+}
+
+// sRGB values of a density on a section.
+fn density_colour(sigma: f32) -> vec3<f32> {
+    return false_colour(1.0 - exp(-0.01 * sigma));
+}

@@ -1,0 +1,143 @@
+//! The buffers of a frame, or of a band of rows of a large one.
+
+use super::GpuError;
+use super::device::Gpu;
+use super::shader::Target;
+use crate::render::cpu::sampling;
+use crate::render::layers::{Layer, LayerSet};
+
+/// Bytes that a band's buffers may take together.
+const BAND: u64 = 256 << 20;
+
+/// Bytes of an unfinished ray; as in `shaders/view.wgsl`.
+const STATE: u64 = 64;
+
+/// What a shader is compiled to make.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) struct Wants {
+    /// Colour and alpha.
+    pub colour: bool,
+    /// Depth, normal, position, steps: whatever is taken at the pixel's centre.
+    pub layers: bool,
+    /// S, ‖∇S‖ and the transport residual.
+    pub spectrum: bool,
+    /// Mean curvature.
+    pub curvature: bool,
+}
+
+impl Wants {
+    pub fn new(layers: LayerSet) -> Self {
+        let any = |list: &[Layer]| list.iter().any(|l| layers.contains(*l));
+        Self {
+            colour: layers.needs_colour(),
+            layers: layers.needs_centre(),
+            spectrum: any(&[Layer::Spectrum, Layer::GradS, Layer::Residual]),
+            curvature: any(&[Layer::Curvature]),
+        }
+    }
+
+    /// Constants of the shader.
+    pub fn source(self) -> String {
+        format!(
+            "const WANT_COLOUR = {};\nconst WANT_LAYERS = {};\nconst WANT_SPECTRUM = {};\nconst WANT_CURVATURE = {};\n",
+            self.colour, self.layers, self.spectrum, self.curvature
+        )
+    }
+}
+
+/// Buffers of `rows` rows from `first` of a picture `width` pixels wide.
+#[derive(Debug)]
+pub struct Canvas {
+    pub(super) width: u32,
+    pub(super) first: u32,
+    pub(super) rows: u32,
+    pub(super) wants: Wants,
+    pub(super) colour: wgpu::Buffer,
+    pub(super) alpha: wgpu::Buffer,
+    pub(super) layers: wgpu::Buffer,
+    pub(super) spectrum: wgpu::Buffer,
+    pub(super) shifts: wgpu::Buffer,
+    pub(super) states: wgpu::Buffer,
+    pub(super) unfinished: wgpu::Buffer,
+    pub(super) target: Target,
+    /// Samples whose shifts were uploaded: seed and whether there are several.
+    shifted: Option<u64>,
+}
+
+/// Bytes of a pixel: colour, alpha, layers, spectrum.
+fn bytes(wants: Wants, spectrum: usize) -> [u64; 4] {
+    let when = |on: bool, n: u64| if on { n } else { 0 };
+    [
+        when(wants.colour, 16),
+        when(wants.colour, 4),
+        when(wants.layers, 48),
+        when(wants.layers && wants.spectrum, 4 * spectrum as u64),
+    ]
+}
+
+/// Rows of a band, so that its buffers fit the device and stay moderate.
+pub(super) fn band_rows(gpu: &Gpu, (width, height): (u32, u32), wants: Wants, spectrum: usize) -> u32 {
+    let each = bytes(wants, spectrum);
+    let together: u64 = each.iter().sum::<u64>() + 8 + STATE;
+    let largest = each.iter().copied().max().unwrap_or(1).max(STATE);
+    let pixels = (BAND / together).min(gpu.largest() / largest);
+    let side = u64::from(gpu.device().limits().max_texture_dimension_2d);
+    (pixels / u64::from(width)).clamp(1, side.min(u64::from(height))) as u32
+}
+
+impl Canvas {
+    pub(super) fn new(
+        gpu: &Gpu,
+        width: u32,
+        (first, rows): (u32, u32),
+        wants: Wants,
+        spectrum: usize,
+    ) -> Result<Self, GpuError> {
+        let pixels = u64::from(width) * u64::from(rows);
+        let [colour, alpha, layers, s] = bytes(wants, spectrum).map(|b| b * pixels);
+        Ok(Self {
+            width,
+            first,
+            rows,
+            wants,
+            colour: gpu.output("colour", colour)?,
+            alpha: gpu.output("alpha", alpha)?,
+            layers: gpu.output("layers", layers)?,
+            spectrum: gpu.output("spectrum", s)?,
+            shifts: gpu.output("shifts", 16)?,
+            states: gpu.output("rays", STATE * pixels)?,
+            unfinished: gpu.output("unfinished rays", 4)?,
+            target: Target::new(gpu, width, rows)?,
+            shifted: None,
+        })
+    }
+
+    /// Makes the places of several samples a pixel known to the shader.
+    pub(super) fn shift(&mut self, gpu: &Gpu, samples: u32, seed: u64) -> Result<(), GpuError> {
+        if samples > 1 && self.shifted != Some(seed) {
+            let rows = self.first..self.first + self.rows;
+            let shifts: Vec<[f32; 2]> = rows
+                .flat_map(|y| (0..self.width).map(move |x| sampling::shift(x, y, seed).map(|v| v as f32)))
+                .collect();
+            self.shifts = gpu.upload("shifts", bytemuck::cast_slice(&shifts))?;
+            self.shifted = Some(seed);
+        }
+        Ok(())
+    }
+
+    /// Colour as linear premultiplied RGBA, `[row][column]`, on the device.
+    pub fn colour(&self) -> &wgpu::Buffer {
+        &self.colour
+    }
+
+    /// Data of the pixels' centres, three words of four floats each: depth along the ray in world units (−1: nothing),
+    /// cosine, steps, ‖∇S‖; normal, curvature; position in field coordinates, residual.
+    pub fn layers(&self) -> &wgpu::Buffer {
+        &self.layers
+    }
+
+    /// S, `[pixel][value]`.
+    pub fn spectrum(&self) -> &wgpu::Buffer {
+        &self.spectrum
+    }
+}

@@ -1,0 +1,95 @@
+//! What a dispatch is told: the uniform block of `shaders/view.wgsl`.
+
+use bytemuck::{Pod, Zeroable};
+use glam::{DVec3, Vec3};
+
+use crate::render::camera::Camera;
+use crate::render::colour::Background;
+use crate::render::cpu::{Filter, Shading, ShadingMode};
+use crate::render::cube::UnitCube;
+use crate::render::section::{Section, SectionView};
+
+/// `Params` of `shaders/view.wgsl`, field by field.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Pod, Zeroable)]
+pub(super) struct Params {
+    pub eye: [f32; 4],
+    pub right: [f32; 4],
+    pub up: [f32; 4],
+    pub back: [f32; 4],
+    pub lens: [f32; 4],
+    pub march: [f32; 4],
+    pub plane: [f32; 4],
+    pub background: [f32; 4],
+    pub background_srgb: [f32; 4],
+    pub albedo: [f32; 4],
+    pub light: [f32; 4],
+    pub sky: [f32; 4],
+    pub low: [f32; 4],
+    pub high: [f32; 4],
+    pub band: [u32; 4],
+    pub options: [u32; 4],
+    pub flags: [u32; 4],
+    pub pass: [u32; 4],
+}
+
+fn four(v: Vec3, w: f32) -> [f32; 4] {
+    v.extend(w).to_array()
+}
+
+impl Params {
+    /// The camera and the cube that it looks at.
+    pub fn new(camera: &Camera, cube: UnitCube) -> Self {
+        let [right, up, back] = camera.axes().map(DVec3::as_vec3);
+        let eye = cube.to_unit(camera.position()).as_vec3();
+        Self {
+            eye: four(eye, cube.size as f32),
+            right: four(right, camera.focal.x as f32),
+            up: four(up, camera.focal.y as f32),
+            back: four(back, camera.centre.x as f32),
+            lens: [camera.centre.y as f32, 0.0, 1.0, 0.0],
+            ..Self::zeroed()
+        }
+    }
+
+    /// What lies behind the object.
+    pub fn behind(mut self, background: Background) -> Self {
+        self.background = background.rgba();
+        let srgb = background.srgb();
+        let [r, g, b] = srgb.unwrap_or_default();
+        self.background_srgb = [r, g, b, if srgb.is_some() { 1.0 } else { 0.0 }];
+        self
+    }
+
+    /// Light and material.
+    pub fn lit(mut self, shading: &Shading, camera: &Camera) -> Self {
+        let secondary = shading.secondary();
+        self.albedo = four(Vec3::from(shading.albedo), secondary.radius);
+        self.light = four(shading.light_direction(camera), secondary.light_size);
+        self.sky = four(shading.up.try_normalize().unwrap_or(Vec3::Y), 0.0);
+        self.options[3] = match shading.mode {
+            ShadingMode::Studio => 0,
+            ShadingMode::Headlight => 1,
+            ShadingMode::Matcap => 2,
+        };
+        (self.flags[1], self.flags[2]) = (u32::from(secondary.shadow), u32::from(secondary.occlusion));
+        self
+    }
+
+    /// The plane that cuts the object, where there is one.
+    pub fn cut(mut self, section: Option<&Section>, cube: UnitCube) -> Self {
+        if let Some(section) = section {
+            let offset = (section.offset - section.normal.dot(cube.origin)) / cube.size;
+            self.plane = four(section.normal.as_vec3(), offset as f32);
+            self.flags[0] = if section.show == SectionView::Field { 2 } else { 1 };
+        }
+        self
+    }
+
+    /// Samples a pixel and how they are spread.
+    pub fn sampled(mut self, samples: u32, filter: Filter) -> Self {
+        self.band[3] = samples;
+        self.options[0] = u32::from(filter == Filter::Tent);
+        self
+    }
+}

@@ -1,0 +1,403 @@
+//! Frames of one field: shaders compiled for it, its scene on the device, and the dispatches that make a frame.
+
+use std::collections::HashMap;
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use super::GpuError;
+use super::canvas::{Canvas, Wants, band_rows};
+use super::field::GpuField;
+use super::frame::Reader;
+use super::params::Params;
+use super::shader::{Shader, Target, Tile};
+use crate::render::camera::Camera;
+use crate::render::colour;
+use crate::render::cpu::{DistanceGrid, RenderError, RenderSettings, TracerSettings};
+use crate::render::cube::UnitCube;
+use crate::render::curvature::CURVATURE_STEP;
+use crate::render::frame::Frame;
+use crate::render::occupancy::Occupancy;
+use crate::render::volume::VolumeSettings;
+
+/// Pixels along the edge of a block; a dispatch takes whole blocks.
+const BLOCK: u32 = 32;
+/// Blocks of the first dispatch, before anything is known of the device's speed.
+const FIRST: u32 = 8;
+/// Time that a dispatch may take: far below what drivers' watchdogs allow, and short enough to stay responsive.
+const DISPATCH: Duration = Duration::from_millis(100);
+
+/// Evaluations that a pass may do for a pixel: the rays that need more go on in another one.
+const EVALUATIONS: u32 = 512;
+/// Iterations of loops that Mesa's software driver grants an invocation are 65535; some are for stepping over empty space.
+const ITERATIONS: usize = 52_000;
+/// Evaluations that a hit and its ambient occlusion take at once; as in `shaders/sphere.wgsl`.
+const SURFACE: usize = 12;
+const AMBIENT: usize = 24;
+
+/// What is drawn and how its rays are cut short.
+#[derive(Clone, Copy, Debug)]
+enum Kind {
+    Sphere { tracer: TracerSettings, lipschitz: f32, cells: u32 },
+    Volume { settings: VolumeSettings, low: [f32; 4], high: [f32; 4], cells: u32 },
+}
+
+/// Renders one field with shaders.
+#[derive(Debug)]
+pub struct GpuRenderer {
+    field: GpuField,
+    cube: UnitCube,
+    kind: Kind,
+    scene: wgpu::Buffer,
+    params: wgpu::Buffer,
+    layout: wgpu::BindGroupLayout,
+    shaders: Mutex<HashMap<Wants, Shader>>,
+    /// Blocks that a dispatch takes, as the device turned out to be fast.
+    pace: Mutex<u32>,
+}
+
+/// A frame in the making: what is left of it.
+#[derive(Debug)]
+pub struct Job {
+    params: Params,
+    shader: Shader,
+    target: Target,
+    bound: wgpu::BindGroup,
+    samples: u32,
+    sample: u32,
+    /// Next block, and how many there are along a row and in all.
+    block: u32,
+    across: u32,
+    blocks: u32,
+    /// Rows of the band.
+    rows: u32,
+    /// Where shaders count the rays that a pass leaves.
+    unfinished: wgpu::Buffer,
+}
+
+impl Job {
+    /// Samples a pixel that are done.
+    pub fn samples_done(&self) -> u32 {
+        self.sample
+    }
+
+    /// Share of the work that is done, 0 to 1.
+    pub fn share(&self) -> f64 {
+        (f64::from(self.sample) + f64::from(self.block) / f64::from(self.blocks)) / f64::from(self.samples)
+    }
+}
+
+impl GpuRenderer {
+    /// A renderer of a signed distance field whose cube lies in the world as `cube` says; `lipschitz` bounds ‖∇f‖, `grid`
+    /// is its empty space (none: rays are traced without).
+    ///
+    /// # Errors
+    /// [`GpuError::TooLarge`] for grids beyond the device's largest buffer.
+    pub fn sdf(
+        field: GpuField,
+        cube: UnitCube,
+        tracer: TracerSettings,
+        lipschitz: f32,
+        grid: Option<&DistanceGrid>,
+    ) -> Result<Self, GpuError> {
+        let scene = field.gpu().upload("distance grid", bytemuck::cast_slice(grid.map_or(&[], |g| g.clearances())))?;
+        let kind = Kind::Sphere { tracer, lipschitz, cells: grid.map_or(0, |g| g.cells() as u32) };
+        Ok(Self::new(field, cube, kind, scene))
+    }
+
+    /// A renderer of a radiance field.
+    ///
+    /// # Errors
+    /// [`GpuError::TooLarge`] for occupancy beyond the device's largest buffer.
+    pub fn volume(
+        field: GpuField,
+        cube: UnitCube,
+        settings: VolumeSettings,
+        occupancy: &Occupancy,
+    ) -> Result<Self, GpuError> {
+        let scene = field.gpu().upload("occupancy", bytemuck::cast_slice(&occupancy.packed()))?;
+        let kind = Self::occupied(settings, occupancy);
+        Ok(Self::new(field, cube, kind, scene))
+    }
+
+    fn occupied(settings: VolumeSettings, occupancy: &Occupancy) -> Kind {
+        // Nothing occupied: a box that no ray meets.
+        let (low, high) = occupancy.bounds().unwrap_or((glam::Vec3::splat(2.0), glam::Vec3::splat(-2.0)));
+        let [low, high] = [low, high].map(|v| v.extend(0.0).to_array());
+        Kind::Volume { settings, low, high, cells: occupancy.cells() as u32 }
+    }
+
+    fn new(field: GpuField, cube: UnitCube, kind: Kind, scene: wgpu::Buffer) -> Self {
+        let gpu = field.gpu();
+        let layout = gpu.layout(&[false, false, true, true, true, true, true, true], true);
+        let params = gpu.device().create_buffer(&wgpu::BufferDescriptor {
+            label: Some("params"),
+            size: size_of::<Params>() as u64,
+            usage: wgpu::BufferUsages::UNIFORM | wgpu::BufferUsages::COPY_DST,
+            mapped_at_creation: false,
+        });
+        Self { field, cube, kind, scene, params, layout, shaders: Mutex::default(), pace: Mutex::new(FIRST) }
+    }
+
+    /// The field.
+    pub fn field(&self) -> &GpuField {
+        &self.field
+    }
+
+    /// Takes on new parameters of a signed distance field, as training goes on.
+    ///
+    /// # Errors
+    /// Those of [`Self::sdf`].
+    pub fn update_sdf(
+        &mut self,
+        latent: &[f32],
+        net: &[f32],
+        bound: f32,
+        empty: &DistanceGrid,
+    ) -> Result<(), GpuError> {
+        self.field.update(latent, net);
+        if let Kind::Sphere { lipschitz, cells, .. } = &mut self.kind {
+            (*lipschitz, *cells) = (bound, empty.cells() as u32);
+            self.scene = self.field.gpu().upload("distance grid", bytemuck::cast_slice(empty.clearances()))?;
+        }
+        Ok(())
+    }
+
+    /// Takes on new parameters of a radiance field and the occupancy that belongs to them.
+    ///
+    /// # Errors
+    /// Those of [`Self::volume`].
+    pub fn update_volume(&mut self, latent: &[f32], net: &[f32], occupancy: &Occupancy) -> Result<(), GpuError> {
+        self.field.update(latent, net);
+        if let Kind::Volume { settings, .. } = self.kind {
+            self.kind = Self::occupied(settings, occupancy);
+            self.scene = self.field.gpu().upload("occupancy", bytemuck::cast_slice(&occupancy.packed()))?;
+        }
+        Ok(())
+    }
+
+    /// Renders a frame, in bands of rows where it is large.
+    ///
+    /// # Errors
+    /// [`GpuError::Render`] for cameras and settings that can't be used, [`GpuError::Shader`] where the driver can't
+    /// compile the field, [`GpuError::Lost`] where it fails at run time.
+    pub fn render(&self, camera: &Camera, settings: &RenderSettings) -> Result<Frame, GpuError> {
+        let start = Instant::now();
+        let size = (camera.width, camera.height);
+        let width = self.field.spec().spectrum_width();
+        let mut frame = Frame::blank(size, settings.layers, width);
+        let wants = Wants::new(settings.layers);
+        // Data layers come from the centre ray: with several samples they are a pass of their own.
+        let split = wants.colour && wants.layers && settings.samples > 1;
+        let passes = match split {
+            true => vec![Wants { colour: true, layers: false, ..wants }, Wants { colour: false, ..wants }],
+            false => vec![wants],
+        };
+        for wants in passes {
+            let samples = if wants.colour { settings.samples } else { 1 };
+            let settings = RenderSettings { samples, ..*settings };
+            let rows = band_rows(self.field.gpu(), size, wants, width);
+            for first in (0..camera.height).step_by(rows as usize) {
+                let band = (first, rows.min(camera.height - first));
+                let mut canvas = Canvas::new(self.field.gpu(), camera.width, band, wants, width)?;
+                let mut job = self.start(&mut canvas, camera, &settings)?;
+                while self.advance(&mut job)? {}
+                Reader { canvas: &canvas, cube: self.cube }.read(self.field.gpu(), &mut frame)?;
+            }
+        }
+        frame.stats.rays = u64::from(camera.width) * u64::from(camera.height) * u64::from(settings.samples);
+        frame.stats.evals = frame.steps.iter().map(|s| *s as u64).sum();
+        frame.stats.seconds = start.elapsed().as_secs_f64();
+        Ok(frame)
+    }
+
+    /// Buffers for a whole picture with the layers of `settings`.
+    ///
+    /// # Errors
+    /// [`GpuError::TooLarge`] where it exceeds the device's largest buffer.
+    pub fn canvas(&self, (width, height): (u32, u32), settings: &RenderSettings) -> Result<Canvas, GpuError> {
+        let spectrum = self.field.spec().spectrum_width();
+        Canvas::new(self.field.gpu(), width, (0, height), Wants::new(settings.layers), spectrum)
+    }
+
+    /// Begins a frame, to be made by [`Self::advance`].
+    ///
+    /// # Errors
+    /// As [`Self::render`].
+    pub fn start(&self, canvas: &mut Canvas, camera: &Camera, settings: &RenderSettings) -> Result<Job, GpuError> {
+        camera.validate().map_err(RenderError::from)?;
+        if !(1..=4096).contains(&settings.samples) {
+            let reason = format!("{}; expected 1 to 4096", settings.samples);
+            return Err(RenderError::Setting { setting: "samples", reason }.into());
+        }
+        let gpu = self.field.gpu();
+        canvas.shift(gpu, settings.samples, settings.seed)?;
+        let shader = self.shader(canvas.wants)?;
+        let buffers = [
+            &self.scene,
+            &canvas.shifts,
+            &canvas.colour,
+            &canvas.alpha,
+            &canvas.layers,
+            &canvas.spectrum,
+            &canvas.states,
+            &canvas.unfinished,
+            &self.params,
+        ];
+        let bound = gpu.bind(&self.layout, &buffers);
+        let across = canvas.width.div_ceil(BLOCK);
+        let mut params = self.params(camera, settings);
+        params.pass[1] = self.budget(canvas.wants, settings)?;
+        (params.band[0], params.band[1]) = (canvas.width, canvas.first);
+        Ok(Job {
+            params,
+            shader,
+            target: canvas.target.clone(),
+            bound,
+            samples: settings.samples,
+            sample: 0,
+            block: 0,
+            across,
+            blocks: across * canvas.rows.div_ceil(BLOCK),
+            rows: canvas.rows,
+            unfinished: canvas.unfinished.clone(),
+        })
+    }
+
+    /// Makes the next part of a frame and waits for it; `false` once the frame is done.
+    ///
+    /// # Errors
+    /// [`GpuError::Lost`] where the device fails.
+    pub fn advance(&self, job: &mut Job) -> Result<bool, GpuError> {
+        if job.sample >= job.samples {
+            return Ok(false);
+        }
+        let (tile, blocks) = self.next_tile(job);
+        let gpu = self.field.gpu();
+        job.params.band[2] = job.sample;
+        for pass in 0.. {
+            let start = Instant::now();
+            job.params.pass[0] = pass;
+            gpu.queue().write_buffer(&self.params, 0, bytemuck::bytes_of(&job.params));
+            gpu.queue().write_buffer(&job.unfinished, 0, &[0; 4]);
+            job.shader.run(gpu, [self.field.group().1, &job.bound], &job.target, tile);
+            let left = gpu.read(&job.unfinished, 4)?;
+            if pass == 0 {
+                self.learn(blocks, start.elapsed());
+            }
+            if left.iter().all(|b| *b == 0) {
+                break;
+            }
+        }
+        job.block += blocks;
+        if job.block >= job.blocks {
+            (job.block, job.sample) = (0, job.sample + 1);
+        }
+        Ok(job.sample < job.samples)
+    }
+
+    /// The next tile at the device's pace, and its number of blocks.
+    fn next_tile(&self, job: &Job) -> (Tile, u32) {
+        let pace = *self.pace.lock().unwrap_or_else(PoisonError::into_inner);
+        let column = job.block % job.across;
+        let left = job.across - column;
+        // A part of a row of blocks, or several whole rows.
+        let (wide, high) = if column == 0 && pace >= job.across {
+            let rows = (job.blocks - job.block) / job.across;
+            (job.across, (pace / job.across).min(rows))
+        } else {
+            (pace.clamp(1, left), 1)
+        };
+        let (x, y) = (column * BLOCK, job.block / job.across * BLOCK);
+        let end = |at: u32, count: u32, most: u32| (at + count * BLOCK).min(most);
+        ([x, y, end(x, wide, job.params.band[0]), end(y, high, job.rows)], wide * high)
+    }
+
+    /// Takes in that `blocks` blocks took `time`, so that the next dispatch takes about the time it may.
+    fn learn(&self, blocks: u32, time: Duration) {
+        let factor = (DISPATCH.as_secs_f64() / time.as_secs_f64().max(1e-6)).clamp(0.25, 4.0);
+        let next = (f64::from(blocks) * factor) as u32;
+        let mut pace = self.pace.lock().unwrap_or_else(PoisonError::into_inner);
+        // A row's last part says little of what more of them would take.
+        if blocks >= *pace || factor < 1.0 {
+            *pace = next.clamp(1, 1 << 20);
+        }
+    }
+
+    /// Evaluations that a pass may do.
+    fn budget(&self, wants: Wants, settings: &RenderSettings) -> Result<u32, GpuError> {
+        if !self.field.gpu().is_software() {
+            return Ok(EVALUATIONS);
+        }
+        // A volume's sample may be evaluated with its derivatives too.
+        let twice = if wants.layers && matches!(self.kind, Kind::Volume { .. }) { 2 } else { 1 };
+        let budget = ITERATIONS / (twice * self.field.iterations());
+        let needed = match (self.kind, settings.shading.secondary().occlusion) {
+            (Kind::Sphere { .. }, true) => SURFACE + AMBIENT,
+            (Kind::Sphere { .. }, false) => SURFACE,
+            (Kind::Volume { .. }, _) => 1,
+        };
+        if budget < needed {
+            let what = "a field this wide on a software driver, whose loops are cut short".into();
+            return Err(GpuError::Unsupported { what });
+        }
+        Ok(budget as u32)
+    }
+
+    fn params(&self, camera: &Camera, settings: &RenderSettings) -> Params {
+        let mut params = Params::new(camera, self.cube)
+            .behind(settings.background)
+            .lit(&settings.shading, camera)
+            .sampled(settings.samples, settings.filter)
+            .cut(settings.section.as_ref(), self.cube);
+        match self.kind {
+            Kind::Sphere { tracer, lipschitz, cells } => {
+                (params.lens[1], params.lens[2]) = (tracer.gap_for(camera, self.cube), lipschitz);
+                (params.options[1], params.options[2]) = (cells, tracer.max_steps);
+            }
+            Kind::Volume { settings, low, high, cells } => {
+                params.lens[3] = settings.near;
+                params.march = [settings.step, settings.cone, settings.min_transmittance, 0.0];
+                (params.low, params.high) = (low, high);
+                params.options[1] = cells;
+            }
+        }
+        params
+    }
+
+    fn shader(&self, wants: Wants) -> Result<Shader, GpuError> {
+        let mut shaders = self.shaders.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(found) = shaders.get(&wants) {
+            return Ok(found.clone());
+        }
+        // A volume's colours need no derivatives; a surface's normals do.
+        let sphere = matches!(self.kind, Kind::Sphere { .. });
+        let mut source = wants.source();
+        source += &format!("const CURVATURE_STEP = {CURVATURE_STEP:e};\n");
+        source += &knots("KNOTS", &colour::KNOTS);
+        source += &knots("SIGNED_KNOTS", &colour::SIGNED_KNOTS);
+        source += &self.field.source(sphere || wants.layers);
+        source += include_str!("../../../shaders/view.wgsl");
+        source += include_str!("../../../shaders/section.wgsl");
+        source += include_str!("../../../shaders/curvature.wgsl");
+        source += match sphere {
+            true => concat!(
+                include_str!("../../../shaders/shade.wgsl"),
+                include_str!("../../../shaders/occlusion.wgsl"),
+                include_str!("../../../shaders/sphere.wgsl")
+            ),
+            false => {
+                concat!(include_str!("../../../shaders/march.wgsl"), include_str!("../../../shaders/volume.wgsl"))
+            }
+        };
+        let name = if sphere { "sphere" } else { "volume" };
+        let made = Shader::new(self.field.gpu(), name, source, [self.field.group().0, &self.layout])?;
+        shaders.insert(wants, made.clone());
+        Ok(made)
+    }
+}
+
+/// A colour map's knots as a constant of the shader.
+fn knots(name: &str, values: &[[f32; 3]; 9]) -> String {
+    let vectors: Vec<String> = values.iter().map(|[r, g, b]| format!("vec3({r:?}, {g:?}, {b:?})")).collect();
+    format!("const {name} = array<vec3<f32>, 9>({});\n", vectors.join(", "))
+}

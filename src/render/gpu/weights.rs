@@ -1,0 +1,54 @@
+//! Parameters in the layouts that the shaders read.
+
+use half::f16;
+
+use super::program::{Precision, Program, entry_words, lanes};
+
+/// Networks and grid as bytes of storage buffers.
+pub(super) struct Packed {
+    pub net: Vec<u8>,
+    pub grid: Vec<u8>,
+}
+
+/// Packs parameters (`grid` and `net` as in [`FieldSpec`](crate::kernel::spec::FieldSpec)).
+pub(super) fn pack(program: &Program, grid: &[f32], net: &[f32], precision: Precision) -> Packed {
+    Packed { net: bytes(&networks(program, net), precision), grid: bytes(&latent(program, grid), precision) }
+}
+
+/// Each layer's biases, then for each block of four outputs the columns of its 4×4 matrices; padding is zero.
+fn networks(program: &Program, net: &[f32]) -> Vec<f32> {
+    let mut out = vec![0.0; program.net_words * 4];
+    for layer in program.layers() {
+        let slot = &layer.slot;
+        out[layer.at * 4..][..slot.outputs].copy_from_slice(&net[slot.bias..][..slot.outputs]);
+        let weights = &mut out[(layer.at + layer.outputs) * 4..];
+        for (i, place) in layer.place.iter().enumerate() {
+            for o in 0..slot.outputs {
+                let word = (o / 4 * layer.inputs * 4) + place;
+                weights[word * 4 + o % 4] = net[slot.weight + i * slot.outputs + o];
+            }
+        }
+    }
+    out
+}
+
+/// Entries padded to whole words.
+fn latent(program: &Program, grid: &[f32]) -> Vec<f32> {
+    let spec = program.spec();
+    let (features, padded) = (spec.latent.features, entry_words(spec) * lanes(spec));
+    if features == padded {
+        return grid.to_vec();
+    }
+    let mut out = vec![0.0; grid.len() / features * padded];
+    for (to, from) in out.chunks_exact_mut(padded).zip(grid.chunks_exact(features)) {
+        to[..features].copy_from_slice(from);
+    }
+    out
+}
+
+fn bytes(values: &[f32], precision: Precision) -> Vec<u8> {
+    match precision {
+        Precision::F32 => bytemuck::cast_slice(values).to_vec(),
+        Precision::F16 => bytemuck::cast_slice(&values.iter().map(|v| f16::from_f32(*v)).collect::<Vec<_>>()).to_vec(),
+    }
+}

@@ -1,0 +1,187 @@
+//! Pictures made by shaders against those of the processor, and the command's choice of renderer.
+#![cfg(feature = "gpu")]
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use glam::DVec3;
+use nstr::field::model::Model;
+use nstr::field::radiance::NeuralRadiance;
+use nstr::field::sdf::NeuralSdf;
+use nstr::render::cpu::{Filter, Shading, ShadingMode};
+use nstr::render::gpu::{Gpu, GpuField, GpuRenderer, Precision};
+use nstr::render::section::{Section, SectionView};
+use nstr::render::volume::{VolumeRenderSettings, VolumeRenderer, VolumeSettings};
+use nstr::render::{
+    Background, Camera, Frame, LayerSet, Orbit, RenderSettings, SdfSource, SphereTracer, TracerSettings, UnitCube, Up,
+};
+
+fn nstr(args: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_nstr")).args(args).output().unwrap()
+}
+
+fn fitted(input: &str, dir: &Path, extra: &[&str]) -> PathBuf {
+    let model = dir.join("model.safetensors");
+    let mut args = vec!["fit", input, "-o", model.to_str().unwrap(), "--no-eval"];
+    args.extend(extra);
+    let out = nstr(&args);
+    assert!(out.status.success(), "{}", String::from_utf8_lossy(&out.stderr));
+    model
+}
+
+fn adapter() -> Option<Gpu> {
+    Gpu::new().inspect_err(|e| eprintln!("skipped: {e}")).ok()
+}
+
+fn camera(bounds: (DVec3, DVec3), up: Up) -> Camera {
+    let orbit = Orbit { frames: 1, size: (150, 110), elevation: 25.0, azimuth: 40.0, up, ..Orbit::default() };
+    orbit.cameras(bounds).unwrap().remove(0)
+}
+
+/// How two frames differ: share of pixels whose `of` differ by more than `tolerance`, among those that both know.
+fn share_off<T>(a: &[T], b: &[T], tolerance: f32, of: impl Fn(&T, &T) -> f32) -> f64 {
+    assert_eq!(a.len(), b.len());
+    assert!(!a.is_empty());
+    let off = a.iter().zip(b).filter(|(a, b)| !(of(a, b) <= tolerance)).count();
+    off as f64 / a.len() as f64
+}
+
+fn furthest<const N: usize>(a: &[f32; N], b: &[f32; N]) -> f32 {
+    a.iter().zip(b).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max)
+}
+
+/// +∞ on both sides agrees.
+fn relative(a: &f32, b: &f32) -> f32 {
+    if a == b { 0.0 } else { (a - b).abs() / b.abs().max(1e-3) }
+}
+
+fn largest(values: &[f32]) -> f32 {
+    values.iter().fold(1e-6f32, |m, v| m.max(v.abs()))
+}
+
+/// Every layer agrees but for a few pixels at silhouettes and creases, where rounding decides.
+fn assert_same(name: &str, gpu: &Frame, cpu: &Frame) {
+    let report = |layer: &str, share: f64, most: f64| {
+        eprintln!("{name}: {layer}: {:.3} % of the pixels differ", 100.0 * share);
+        assert!(share <= most, "{name}: {layer}: {:.3} % of the pixels differ", 100.0 * share);
+    };
+    if !cpu.colour.is_empty() {
+        report("colour", share_off(&gpu.colour, &cpu.colour, 4e-3, furthest), 0.005);
+        report("alpha", share_off(&gpu.alpha, &cpu.alpha, 2e-3, |a, b| (a - b).abs()), 0.005);
+    }
+    if !cpu.depth_ray.is_empty() {
+        report("depth.ray", share_off(&gpu.depth_ray, &cpu.depth_ray, 1e-3, relative), 0.005);
+        report("depth.z", share_off(&gpu.depth_z, &cpu.depth_z, 1e-3, relative), 0.005);
+        report("position", share_off(&gpu.position, &cpu.position, 3e-3, furthest), 0.005);
+        report("normal", share_off(&gpu.normal, &cpu.normal, 0.05, furthest), 0.03);
+        // Fixed shares of the layer's range: a cell's border within rounding of a hit changes the slope there.
+        for (layer, a, b, within) in [
+            ("gradS", &gpu.grad_s, &cpu.grad_s, 0.05),
+            ("residual", &gpu.residual, &cpu.residual, 0.05),
+            ("curvature", &gpu.curvature, &cpu.curvature, 0.05),
+            ("S", &gpu.spectrum, &cpu.spectrum, 0.01),
+        ] {
+            report(layer, share_off(a, b, within * largest(b), |a, b| (a - b).abs()), 0.03);
+        }
+    }
+}
+
+#[test]
+fn a_signed_distance_looks_the_same_on_both() {
+    let Some(gpu) = adapter() else { return };
+    let dir = tempfile::tempdir().unwrap();
+    let extra = ["--preset", "sdf-tiny", "--steps", "1500", "--set", "train.batch=4096"];
+    let model = Model::load(fitted("scenes/bracket.stl", dir.path(), &extra)).unwrap();
+    let field = NeuralSdf::new(&model.spec, model.grid.clone(), &model.net, None);
+    let cube = UnitCube::from(&model.domain);
+    let tracer = SphereTracer::new(&field, cube, TracerSettings::default()).unwrap();
+    let camera = camera(tracer.bounds(), Up::Y);
+    let grid = tracer.grid().map(|g| &**g);
+    let uploaded = |precision| GpuField::new(&gpu, &model.spec, &model.grid, &model.net, precision).unwrap();
+    let make = |precision, grid| {
+        GpuRenderer::sdf(uploaded(precision), cube, TracerSettings::default(), field.lipschitz(), grid).unwrap()
+    };
+    let renderer = make(Precision::F32, grid);
+    let middle = (tracer.bounds().0 + tracer.bounds().1) * 0.5;
+    let normal = DVec3::new(0.3, 0.2, 0.9).normalize();
+    let section = |show| Some(Section { normal, offset: normal.dot(middle), show });
+    let base = RenderSettings::default();
+    let lit = Shading { shadow: true, ambient_occlusion: true, ..Shading::default() };
+    let matcap = Shading { mode: ShadingMode::Matcap, ..Shading::default() };
+    let headlight = Shading { mode: ShadingMode::Headlight, ..Shading::default() };
+    for (name, settings) in [
+        ("all layers", RenderSettings { layers: LayerSet::all(), ..base }),
+        ("shadow and occlusion", RenderSettings { shading: lit, ..base }),
+        ("matcap, tent", RenderSettings { shading: matcap, samples: 3, filter: Filter::Tent, ..base }),
+        ("headlight, transparent", RenderSettings { shading: headlight, background: Background::Transparent, ..base }),
+        ("cut", RenderSettings { layers: LayerSet::all(), section: section(SectionView::Cut), ..base }),
+        ("field on a section", RenderSettings { section: section(SectionView::Field), ..base }),
+    ] {
+        let want = tracer.render(&camera, &settings).unwrap();
+        assert_same(name, &renderer.render(&camera, &settings).unwrap(), &want);
+    }
+    // Half the bits, and no empty space known: the same surface.
+    let want = tracer.render(&camera, &base).unwrap();
+    assert_same("f16", &make(Precision::F16, grid).render(&camera, &base).unwrap(), &want);
+    assert_same("without a grid", &make(Precision::F32, None).render(&camera, &base).unwrap(), &want);
+}
+
+#[test]
+fn a_radiance_field_looks_the_same_on_both() {
+    let Some(gpu) = adapter() else { return };
+    let dir = tempfile::tempdir().unwrap();
+    let extra = ["--preset", "radiance-tiny", "--steps", "250", "--set", "rays.samples=8192"];
+    let model = Model::load(fitted("scenes/teaset", dir.path(), &extra)).unwrap();
+    let occupancy = model.occupancy.clone().unwrap();
+    let field = NeuralRadiance::new(&model.spec, model.grid.clone(), &model.net, occupancy.clone());
+    let cube = UnitCube::from(&model.domain);
+    for (name, volume) in [
+        ("even steps", VolumeSettings { step: 1.0 / 400.0, ..VolumeSettings::default() }),
+        ("growing steps", VolumeSettings { step: 2e-3, cone: 1.0 / 256.0, near: 0.3, ..VolumeSettings::default() }),
+    ] {
+        let cpu = VolumeRenderer::new(&field, cube, volume).unwrap();
+        let camera = camera(cpu.bounds(), Up::Z);
+        let uploaded = GpuField::new(&gpu, &model.spec, &model.grid, &model.net, Precision::F32).unwrap();
+        let renderer = GpuRenderer::volume(uploaded, cube, volume, &occupancy).unwrap();
+        let middle = (cpu.bounds().0 + cpu.bounds().1) * 0.5;
+        let normal = DVec3::new(0.5, 0.1, 0.2).normalize();
+        let section = |show| Some(Section { normal, offset: normal.dot(middle), show });
+        let base = RenderSettings::default();
+        for (what, settings) in [
+            ("all layers", RenderSettings { layers: LayerSet::all(), ..base }),
+            ("transparent", RenderSettings { background: Background::Transparent, ..base }),
+            ("several samples", RenderSettings { samples: 3, background: Background::Black, ..base }),
+            ("cut", RenderSettings { section: section(SectionView::Cut), ..base }),
+            ("field on a section", RenderSettings { section: section(SectionView::Field), ..base }),
+        ] {
+            let RenderSettings { layers, samples, filter, background, seed, section, .. } = settings;
+            let same = VolumeRenderSettings { layers, samples, filter, background, seed, section };
+            let want = cpu.render(&camera, &same).unwrap();
+            assert_same(&format!("{name}, {what}"), &renderer.render(&camera, &settings).unwrap(), &want);
+        }
+    }
+}
+
+#[test]
+fn the_command_renders_on_an_adapter_or_says_what_is_missing() {
+    let dir = tempfile::tempdir().unwrap();
+    let model = fitted("scenes/bracket.stl", dir.path(), &["--preset", "sdf-tiny", "--steps", "60"]);
+    let picture = dir.path().join("a.png");
+    let args =
+        ["render", model.to_str().unwrap(), "-o", picture.to_str().unwrap(), "--size", "64x48", "--renderer", "gpu"];
+    let out = nstr(&[&args[..], &["--stats"]].concat());
+    let (said, noted) = (String::from_utf8_lossy(&out.stdout), String::from_utf8_lossy(&out.stderr));
+    assert!(out.status.success(), "{noted}");
+    if adapter().is_some() {
+        assert!(said.contains(" on "), "{said}");
+    }
+    // A driver list without an entry is a machine without an adapter.
+    let none = Command::new(env!("CARGO_BIN_EXE_nstr"))
+        .args(args)
+        .envs([("VK_DRIVER_FILES", "/nonexistent"), ("VK_ICD_FILENAMES", "/nonexistent"), ("WGPU_BACKEND", "vulkan")])
+        .output()
+        .unwrap();
+    let noted = String::from_utf8_lossy(&none.stderr);
+    assert!(none.status.success() && picture.exists(), "{noted}");
+    assert!(noted.contains("mesa-vulkan-drivers") && noted.contains("on the processor"), "{noted}");
+}
