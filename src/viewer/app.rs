@@ -114,11 +114,15 @@ fn event_loop() -> Result<EventLoop<News>, ViewerError> {
 fn reason(said: &str) -> String {
     let named =
         ["WAYLAND_DISPLAY", "DISPLAY"].into_iter().find_map(|n| Some(format!("{n}={}", std::env::var(n).ok()?)));
+    // Behind the place in winit's source.
+    let said = said
+        .rsplit_once(".rs:")
+        .map_or(said, |(_, s)| s.trim_start_matches(|c: char| c.is_ascii_digit() || c == ':' || c == ' '));
     format!("{} does not answer ({said})", named.unwrap_or_else(|| "the display".into()))
 }
 
-/// Shortest time between two presented pictures.
-const FRAME: Duration = Duration::from_millis(8);
+/// Shortest time between two presented pictures, and where the processor draws them: presenting takes time from painting.
+const FRAME: [Duration; 2] = [Duration::from_millis(8), Duration::from_millis(30)];
 /// Time between looks at progress, and at whether to quit.
 const LOOK: Duration = Duration::from_millis(250);
 /// Longest step of a flight, seconds: what a stall must not leap over.
@@ -575,7 +579,8 @@ impl ApplicationHandler<News> for App {
         }
         self.save_due();
         let now = Instant::now();
-        let earliest = self.last + FRAME;
+        let frame = FRAME[usize::from(self.opened.as_ref().is_some_and(|o| o.presenter.is_software()))];
+        let earliest = self.last + frame;
         let due = self.again.is_some_and(|t| t <= now);
         // Progress alone is shown now and then: presenting takes time from painting.
         let slow = !self.update.done && self.last + LOOK <= now;
@@ -590,7 +595,7 @@ impl ApplicationHandler<News> for App {
         let next = [
             wanted.then_some(earliest.max(now + Duration::from_millis(1))),
             self.again,
-            polls.then_some(now + if self.driver.is_some() { FRAME } else { LOOK }),
+            polls.then_some(now + if self.driver.is_some() { FRAME[0] } else { LOOK }),
         ];
         events.set_control_flow(match next.into_iter().flatten().min() {
             Some(at) => ControlFlow::WaitUntil(at),

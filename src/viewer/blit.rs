@@ -8,7 +8,6 @@ pub struct Blit {
     layout: wgpu::BindGroupLayout,
     sampler: wgpu::Sampler,
     uniform: wgpu::Buffer,
-    linear: bool,
 }
 
 /// Which part of a texture is drawn, as in the shader.
@@ -17,8 +16,6 @@ pub struct Blit {
 struct Part {
     size: [f32; 2],
     shown: [f32; 2],
-    linear: f32,
-    padding: [f32; 3],
 }
 
 impl Blit {
@@ -72,7 +69,7 @@ impl Blit {
             multisample: wgpu::MultisampleState::default(),
             fragment: Some(wgpu::FragmentState {
                 module: &module,
-                entry_point: Some("colour"),
+                entry_point: Some(if format.is_srgb() { "linear" } else { "encoded" }),
                 compilation_options: Default::default(),
                 targets: &[Some(format.into())],
             }),
@@ -91,7 +88,7 @@ impl Blit {
             usage: wgpu::BufferUsages::UNIFORM | wgpu::BufferUsages::COPY_DST,
             mapped_at_creation: false,
         });
-        Self { pipeline, layout, sampler, uniform, linear: format.is_srgb() }
+        Self { pipeline, layout, sampler, uniform }
     }
 
     /// What [`Self::draw`] needs to draw the upper left `size` pixels of `texture` so that `shown` of them fill the
@@ -104,8 +101,7 @@ impl Blit {
         size: (u32, u32),
         shown: [f32; 2],
     ) -> wgpu::BindGroup {
-        let linear = f32::from(u8::from(self.linear));
-        let part = Part { size: [size.0 as f32, size.1 as f32], shown, linear, padding: [0.0; 3] };
+        let part = Part { size: [size.0 as f32, size.1 as f32], shown };
         queue.write_buffer(&self.uniform, 0, bytemuck::bytes_of(&part));
         let view = texture.create_view(&wgpu::TextureViewDescriptor::default());
         device.create_bind_group(&wgpu::BindGroupDescriptor {

@@ -59,9 +59,10 @@ pub fn style(ctx: &Context) {
     ctx.set_theme(egui::Theme::Dark);
     ctx.all_styles_mut(|style| {
         style.spacing.item_spacing = Vec2::new(8.0, 6.0);
-        style.spacing.slider_width = 128.0;
+        style.spacing.slider_width = 108.0;
         style.spacing.interact_size.y = 20.0;
         style.interaction.selectable_labels = false;
+        style.visuals.override_text_color = Some(Color32::from_gray(205));
         style.visuals.panel_fill = Color32::from_gray(30);
         style.visuals.window_fill = Color32::from_gray(30);
         style.visuals.selection.bg_fill = Color32::from_rgb(38, 96, 145);
@@ -80,7 +81,7 @@ pub fn show(ui: &mut Ui, session: &mut Session, facts: &Facts<'_>) -> (Vec<Comma
         let frame = Frame::new().fill(fill).inner_margin(Margin { left: 12, right: 4, top: 10, bottom: 6 });
         Panel::right("panel").exact_size(WIDTH).resizable(false).frame(frame).show_inside(ui, |ui| {
             ScrollArea::vertical().auto_shrink([false, false]).show(ui, |ui| {
-                ui.set_width(WIDTH - 32.0);
+                ui.set_max_width(WIDTH - 30.0);
                 commands = controls(ui, session, facts);
             });
         });
@@ -167,7 +168,8 @@ fn camera(ui: &mut Ui, session: &mut Session, commands: &mut Vec<Command>) {
     heading(ui, "Camera");
     let mut fov = session.camera.fov;
     let slider = Slider::new(&mut fov, FOV.0..=FOV.1).suffix("°").fixed_decimals(1).logarithmic(true);
-    if row(ui, "Field of view", slider) {
+    // The slider rounds by itself what it shows: less than that is no change.
+    if row(ui, "Field of view", slider) && (fov - session.camera.fov).abs() > 0.06 {
         commands.push(Command::Act(Action::Widen(fov - session.camera.fov)));
     }
     ui.horizontal(|ui| {
@@ -203,10 +205,19 @@ fn short(name: &str) -> &str {
     name.rsplit('/').next().unwrap_or(name)
 }
 
+/// A name in a column of fixed width.
+fn name_of(ui: &mut Ui, name: &str) {
+    let column = Layout::left_to_right(Align::Center);
+    ui.allocate_ui_with_layout(Vec2::new(80.0, 20.0), column, |ui| {
+        ui.set_min_width(80.0);
+        ui.label(name);
+    });
+}
+
 /// A slider behind its name; whether it changed.
 fn row(ui: &mut Ui, name: &str, slider: Slider<'_>) -> bool {
     ui.horizontal(|ui| {
-        ui.add_sized([84.0, 20.0], egui::Label::new(name).halign(Align::LEFT));
+        name_of(ui, name);
         ui.add(slider).changed()
     })
     .inner
@@ -219,7 +230,7 @@ fn look(ui: &mut Ui, session: &mut Session) {
     row(ui, "Exposure", Slider::new(&mut settings.exposure, -5.0..=5.0).suffix(" EV").fixed_decimals(1));
     row(ui, "Samples", Slider::new(&mut settings.samples, 1..=64).logarithmic(true));
     ui.horizontal(|ui| {
-        ui.add_sized([84.0, 20.0], egui::Label::new("Background").halign(Align::LEFT));
+        name_of(ui, "Background");
         let name = match settings.background {
             Background::White => "white",
             Background::Black => "black",

@@ -21,11 +21,13 @@ pub struct Pass {
 }
 
 /// Seconds that the first picture of a view may take: what is seen follows the hand.
-const MOVING: f64 = 0.045;
+const MOVING: f64 = 0.05;
 /// Seconds that the only picture of a passing field may take.
 const PASSING: f64 = 0.35;
 /// Seconds of a band of rows.
 const BAND: f64 = 0.03;
+/// Rows of pixels that are traced together.
+const BLOCK: u32 = 8;
 /// Coarsest divisor.
 const COARSEST: u32 = 16;
 /// Rays a second before anything is known.
@@ -53,10 +55,14 @@ impl Pace {
         *rate = 0.5 * *rate + 0.5 * now;
     }
 
-    /// Rows of a band: whole blocks of 8, as many as take a few hundredths of a second.
+    /// Rows of a band: whole blocks of 8, as many as take a few hundredths of a second. With several samples a pixel always
+    /// one block, as where they lie depends on the band: a view is the same picture however fast it came.
     pub fn rows(&self, view: &View, width: u32, samples: u32) -> u32 {
-        let rows = self.rate(view) * BAND / (f64::from(width) * f64::from(samples));
-        (rows / 8.0).clamp(1.0, 512.0) as u32 * 8
+        if samples > 1 {
+            return BLOCK;
+        }
+        let rows = self.rate(view) * BAND / f64::from(width);
+        (rows / f64::from(BLOCK)).clamp(1.0, 512.0) as u32 * BLOCK
     }
 
     /// Divisor at which the view takes `seconds` or less.

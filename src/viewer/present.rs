@@ -90,6 +90,11 @@ impl Presenter {
         self.pixels.adapter().get_info().name
     }
 
+    /// Whether the adapter draws on the processor, which has other things to do too.
+    pub fn is_software(&self) -> bool {
+        self.pixels.adapter().get_info().device_type == wgpu::DeviceType::Cpu
+    }
+
     /// Longest edge of a texture.
     pub fn max_side(&self) -> u32 {
         self.pixels.device().limits().max_texture_dimension_2d
