@@ -193,7 +193,9 @@ impl Worker {
             if !pass.first && !self.is_newest(serial) {
                 return Ok(None);
             }
-            let rows = self.pace.rows(view, camera.width, pass.samples).min(camera.height - row);
+            let (rows, left) = (self.pace.rows(view, camera.width, pass.samples), camera.height - row);
+            // A last band of a row or two would see too little to be a camera.
+            let rows = if left < 2 * rows { left } else { rows };
             let band =
                 Camera { height: rows, centre: camera.centre - glam::DVec2::new(0.0, f64::from(row)), ..*camera };
             let part = render(renderer, &band, view, view.show.layers(), pass, Background::Transparent)?;

@@ -73,7 +73,7 @@ impl Default for Settings {
             background: Background::White,
             exposure: 0.0,
             shadows: false,
-            samples: 16,
+            samples: 8,
             cut: Cut::default(),
         }
     }

@@ -66,6 +66,16 @@ fn bands_are_the_whole_picture() {
     }
 }
 
+#[test]
+fn pictures_of_any_shape_are_painted() {
+    let mut painter = CpuPainter::start(Arc::new(|| ())).unwrap();
+    for size in [(408, 474), (3, 2500), (250, 3), (1, 1), (188, 2161)] {
+        painter.request(View { show: Show::Depth, ..view(size, Effort::Full(1)) });
+        let last = wait(&mut painter).pop().unwrap();
+        assert_eq!((last.note.as_deref(), last.picture.size()), (None, size));
+    }
+}
+
 fn worker() -> Worker {
     let shared =
         Shared { slot: Mutex::default(), changed: Condvar::new(), newest: AtomicU64::new(0), wake: Arc::new(|| ()) };
