@@ -2,7 +2,7 @@
 //!
 //! [`app`] runs the event loop and owns the window. Events become [`input::Action`]s, which change the [`session`]: camera,
 //! layer, light, section, camera path. From that follows the [`painter::View`] that a [`painter::Painter`] is asked for; it
-//! answers with ever better pictures, which [`present`] draws beside the [`panel`]. Painting and presenting never wait for
+//! answers with ever better pictures, which [`present`] draws beside the panel. Painting and presenting never wait for
 //! each other. A field in training comes through [`training`]. Nothing here knows the command line or a model's recipe.
 
 pub mod app;
