@@ -7,3 +7,5 @@ pub mod geometry;
 pub mod kernel;
 pub mod metrics;
 pub mod render;
+#[cfg(feature = "viewer")]
+pub mod viewer;

@@ -33,6 +33,13 @@ pub struct CaptureArgs {
 }
 
 impl CaptureArgs {
+    /// The options of the library where nothing is said.
+    #[cfg(feature = "viewer")]
+    pub fn default_options(split: Split) -> CaptureOptions {
+        let args = Self { downscale: 1, every: 1, holdout: 8, scene: None, near: None, format: None };
+        args.options(split)
+    }
+
     /// The options of the library.
     pub fn options(&self, split: Split) -> CaptureOptions {
         CaptureOptions {

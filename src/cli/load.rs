@@ -98,14 +98,20 @@ pub fn field(model: &Model) -> NeuralSdf {
 
 /// The evaluator of the radiance model that was read from `path`.
 pub fn radiance_of(path: &Path, model: &Model) -> anyhow::Result<LoadedRadiance> {
+    let (settings, cells) = marching_of(path, model)?;
+    let occupancy = model.occupancy.clone().unwrap_or_else(|| Occupancy::full(cells));
+    let field = NeuralRadiance::new(&model.spec, model.grid.clone(), &model.net, occupancy);
+    Ok(LoadedRadiance { model: model.clone(), field, settings })
+}
+
+/// How rays are marched through the radiance model that was read from `path`, and the cells of its occupancy.
+pub fn marching_of(path: &Path, model: &Model) -> anyhow::Result<(VolumeSettings, usize)> {
     let name = || format!("{}: its recipe cannot be read; fit the capture again", path.display());
     let recipe: Recipe = serde_json::from_value(model.config.clone()).with_context(name)?;
     let (rays, capture) = recipe.fit.rays.zip(recipe.capture).with_context(name)?;
     let cube = UnitCube::from(&model.domain);
     let settings = volume_settings(&rays, capture.near.unwrap_or(0.0), cube);
-    let occupancy = model.occupancy.clone().unwrap_or_else(|| Occupancy::full(rays.cells));
-    let field = NeuralRadiance::new(&model.spec, model.grid.clone(), &model.net, occupancy);
-    Ok(LoadedRadiance { model: model.clone(), field, settings })
+    Ok((settings, rays.cells))
 }
 
 /// Samples of a picture for each sample of training: training sees all places of a stratum in turn, a picture only its

@@ -5,11 +5,14 @@ mod capture;
 mod eval;
 mod fit;
 mod inspect;
+mod live;
 mod load;
 mod mesh;
 mod query;
 mod render;
 mod renderer;
+#[cfg(feature = "viewer")]
+mod view;
 mod watch;
 
 use std::process::ExitCode;
@@ -31,6 +34,9 @@ enum Command {
     Fit(Box<fit::FitArgs>),
     /// Render a model by sphere tracing or volume ray marching
     Render(Box<render::RenderArgs>),
+    /// Show a model in a window, or fit a mesh or a capture and look on
+    #[cfg(feature = "viewer")]
+    View(Box<view::ViewArgs>),
     /// Export a model's surface as a mesh
     Mesh(mesh::MeshArgs),
     /// Measure a model against its mesh or its capture
@@ -47,6 +53,8 @@ pub fn run() -> ExitCode {
     let result = match cli.command {
         Command::Fit(args) => fit::run(&args),
         Command::Render(args) => render::run(&args),
+        #[cfg(feature = "viewer")]
+        Command::View(args) => view::run(&args),
         Command::Mesh(args) => mesh::run(&args),
         Command::Eval(args) => eval::run(&args),
         Command::Query(args) => query::run(&args),

@@ -40,6 +40,8 @@ pub struct RadianceTask {
     pending: Option<(Vec<f32>, Vec<f32>)>,
     figure: Option<f64>,
     measured: Duration,
+    /// Time between measurements.
+    every: Duration,
     counts: Counts,
 }
 
@@ -75,6 +77,7 @@ impl RadianceTask {
             pending: None,
             figure: None,
             measured: Duration::ZERO,
+            every: FIGURE_EVERY,
             counts: Counts::default(),
         }
     }
@@ -83,6 +86,11 @@ impl RadianceTask {
     pub fn with_probe(mut self, probe: Probe) -> Self {
         self.probe = Some(probe);
         self
+    }
+
+    /// Measures this often instead of every 30 s.
+    pub fn probe_every(self, every: Duration) -> Self {
+        Self { every, ..self }
     }
 
     /// Goes on from a checkpoint's state; `None` where it does not fit this configuration.
@@ -140,7 +148,7 @@ where
     }
 
     fn figure(&mut self, elapsed: Duration) -> Option<(&'static str, f64)> {
-        if let (Some(probe), true) = (&mut self.probe, elapsed >= self.measured + FIGURE_EVERY)
+        if let (Some(probe), true) = (&mut self.probe, elapsed >= self.measured + self.every)
             && let Some((grid, net)) = self.pending.take()
         {
             self.figure = Some(probe(grid, &net, self.cells.occupancy()));

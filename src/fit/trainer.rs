@@ -181,6 +181,10 @@ pub struct Progress {
 pub trait Observer {
     /// Called every few steps; `false` stops the run cleanly.
     fn progress(&mut self, progress: &Progress) -> bool;
+    /// Time that the run stood still in [`Self::progress`] because the observer held it; no budget is charged for it.
+    fn idle(&self) -> Duration {
+        Duration::ZERO
+    }
     /// How often [`Self::checkpoint`] is called; `None`: never.
     fn checkpoint_every(&self) -> Option<Duration> {
         None
@@ -346,13 +350,14 @@ where
         observer: &mut dyn Observer,
     ) -> Result<TrainState, TrainError> {
         let start = Instant::now();
+        let spent = |observer: &dyn Observer| before + start.elapsed().saturating_sub(observer.idle());
         let whole =
             |trainer: &Self, task: &dyn Task<B>, elapsed| TrainState { task: task.state(), ..trainer.state(elapsed) };
         let mut good = whole(&self, task, before);
         let (mut smooth, mut best) = (None, f64::INFINITY);
         let mut saved = Instant::now();
         loop {
-            let elapsed = before + start.elapsed();
+            let elapsed = spent(observer);
             let share = budget.progress(self.step, elapsed);
             if share >= 1.0 {
                 break;
@@ -371,7 +376,7 @@ where
             let go_on = observer.progress(&Progress { step, share, loss: mean, net_lr, elapsed, figure });
             let due = observer.checkpoint_every().is_some_and(|every| saved.elapsed() >= every);
             if due || self.step % SNAPSHOT == 1 {
-                let state = whole(&self, task, before + start.elapsed());
+                let state = whole(&self, task, spent(observer));
                 if !state.finite() {
                     return Err(self.diverged(loss, factor, good));
                 }
@@ -385,7 +390,7 @@ where
                 break;
             }
         }
-        let state = whole(&self, task, before + start.elapsed());
+        let state = whole(&self, task, spent(observer));
         if state.finite() { Ok(state) } else { Err(self.diverged(f64::NAN, 1.0, good)) }
     }
 

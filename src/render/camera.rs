@@ -182,7 +182,9 @@ impl Camera {
                 ));
             }
         }
-        for (field, at, side) in [("cx", self.centre.x, w), ("cy", self.centre.y, h)] {
+        // In longer sides, so that a few rows of a picture are a camera too.
+        let side = w.max(h);
+        for (field, at) in [("cx", self.centre.x), ("cy", self.centre.y)] {
             if !at.is_finite() || at.abs() > 100.0 * side as f64 {
                 return Err(invalid(field, format!("principal point {at} lies far from a picture of {side} pixels")));
             }

@@ -24,8 +24,23 @@ pub fn read_cameras(path: &Path, size: Option<(u32, u32)>) -> Result<Vec<Camera>
     parse(&root, size).map_err(|(field, reason)| CameraError::InFile { path: path.into(), field, reason })
 }
 
+/// The cameras of a JSON text; `size` is used where it gives no `w` and `h`.
+///
+/// # Errors
+/// What is wrong with it, and where.
+pub fn parse_cameras(text: &str, size: Option<(u32, u32)>) -> Result<Vec<Camera>, String> {
+    let root: Value = serde_json::from_str(text).map_err(|e| format!("no camera: {e}"))?;
+    parse(&root, size).map_err(|(field, reason)| format!("{field}: {reason}"))
+}
+
 /// Writes cameras as one file with `frames`; each frame has its own intrinsics where the cameras differ in them.
 pub fn write_cameras(path: &Path, cameras: &[Camera]) -> Result<(), CameraError> {
+    let text = format!("{:#}\n", Value::Object(cameras_json(cameras)));
+    atomic::write(path, text.as_bytes()).map_err(|source| CameraError::Io { path: path.into(), source })
+}
+
+/// What [`write_cameras`] writes.
+pub fn cameras_json(cameras: &[Camera]) -> Map<String, Value> {
     let same = cameras.windows(2).all(|p| intrinsics(&p[0]) == intrinsics(&p[1]));
     let mut root = Map::new();
     if let (true, Some(first)) = (same, cameras.first()) {
@@ -39,8 +54,7 @@ pub fn write_cameras(path: &Path, cameras: &[Camera]) -> Result<(), CameraError>
         Value::Object(frame)
     });
     root.insert("frames".into(), frames.collect());
-    let text = format!("{:#}\n", Value::Object(root));
-    atomic::write(path, text.as_bytes()).map_err(|source| CameraError::Io { path: path.into(), source })
+    root
 }
 
 fn intrinsics(camera: &Camera) -> Map<String, Value> {

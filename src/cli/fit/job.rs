@@ -123,7 +123,14 @@ impl<'a> Job<'a> {
         let save = |state: &TrainState| self.checkpoint(state, complete).map(|()| checkpoint.clone());
         let mut watch = Watch::new(self.quiet, Some(args.checkpoint_every), self.stop.clone(), save)?;
         let train = self.recipe.fit.train.clone();
-        let trained = run_on(args.device, op, train, &self.state, work, budget, &mut watch);
+        let look = |state: &TrainState| {
+            let mut model = self.model(state);
+            complete(&mut model, state)?;
+            Ok(model)
+        };
+        let trained = args.live.watch(&mut watch, output, &look, |observer| {
+            run_on(args.device, op, train, &self.state, work, budget, observer)
+        });
         watch.finish();
         drop(watch);
         let (state, failure) = match trained {

@@ -18,6 +18,7 @@ use nstr::render::Background;
 use serde::{Deserialize, Serialize};
 
 use super::capture::CaptureArgs;
+use super::live::Live;
 use super::load::SignArgs;
 use super::{batch, eval, render};
 
@@ -89,6 +90,13 @@ pub struct FitArgs {
     /// Fit again what is finished already
     #[arg(long)]
     pub overwrite: bool,
+    /// Show the field as it is fitted, in a window; closing it stops the fit as Ctrl-C does
+    #[cfg(feature = "viewer")]
+    #[arg(long)]
+    pub view: bool,
+    /// The window that looks on.
+    #[arg(skip)]
+    pub live: Live,
 }
 
 fn parse_precision(text: &str) -> Result<Precision, String> {
@@ -139,6 +147,10 @@ pub struct Fitted {
 
 /// Runs `nstr fit`.
 pub fn run(args: &FitArgs) -> anyhow::Result<()> {
+    #[cfg(feature = "viewer")]
+    if args.view {
+        return super::view::fit(args);
+    }
     if let [input] = args.inputs.as_slice()
         && (args.capture.format.is_some() || is_capture(Path::new(input)))
     {
@@ -168,7 +180,7 @@ pub fn run(args: &FitArgs) -> anyhow::Result<()> {
 }
 
 /// `NAME.safetensors` in the current folder.
-fn default_output(input: &Path) -> PathBuf {
+pub fn default_output(input: &Path) -> PathBuf {
     let stem = input.file_stem().filter(|s| *s != "transforms").or_else(|| input.parent()?.file_name());
     PathBuf::from(format!("{}.safetensors", stem.unwrap_or("field".as_ref()).to_string_lossy()))
 }

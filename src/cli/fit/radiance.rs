@@ -2,7 +2,7 @@
 
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
 use nstr::capture::{Capture, Split, View, read_capture};
@@ -14,8 +14,8 @@ use nstr::fit::radiance::Probe;
 use nstr::fit::views::{self, ViewScores, score_views};
 use nstr::fit::{PixelSource, RadianceTask, TrainState, Work};
 use nstr::kernel::spec::FieldSpec;
-use nstr::render::UnitCube;
 use nstr::render::volume::{VolumeRenderer, VolumeSettings};
+use nstr::render::{UnitCube, Up};
 
 use super::job::{Job, check_output};
 use super::{FitArgs, Recipe, default_output};
@@ -23,6 +23,8 @@ use crate::cli::{eval, load, render};
 
 /// Pixels along the longer side that the progress line is measured on, of each view.
 const PROBE_SIDE: u32 = 200;
+/// Time between measurements where a window shows them.
+const LIVE_PROBE: Duration = Duration::from_secs(5);
 /// Views that it is measured on.
 const PROBE_VIEWS: usize = 2;
 
@@ -77,7 +79,11 @@ pub fn fit(args: &FitArgs, input: &Path) -> anyhow::Result<()> {
         && let Some(probe) = probe(&spec, cube, settings, &test, background)
     {
         task = task.with_probe(probe);
+        if args.live.is_watched() {
+            task = task.probe_every(LIVE_PROBE);
+        }
     }
+    args.live.begin(cube.bounds(), Up::Z, &train);
     let complete = |model: &mut Model, state: &TrainState| {
         model.occupancy = occupancy_of(&state.task, rays.cells);
         for (name, key) in [("rays", "drawn"), ("samples", "used")] {

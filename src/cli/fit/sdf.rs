@@ -10,6 +10,7 @@ use nstr::field::model::{Model, Precision};
 use nstr::fit::evaluate::{SdfScores, SdfScoring, score};
 use nstr::fit::sdf::{SdfSource, domain_around};
 use nstr::fit::{TrainState, Work};
+use nstr::render::Up;
 
 use super::job::{Job, check_output};
 use super::{FitArgs, Fitted, Recipe};
@@ -45,6 +46,9 @@ pub fn fit(args: &FitArgs, input: &Path, output: &Path, quiet: bool) -> anyhow::
         job.recipe.seed,
     )
     .with_context(|| format!("{}: every face has zero area, so there is no surface to fit", input.display()))?;
+    if let Some(bounds) = loaded.mesh.bounds() {
+        args.live.begin(bounds, Up::Y, &Arc::default());
+    }
     let complete = |model: &mut Model, _: &TrainState| {
         let field = load::field(model);
         model.metrics.insert("lipschitz".into(), f64::from(nstr::render::SdfSource::lipschitz(&field)));

@@ -1,0 +1,256 @@
+//! `nstr view`: a model in a window, or a fit that is looked at.
+
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context, bail};
+use clap::{Args, Parser};
+use nstr::capture::{Split, View, is_capture, read_capture};
+use nstr::field::model::Model;
+use nstr::render::Background;
+use nstr::viewer::session::Settings;
+use nstr::viewer::training::Phase;
+use nstr::viewer::{Choice, Scene, Script, Setup, Show, Training};
+
+use super::capture::CaptureArgs;
+use super::fit::{self, FitArgs, Recipe, default_output};
+use super::load;
+use super::render::parse_size;
+use super::watch::interrupted;
+
+/// Arguments of `nstr view`.
+#[derive(Args, Clone, Debug)]
+pub struct ViewArgs {
+    /// Model to show, or a mesh or a capture to fit while it is shown
+    #[arg(value_name = "MODEL|INPUT")]
+    input: PathBuf,
+    /// Size of the window
+    #[arg(long, default_value = "1280x800", value_name = "WxH", value_parser = parse_size)]
+    size: (u32, u32),
+    /// Capture whose cameras [ and ] go to and whose images layer 9 compares with [default: the one that the model was
+    /// fitted to, where it lies beside the model or in the current folder]
+    #[arg(long, value_name = "DIR")]
+    capture: Option<PathBuf>,
+    /// Layer at first: shaded, normals, depth, S, gradS, curvature, residual, steps or error
+    #[arg(long, default_value = "shaded")]
+    layer: Show,
+    /// white, black, transparent or #rrggbb
+    #[arg(long, default_value = "white")]
+    background: Background,
+    /// What renders: auto, cpu or gpu
+    #[arg(long, default_value = "auto", value_parser = parse_choice)]
+    renderer: Choice,
+    /// Follow a script of events: see docs/viewer.md
+    #[arg(long, value_name = "FILE")]
+    script: Option<PathBuf>,
+    /// Fitting: model to write [default: NAME.safetensors in the current folder]
+    #[arg(short, long, value_name = "MODEL")]
+    output: Option<PathBuf>,
+    /// Fitting: preset, as of nstr fit
+    #[arg(long)]
+    preset: Option<String>,
+    /// Fitting: change an option of the preset
+    #[arg(long, value_name = "KEY=VALUE")]
+    set: Vec<String>,
+    /// Fitting: steps
+    #[arg(long, value_name = "N", conflicts_with = "time")]
+    steps: Option<u64>,
+    /// Fitting: for this long, for example 40s or 10m
+    #[arg(long, value_name = "DURATION", value_parser = humantime::parse_duration)]
+    time: Option<Duration>,
+}
+
+fn parse_choice(text: &str) -> Result<Choice, String> {
+    match text {
+        "auto" => Ok(Choice::Auto),
+        "cpu" => Ok(Choice::Cpu),
+        "gpu" => Ok(Choice::Gpu),
+        _ => Err("must be auto, cpu or gpu".into()),
+    }
+}
+
+/// Runs `nstr view`.
+pub fn run(args: &ViewArgs) -> anyhow::Result<()> {
+    if args.renderer == Choice::Gpu {
+        bail!("--renderer gpu: this build of the viewer renders on the CPU; use auto or cpu");
+    }
+    let script = args.script.as_deref().map(Script::read).transpose()?;
+    let is_model = args.input.extension().is_some_and(|e| e.eq_ignore_ascii_case("safetensors"));
+    if !is_model {
+        return train(args, script);
+    }
+    let model = Arc::new(Model::load(&args.input)?);
+    let scene = scene(&args.input, model.clone())?;
+    let capture = match &args.capture {
+        Some(path) => Some(path.clone()),
+        None => capture_of(&args.input, &model),
+    };
+    let views = capture.map(|path| images(&path, &model)).transpose()?.unwrap_or_default();
+    let setup = Setup {
+        details: details(&model),
+        scene: Some(Arc::new(scene)),
+        views: Arc::new(views),
+        ..setup(args, &args.input, script)
+    };
+    Ok(nstr::viewer::run(setup)?)
+}
+
+fn setup(args: &ViewArgs, named: &Path, script: Option<Script>) -> Setup {
+    let name = named.file_name().unwrap_or(named.as_os_str()).to_string_lossy().into_owned();
+    let stem = named.file_stem().unwrap_or("view".as_ref()).to_owned();
+    Setup {
+        title: name,
+        details: Vec::new(),
+        size: args.size,
+        scene: None,
+        views: Arc::default(),
+        settings: Settings { show: args.layer, background: args.background, ..Settings::default() },
+        renderer: args.renderer,
+        stem: PathBuf::from(stem),
+        training: None,
+        script,
+        quit: None,
+    }
+}
+
+/// The scene of a model that was read from (or will be written to) `path`.
+pub fn scene(path: &Path, model: Arc<Model>) -> anyhow::Result<Scene> {
+    if model.spec.view.is_some() {
+        let (settings, _) = load::marching_of(path, &model)?;
+        return Ok(Scene::radiance(model, settings));
+    }
+    if model.spec.dim != 3 || model.spec.outputs != 1 {
+        let (d, o) = (model.spec.dim, model.spec.outputs);
+        bail!("{}: a field of {d} coordinates and {o} values is no signed distance field", path.display());
+    }
+    Ok(Scene::sdf(model))
+}
+
+/// Lines about a model.
+fn details(model: &Model) -> Vec<String> {
+    let kind = if model.spec.view.is_some() { "radiance" } else { "signed distance" };
+    let mut lines = vec![format!("{kind}, {} parameters", model.spec.parameters())];
+    let known = [("psnr", "PSNR", 2), ("ssim", "SSIM", 4), ("iou", "IoU", 4), ("chamfer_l1", "Chamfer", 6)];
+    let found =
+        known.iter().filter_map(|(key, name, digits)| model.metrics.get(*key).map(|v| format!("{name} {v:.digits$}")));
+    let found: Vec<String> = found.collect();
+    if !found.is_empty() {
+        lines.push(found.join(", "));
+    }
+    lines
+}
+
+/// The capture that a model was fitted to, where it is still found by its name.
+fn capture_of(path: &Path, model: &Model) -> Option<PathBuf> {
+    let name = model.spec.view.as_ref().and(model.provenance.get("input"))?;
+    let beside = path.parent().unwrap_or(Path::new("")).join(name);
+    [beside, PathBuf::from(name)].into_iter().find(|p| p.exists() && is_capture(p))
+}
+
+/// A capture's images, read as for the fit of the model.
+fn images(path: &Path, model: &Model) -> anyhow::Result<Vec<View>> {
+    let recipe = serde_json::from_value::<Recipe>(model.config.clone()).ok();
+    let options = match recipe.and_then(|r| r.capture) {
+        Some(args) => args.options(Split::All),
+        None => CaptureArgs::default_options(Split::All),
+    };
+    let capture = read_capture(path, &options)?;
+    eprintln!("{}: {} images to compare with", path.display(), capture.views().count());
+    Ok(capture.train.into_iter().chain(capture.test).collect())
+}
+
+/// The options of `nstr fit` alone.
+#[derive(Parser)]
+struct Fit {
+    #[command(flatten)]
+    args: FitArgs,
+}
+
+/// Fits `args.input` and looks on. Closing the window is a way to end, not a failure.
+fn train(args: &ViewArgs, script: Option<Script>) -> anyhow::Result<()> {
+    let output = args.output.clone().unwrap_or_else(|| default_output(&args.input));
+    if args.output.is_none() && output.exists() {
+        bail!(
+            "{}: a model of that name is there already; look at it with nstr view {0}, or name another with -o",
+            output.display()
+        );
+    }
+    let mut words: Vec<OsString> = vec!["nstr".into(), args.input.clone().into(), "--output".into(), output.into()];
+    let texts = args.set.iter().flat_map(|s| ["--set".to_string(), s.clone()]);
+    let texts = texts.chain(args.preset.iter().flat_map(|p| ["--preset".to_string(), p.clone()]));
+    let texts = texts.chain(args.steps.iter().flat_map(|n| ["--steps".to_string(), n.to_string()]));
+    let time = args.time.map(|t| humantime::format_duration(t).to_string().replace(' ', ""));
+    words.extend(texts.chain(time.iter().flat_map(|t| ["--time".to_string(), t.clone()])).map(OsString::from));
+    let fit = Fit::try_parse_from(words).context("nstr view")?.args;
+    let (result, stopped) = watch(&fit, setup(args, &args.input, script))?;
+    match result {
+        Err(error) if stopped => {
+            eprintln!("nstr: {error:#}");
+            Ok(())
+        }
+        result => result,
+    }
+}
+
+/// Runs `nstr fit --view`: like `nstr fit`, with a window.
+pub fn fit(args: &FitArgs) -> anyhow::Result<()> {
+    let [input] = args.inputs.as_slice() else { bail!("--view shows one input; give one, or fit many without it") };
+    let input = PathBuf::from(input);
+    if input.is_dir() && !is_capture(&input) {
+        bail!("{}: --view shows one input, and this is a folder of several", input.display());
+    }
+    let view = ViewArgs {
+        input: input.clone(),
+        size: (1280, 800),
+        capture: None,
+        layer: Show::default(),
+        background: args.background,
+        renderer: Choice::Auto,
+        script: None,
+        output: None,
+        preset: None,
+        set: Vec::new(),
+        steps: None,
+        time: None,
+    };
+    watch(args, setup(&view, &input, None))?.0
+}
+
+/// Fits on a thread of its own while the window is open; what became of the fit, and whether the user stopped it.
+fn watch(args: &FitArgs, setup: Setup) -> anyhow::Result<(anyhow::Result<()>, bool)> {
+    let training = Training::default();
+    let quit = interrupted()?;
+    let mut args = FitArgs { view: false, ..args.clone() };
+    args.live.training = Some(training.clone());
+    let output = args.output.clone().or_else(|| Some(default_output(Path::new(args.inputs.first()?))));
+    let run = {
+        let training = training.clone();
+        move || {
+            if !training.wait_for_window() {
+                return Ok(());
+            }
+            let result = fit::run(&args);
+            let there = result.is_ok() || training.is_stopped();
+            let last = output.filter(|_| there).and_then(|path| {
+                let model = Model::load(&path).ok()?;
+                scene(&path, Arc::new(model)).ok()
+            });
+            let said = match &result {
+                Ok(()) => Ok("finished and saved".to_string()),
+                Err(_) if training.is_stopped() => Ok("stopped and saved".to_string()),
+                Err(error) => Err(format!("{error:#}")),
+            };
+            training.end(said, last);
+            result
+        }
+    };
+    let fitting =
+        std::thread::Builder::new().name("fit".into()).spawn(run).context("cannot start a thread to fit in")?;
+    let shown = nstr::viewer::run(Setup { training: Some(training.clone()), quit: Some(quit), ..setup });
+    training.stop();
+    let result = fitting.join().unwrap_or_else(|_| bail!("the fit ended with a panic (its message is above)"));
+    shown?;
+    Ok((result, matches!(training.phase(), Phase::Done(_))))
+}

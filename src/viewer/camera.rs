@@ -1,0 +1,328 @@
+//! The viewer's camera: where it stands, what it turns around, and how it moves. Knows no window.
+
+use glam::{DMat3, DMat4, DQuat, DVec2, DVec3};
+
+use crate::render::{Camera, CameraError, Orbit, Up};
+
+/// Narrowest and widest field of view in degrees.
+pub const FOV: (f64, f64) = (1.0, 140.0);
+/// Highest elevation that orbiting reaches, radians: at the pole itself the picture would spin.
+const STEEPEST: f64 = 89.0 * std::f64::consts::PI / 180.0;
+/// Factor of the distance for one notch of the wheel.
+const NOTCH: f64 = 1.12;
+/// Part of the scene's radius flown a second.
+const FLIGHT: f64 = 0.6;
+/// Factor of that with shift.
+const FASTER: f64 = 4.0;
+
+/// A camera that moves.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct ViewCamera {
+    /// Position in the world.
+    pub eye: DVec3,
+    /// Camera-to-world rotation (right, up, back).
+    pub rotation: DQuat,
+    /// Distance to the point it turns around, which lies straight ahead; above 0.
+    pub distance: f64,
+    /// Field of view in degrees along the picture's shorter side.
+    pub fov: f64,
+    /// Ratio of the focal lengths along x and y.
+    pub aspect: f64,
+    /// The principal point's offset from the picture's middle, in focal lengths.
+    pub shift: DVec2,
+    /// Upward axis that orbiting turns around.
+    pub up: DVec3,
+    /// Radius of the scene: the unit of speeds and least distances.
+    pub radius: f64,
+}
+
+impl ViewCamera {
+    /// The camera in front of the box `bounds`, from where `nstr render` looks without options.
+    ///
+    /// # Errors
+    /// Boxes without extent.
+    pub fn home(bounds: (DVec3, DVec3), up: Up) -> Result<Self, CameraError> {
+        let orbit = Orbit { elevation: 20.0, azimuth: 30.0, up, ..Orbit::default() };
+        let camera = orbit.cameras(bounds)?.remove(0);
+        let radius = (bounds.1 - bounds.0).length() * 0.5;
+        let middle = (bounds.0 + bounds.1) * 0.5;
+        let start = Self {
+            eye: DVec3::ZERO,
+            rotation: DQuat::IDENTITY,
+            distance: radius,
+            fov: orbit.fov,
+            aspect: 1.0,
+            shift: DVec2::ZERO,
+            up: up.axis(),
+            radius,
+        };
+        Ok(start.at(&camera, middle))
+    }
+
+    /// This camera moved to where `camera` is, with its field of view, turning around what lies ahead as far away as
+    /// `pivot`. Shows all of `camera`'s picture in a picture of its shape.
+    pub fn at(&self, camera: &Camera, pivot: DVec3) -> Self {
+        let [right, up, back] = camera.axes();
+        let ahead = -back.dot(pivot - camera.position());
+        let side = f64::from(camera.width.min(camera.height));
+        let middle = DVec2::new(f64::from(camera.width), f64::from(camera.height)) * 0.5;
+        Self {
+            eye: camera.position(),
+            rotation: DQuat::from_mat3(&DMat3::from_cols(right, up, back)).normalize(),
+            distance: if ahead > 1e-3 * self.radius { ahead } else { self.radius },
+            fov: (2.0 * (0.5 * side / camera.focal.y).atan().to_degrees()).clamp(FOV.0, FOV.1),
+            aspect: camera.focal.x / camera.focal.y,
+            shift: (camera.centre - middle) / camera.focal,
+            ..*self
+        }
+    }
+
+    /// Like [`Self::at`], with a field of view that shows all of `camera`'s picture in one of `size` pixels.
+    pub fn framing(&self, camera: &Camera, pivot: DVec3, size: (u32, u32)) -> Self {
+        let (w, h) = (f64::from(size.0.max(1)), f64::from(size.1.max(1)));
+        let zoom = (w / f64::from(camera.width)).min(h / f64::from(camera.height));
+        let fov = 2.0 * (0.5 * w.min(h) / (camera.focal.y * zoom)).atan().to_degrees();
+        Self { fov: fov.clamp(FOV.0, FOV.1), ..self.at(camera, pivot) }
+    }
+
+    /// The pinhole camera for a picture of `size` pixels.
+    pub fn camera(&self, size: (u32, u32)) -> Camera {
+        let (w, h) = (size.0.max(1), size.1.max(1));
+        let y = 0.5 * f64::from(w.min(h)) / (0.5 * self.fov.to_radians()).tan();
+        let focal = DVec2::new(y * self.aspect, y);
+        let centre = DVec2::new(f64::from(w), f64::from(h)) * 0.5 + self.shift * focal;
+        let camera_to_world = DMat4::from_rotation_translation(self.rotation, self.eye);
+        Camera { width: w, height: h, focal, centre, camera_to_world }
+    }
+
+    /// The point that it turns around.
+    pub fn pivot(&self) -> DVec3 {
+        self.eye - self.back() * self.distance
+    }
+
+    fn back(&self) -> DVec3 {
+        self.rotation * DVec3::Z
+    }
+
+    /// Turns around the pivot: `yaw` around the upward axis, `pitch` upwards (radians).
+    pub fn orbit(&mut self, yaw: f64, pitch: f64) {
+        let pivot = self.pivot();
+        self.turn(yaw, pitch);
+        self.eye = pivot + self.back() * self.distance;
+    }
+
+    /// Turns on the spot: `yaw` around the upward axis, `pitch` upwards (radians).
+    pub fn look(&mut self, yaw: f64, pitch: f64) {
+        self.turn(yaw, -pitch);
+    }
+
+    /// `pitch` raises the camera's back.
+    fn turn(&mut self, yaw: f64, pitch: f64) {
+        let back = self.back();
+        let elevation = back.dot(self.up).clamp(-1.0, 1.0).asin();
+        let (low, high) = (elevation.min(-STEEPEST), elevation.max(STEEPEST));
+        let pitch = (elevation + pitch).clamp(low, high) - elevation;
+        let level = self.up.cross(back).try_normalize().unwrap_or(self.rotation * DVec3::X);
+        let turn = DQuat::from_axis_angle(self.up, yaw) * DQuat::from_axis_angle(level, -pitch);
+        self.rotation = (turn * self.rotation).normalize();
+    }
+
+    /// Moves sideways so that what lies at the pivot's depth follows the pointer by `pixels` (y down) in a picture of
+    /// `size`.
+    pub fn pan(&mut self, pixels: DVec2, size: (u32, u32)) {
+        let scale = self.distance / self.camera(size).focal.y;
+        let (right, up) = (self.rotation * DVec3::X, self.rotation * DVec3::Y);
+        self.eye += (up * pixels.y - right * (pixels.x / self.aspect)) * scale;
+    }
+
+    /// Comes nearer to the pivot by `notches` of a wheel, or goes away where negative.
+    pub fn zoom(&mut self, notches: f64) {
+        let pivot = self.pivot();
+        let distance = self.distance * NOTCH.powf(-notches.clamp(-50.0, 50.0));
+        self.distance = distance.clamp(1e-3 * self.radius, 1e3 * self.radius);
+        self.eye = pivot + self.back() * self.distance;
+    }
+
+    /// Flies for `seconds` in direction `course` (right, up, forward; length up to 1 or more counts as 1).
+    pub fn fly(&mut self, course: DVec3, seconds: f64, fast: bool) {
+        let course = course.clamp_length_max(1.0);
+        let axes = DMat3::from_quat(self.rotation);
+        let way = axes.x_axis * course.x + axes.y_axis * course.y - axes.z_axis * course.z;
+        self.eye += way * (self.radius * FLIGHT * if fast { FASTER } else { 1.0 } * seconds);
+    }
+
+    /// Changes the field of view, within [`FOV`].
+    pub fn widen(&mut self, degrees: f64) {
+        self.fov = (self.fov + degrees).clamp(FOV.0, FOV.1);
+    }
+
+    /// The camera a share `t` (0 to 1) of the way from `b` to `c`, along a smooth curve that comes from `a` and goes on to
+    /// `d` (Catmull-Rom).
+    pub fn between([a, b, c, d]: [&Self; 4], t: f64) -> Self {
+        let mix = |f: &dyn Fn(&Self) -> f64| curve([f(a), f(b), f(c), f(d)], t);
+        let vector = |f: &dyn Fn(&Self) -> DVec3| DVec3::new(mix(&|k| f(k).x), mix(&|k| f(k).y), mix(&|k| f(k).z));
+        // The same rotation has two quaternions: all must lie on one side.
+        let near = |q: DQuat, to: DQuat| if q.dot(to) < 0.0 { -q } else { q };
+        let qb = b.rotation;
+        let (qa, qc) = (near(a.rotation, qb), near(c.rotation, qb));
+        let qd = near(d.rotation, qc);
+        let of = |i: usize| curve([qa, qb, qc, qd].map(|q| q.to_array()[i]), t);
+        let rotation = DQuat::from_array([of(0), of(1), of(2), of(3)]);
+        Self {
+            eye: vector(&|k| k.eye),
+            rotation: if rotation.length() > 1e-6 { rotation.normalize() } else { qb },
+            distance: mix(&|k| k.distance.ln()).exp(),
+            fov: mix(&|k| k.fov).clamp(FOV.0, FOV.1),
+            aspect: mix(&|k| k.aspect),
+            shift: DVec2::new(mix(&|k| k.shift.x), mix(&|k| k.shift.y)),
+            ..*b
+        }
+    }
+}
+
+/// Catmull-Rom between the two middle values.
+fn curve([a, b, c, d]: [f64; 4], t: f64) -> f64 {
+    let (u, v) = (0.5 * (c - a), 0.5 * (d - b));
+    let (t2, t3) = (t * t, t * t * t);
+    b * (2.0 * t3 - 3.0 * t2 + 1.0) + u * (t3 - 2.0 * t2 + t) + c * (3.0 * t2 - 2.0 * t3) + v * (t3 - t2)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const BOX: (DVec3, DVec3) = (DVec3::new(-1.0, 0.0, -0.5), DVec3::new(1.0, 2.0, 0.5));
+    const SIZE: (u32, u32) = (640, 480);
+
+    fn home() -> ViewCamera {
+        ViewCamera::home(BOX, Up::Y).unwrap()
+    }
+
+    /// Where a world point is seen.
+    fn seen(camera: &ViewCamera, point: DVec3) -> DVec2 {
+        camera.camera(SIZE).project(point).unwrap()
+    }
+
+    #[test]
+    fn home_looks_at_the_middle_from_where_render_does() {
+        for up in [Up::Y, Up::Z] {
+            let home = ViewCamera::home(BOX, up).unwrap();
+            let orbit = Orbit { elevation: 20.0, azimuth: 30.0, up, size: SIZE, ..Orbit::default() };
+            let render = orbit.cameras(BOX).unwrap()[0];
+            let camera = home.camera(SIZE);
+            assert!(camera.camera_to_world.abs_diff_eq(render.camera_to_world, 1e-9));
+            assert!((camera.focal - render.focal).length() < 1e-6 && (camera.centre - render.centre).length() < 1e-9);
+            assert!((home.pivot() - DVec3::Y).length() < 1e-9);
+        }
+        assert!(ViewCamera::home((DVec3::ONE, DVec3::ONE), Up::Y).is_err());
+    }
+
+    #[test]
+    fn orbiting_keeps_the_pivot_and_the_horizon() {
+        let mut camera = home();
+        let (pivot, distance) = (camera.pivot(), camera.distance);
+        for (yaw, pitch) in [(0.3, 0.1), (-2.0, 0.6), (1.0, 9.0), (0.2, -20.0), (0.0, 0.4)] {
+            camera.orbit(yaw, pitch);
+            assert!((camera.pivot() - pivot).length() < 1e-9 && (camera.distance - distance).abs() < 1e-12);
+            assert!((camera.rotation * DVec3::X).dot(DVec3::Y).abs() < 1e-9, "the horizon stays level");
+            assert!((camera.rotation * DVec3::Y).dot(DVec3::Y) > 0.0, "never upside down");
+        }
+        // Dragging upwards (pitch < 0 lowers the camera) and to the right (yaw) go the way they say.
+        let mut camera = home();
+        let before = camera.eye;
+        camera.orbit(0.0, 0.2);
+        assert!(camera.eye.y > before.y);
+        let mut camera = home();
+        camera.orbit(0.2, 0.0);
+        assert!(DVec3::Y.dot((before - pivot).cross(camera.eye - pivot)) > 0.0, "counter-clockwise from above");
+    }
+
+    #[test]
+    fn a_pan_moves_the_pivot_with_the_pointer() {
+        let mut camera = home();
+        let (pivot, before) = (camera.pivot(), seen(&camera, camera.pivot()));
+        camera.pan(DVec2::new(40.0, -25.0), SIZE);
+        assert!((seen(&camera, pivot) - before - DVec2::new(40.0, -25.0)).length() < 1e-6);
+    }
+
+    #[test]
+    fn zoom_keeps_the_pivot_and_stays_in_range() {
+        let mut camera = home();
+        let pivot = camera.pivot();
+        camera.zoom(3.0);
+        assert!((camera.pivot() - pivot).length() < 1e-9);
+        camera.zoom(-3.0);
+        assert!((camera.eye - home().eye).length() < 1e-9);
+        for notches in [1e9, -1e9, f64::INFINITY] {
+            (0..100).for_each(|_| camera.zoom(notches));
+            assert!(camera.distance.is_finite() && camera.distance > 0.0);
+            assert!(camera.camera(SIZE).validate().is_ok());
+        }
+    }
+
+    #[test]
+    fn flying_goes_ahead_and_looking_stays() {
+        let mut camera = home();
+        let ahead = -(camera.rotation * DVec3::Z);
+        let eye = camera.eye;
+        camera.fly(DVec3::new(0.0, 0.0, 1.0), 0.5, false);
+        assert!((camera.eye - eye - ahead * camera.radius * FLIGHT * 0.5).length() < 1e-9);
+        let slow = camera.eye - eye;
+        camera.fly(DVec3::new(0.0, 0.0, 7.0), 0.5, true);
+        assert!((camera.eye - eye - slow - slow * FASTER).length() < 1e-9);
+        let eye = camera.eye;
+        let point = camera.pivot();
+        let before = seen(&camera, point);
+        camera.look(0.0, 0.05);
+        assert_eq!(camera.eye, eye);
+        assert!(seen(&camera, point).y > before.y, "looking up moves things down");
+    }
+
+    #[test]
+    fn a_capture_camera_is_met_exactly() {
+        let pose = DMat4::from_rotation_translation(
+            DQuat::from_euler(glam::EulerRot::XYZ, 0.4, -1.1, 2.0),
+            DVec3::new(1.0, 2.0, -3.0),
+        );
+        let mut wanted = Camera::with_fov_y(200, 300, 40.0, pose).unwrap();
+        wanted.focal.x *= 1.02;
+        wanted.centre += DVec2::new(5.0, -9.0);
+        let met = home().at(&wanted, DVec3::ZERO).camera((200, 300));
+        assert!(met.camera_to_world.abs_diff_eq(wanted.camera_to_world, 1e-9));
+        assert!((met.focal - wanted.focal).length() < 1e-6 && (met.centre - wanted.centre).length() < 1e-6);
+        // All four corners of its picture are within a wide and a tall window.
+        for size in [(900, 300), (300, 900), (400, 600)] {
+            let framed = home().framing(&wanted, DVec3::ZERO, size).camera(size);
+            for (x, y) in [(0.0, 0.0), (200.0, 0.0), (0.0, 300.0), (200.0, 300.0)] {
+                let ray = wanted.ray(x, y);
+                let at = framed.project(ray.origin + ray.direction).unwrap();
+                let shift = (framed.centre - DVec2::new(f64::from(size.0), f64::from(size.1)) * 0.5).abs();
+                assert!(at.x > -1e-6 - shift.x && at.x < f64::from(size.0) + 1e-6 + shift.x, "{size:?}: {at}");
+                assert!(at.y > -1e-6 - shift.y && at.y < f64::from(size.1) + 1e-6 + shift.y, "{size:?}: {at}");
+            }
+        }
+    }
+
+    #[test]
+    fn curves_pass_through_their_keys_smoothly() {
+        let mut keys = [home(); 4];
+        for (i, key) in keys.iter_mut().enumerate() {
+            key.orbit(0.8 * i as f64, 0.1 * i as f64);
+            key.fov = 30.0 + i as f64;
+        }
+        let four = [&keys[0], &keys[1], &keys[2], &keys[3]];
+        let close = |a: ViewCamera, b: ViewCamera| {
+            assert!((a.eye - b.eye).length() < 1e-9 && a.rotation.dot(b.rotation).abs() > 1.0 - 1e-9);
+            assert!((a.fov - b.fov).abs() < 1e-9 && (a.distance - b.distance).abs() < 1e-9);
+        };
+        close(ViewCamera::between(four, 0.0), keys[1]);
+        close(ViewCamera::between(four, 1.0), keys[2]);
+        let half = ViewCamera::between(four, 0.5);
+        assert!((half.rotation.length() - 1.0).abs() < 1e-12);
+        assert!((half.fov - 31.5).abs() < 0.1);
+        // No jump where one piece ends and the next begins.
+        let next = [&keys[1], &keys[2], &keys[3], &keys[3]];
+        let (end, begin) = (ViewCamera::between(four, 1.0 - 1e-6), ViewCamera::between(next, 1e-6));
+        assert!((end.eye - begin.eye).length() < 1e-4);
+    }
+}

@@ -1,0 +1,50 @@
+//! Textures back in memory.
+
+use crate::render::image::Rgba8;
+
+/// The upper left `size` pixels of an 8-bit RGBA or BGRA texture with the usage `COPY_SRC`, as they are stored; waits for
+/// the GPU.
+///
+/// # Errors
+/// What the driver says where it gives the memory not out.
+pub fn read(
+    device: &wgpu::Device,
+    queue: &wgpu::Queue,
+    texture: &wgpu::Texture,
+    (width, height): (u32, u32),
+) -> Result<Rgba8, String> {
+    let row = (width * 4).next_multiple_of(wgpu::COPY_BYTES_PER_ROW_ALIGNMENT);
+    let buffer = device.create_buffer(&wgpu::BufferDescriptor {
+        label: Some("readback"),
+        size: u64::from(row) * u64::from(height),
+        usage: wgpu::BufferUsages::COPY_DST | wgpu::BufferUsages::MAP_READ,
+        mapped_at_creation: false,
+    });
+    let mut encoder = device.create_command_encoder(&wgpu::CommandEncoderDescriptor { label: Some("readback") });
+    encoder.copy_texture_to_buffer(
+        texture.as_image_copy(),
+        wgpu::TexelCopyBufferInfo {
+            buffer: &buffer,
+            layout: wgpu::TexelCopyBufferLayout { offset: 0, bytes_per_row: Some(row), rows_per_image: None },
+        },
+        wgpu::Extent3d { width, height, depth_or_array_layers: 1 },
+    );
+    queue.submit([encoder.finish()]);
+    let (told, answer) = std::sync::mpsc::channel();
+    buffer.map_async(wgpu::MapMode::Read, .., move |mapped| {
+        // Nobody listens any more where this fails.
+        let _ = told.send(mapped);
+    });
+    device.poll(wgpu::PollType::wait_indefinitely()).map_err(|e| e.to_string())?;
+    answer.recv().map_err(|e| e.to_string())?.map_err(|e| e.to_string())?;
+    let bytes = buffer.get_mapped_range(..);
+    let swap = matches!(texture.format(), wgpu::TextureFormat::Bgra8Unorm | wgpu::TextureFormat::Bgra8UnormSrgb);
+    let mut data = Vec::with_capacity(width as usize * height as usize * 4);
+    for line in bytes.chunks_exact(row as usize) {
+        data.extend_from_slice(&line[..width as usize * 4]);
+    }
+    if swap {
+        data.chunks_exact_mut(4).for_each(|p| p.swap(0, 2));
+    }
+    Ok(Rgba8 { width, height, data })
+}

@@ -1,0 +1,174 @@
+//! Camera paths: keys that the user sets, a smooth curve through them, and their file.
+
+use std::path::Path;
+
+use glam::{DVec2, DVec3};
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+use super::camera::ViewCamera;
+use crate::atomic;
+use crate::render::camera_file::{cameras_json, parse_cameras};
+use crate::render::{Camera, CameraError};
+
+/// A camera path.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Recording {
+    /// Cameras that it passes through, in order.
+    pub keys: Vec<ViewCamera>,
+    /// Seconds from one key to the next.
+    pub pace: f64,
+}
+
+/// Frames a second of the file.
+pub const FPS: f64 = 25.0;
+/// Shortest and longest time between keys, seconds.
+pub const PACE: (f64, f64) = (0.1, 60.0);
+
+impl Default for Recording {
+    fn default() -> Self {
+        Self { keys: Vec::new(), pace: 2.0 }
+    }
+}
+
+/// What a file keeps of a key beyond its camera.
+#[derive(Serialize, Deserialize)]
+struct Kept {
+    eye: DVec3,
+    /// x, y, z, w.
+    rotation: [f64; 4],
+    distance: f64,
+    fov: f64,
+    aspect: f64,
+    shift: DVec2,
+}
+
+impl Recording {
+    /// Seconds from the first key to the last.
+    pub fn length(&self) -> f64 {
+        self.keys.len().saturating_sub(1) as f64 * self.pace
+    }
+
+    /// The camera after `seconds`, clamped to the path; `None` without keys.
+    pub fn at(&self, seconds: f64) -> Option<ViewCamera> {
+        let last = self.keys.len().checked_sub(1)?;
+        let place = (seconds / self.pace).clamp(0.0, last as f64);
+        let i = (place as usize).min(last.saturating_sub(1));
+        let key = |k: usize| &self.keys[k.min(last)];
+        Some(ViewCamera::between([key(i.saturating_sub(1)), key(i), key(i + 1), key(i + 2)], place - i as f64))
+    }
+
+    /// Cameras of every frame at [`FPS`], for pictures of `size`.
+    pub fn frames(&self, size: (u32, u32)) -> Vec<Camera> {
+        let count = (self.length() * FPS).round() as usize + 1;
+        let at = |i: usize| self.at(i as f64 / FPS);
+        (0..count).filter_map(at).map(|c| c.camera(size)).collect()
+    }
+
+    /// Writes the path: `frames` as `nstr render --path` takes them, and the keys themselves, so that it can be changed
+    /// later.
+    ///
+    /// # Errors
+    /// Where the file can't be written.
+    pub fn save(&self, path: &Path, size: (u32, u32)) -> Result<(), CameraError> {
+        let mut root = cameras_json(&self.frames(size));
+        let keys = self.keys.iter().map(|k| Kept {
+            eye: k.eye,
+            rotation: k.rotation.to_array(),
+            distance: k.distance,
+            fov: k.fov,
+            aspect: k.aspect,
+            shift: k.shift,
+        });
+        root.insert("keys".into(), json!(keys.collect::<Vec<_>>()));
+        root.insert("seconds_between_keys".into(), json!(self.pace));
+        let text = format!("{:#}\n", Value::Object(root));
+        atomic::write(path, text.as_bytes()).map_err(|source| CameraError::Io { path: path.into(), source })
+    }
+
+    /// Reads a path; from files that were not written here, every frame is a key. `like` gives what files don't hold.
+    ///
+    /// # Errors
+    /// Files that can't be read or hold no cameras, with the reason.
+    pub fn load(path: &Path, like: &ViewCamera) -> Result<Self, String> {
+        let name = |e: String| format!("{}: {e}", path.display());
+        let text = std::fs::read_to_string(path).map_err(|e| name(e.to_string()))?;
+        let cameras = parse_cameras(&text, Some((800, 800))).map_err(name)?;
+        let root: Value = serde_json::from_str(&text).map_err(|e| name(e.to_string()))?;
+        let pace = root.get("seconds_between_keys").and_then(Value::as_f64).unwrap_or(1.0 / FPS);
+        let kept = root.get("keys").cloned().map(serde_json::from_value::<Vec<Kept>>);
+        let keys = match kept {
+            Some(Ok(kept)) => kept.iter().map(|k| key(k, like)).collect::<Option<Vec<_>>>(),
+            Some(Err(e)) => return Err(name(format!("keys: {e}"))),
+            None => Some(cameras.iter().map(|c| like.at(c, like.pivot())).collect()),
+        };
+        let keys = keys.ok_or_else(|| name("keys: a key has numbers that make no camera".into()))?;
+        Ok(Self { keys, pace: pace.clamp(1.0 / FPS, PACE.1) })
+    }
+}
+
+fn key(k: &Kept, like: &ViewCamera) -> Option<ViewCamera> {
+    let rotation = glam::DQuat::from_array(k.rotation);
+    let camera = ViewCamera {
+        eye: k.eye,
+        rotation: rotation.normalize(),
+        distance: k.distance,
+        fov: k.fov,
+        aspect: k.aspect,
+        shift: k.shift,
+        ..*like
+    };
+    (rotation.length() > 1e-6 && k.distance > 0.0 && camera.camera((64, 64)).validate().is_ok()).then_some(camera)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::render::{Up, read_cameras};
+
+    fn path() -> Recording {
+        let mut camera = ViewCamera::home((DVec3::ZERO, DVec3::ONE), Up::Z).unwrap();
+        let keys = (0..4)
+            .map(|_| {
+                camera.orbit(0.5, 0.1);
+                camera
+            })
+            .collect();
+        Recording { keys, pace: 1.0 }
+    }
+
+    #[test]
+    fn the_path_passes_its_keys_and_stays_at_its_ends() {
+        let path = path();
+        assert_eq!(path.length(), 3.0);
+        for (i, key) in path.keys.iter().enumerate() {
+            assert!((path.at(i as f64).unwrap().eye - key.eye).length() < 1e-9);
+        }
+        assert_eq!(path.at(-5.0), path.at(0.0));
+        assert!((path.at(99.0).unwrap().eye - path.keys[3].eye).length() < 1e-9);
+        assert_eq!(Recording::default().at(1.0), None);
+        let one = Recording { keys: vec![path.keys[0]], pace: 1.0 };
+        assert!((one.at(0.7).unwrap().eye - path.keys[0].eye).length() < 1e-12);
+        assert_eq!(one.frames((64, 48)).len(), 1);
+    }
+
+    #[test]
+    fn files_render_and_come_back() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("path.json");
+        let path = path();
+        path.save(&file, (320, 200)).unwrap();
+        let frames = read_cameras(&file, None).unwrap();
+        assert_eq!(frames.len(), 76);
+        assert_eq!((frames[0].width, frames[0].height), (320, 200));
+        assert!((frames[25].position() - path.keys[1].eye).length() < 1e-9);
+        let back = Recording::load(&file, &path.keys[0]).unwrap();
+        assert_eq!((back.keys.len(), back.pace), (4, 1.0));
+        assert!(back.keys.iter().zip(&path.keys).all(|(a, b)| (a.eye - b.eye).length() < 1e-9));
+        // A path from elsewhere: each frame a key.
+        crate::render::write_cameras(&file, &frames[..10]).unwrap();
+        assert_eq!(Recording::load(&file, &path.keys[0]).unwrap().keys.len(), 10);
+        std::fs::write(&file, "{}").unwrap();
+        assert!(Recording::load(&file, &path.keys[0]).unwrap_err().contains("path.json"));
+    }
+}

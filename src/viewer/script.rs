@@ -1,0 +1,246 @@
+//! Scripts: the events of a session as text, one a line, for reproducible captures and tests.
+//!
+//! ```text
+//! # comment
+//! key 3                      a key: 1-9, letters, [ ] + -, F1-F12, space, escape, ctrl+c, shift+...
+//! hold w 0.5                 a key held for seconds
+//! drag left 400,300 500,320  a drag of the pointer (left, right or middle; shift+left, ctrl+left)
+//! click 1100,80              a click, on the panel too
+//! wheel 3                    notches, away from the user
+//! resize 900x700             another size of the window
+//! minimise / restore
+//! wait                       until the picture is refined (and training is over)
+//! wait picture               until there is a picture
+//! wait 2.5                   seconds
+//! screenshot FILE.png        the whole window
+//! picture FILE.png           the picture alone, once refined; FILE.exr all layers
+//! close
+//! ```
+
+use std::collections::VecDeque;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use glam::DVec2;
+
+use super::error::ViewerError;
+use super::input::{Button, Key, Modifiers};
+
+/// One line.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Step {
+    /// A key pressed for a time.
+    Key(Key, Modifiers, Duration),
+    /// A drag from one place to another, physical pixels.
+    Drag(Button, Modifiers, DVec2, DVec2),
+    /// A click of the left button.
+    Click(DVec2),
+    /// Notches of the wheel.
+    Wheel(f64),
+    /// Another size of the window, physical pixels.
+    Resize(u32, u32),
+    /// Minimise (or restore) the window.
+    Minimise(bool),
+    /// Until the picture is refined.
+    WaitRefined,
+    /// Until there is a picture.
+    WaitPicture,
+    /// A time.
+    Wait(Duration),
+    /// The window as PNG.
+    Screenshot(PathBuf),
+    /// The picture as PNG or EXR.
+    Picture(PathBuf),
+    /// Close the window.
+    Close,
+}
+
+/// The steps that are left, with their lines.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Script(VecDeque<(usize, Step)>);
+
+impl Script {
+    /// Reads a script.
+    ///
+    /// # Errors
+    /// Files that can't be read; lines that are no step, by number.
+    pub fn read(path: &Path) -> Result<Self, ViewerError> {
+        let name = path.display();
+        let text = std::fs::read_to_string(path).map_err(|e| ViewerError::Script(format!("{name}: {e}")))?;
+        Self::parse(&text).map_err(|e| ViewerError::Script(format!("{name}: {e}")))
+    }
+
+    /// Parses a script.
+    ///
+    /// # Errors
+    /// The first line that is no step, and why.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        let mut steps = VecDeque::new();
+        for (i, line) in text.lines().enumerate() {
+            let line = line.split('#').next().unwrap_or_default().trim();
+            if !line.is_empty() {
+                steps.push_back((i + 1, step(line).map_err(|e| format!("line {}: {e}", i + 1))?));
+            }
+        }
+        Ok(Self(steps))
+    }
+
+    /// The next step and its line.
+    pub fn next_step(&mut self) -> Option<(usize, Step)> {
+        self.0.pop_front()
+    }
+}
+
+fn step(line: &str) -> Result<Step, String> {
+    let (word, rest) = line.split_once(char::is_whitespace).unwrap_or((line, ""));
+    let rest = rest.trim();
+    let words: Vec<&str> = rest.split_whitespace().collect();
+    match (word, words.as_slice()) {
+        ("key", [name]) => key(name).map(|(k, m)| Step::Key(k, m, Duration::ZERO)),
+        ("hold", [name, time]) => {
+            let (k, m) = key(name)?;
+            Ok(Step::Key(k, m, seconds(time)?))
+        }
+        ("drag", [name, from, to]) => {
+            let (button, modifiers) = button(name)?;
+            Ok(Step::Drag(button, modifiers, point(from)?, point(to)?))
+        }
+        ("click", [at]) => Ok(Step::Click(point(at)?)),
+        ("wheel", [by]) => Ok(Step::Wheel(number(by)?)),
+        ("resize", [size]) => {
+            let (w, h) = size.split_once('x').ok_or_else(|| format!("{size:?} is no size; expected WxH"))?;
+            let side = |v: &str| v.parse().ok().filter(|v| (1..=16384).contains(v));
+            let sides = side(w).zip(side(h)).ok_or_else(|| format!("{size:?} is no size; expected WxH"))?;
+            Ok(Step::Resize(sides.0, sides.1))
+        }
+        ("minimise", []) => Ok(Step::Minimise(true)),
+        ("restore", []) => Ok(Step::Minimise(false)),
+        ("wait", []) => Ok(Step::WaitRefined),
+        ("wait", ["picture"]) => Ok(Step::WaitPicture),
+        ("wait", [time]) => Ok(Step::Wait(seconds(time)?)),
+        ("screenshot", [_, ..]) => Ok(Step::Screenshot(rest.into())),
+        ("picture", [_, ..]) => match Path::new(rest).extension().and_then(|e| e.to_str()) {
+            Some("png" | "exr") => Ok(Step::Picture(rest.into())),
+            _ => Err(format!("{rest:?}: pictures are .png or .exr")),
+        },
+        ("close", []) => Ok(Step::Close),
+        _ => Err(format!(
+            "{line:?} is no step; expected key, hold, drag, click, wheel, resize, minimise, restore, wait, screenshot, \
+             picture or close with its values (see docs/viewer.md)"
+        )),
+    }
+}
+
+fn number(text: &str) -> Result<f64, String> {
+    text.parse().ok().filter(|v: &f64| v.is_finite()).ok_or_else(|| format!("{text:?} is no number"))
+}
+
+fn seconds(text: &str) -> Result<Duration, String> {
+    let value = number(text)?;
+    match (0.0..=3600.0).contains(&value) {
+        true => Ok(Duration::from_secs_f64(value)),
+        false => Err(format!("{text:?} is no time; expected seconds from 0 to 3600")),
+    }
+}
+
+fn point(text: &str) -> Result<DVec2, String> {
+    let (x, y) = text.split_once(',').ok_or_else(|| format!("{text:?} is no place; expected X,Y"))?;
+    Ok(DVec2::new(number(x)?, number(y)?))
+}
+
+/// Takes `shift+` and `ctrl+` off a name.
+fn modifiers(name: &str) -> (&str, Modifiers) {
+    let (mut name, mut held) = (name, Modifiers::default());
+    loop {
+        if let Some(rest) = name.strip_prefix("shift+") {
+            (name, held.shift) = (rest, true);
+        } else if let Some(rest) = name.strip_prefix("ctrl+") {
+            (name, held.ctrl) = (rest, true);
+        } else {
+            return (name, held);
+        }
+    }
+}
+
+fn button(name: &str) -> Result<(Button, Modifiers), String> {
+    let (name, held) = modifiers(name);
+    let button = match name {
+        "left" => Button::Left,
+        "right" => Button::Right,
+        "middle" => Button::Middle,
+        other => return Err(format!("{other:?} is no button; expected left, right or middle")),
+    };
+    Ok((button, held))
+}
+
+fn key(name: &str) -> Result<(Key, Modifiers), String> {
+    let (name, held) = modifiers(name);
+    let function = || name.strip_prefix(['F', 'f'])?.parse().ok().filter(|n| (1..=12).contains(n)).map(Key::F);
+    let mut letters = name.chars();
+    let key = match (name.to_ascii_lowercase().as_str(), letters.next(), letters.next()) {
+        (_, Some(c), None) => Some(Key::Char(c.to_ascii_lowercase())),
+        ("space", ..) => Some(Key::Space),
+        ("escape", ..) => Some(Key::Escape),
+        ("pageup", ..) => Some(Key::PageUp),
+        ("pagedown", ..) => Some(Key::PageDown),
+        ("home", ..) => Some(Key::Home),
+        _ => function(),
+    };
+    key.map(|k| (k, held)).ok_or_else(|| format!("{name:?} is no key"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn scripts_parse() {
+        let text = "# a tour\n key 3 \nhold shift+w 0.5\ndrag ctrl+left 1,2 3,4.5\n\nwheel -2 # out\nresize 900x700\n\
+                    wait\nwait picture\nwait 0.25\nscreenshot a b.png\npicture x.exr\nclick 5,6\nminimise\nrestore\n\
+                    key ctrl+c\nkey F5\nclose";
+        let mut script = Script::parse(text).unwrap();
+        let steps: Vec<(usize, Step)> = std::iter::from_fn(|| script.next_step()).collect();
+        let none = Modifiers::default();
+        let (shift, ctrl) = (Modifiers { shift: true, ..none }, Modifiers { ctrl: true, ..none });
+        let half = Duration::from_millis(500);
+        let wanted = [
+            (2, Step::Key(Key::Char('3'), none, Duration::ZERO)),
+            (3, Step::Key(Key::Char('w'), shift, half)),
+            (4, Step::Drag(Button::Left, ctrl, DVec2::new(1.0, 2.0), DVec2::new(3.0, 4.5))),
+            (6, Step::Wheel(-2.0)),
+            (7, Step::Resize(900, 700)),
+            (8, Step::WaitRefined),
+            (9, Step::WaitPicture),
+            (10, Step::Wait(half / 2)),
+            (11, Step::Screenshot("a b.png".into())),
+            (12, Step::Picture("x.exr".into())),
+            (13, Step::Click(DVec2::new(5.0, 6.0))),
+            (14, Step::Minimise(true)),
+            (15, Step::Minimise(false)),
+            (16, Step::Key(Key::Char('c'), ctrl, Duration::ZERO)),
+            (17, Step::Key(Key::F(5), none, Duration::ZERO)),
+            (18, Step::Close),
+        ];
+        assert_eq!(steps, wanted);
+    }
+
+    #[test]
+    fn wrong_lines_are_named() {
+        for (text, words) in [
+            ("wait\nfly away", ["line 2", "fly away"]),
+            ("key", ["line 1", "no step"]),
+            ("key hyper", ["line 1", "no key"]),
+            ("drag left 1 2", ["line 1", "X,Y"]),
+            ("resize 0x5", ["line 1", "WxH"]),
+            ("wait -1", ["line 1", "seconds"]),
+            ("wait nan", ["line 1", "no number"]),
+            ("picture a.bmp", ["line 1", ".exr"]),
+            ("drag up 1,2 3,4", ["line 1", "no button"]),
+        ] {
+            let said = Script::parse(text).unwrap_err();
+            assert!(words.iter().all(|w| said.contains(w)), "{said}");
+        }
+        let said = Script::read(Path::new("/nowhere/tour.txt")).unwrap_err().to_string();
+        assert!(said.contains("/nowhere/tour.txt"));
+    }
+}
