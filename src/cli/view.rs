@@ -73,9 +73,6 @@ fn parse_choice(text: &str) -> Result<Choice, String> {
 
 /// Runs `nstr view`.
 pub fn run(args: &ViewArgs) -> anyhow::Result<()> {
-    if args.renderer == Choice::Gpu {
-        bail!("--renderer gpu: this build of the viewer renders on the CPU; use auto or cpu");
-    }
     let script = args.script.as_deref().map(Script::read).transpose()?;
     let is_model = args.input.extension().is_some_and(|e| e.eq_ignore_ascii_case("safetensors"));
     if !is_model {

@@ -14,7 +14,7 @@ use winit::event_loop::{ActiveEventLoop, ControlFlow, EventLoopProxy};
 use winit::window::{Window, WindowId};
 
 use super::camera::ViewCamera;
-use super::cpu_painter::{CpuPainter, Waker};
+use super::desk::Waker;
 use super::error::ViewerError;
 use super::input::{Event, Input};
 use super::painter::{Painter, Shown, Update, View};
@@ -24,6 +24,7 @@ use super::scene::Scene;
 use super::script::Script;
 use super::session::{Effect, Session, Settings};
 use super::training::{Phase, Training};
+use super::{cpu_painter, gpu_painter};
 use super::{save, translate};
 use crate::capture;
 use crate::render::Up;
@@ -186,15 +187,27 @@ impl App {
         let scale = window.scale_factor() as f32;
         let egui =
             egui_winit::State::new(context, egui::ViewportId::ROOT, &window, Some(scale), window.theme(), Some(side));
-        // The place to connect a painter on the presenter's device: `presenter.device()` and `presenter.queue()`, chosen
-        // by `self.setup.renderer`.
-        let painter = CpuPainter::start(self.waker()).map_err(|e| ViewerError::Surface(e.to_string()))?;
-        self.painter = Some(Box::new(painter));
+        self.painter = Some(self.painter(&presenter)?);
         if let Some(training) = &self.setup.training {
             training.on_news(self.waker());
             training.open();
         }
         Ok(Opened { window, presenter, egui, viewport: Viewport { x: 0, y: 0, width: w, height: h } })
+    }
+
+    /// The painter asked for: on the presenter's device unless that is a program on the processor, which the processor's
+    /// own renderer outruns.
+    fn painter(&self, presenter: &Presenter) -> Result<Box<dyn Painter>, ViewerError> {
+        let gpu = match self.setup.renderer {
+            Choice::Cpu => false,
+            Choice::Auto => !presenter.is_software(),
+            Choice::Gpu => true,
+        };
+        let started = match gpu {
+            true => gpu_painter::start(presenter.gpu()?, self.waker()),
+            false => cpu_painter::start(self.waker()),
+        };
+        Ok(Box::new(started.map_err(|e| ViewerError::Surface(e.to_string()))?))
     }
 
     /// Size of the picture.

@@ -4,103 +4,30 @@
 //! with more samples a pixel. A pass is rendered in bands of rows; between bands the thread looks for a newer request. The
 //! first pass of a request always ends, so that pictures keep coming while the camera moves.
 
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use std::thread::JoinHandle;
+use std::sync::Arc;
 use std::time::Instant;
 
-use super::layer::Show;
-use super::painter::{CpuPicture, Painter, Picture, Shown, Update, View};
+use super::desk::{Desk, ThreadPainter, Waker, Work};
+use super::painter::{CpuPicture, Picture, Shown, View};
 use super::passes::{Pace, Pass, Plan};
 use super::scene::Renderer;
 use super::tone::tone;
 use crate::render::cpu::{Filter, RenderError, Shading};
 use crate::render::{Background, Camera, Frame, LayerSet, RayCaster, RenderSettings, VolumeRenderSettings};
 
-/// Called when there is news; from any thread.
-pub type Waker = Arc<dyn Fn() + Send + Sync>;
-
-/// Renders on the CPU.
-pub struct CpuPainter {
-    shared: Arc<Shared>,
-    thread: Option<JoinHandle<()>>,
-    serial: u64,
-}
-
-struct Shared {
-    slot: Mutex<Slot>,
-    changed: Condvar,
-    /// Number of the newest request, looked at between bands.
-    newest: AtomicU64,
-    wake: Waker,
-}
-
-#[derive(Default)]
-struct Slot {
-    request: Option<(u64, View)>,
-    shown: Option<Box<Shown>>,
-    share: f32,
-    /// Number of the last request that is done.
-    done: u64,
-    quit: bool,
-}
-
-impl Shared {
-    fn slot(&self) -> MutexGuard<'_, Slot> {
-        // A panic elsewhere leaves the slot as it was: still whole.
-        self.slot.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl CpuPainter {
-    /// Starts the thread; `wake` is called when there is news.
-    ///
-    /// # Errors
-    /// What the system says where no thread can be had.
-    pub fn start(wake: Waker) -> std::io::Result<Self> {
-        let shared =
-            Arc::new(Shared { slot: Mutex::default(), changed: Condvar::new(), newest: AtomicU64::new(0), wake });
-        let worker = Worker { shared: shared.clone(), pace: Pace::default(), last: None };
-        let thread = std::thread::Builder::new().name("painter".into()).spawn(move || worker.run())?;
-        Ok(Self { shared, thread: Some(thread), serial: 0 })
-    }
-}
-
-impl Painter for CpuPainter {
-    fn request(&mut self, view: View) {
-        self.serial += 1;
-        self.shared.newest.store(self.serial, Ordering::SeqCst);
-        let mut slot = self.shared.slot();
-        slot.request = Some((self.serial, view));
-        slot.share = 0.0;
-        self.shared.changed.notify_one();
-    }
-
-    fn poll(&mut self) -> Update {
-        let mut slot = self.shared.slot();
-        Update { shown: slot.shown.take(), share: slot.share, done: slot.done == self.serial }
-    }
-
-    fn name(&self) -> &str {
-        "CPU"
-    }
-}
-
-impl Drop for CpuPainter {
-    fn drop(&mut self) {
-        self.shared.newest.store(u64::MAX, Ordering::SeqCst);
-        self.shared.slot().quit = true;
-        self.shared.changed.notify_one();
-        if let Some(thread) = self.thread.take() {
-            // It panicked where this fails, which was reported.
-            let _ = thread.join();
-        }
-    }
+/// Starts a painter that renders on the CPU; `wake` is called when there is news.
+///
+/// # Errors
+/// What the system says where no thread can be had.
+pub fn start(wake: Waker) -> std::io::Result<ThreadPainter> {
+    ThreadPainter::start("CPU".into(), wake, |desk| Box::new(Worker::new(desk)))
 }
 
 /// What the thread keeps between requests.
-struct Worker {
-    shared: Arc<Shared>,
+pub(super) struct Worker {
+    desk: Desk,
+    /// Why the CPU paints what something else was asked for, for the user.
+    pub(super) note: Option<String>,
     pace: Pace,
     /// The last finished pass.
     last: Option<Finished>,
@@ -116,40 +43,19 @@ struct Finished {
     seconds: f64,
 }
 
+impl Work for Worker {
+    fn paint(&mut self, serial: u64, view: &View) -> Result<(), String> {
+        self.passes(serial, view).map_err(|e| e.to_string())
+    }
+}
+
 impl Worker {
-    fn run(mut self) {
-        while let Some((serial, view)) = self.next() {
-            let note = self.paint(serial, &view).err().map(|e| e.to_string());
-            if let Some(note) = note {
-                self.report(&view, note);
-            }
-            if self.is_newest(serial) {
-                self.shared.slot().done = serial;
-                (self.shared.wake)();
-            }
-        }
-    }
-
-    /// Waits for a request; `None` at the end.
-    fn next(&self) -> Option<(u64, View)> {
-        let mut slot = self.shared.slot();
-        loop {
-            if slot.quit {
-                return None;
-            }
-            if let Some(request) = slot.request.take() {
-                return Some(request);
-            }
-            slot = self.shared.changed.wait(slot).unwrap_or_else(PoisonError::into_inner);
-        }
-    }
-
-    fn is_newest(&self, serial: u64) -> bool {
-        self.shared.newest.load(Ordering::SeqCst) == serial
+    pub(super) fn new(desk: Desk) -> Self {
+        Self { desk, note: None, pace: Pace::default(), last: None }
     }
 
     /// Passes until the effort is spent or a newer request comes.
-    fn paint(&mut self, serial: u64, view: &View) -> Result<(), RenderError> {
+    fn passes(&mut self, serial: u64, view: &View) -> Result<(), RenderError> {
         let renderer = view.scene.renderer()?;
         let mut plan = match self.last.take() {
             Some(last) if last.view.same_rays(view) => {
@@ -190,7 +96,7 @@ impl Worker {
         let mut whole: Option<Frame> = None;
         let mut row = 0;
         while row < camera.height {
-            if !pass.first && !self.is_newest(serial) {
+            if !pass.first && !self.desk.is_newest(serial) {
                 return Ok(None);
             }
             let (rows, left) = (self.pace.rows(view, camera.width, pass.samples), camera.height - row);
@@ -204,8 +110,7 @@ impl Worker {
                 None => whole = Some(part),
             }
             row += rows;
-            self.shared.slot().share = row as f32 / camera.height as f32;
-            (self.shared.wake)();
+            self.desk.progress(row as f32 / camera.height as f32);
         }
         Ok(whole)
     }
@@ -221,33 +126,10 @@ impl Worker {
             seconds: done.seconds,
             range: toned.range,
             psnr: toned.psnr,
-            note: None,
+            note: self.note.clone(),
         };
         self.last = Some(done);
-        self.publish(shown);
-    }
-
-    fn publish(&self, shown: Shown) {
-        self.shared.slot().shown = Some(Box::new(shown));
-        (self.shared.wake)();
-    }
-
-    /// A picture of nothing that says why.
-    fn report(&mut self, view: &View, note: String) {
-        let frame = Arc::new(Frame { width: 1, height: 1, ..Frame::default() });
-        let empty = View { show: Show::Shaded, ..view.clone() };
-        let image = tone(&frame, &empty, &view.camera, true).image;
-        self.last = None;
-        self.publish(Shown {
-            picture: Picture::Cpu(Arc::new(CpuPicture { image, frame })),
-            view: view.clone(),
-            divisor: view.camera.width.max(view.camera.height),
-            samples: 1,
-            seconds: 0.0,
-            range: None,
-            psnr: None,
-            note: Some(note),
-        });
+        self.desk.publish(shown);
     }
 }
 

@@ -14,6 +14,7 @@ use super::blit::Blit;
 use super::error::ViewerError;
 use super::painter::{Picture, Shown};
 use super::readback;
+use crate::render::gpu::Gpu;
 use crate::render::image::Rgba8;
 
 /// What is drawn over the picture.
@@ -58,12 +59,14 @@ impl Presenter {
         let size = window.inner_size();
         let size = (size.width.max(1), size.height.max(1));
         let backends = wgpu::Backends::from_env().unwrap_or(wgpu::Backends::PRIMARY);
-        let format = format(&window, backends)?;
+        let (format, limits) = surface(&window, backends)?;
         let surface = SurfaceTexture::new(size.0, size.1, window);
         let pixels = PixelsBuilder::new(size.0, size.1, surface)
             .wgpu_backend(backends)
             .texture_format(wgpu::TextureFormat::Rgba8Unorm)
             .surface_texture_format(format)
+            // Everything the adapter has: fields and frames are large.
+            .device_descriptor(wgpu::DeviceDescriptor { required_limits: limits, ..Default::default() })
             .build()
             .map_err(|e| match e {
                 pixels::Error::AdapterNotFound => ViewerError::NoAdapter,
@@ -83,6 +86,16 @@ impl Presenter {
     /// Its queue.
     pub fn queue(&self) -> &wgpu::Queue {
         self.pixels.queue()
+    }
+
+    /// The device as the renderers take it.
+    ///
+    /// # Errors
+    /// Where it can't compute.
+    pub fn gpu(&self) -> Result<Gpu, ViewerError> {
+        let info = self.pixels.adapter().get_info();
+        Gpu::from_parts(self.device().clone(), self.queue().clone(), info)
+            .map_err(|e| ViewerError::Surface(e.to_string()))
     }
 
     /// Name of the adapter.
@@ -283,8 +296,9 @@ fn write(queue: &wgpu::Queue, texture: &wgpu::Texture, image: &Rgba8) {
     );
 }
 
-/// A format of the window's surface that doesn't encode by itself; where there is none, its first.
-fn format(window: &Arc<Window>, backends: wgpu::Backends) -> Result<wgpu::TextureFormat, ViewerError> {
+/// A format of the window's surface that doesn't encode by itself, or where there is none, its first; and the adapter's
+/// limits.
+fn surface(window: &Arc<Window>, backends: wgpu::Backends) -> Result<(wgpu::TextureFormat, wgpu::Limits), ViewerError> {
     let descriptor =
         wgpu::InstanceDescriptor { backends, ..wgpu::InstanceDescriptor::new_without_display_handle().with_env() };
     let instance = wgpu::Instance::new(descriptor);
@@ -295,5 +309,6 @@ fn format(window: &Arc<Window>, backends: wgpu::Backends) -> Result<wgpu::Textur
     let plain =
         |f: &&wgpu::TextureFormat| matches!(f, wgpu::TextureFormat::Bgra8Unorm | wgpu::TextureFormat::Rgba8Unorm);
     let found = formats.iter().find(plain).or(formats.first());
-    found.copied().ok_or_else(|| ViewerError::Surface("the surface has no format".into()))
+    let found = found.copied().ok_or_else(|| ViewerError::Surface("the surface has no format".into()))?;
+    Ok((found, adapter.limits()))
 }

@@ -125,16 +125,49 @@ fn over(image: Rgba8, frame: &Frame, view: &View, squares: bool) -> Rgba8 {
 
 /// A layer of single values in false colours.
 fn scalar(frame: &Frame, view: &View, squares: bool, layer: Layer, values: &[f32]) -> Toned {
-    let hit = |i: usize| layer == Layer::Steps || frame.depth_ray.get(i).is_none_or(|d| d.is_finite());
-    let seen = values.iter().enumerate().filter(|(i, v)| v.is_finite() && hit(*i)).map(|(_, v)| *v);
-    let range = match layer {
-        // Signed: the colours' middle is 0.
-        Layer::Curvature => span(seen.map(f32::abs).collect()).map(|(_, most)| (-most, most)),
-        _ => span(seen.collect()),
-    };
+    let range = range(frame, layer, values);
     let fixed = range.map_or(Range::Auto, |(lo, hi)| Range::Fixed(lo, hi));
     let image = picture(frame, layer, 0, fixed).unwrap_or_else(|| blank(frame));
     Toned { image: over(image, frame, view, squares), range, psnr: None }
+}
+
+/// What a layer's false colours span; `None` where nothing was hit.
+fn range(frame: &Frame, layer: Layer, values: &[f32]) -> Option<(f32, f32)> {
+    let hit = |i: usize| layer == Layer::Steps || frame.depth_ray.get(i).is_none_or(|d| d.is_finite());
+    let seen = values.iter().enumerate().filter(|(i, v)| v.is_finite() && hit(*i)).map(|(_, v)| *v);
+    match layer {
+        // Signed: the colours' middle is 0.
+        Layer::Curvature => span(seen.map(f32::abs).collect()).map(|(_, most)| (-most, most)),
+        _ => span(seen.collect()),
+    }
+}
+
+/// What the colours of a picture span: of its value in the first place, or of the first three values of S.
+pub fn ranges(frame: &Frame, show: Show) -> [(f32, f32); 3] {
+    let one = |layer, values: &[f32]| [range(frame, layer, values).unwrap_or((0.0, 1.0)); 3];
+    match show {
+        Show::Shaded | Show::Normals | Show::Error => [(0.0, 1.0); 3],
+        Show::Spectrum => {
+            let known = spectrum_ranges(frame);
+            std::array::from_fn(|c| known.get(c).copied().unwrap_or((0.0, 1.0)))
+        }
+        Show::Depth => one(Layer::DepthRay, &frame.depth_ray),
+        Show::Gradient => one(Layer::GradS, &frame.grad_s),
+        Show::Curvature => one(Layer::Curvature, &frame.curvature),
+        Show::Residual => one(Layer::Residual, &frame.residual),
+        Show::Steps => one(Layer::Steps, &frame.steps),
+    }
+}
+
+/// Of the first three values of S, as many as there are.
+fn spectrum_ranges(frame: &Frame) -> Vec<(f32, f32)> {
+    let width = frame.spectrum_width;
+    let hit = |i: usize| frame.depth_ray.get(i).is_some_and(|d| d.is_finite());
+    let one = |c| {
+        let of = frame.spectrum.iter().skip(c).step_by(width).enumerate();
+        span(of.filter(|(i, _)| hit(*i)).map(|(_, v)| *v).collect()).unwrap_or((0.0, 1.0))
+    };
+    (0..width.min(3)).map(one).collect()
 }
 
 /// Lowest and highest value but for the outermost few; `None` without values.
@@ -152,13 +185,7 @@ fn spectrum(frame: &Frame) -> Rgba8 {
         return blank(frame);
     }
     let hit = |i: usize| frame.depth_ray.get(i).is_some_and(|d| d.is_finite());
-    let count = width.min(3);
-    let ranges: Vec<(f32, f32)> = (0..count)
-        .map(|c| {
-            let of = frame.spectrum.iter().skip(c).step_by(width).enumerate();
-            span(of.filter(|(i, _)| hit(*i)).map(|(_, v)| *v).collect()).unwrap_or((0.0, 1.0))
-        })
-        .collect();
+    let ranges = spectrum_ranges(frame);
     pixels(frame.width, frame.height, |i| {
         if !hit(i) {
             return [0; 4];

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use glam::DVec3;
 
-use super::cpu_painter::Waker;
+use super::desk::Waker;
 use super::scene::Scene;
 use crate::capture;
 use crate::fit::{Observer, Progress, TrainState};

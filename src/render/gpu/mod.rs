@@ -22,7 +22,7 @@ pub use device::Gpu;
 pub use evaluate::PointValues;
 pub use field::GpuField;
 pub use program::{Precision, Program};
-pub use renderer::{GpuRenderer, Job};
+pub use renderer::{GpuRenderer, Job, colour_maps};
 pub use shader::Stage;
 
 use super::cpu::RenderError;

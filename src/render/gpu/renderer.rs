@@ -16,6 +16,7 @@ use crate::render::cpu::{DistanceGrid, RenderError, RenderSettings, TracerSettin
 use crate::render::cube::UnitCube;
 use crate::render::curvature::CURVATURE_STEP;
 use crate::render::frame::Frame;
+use crate::render::layers::LayerSet;
 use crate::render::occupancy::Occupancy;
 use crate::render::volume::VolumeSettings;
 
@@ -263,6 +264,17 @@ impl GpuRenderer {
         })
     }
 
+    /// What a canvas of a whole picture holds.
+    ///
+    /// # Errors
+    /// [`GpuError::Lost`] where the device fails.
+    pub fn read(&self, canvas: &Canvas, layers: LayerSet) -> Result<Frame, GpuError> {
+        let size = (canvas.width, canvas.rows);
+        let mut frame = Frame::blank(size, layers, self.field.spec().spectrum_width());
+        Reader { canvas, cube: self.cube }.read(self.field.gpu(), &mut frame)?;
+        Ok(frame)
+    }
+
     /// Makes the next part of a frame and waits for it; `false` once the frame is done.
     ///
     /// # Errors
@@ -373,8 +385,7 @@ impl GpuRenderer {
         let sphere = matches!(self.kind, Kind::Sphere { .. });
         let mut source = wants.source();
         source += &format!("const CURVATURE_STEP = {CURVATURE_STEP:e};\n");
-        source += &knots("KNOTS", &colour::KNOTS);
-        source += &knots("SIGNED_KNOTS", &colour::SIGNED_KNOTS);
+        source += &colour_maps();
         source += &self.field.source(sphere || wants.layers);
         source += include_str!("../../../shaders/view.wgsl");
         source += include_str!("../../../shaders/section.wgsl");
@@ -394,6 +405,11 @@ impl GpuRenderer {
         shaders.insert(wants, made.clone());
         Ok(made)
     }
+}
+
+/// The colour maps of false-colour pictures as WGSL: the constants KNOTS and SIGNED_KNOTS.
+pub fn colour_maps() -> String {
+    knots("KNOTS", &colour::KNOTS) + &knots("SIGNED_KNOTS", &colour::SIGNED_KNOTS)
 }
 
 /// A colour map's knots as a constant of the shader.

@@ -5,6 +5,7 @@ use glam::{DMat4, DVec3, Vec3};
 use super::*;
 use crate::render::UnitCube;
 use crate::render::analytic::{Analytic, sphere};
+use crate::viewer::layer::Show;
 use crate::viewer::painter::Effort;
 use crate::viewer::scene::{Field, Scene};
 
@@ -25,7 +26,7 @@ fn view(size: (u32, u32), effort: Effort) -> View {
 }
 
 /// Polls until the last request is done; every picture on the way.
-fn wait(painter: &mut CpuPainter) -> Vec<Shown> {
+fn wait(painter: &mut ThreadPainter) -> Vec<Shown> {
     let mut all = Vec::new();
     for _ in 0..2000 {
         let update = painter.poll();
@@ -68,7 +69,7 @@ fn bands_are_the_whole_picture() {
 
 #[test]
 fn pictures_of_any_shape_are_painted() {
-    let mut painter = CpuPainter::start(Arc::new(|| ())).unwrap();
+    let mut painter = start(Arc::new(|| ())).unwrap();
     for size in [(408, 474), (3, 2500), (250, 3), (1, 1), (188, 2161)] {
         painter.request(View { show: Show::Depth, ..view(size, Effort::Full(1)) });
         let last = wait(&mut painter).pop().unwrap();
@@ -84,7 +85,7 @@ fn worker() -> Worker {
 
 #[test]
 fn pictures_come_and_the_newest_request_wins() {
-    let mut painter = CpuPainter::start(Arc::new(|| ())).unwrap();
+    let mut painter = start(Arc::new(|| ())).unwrap();
     let first = view((320, 240), Effort::Full(8));
     (0..5).for_each(|i| {
         let mut moved = first.clone();
@@ -112,7 +113,7 @@ fn pictures_come_and_the_newest_request_wins() {
 
 #[test]
 fn what_cannot_be_rendered_is_said() {
-    let mut painter = CpuPainter::start(Arc::new(|| ())).unwrap();
+    let mut painter = start(Arc::new(|| ())).unwrap();
     let good = view((64, 48), Effort::Full(1));
     let bad = Camera { camera_to_world: DMat4::ZERO, ..good.camera };
     painter.request(View { camera: bad, ..good.clone() });

@@ -1,0 +1,106 @@
+// From the buffers of a frame to what is seen: background, exposure, false colours; as src/viewer/tone.rs.
+
+struct Look {
+    // Width, height, kind of picture, values of S a pixel.
+    size: vec4<u32>,
+    // Factor that makes the sums of colours means, factor of exposure, 1 where colours mix as sRGB values, 1 for squares in
+    // place of the background.
+    gain: vec4<f32>,
+    // sRGB values behind the object.
+    background: vec4<f32>,
+    // Ranges of false colours: of the value, or of the first three values of S.
+    low: vec4<f32>,
+    high: vec4<f32>,
+}
+
+const SHADED = 0u;
+const NORMALS = 1u;
+const SPECTRA = 2u;
+const CURVATURE = 3u;
+const DEPTH = 4u;
+const SLOPE = 5u;
+const RESIDUAL = 6u;
+const STEPS = 7u;
+
+@group(0) @binding(0) var<storage, read> colours: array<vec4<f32>>;
+@group(0) @binding(1) var<storage, read> layers: array<vec4<f32>>;
+@group(0) @binding(2) var<storage, read> spectra: array<f32>;
+@group(0) @binding(3) var<uniform> look: Look;
+
+fn to_srgb(v: vec3<f32>) -> vec3<f32> {
+    let c = clamp(v, vec3(0.0), vec3(1.0));
+    return select(1.055 * pow(c, vec3(1.0 / 2.4)) - 0.055, 12.92 * c, c <= vec3(0.0031308));
+}
+
+fn to_linear(v: vec3<f32>) -> vec3<f32> {
+    return select(pow((v + 0.055) / 1.055, vec3(2.4)), v / 12.92, v <= vec3(0.04045));
+}
+
+fn false_colour(t: f32) -> vec3<f32> {
+    var knots = KNOTS;
+    let place = clamp(t, 0.0, 1.0) * 8.0;
+    let i = min(u32(place), 7u);
+    return mix(knots[i], knots[i + 1u], place - f32(i));
+}
+
+fn diverging_colour(t: f32) -> vec3<f32> {
+    var knots = SIGNED_KNOTS;
+    let place = (0.5 + 0.5 * clamp(t, -1.0, 1.0)) * 8.0;
+    let i = min(u32(place), 7u);
+    return mix(knots[i], knots[i + 1u], place - f32(i));
+}
+
+// sRGB values and alpha of a pixel.
+fn seen(at: u32) -> vec4<f32> {
+    let kind = look.size.z;
+    if kind == SHADED {
+        let c = colours[at] * look.gain.x;
+        return vec4(to_srgb(c.rgb * look.gain.y / max(c.a, 1e-12)), clamp(c.a, 0.0, 1.0));
+    }
+    let a = layers[3u * at];
+    let b = layers[3u * at + 1u];
+    let hit = select(0.0, 1.0, a.x >= 0.0);
+    if kind == NORMALS {
+        return vec4(0.5 + 0.5 * b.xyz, hit);
+    }
+    if kind == SPECTRA {
+        var unit = vec3(0.0);
+        for (var c = 0u; c < min(look.size.w, 3u); c++) {
+            let s = spectra[at * look.size.w + c];
+            unit[c] = clamp((s - look.low[c]) / max(look.high[c] - look.low[c], 1e-20), 0.0, 1.0);
+        }
+        return vec4(unit, hit);
+    }
+    if kind == CURVATURE {
+        return vec4(diverging_colour(b.w / max(look.high.x, 1e-20)), hit);
+    }
+    var v = a.x;
+    if kind == SLOPE {
+        v = a.w;
+    } else if kind == RESIDUAL {
+        v = layers[3u * at + 2u].w;
+    } else if kind == STEPS {
+        v = a.z;
+    }
+    let colour = false_colour((v - look.low.x) / max(look.high.x - look.low.x, 1e-20));
+    return vec4(colour, select(hit, 1.0, kind == STEPS));
+}
+
+@vertex
+fn corner(@builtin(vertex_index) i: u32) -> @builtin(position) vec4<f32> {
+    return vec4(f32(i & 1u) * 4.0 - 1.0, f32(i >> 1u) * 4.0 - 1.0, 0.0, 1.0);
+}
+
+@fragment
+fn display(@builtin(position) place: vec4<f32>) -> @location(0) vec4<f32> {
+    let pixel = min(vec2<u32>(place.xy), look.size.xy - 1u);
+    let c = seen(pixel.y * look.size.x + pixel.x);
+    var behind = look.background.rgb;
+    if look.gain.w > 0.0 {
+        behind = vec3(select(0.42, 0.50, ((pixel.x / 8u + pixel.y / 8u) & 1u) == 1u));
+    }
+    if look.gain.z > 0.0 {
+        return vec4(mix(behind, c.rgb, c.a), 1.0);
+    }
+    return vec4(to_srgb(mix(to_linear(behind), to_linear(c.rgb), c.a)), 1.0);
+}
