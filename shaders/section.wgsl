@@ -30,7 +30,9 @@ fn cross_section(whole: Crossing, origin: vec3<f32>, direction: vec3<f32>) -> Cr
         }
     }
     c.meets = c.meets && c.enter < c.leave;
-    if c.meets && c.shown == c.enter {
+    if !c.meets {
+        c.shown = -1.0;
+    } else if c.shown == c.enter {
         c.leave = c.enter;
     }
     return c;

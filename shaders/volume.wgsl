@@ -20,13 +20,9 @@ fn make(pixel: vec2<u32>) {
     let at = (pixel.y - params.band.y) * params.band.x + pixel.x;
     let through = camera_ray(vec2<f32>(pixel) + sample_offset(at));
     let direction = through.xyz;
-    var part = cross_section(WHOLE, params.eye.xyz, direction);
-    if part.shown >= 0.0 {
-        // Only the part of the plane within the cube shows anything.
-        let box = cross_cube(params.eye.xyz, direction);
-        if !box.meets || part.shown < box.enter || part.shown > box.leave {
-            part.shown = -1.0;
-        }
+    var part = WHOLE;
+    if params.flags.x != 0u {
+        part = cross_section(cross_cube(params.eye.xyz, direction), params.eye.xyz, direction);
     }
     strata_start(fract(0.5 + f32(params.band.z) * 0.618033988));
     march_start(params.eye.xyz, direction, max(params.lens.w, part.enter), part.leave);
