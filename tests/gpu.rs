@@ -42,7 +42,7 @@ fn camera(bounds: (DVec3, DVec3), up: Up) -> Camera {
 fn share_off<T>(a: &[T], b: &[T], tolerance: f32, of: impl Fn(&T, &T) -> f32) -> f64 {
     assert_eq!(a.len(), b.len());
     assert!(!a.is_empty());
-    let off = a.iter().zip(b).filter(|(a, b)| !(of(a, b) <= tolerance)).count();
+    let off = a.iter().zip(b).map(|(a, b)| of(a, b)).filter(|d| d.is_nan() || *d > tolerance).count();
     off as f64 / a.len() as f64
 }
 

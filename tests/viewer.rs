@@ -156,6 +156,30 @@ fn what_is_seen_follows_keys_and_pointer() {
 }
 
 #[test]
+fn shaders_paint_the_same_pictures() {
+    let Some(display) = Display::open() else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let at = folder.path();
+    model(at);
+    // 9 without a capture is the shaded picture; the section makes another shader's branch, not another shader.
+    let script = "wait\npicture 1.png\nkey 2\nwait\npicture 2.png\nkey 4\nwait\npicture 4.png\nkey 1\n\
+        drag left 100,150 160,170\nwait\npicture orbit.png\nscreenshot window.png\nclose";
+    let pictures = |renderer: &str| {
+        let args = ["view", "m.safetensors", "--size", "480x320", "--renderer", renderer];
+        done(&display.nstr(at, &args, script)?);
+        Some(["1", "2", "4", "orbit"].map(|name| png::read(&at.join(format!("{name}.png"))).unwrap()))
+    };
+    let Some(cpu) = pictures("cpu") else { return };
+    let gpu = pictures("gpu").unwrap();
+    for (i, (gpu, cpu)) in gpu.iter().zip(&cpu).enumerate() {
+        let off = difference(gpu, cpu);
+        assert!(off < 0.8, "picture {i}: {off}");
+    }
+    assert!(difference(&gpu[0], &gpu[3]) > 3.0, "the drag turned it");
+    assert!(png::read(&at.join("window.png")).unwrap().width == 480);
+}
+
+#[test]
 fn a_real_pointer_turns_the_model() {
     let Some(display) = Display::open() else { return };
     if Command::new("xdotool").arg("version").output().is_err() {

@@ -51,8 +51,7 @@ struct Slot {
 impl ThreadPainter {
     /// Starts a thread that does what `work` makes; `wake` is called when there is news.
     pub(super) fn start(name: String, wake: Waker, work: impl FnOnce(Desk) -> Box<dyn Work>) -> std::io::Result<Self> {
-        let shared = Shared { slot: Mutex::default(), changed: Condvar::new(), newest: AtomicU64::new(0), wake };
-        let desk = Desk(Arc::new(shared));
+        let desk = Desk::new(wake);
         let (work, its) = (work(desk.clone()), desk.clone());
         let thread = std::thread::Builder::new().name("painter".into()).spawn(move || its.run(work))?;
         Ok(Self { desk, thread: Some(thread), serial: 0, name })
@@ -92,6 +91,12 @@ impl Drop for ThreadPainter {
 }
 
 impl Desk {
+    /// An empty one.
+    pub fn new(wake: Waker) -> Self {
+        let newest = AtomicU64::new(0);
+        Self(Arc::new(Shared { slot: Mutex::default(), changed: Condvar::new(), newest, wake }))
+    }
+
     fn slot(&self) -> MutexGuard<'_, Slot> {
         // A panic elsewhere leaves the slot as it was: still whole.
         self.0.slot.lock().unwrap_or_else(PoisonError::into_inner)

@@ -6,7 +6,7 @@ use super::*;
 use crate::render::UnitCube;
 use crate::render::analytic::{Analytic, sphere};
 use crate::viewer::layer::Show;
-use crate::viewer::painter::Effort;
+use crate::viewer::painter::{Effort, Painter};
 use crate::viewer::scene::{Field, Scene};
 
 fn view(size: (u32, u32), effort: Effort) -> View {
@@ -78,9 +78,7 @@ fn pictures_of_any_shape_are_painted() {
 }
 
 fn worker() -> Worker {
-    let shared =
-        Shared { slot: Mutex::default(), changed: Condvar::new(), newest: AtomicU64::new(0), wake: Arc::new(|| ()) };
-    Worker { shared: Arc::new(shared), pace: Pace::default(), last: None }
+    Worker::new(Desk::new(Arc::new(|| ())))
 }
 
 #[test]
