@@ -122,6 +122,12 @@ fn a_signed_distance_looks_the_same_on_both() {
         let want = tracer.render(&camera, &settings).unwrap();
         assert_same(name, &renderer.render(&camera, &settings).unwrap(), &want);
     }
+    // Larger than a band of the device.
+    let tall =
+        Camera { width: 8, height: 20_000, centre: glam::DVec2::new(4.0, 1e4), focal: camera.focal * 180.0, ..camera };
+    let settings = RenderSettings { layers: LayerSet::all(), ..base };
+    let want = tracer.render(&tall, &settings).unwrap();
+    assert_same("a tall picture", &renderer.render(&tall, &settings).unwrap(), &want);
     // Half the bits, and no empty space known: the same surface.
     let want = tracer.render(&camera, &base).unwrap();
     assert_same("f16", &make(Precision::F16, grid).render(&camera, &base).unwrap(), &want);

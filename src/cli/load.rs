@@ -136,6 +136,7 @@ impl LoadedRadiance {
     }
 
     /// How its rays are marched.
+    #[cfg(feature = "gpu")]
     pub fn settings(&self) -> VolumeSettings {
         self.settings
     }

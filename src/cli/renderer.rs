@@ -131,7 +131,8 @@ fn gpu_renderer(model: &Loaded, cpu: &OnCpu<'_>, device: Device) -> Result<Optio
         Loaded::Radiance(m) => &m.model,
     };
     let cube = UnitCube::from(&stored.domain);
-    let field = GpuField::new(&gpu, &stored.spec, &stored.grid, &stored.net, Precision::F32)?;
+    let precision = Precision::lossless([&stored.grid, &stored.net]);
+    let field = GpuField::new(&gpu, &stored.spec, &stored.grid, &stored.net, precision)?;
     match (model, cpu) {
         (Loaded::Sdf(m), OnCpu::Sdf(tracer)) => {
             let bound = nstr::render::SdfSource::lipschitz(&m.field);

@@ -96,7 +96,8 @@ impl Gpu {
         self.check_size(label, bytes.len() as u64)?;
         let contents = if bytes.is_empty() { &[0; 16] } else { bytes };
         let usage = wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_DST;
-        Ok(self.device.create_buffer_init(&wgpu::util::BufferInitDescriptor { label: Some(label), contents, usage }))
+        let descriptor = wgpu::util::BufferInitDescriptor { label: Some(label), contents, usage };
+        self.guarded(label, || self.device.create_buffer_init(&descriptor))
     }
 
     /// A uniform buffer that holds `bytes`.
@@ -114,12 +115,23 @@ impl Gpu {
     /// A zeroed buffer that shaders write and that can be read back.
     pub(super) fn output(&self, label: &'static str, size: u64) -> Result<wgpu::Buffer, GpuError> {
         self.check_size(label, size)?;
-        Ok(self.device.create_buffer(&wgpu::BufferDescriptor {
+        let descriptor = wgpu::BufferDescriptor {
             label: Some(label),
             size: size.max(16),
             usage: wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_SRC | wgpu::BufferUsages::COPY_DST,
             mapped_at_creation: false,
-        }))
+        };
+        self.guarded(label, || self.device.create_buffer(&descriptor))
+    }
+
+    /// What `make` makes, or that there is no memory for it.
+    fn guarded(&self, what: &'static str, make: impl FnOnce() -> wgpu::Buffer) -> Result<wgpu::Buffer, GpuError> {
+        let scope = self.device.push_error_scope(wgpu::ErrorFilter::OutOfMemory);
+        let made = make();
+        match pollster::block_on(scope.pop()) {
+            Some(_) => Err(GpuError::Memory { what, adapter: self.info.name.clone() }),
+            None => Ok(made),
+        }
     }
 
     /// Most bytes that a buffer bound to a shader may have.

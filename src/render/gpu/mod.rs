@@ -71,6 +71,14 @@ pub enum GpuError {
         /// The adapter.
         adapter: String,
     },
+    /// The device has no memory left.
+    #[error("{what}: {adapter} is out of memory; use --renderer cpu or a smaller size")]
+    Memory {
+        /// Which buffer.
+        what: &'static str,
+        /// The adapter.
+        adapter: String,
+    },
     /// A shader doesn't compile.
     #[error("the shader `{name}` does not compile on this driver: {reason}; render with --renderer cpu")]
     Shader {

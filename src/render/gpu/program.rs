@@ -27,6 +27,14 @@ pub enum Precision {
     F16,
 }
 
+impl Precision {
+    /// The smaller one that holds all these parameters exactly: those of a model that was saved in f16 fit in halves.
+    pub fn lossless(parameters: [&[f32]; 2]) -> Self {
+        let exact = |v: &f32| half::f16::from_f32(*v).to_f32() == *v;
+        if parameters.iter().all(|p| p.iter().all(exact)) { Self::F16 } else { Self::F32 }
+    }
+}
+
 /// A linear layer as the shader reads it.
 #[derive(Clone, Debug)]
 pub(super) struct LayerPlan {
@@ -344,4 +352,31 @@ fn chain(
         (source, place) = (target, (0..slot.outputs).collect());
     }
     out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::field::config::preset;
+
+    #[test]
+    fn every_preset_has_a_program_and_other_shapes_say_why_not() {
+        for name in crate::field::config::PRESETS {
+            let program = Program::new(&preset(name).unwrap().spec()).unwrap();
+            let rows = &program.rows;
+            assert!(rows.stride * 64 <= MAX_ROW && program.ops().len().is_multiple_of(OP));
+            assert_eq!(program.net_words, program.layers().map(|l| l.outputs * (1 + 4 * l.inputs)).sum::<usize>());
+        }
+        let plane = preset("sdf").unwrap().set(&["dim=2"]).unwrap().spec();
+        assert!(Program::new(&plane).unwrap_err().to_string().contains("2 coordinates"));
+        let wide = preset("sdf").unwrap().set(&["decoder.width=2048"]).unwrap().spec();
+        assert!(Program::new(&wide).unwrap_err().to_string().contains("--renderer cpu"));
+    }
+
+    #[test]
+    fn halves_are_taken_where_nothing_is_lost() {
+        assert_eq!(Precision::lossless([&[0.5, -2.0], &[1024.0]]), Precision::F16);
+        assert_eq!(Precision::lossless([&[0.5], &[0.1]]), Precision::F32);
+        assert_eq!(Precision::lossless([&[f32::NAN], &[]]), Precision::F32);
+    }
 }
