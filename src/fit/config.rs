@@ -34,7 +34,12 @@ impl FitConfig {
     pub fn preset(name: &str) -> Result<(Self, Budget), ConfigError> {
         let field = field_preset(name)?;
         if field.view.is_some() {
-            let config = Self { field, train: radiance_training(), sample: None, rays: Some(RayConfig::default()) };
+            let mut train = radiance_training();
+            if name == "radiance-tiny" {
+                // Few entries, each seen by many rays a step (docs/results.md).
+                train.grid_lr = 5e-2;
+            }
+            let config = Self { field, train, sample: None, rays: Some(RayConfig::default()) };
             let minutes = if name == "radiance-fine" { 30 } else { 10 };
             return Ok((config, Budget::Time(Duration::from_secs(60 * minutes))));
         }

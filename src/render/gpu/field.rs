@@ -54,9 +54,9 @@ impl GpuField {
         self.program.spec()
     }
 
-    /// Iterations of loops that an evaluation takes.
-    pub(super) fn iterations(&self) -> usize {
-        self.program.iterations()
+    /// Iterations of loops that an evaluation takes, and those that layers add.
+    pub(super) fn iterations(&self) -> (usize, usize) {
+        (self.program.iterations(), self.program.extra_iterations())
     }
 
     /// WGSL that evaluates it.

@@ -171,14 +171,20 @@ impl Program {
         std::iter::once(&self.basis).chain(nets.into_iter().flatten())
     }
 
-    /// Iterations of the shader's loops that one evaluation takes, everything that a layer may want included: software
-    /// drivers count them.
+    /// Iterations of the shader's loops that one evaluation takes, colour included: software drivers count them.
     pub(super) fn iterations(&self) -> usize {
         let spec = &self.spec;
-        let layers: usize = self.layers().map(|l| l.outputs * (1 + l.inputs)).sum();
-        let sums = spec.basis * (1 + spec.channels().unwrap_or(0)) + 6 * spec.spectrum_width();
+        let nets = [&self.spectrum, &self.decoder, &self.head].into_iter().flatten();
+        let layers: usize = nets.chain([&self.basis]).map(|l| l.outputs * (1 + l.inputs)).sum();
+        let sums = spec.basis * (1 + spec.channels().unwrap_or(0));
         let levels = spec.latent.levels.len() * (entry_words(spec) + 8);
         layers + sums + levels + self.ops().len() / OP
+    }
+
+    /// Those of the sums over S and its slopes, and of the transport network: once for each place whose layers are made.
+    pub(super) fn extra_iterations(&self) -> usize {
+        let transport: usize = self.transport.iter().map(|l| l.outputs * (1 + l.inputs)).sum();
+        transport + 6 * self.spec.spectrum_width()
     }
 
     /// The generated part and `field.wgsl`: WGSL that evaluates the field. Without `tangents` field4 and what needs it must

@@ -29,8 +29,9 @@ const DISPATCH: Duration = Duration::from_millis(100);
 
 /// Evaluations that a pass may do for a pixel: the rays that need more go on in another one.
 const EVALUATIONS: u32 = 512;
-/// Iterations of loops that Mesa's software driver grants an invocation are 65535; some are for stepping over empty space.
-const ITERATIONS: usize = 52_000;
+/// Iterations of loops in evaluations that one pass may count on: Mesa's software driver grants an invocation 65535, and
+/// stepping over empty space and short loops that its compiler leaves rolled take theirs.
+const ITERATIONS: usize = 40_000;
 /// Evaluations that a hit and its ambient occlusion take at once; as in `shaders/sphere.wgsl`.
 const SURFACE: usize = 12;
 const AMBIENT: usize = 24;
@@ -340,9 +341,14 @@ impl GpuRenderer {
         if !self.field.gpu().is_software() {
             return Ok(EVALUATIONS);
         }
-        // A volume's sample may be evaluated with its derivatives too.
-        let twice = if wants.layers && matches!(self.kind, Kind::Volume { .. }) { 2 } else { 1 };
-        let budget = ITERATIONS / (twice * self.field.iterations());
+        let (each, extra) = self.field.iterations();
+        let budget = match self.kind {
+            // Layers are made once, at the hit.
+            Kind::Sphere { .. } => ITERATIONS.saturating_sub(extra) / each,
+            // Any sample may be evaluated with its derivatives too.
+            Kind::Volume { .. } if wants.layers => ITERATIONS / (2 * each + extra),
+            Kind::Volume { .. } => ITERATIONS / each,
+        };
         let needed = match (self.kind, settings.shading.secondary().occlusion) {
             (Kind::Sphere { .. }, true) => SURFACE + AMBIENT,
             (Kind::Sphere { .. }, false) => SURFACE,
