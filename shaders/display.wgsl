@@ -27,35 +27,12 @@ const STEPS = 7u;
 @group(0) @binding(2) var<storage, read> spectra: array<f32>;
 @group(0) @binding(3) var<uniform> look: Look;
 
-fn to_srgb(v: vec3<f32>) -> vec3<f32> {
-    let c = clamp(v, vec3(0.0), vec3(1.0));
-    return select(1.055 * pow(c, vec3(1.0 / 2.4)) - 0.055, 12.92 * c, c <= vec3(0.0031308));
-}
-
-fn to_linear(v: vec3<f32>) -> vec3<f32> {
-    return select(pow((v + 0.055) / 1.055, vec3(2.4)), v / 12.92, v <= vec3(0.04045));
-}
-
-fn false_colour(t: f32) -> vec3<f32> {
-    var knots = KNOTS;
-    let place = clamp(t, 0.0, 1.0) * 8.0;
-    let i = min(u32(place), 7u);
-    return mix(knots[i], knots[i + 1u], place - f32(i));
-}
-
-fn diverging_colour(t: f32) -> vec3<f32> {
-    var knots = SIGNED_KNOTS;
-    let place = (0.5 + 0.5 * clamp(t, -1.0, 1.0)) * 8.0;
-    let i = min(u32(place), 7u);
-    return mix(knots[i], knots[i + 1u], place - f32(i));
-}
-
 // sRGB values and alpha of a pixel.
 fn seen(at: u32) -> vec4<f32> {
     let kind = look.size.z;
     if kind == SHADED {
         let c = colours[at] * look.gain.x;
-        return vec4(to_srgb(c.rgb * look.gain.y / max(c.a, 1e-12)), clamp(c.a, 0.0, 1.0));
+        return vec4(srgb_from_linear(c.rgb * look.gain.y / max(c.a, 1e-12)), clamp(c.a, 0.0, 1.0));
     }
     let a = layers[3u * at];
     let b = layers[3u * at + 1u];
@@ -102,5 +79,5 @@ fn display(@builtin(position) place: vec4<f32>) -> @location(0) vec4<f32> {
     if look.gain.z > 0.0 {
         return vec4(mix(behind, c.rgb, c.a), 1.0);
     }
-    return vec4(to_srgb(mix(to_linear(behind), to_linear(c.rgb), c.a)), 1.0);
+    return vec4(srgb_from_linear(mix(linear_from_srgb(behind), linear_from_srgb(c.rgb), c.a)), 1.0);
 }

@@ -43,20 +43,6 @@ fn removed(p: vec3<f32>) -> bool {
     return params.flags.x != 0u && dot(params.plane.xyz, p) > params.plane.w;
 }
 
-fn false_colour(t: f32) -> vec3<f32> {
-    var knots = KNOTS;
-    let place = clamp(t, 0.0, 1.0) * 8.0;
-    let i = min(u32(place), 7u);
-    return mix(knots[i], knots[i + 1u], place - f32(i));
-}
-
-fn diverging_colour(t: f32) -> vec3<f32> {
-    var knots = SIGNED_KNOTS;
-    let place = (0.5 + 0.5 * clamp(t, -1.0, 1.0)) * 8.0;
-    let i = min(u32(place), 7u);
-    return mix(knots[i], knots[i + 1u], place - f32(i));
-}
-
 // sRGB values of a signed distance on a section; `steepness` is the length of its gradient along the plane.
 fn distance_colour(f: f32, steepness: f32) -> vec3<f32> {
     let base = diverging_colour(select(1.0, -1.0, f < 0.0) * sqrt(abs(f) / 0.5));

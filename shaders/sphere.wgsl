@@ -288,12 +288,7 @@ fn missed(at: u32, cosine: f32) {
         add_colour(at, params.background, 0.0);
     }
     if WANT_LAYERS {
-        frame_layers[3u * at] = vec4(-1.0, cosine, f32(steps), 0.0);
-        frame_layers[3u * at + 1u] = vec4(0.0);
-        frame_layers[3u * at + 2u] = vec4(0.0);
-        if WANT_SPECTRUM {
-            clear_spectrum(at);
-        }
+        miss_layers(at, cosine, steps);
     }
 }
 

@@ -131,10 +131,6 @@ fn first_row() -> u32 {
     return params.band.y;
 }
 
-fn linear_from_srgb(v: vec3<f32>) -> vec3<f32> {
-    return select(pow((v + 0.055) / 1.055, vec3(2.4)), v / 12.92, v <= vec3(0.04045));
-}
-
 // The first sample overwrites what a frame held, the others add their share.
 fn add_colour(at: u32, colour: vec4<f32>, alpha: f32) {
     let share = 1.0 / f32(max(params.band.w, 1u));
@@ -144,6 +140,16 @@ fn add_colour(at: u32, colour: vec4<f32>, alpha: f32) {
     } else {
         frame_colour[at] += colour * share;
         frame_alpha[at] += alpha * share;
+    }
+}
+
+// Writes the data layers of a pixel whose ray hits nothing.
+fn miss_layers(at: u32, cosine: f32, steps_taken: u32) {
+    frame_layers[3u * at] = vec4(-1.0, cosine, f32(steps_taken), 0.0);
+    frame_layers[3u * at + 1u] = vec4(0.0);
+    frame_layers[3u * at + 2u] = vec4(0.0);
+    if WANT_SPECTRUM {
+        clear_spectrum(at);
     }
 }
 

@@ -127,12 +127,7 @@ fn make(pixel: vec2<u32>) {
     }
     if WANT_LAYERS {
         if alpha < COVERED {
-            frame_layers[3u * at] = vec4(-1.0, through.w, f32(steps), 0.0);
-            frame_layers[3u * at + 1u] = vec4(0.0);
-            frame_layers[3u * at + 2u] = vec4(0.0);
-            if WANT_SPECTRUM {
-                clear_spectrum(at);
-            }
+            miss_layers(at, through.w, steps);
             return;
         }
         let t = depth * mean;

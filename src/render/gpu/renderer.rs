@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use super::GpuError;
 use super::canvas::{Canvas, Wants, band_rows};
+use super::device::Gpu;
 use super::field::GpuField;
 use super::frame::Reader;
 use super::params::Params;
@@ -101,7 +102,7 @@ impl GpuRenderer {
         lipschitz: f32,
         grid: Option<&DistanceGrid>,
     ) -> Result<Self, GpuError> {
-        let scene = field.gpu().upload("distance grid", bytemuck::cast_slice(grid.map_or(&[], |g| g.clearances())))?;
+        let scene = empty_space(field.gpu(), grid)?;
         let kind = Kind::Sphere { tracer, lipschitz, cells: grid.map_or(0, |g| g.cells() as u32) };
         Ok(Self::new(field, cube, kind, scene))
     }
@@ -116,7 +117,7 @@ impl GpuRenderer {
         settings: VolumeSettings,
         occupancy: &Occupancy,
     ) -> Result<Self, GpuError> {
-        let scene = field.gpu().upload("occupancy", bytemuck::cast_slice(&occupancy.packed()))?;
+        let scene = cells(field.gpu(), occupancy)?;
         let kind = Self::occupied(settings, occupancy);
         Ok(Self::new(field, cube, kind, scene))
     }
@@ -159,7 +160,7 @@ impl GpuRenderer {
         self.field.update(latent, net);
         if let Kind::Sphere { lipschitz, cells, .. } = &mut self.kind {
             (*lipschitz, *cells) = (bound, empty.cells() as u32);
-            self.scene = self.field.gpu().upload("distance grid", bytemuck::cast_slice(empty.clearances()))?;
+            self.scene = empty_space(self.field.gpu(), Some(empty))?;
         }
         Ok(())
     }
@@ -172,7 +173,7 @@ impl GpuRenderer {
         self.field.update(latent, net);
         if let Kind::Volume { settings, .. } = self.kind {
             self.kind = Self::occupied(settings, occupancy);
-            self.scene = self.field.gpu().upload("occupancy", bytemuck::cast_slice(&occupancy.packed()))?;
+            self.scene = cells(self.field.gpu(), occupancy)?;
         }
         Ok(())
     }
@@ -413,9 +414,20 @@ impl GpuRenderer {
     }
 }
 
-/// The colour maps of false-colour pictures as WGSL: the constants KNOTS and SIGNED_KNOTS.
+/// The clearances of a signed distance field's empty space.
+fn empty_space(gpu: &Gpu, grid: Option<&DistanceGrid>) -> Result<wgpu::Buffer, GpuError> {
+    gpu.upload("distance grid", bytemuck::cast_slice(grid.map_or(&[], |g| g.clearances())))
+}
+
+/// The occupied cells of a radiance field.
+fn cells(gpu: &Gpu, occupancy: &Occupancy) -> Result<wgpu::Buffer, GpuError> {
+    gpu.upload("occupancy", bytemuck::cast_slice(&occupancy.packed()))
+}
+
+/// The colour maps of false-colour pictures and the sRGB curve as WGSL.
 pub fn colour_maps() -> String {
-    knots("KNOTS", &colour::KNOTS) + &knots("SIGNED_KNOTS", &colour::SIGNED_KNOTS)
+    let knots = knots("KNOTS", &colour::KNOTS) + &knots("SIGNED_KNOTS", &colour::SIGNED_KNOTS);
+    knots + include_str!("../../../shaders/colours.wgsl")
 }
 
 /// A colour map's knots as a constant of the shader.
