@@ -144,7 +144,9 @@ impl GpuWork {
                 self.desk.progress(job.share() as f32);
                 let due = at.is_none_or(|at| at.elapsed() > BETWEEN) || !more;
                 if job.samples_done() > published && due {
-                    if ranges.is_none() {
+                    // Only false colours need to know the values.
+                    let plain = matches!(view.show, Show::Shaded | Show::Normals);
+                    if ranges.is_none() && !plain {
                         let frame = renderer.read(&pass.canvas, view.show.layers())?;
                         ranges = Some(tone::ranges(&frame, view.show));
                     }
