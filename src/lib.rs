@@ -7,5 +7,6 @@ pub mod geometry;
 pub mod kernel;
 pub mod metrics;
 pub mod render;
+pub mod signal;
 #[cfg(feature = "viewer")]
 pub mod viewer;
