@@ -11,11 +11,13 @@ mod gpu_suite;
 pub mod init;
 pub mod latent;
 pub mod model;
+pub mod preset;
 pub mod radiance;
 #[cfg(test)]
 mod rays_suite;
 pub mod reference;
 pub mod sdf;
+pub mod signal;
 #[cfg(test)]
 mod suite;
 pub mod view;
