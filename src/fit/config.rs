@@ -151,9 +151,10 @@ fn sdf_training(name: &str) -> TrainConfig {
 /// Fresh samples each step: they cost nothing.
 fn signal_training(name: &str) -> TrainConfig {
     let train = TrainConfig {
+        batch: 1 << 15,
         loss: PointLoss::L2,
         net_lr: 1e-2,
-        grid_lr: 2e-2,
+        grid_lr: 5e-2,
         feed: FeedConfig { pool: 1, reuse: 1 },
         regularised: 1.0,
         ..TrainConfig::default()

@@ -9,7 +9,7 @@ use nstr::field::backend::FieldOp;
 use nstr::field::model::{Domain, Model};
 use nstr::fit::likeness::SignalScores;
 use nstr::fit::signal::{Signal, SignalSource};
-use nstr::fit::{TrainState, Work};
+use nstr::fit::{FitConfig, TrainState, Work};
 use serde_json::{Map, Value};
 
 use super::job::{Job, check_output};
@@ -24,10 +24,9 @@ pub fn fit(args: &FitArgs, input: &Path, quiet: bool) -> anyhow::Result<Map<Stri
     let signal = load::signal(input)?;
     let usual = if signal.dim() == 2 { "image" } else { "audio" };
     let (dim, channels) = (signal.dim(), signal.channels());
-    let (fit, budget) = args.config(usual, |mut config| {
-        config.field.outputs = channels;
-        config
-    })?;
+    let longest = signal.size().into_iter().max().unwrap_or(1);
+    let (fit, budget) =
+        args.config(usual, |config| FitConfig { field: config.field.for_lattice(longest, channels), ..config })?;
     let Some(how) = fit.signal.clone().filter(|_| fit.field.dim == dim) else {
         let kind = if dim == 2 { "a picture" } else { "a sound" };
         bail!(
