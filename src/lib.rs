@@ -6,6 +6,7 @@ pub mod fit;
 pub mod geometry;
 pub mod kernel;
 pub mod metrics;
+pub mod plot;
 pub mod render;
 #[cfg(feature = "viewer")]
 pub mod viewer;
