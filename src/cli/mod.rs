@@ -2,6 +2,7 @@
 
 mod batch;
 mod capture;
+mod compare;
 mod eval;
 mod fit;
 mod inspect;
@@ -42,6 +43,8 @@ enum Command {
     Mesh(mesh::MeshArgs),
     /// Measure a model against its mesh, capture, picture or sound
     Eval(eval::EvalArgs),
+    /// Compare methods at equal budget, over inputs and seeds, as a recipe says
+    Compare(compare::CompareArgs),
     /// Evaluate a model at points of a .npy file
     Query(query::QueryArgs),
     /// Say what is in a mesh, a capture, a picture, a sound or a model, and what is wrong with it
@@ -58,6 +61,7 @@ pub fn run() -> ExitCode {
         Command::View(args) => view::run(&args),
         Command::Mesh(args) => mesh::run(&args),
         Command::Eval(args) => eval::run(&args),
+        Command::Compare(args) => compare::run(&args),
         Command::Query(args) => query::run(&args),
         Command::Inspect(args) => inspect::run(&args),
     };
