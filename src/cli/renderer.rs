@@ -133,7 +133,7 @@ fn gpu_renderer(model: &Loaded, cpu: &OnCpu<'_>, device: Device) -> Result<Optio
         Loaded::Signal(m) => &m.model,
     };
     let cube = UnitCube::from(&stored.domain);
-    let precision = Precision::lossless([&stored.grid, &stored.net]);
+    let precision = Precision::lossless(&stored.grid);
     let field = GpuField::new(&gpu, &stored.spec, &stored.grid, &stored.net, precision)?;
     match (model, cpu) {
         (Loaded::Sdf(m), OnCpu::Sdf(tracer)) => {

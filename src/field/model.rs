@@ -1,7 +1,7 @@
 //! The model file: `.safetensors` with the parameters by name and everything else in the header.
 //!
 //! Tensors: `latent.{l}.features` `[entries, features]` for every level, then the tensors of
-//! [`FieldSpec::net_tensors`]; f32, or f16 in half the space. The header's metadata has one key, `nstr`, whose text is
+//! [`FieldSpec::net_tensors`]; f32, or f16 in half the space (the basis, whose frequencies bear no rounding, always f32). The header's metadata has one key, `nstr`, whose text is
 //! JSON: `version`, `spec`, `config`, `domain`, `provenance`, `metrics` and, in checkpoints, `state`. One key, because
 //! the format does not order keys and equal models should be equal files. A radiance field adds `occupancy`: the bits of
 //! its occupied cells as a zlib stream of bytes (see [`Occupancy::to_bytes`]), their number along an axis in the header.
@@ -98,7 +98,7 @@ pub enum Precision {
     /// 4 bytes a parameter, exact.
     #[default]
     F32,
-    /// 2 bytes a parameter, rounded to 11 bits.
+    /// 2 bytes a parameter, rounded to 11 bits; the basis in 4, exact.
     F16,
 }
 
@@ -354,7 +354,9 @@ impl Writer {
             }
             for (name, shape, offset) in tensors {
                 let len = shape.iter().product::<usize>();
-                self.tensor(name, shape, &values[offset..offset + len], precision)?;
+                // A frequency of 400 rounded to 11 bits turns its phase by a tenth of a radian.
+                let kept = if name.starts_with("basis.") { Precision::F32 } else { precision };
+                self.tensor(name, shape, &values[offset..offset + len], kept)?;
             }
         }
         Ok(())

@@ -114,18 +114,18 @@ fn image(kind: &str) -> FieldConfig {
     let image = FieldConfig {
         dim: 2,
         outputs: 3,
-        latent: LatentConfig::hash([16, 768], 16, 2, 1 << 13),
+        latent: LatentConfig::hash([16, 768], 9, 2, 1 << 14),
         basis: 32,
-        spectrum: relu(1, 64),
-        decoder: relu(2, 64),
+        spectrum: relu(1, 32),
+        decoder: relu(4, 64),
         transport: MlpSpec::ABSENT,
         // S starts at 0: sinusoids take part where they help, instead of being noise to get rid of (docs/results.md).
         init: InitSpec { omega_scale: 384.0, spectrum_bias: 0.0, ..InitSpec::default() },
         ..sdf("")
     };
     match kind {
-        "tiny" => FieldConfig { latent: LatentConfig::hash([16, 768], 12, 2, 1 << 11), ..image },
-        "fine" => FieldConfig { latent: LatentConfig::hash([16, 768], 16, 2, 1 << 15), ..image },
+        "tiny" => FieldConfig { latent: LatentConfig::hash([16, 768], 9, 2, 1 << 12), decoder: relu(2, 48), ..image },
+        "fine" => FieldConfig { latent: LatentConfig::hash([16, 1536], 11, 2, 1 << 16), ..image },
         _ => image,
     }
 }
@@ -135,14 +135,19 @@ fn audio(kind: &str) -> FieldConfig {
     let audio = FieldConfig {
         dim: 1,
         outputs: 1,
-        latent: LatentConfig::dense(4000, 16),
-        basis: 32,
-        init: InitSpec { omega: OmegaLaw::Linear, omega_scale: 100_000.0, ..image("").init },
+        latent: LatentConfig::hash([64, 150_000], 14, 2, 1 << 12),
+        basis: 64,
+        init: InitSpec { omega: OmegaLaw::Linear, omega_scale: 30_000.0, ..image("").init },
         ..image("")
     };
     match kind {
-        "tiny" => FieldConfig { latent: LatentConfig::dense(500, 16), ..audio },
-        "fine" => FieldConfig { latent: LatentConfig::dense(8000, 48), ..audio },
+        "tiny" => FieldConfig {
+            latent: LatentConfig::hash([64, 150_000], 12, 2, 1 << 9),
+            basis: 32,
+            decoder: relu(2, 40),
+            ..audio
+        },
+        "fine" => FieldConfig { latent: LatentConfig::hash([64, 150_000], 14, 2, 1 << 14), ..audio },
         _ => audio,
     }
 }
@@ -165,7 +170,8 @@ fn baseline(task: &str, kind: &str) -> FieldConfig {
     };
     let latent = |kind, cells, features| LatentConfig { kind, ..LatentConfig::dense(cells, features) };
     match kind {
-        "ngp" => FieldConfig { latent: ngp_levels(task), ..bare },
+        // The authors' network: two hidden layers of 64.
+        "ngp" => FieldConfig { latent: ngp_levels(task), decoder: relu(2, 64), ..bare },
         "planes" => FieldConfig { latent: latent(LatentKind::Planes, 128, 11), ..bare },
         "vm" => {
             let init = InitSpec { grid_scale: 0.2, ..bare.init };
@@ -200,7 +206,7 @@ fn baseline(task: &str, kind: &str) -> FieldConfig {
 /// Levels of Instant-NGP of about the size of the task's middle preset.
 fn ngp_levels(task: &str) -> LatentConfig {
     match task {
-        "audio" => LatentConfig::hash([64, 150_000], 12, 2, 1 << 12),
+        "audio" => audio("").latent,
         "image" => image("").latent,
         "radiance" => LatentConfig::hash([16, 512], 16, 2, 1 << 14),
         _ => LatentConfig::hash([16, 256], 12, 2, 1 << 13),

@@ -274,9 +274,8 @@ pub(super) fn variants() -> Vec<(String, FieldSpec)> {
             s.modulation = Modulation::None;
         }),
         ("a hashed plane beside a volume", |s| {
-            s.latent.levels = [over(&[0b110]), hashed()].concat();
+            s.latent.levels = [over(&[0b110]), vec![LevelSpec::new(3, None), LevelSpec::new(9, Some(64))]].concat();
             s.latent.levels[0] = LevelSpec { table: Some(16), ..s.latent.levels[0] };
-            s.decoder.activation = Silu;
         }),
         ("no sinusoids, hash, x into H", |s| {
             (s.modulation, s.latent.levels, s.spectrum_input) = (Modulation::None, hashed(), true);

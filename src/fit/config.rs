@@ -108,10 +108,17 @@ impl FitConfig {
             ("train.eps", t.eps),
             ("train.lambda_pde", t.lambda_pde),
             ("train.lambda_smooth", t.lambda_smooth),
+            ("train.lambda_segment", t.lambda_segment),
+            ("train.segment", t.segment),
+            ("train.anneal", t.anneal),
             ("train.lambda_eikonal", t.lambda_eikonal),
             ("train.weight_decay", t.weight_decay),
         ];
         amounts.into_iter().try_for_each(|(key, v)| check(key, v, v >= 0.0, "must be 0 or more"))?;
+        for (key, v) in [("train.lambda_pde", t.lambda_pde), ("train.lambda_segment", t.lambda_segment)] {
+            let there = v == 0.0 || self.field.spec().transports();
+            check(key, v, there, "needs a transport network: set transport.layers=2 and transport.width=64")?;
+        }
         for (key, v) in [("train.beta1", t.beta1), ("train.beta2", t.beta2), ("train.average", t.average)] {
             check(key, v, (0.0..1.0).contains(&v), "must be 0 to below 1")?;
         }
@@ -133,8 +140,8 @@ impl FitConfig {
 /// How a baseline's networks are trained, where another rate than the task's suits them: rate, and whether ω is.
 fn baseline_rate(name: &str, train: TrainConfig) -> TrainConfig {
     match name.split_once('-').map(|(_, kind)| kind) {
-        // Gains of 30 and more multiply the rate of what they stand before.
-        Some("siren") => TrainConfig { net_lr: 5e-4, beta2: 0.999, ..train },
+        // Gains multiply the rate of what they stand before: the first layer's is 30, of sounds 3000.
+        Some("siren") => TrainConfig { net_lr: if name == "audio-siren" { 1e-4 } else { 5e-4 }, beta2: 0.999, ..train },
         Some("fourier") => TrainConfig { net_lr: 1e-3, train_basis: false, ..train },
         Some("relu") => TrainConfig { net_lr: 1e-3, ..train },
         _ => train,
@@ -161,7 +168,7 @@ fn signal_training(name: &str) -> TrainConfig {
     let train = TrainConfig {
         batch: 1 << 15,
         loss: PointLoss::L2,
-        net_lr: 1e-2,
+        net_lr: 2e-2,
         grid_lr: 5e-2,
         feed: FeedConfig { pool: 1, reuse: 1 },
         regularised: 1.0,

@@ -345,7 +345,7 @@ impl BatchSource for SignalSource {
 }
 
 /// A standard normal number (Box & Muller 1958).
-fn normal(rng: &mut Pcg64) -> f64 {
+pub(super) fn normal(rng: &mut Pcg64) -> f64 {
     let (u, v): (f64, f64) = (1.0 - rng.random::<f64>(), rng.random());
     (-2.0 * u.ln()).sqrt() * (v * std::f64::consts::TAU).cos()
 }
@@ -426,5 +426,80 @@ where
             self.measured = elapsed;
         }
         self.figure.map(|figure| (self.name, figure))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::field::config::preset;
+    use crate::signal::synthetic::{chirp_picture, sweep_sound};
+    use proptest::prelude::*;
+
+    fn source(config: &SignalConfig, batch: usize, seed: u64) -> SignalSource {
+        let signal = Signal::Picture(chirp_picture(32));
+        SignalSource::new(&signal, Codec::plain(1.0), config, batch, seed).unwrap()
+    }
+
+    #[test]
+    fn a_batch_of_everything_is_the_signal() {
+        let picture = chirp_picture(32);
+        let batch = source(&SignalConfig::default(), 1 << 20, 3).batch(5);
+        assert_eq!(batch.target, picture.data);
+        assert_eq!(batch.x[..4], [0.5 / 32.0, 0.5 / 32.0, 1.5 / 32.0, 0.5 / 32.0]);
+        let sound = sweep_sound(8000, 0.1);
+        let codec = Signal::Sound(sound.clone()).info(Encoding::Auto).codec();
+        let source = SignalSource::new(&Signal::Sound(sound), codec, &SignalConfig::default(), 1 << 20, 0).unwrap();
+        let peak = source.batch(0).target.iter().fold(0.0f32, |m, v| m.max(v.abs()));
+        assert!((peak - 1.0).abs() < 1e-6, "sounds are divided by their peak");
+    }
+
+    #[test]
+    fn batches_are_spread_evenly_and_repeat() {
+        let all = source(&SignalConfig::default(), 64, 1);
+        assert_eq!(all.batch(9), all.batch(9));
+        assert_ne!(all.batch(9), all.batch(10));
+        let rows: Vec<usize> = all.batch(9).x.chunks(2).map(|x| (x[1] * 32.0) as usize).collect();
+        assert!((0..32).all(|row| rows.iter().filter(|r| **r == row).count() == 2), "two of each row: {rows:?}");
+    }
+
+    #[test]
+    fn a_share_is_always_the_same_and_noise_too() {
+        let config = SignalConfig { share: 0.25, noise: 0.1, ..SignalConfig::default() };
+        let [a, b] = [0, 1].map(|index| source(&config, 1 << 20, 4).batch(index));
+        assert_eq!(a, b, "a batch of all that is seen");
+        let seen = a.weight.len();
+        assert!((200..312).contains(&seen), "{seen} of 1024");
+        assert_eq!(seen, held_in(1024, 0.25, 4).len());
+        let clean = source(&SignalConfig { noise: 0.0, ..config }, 1 << 20, 4).batch(0);
+        let apart: f32 = a.target.iter().zip(&clean.target).map(|(a, b)| (a - b).powi(2)).sum::<f32>() / seen as f32;
+        assert!((apart.sqrt() - 0.1).abs() < 0.02 && a.x == clean.x, "noise of {}", apart.sqrt());
+        let reduced = source(&SignalConfig { reduce: 4, ..SignalConfig::default() }, 1 << 20, 0);
+        assert_eq!(reduced.count(), 64);
+        assert_eq!(reduced.batch(0).x[0], 0.5 / 8.0);
+    }
+
+    #[test]
+    fn a_reconstruction_takes_any_size_and_a_sound_keeps_its_duration() {
+        let mut config = preset("audio-tiny").unwrap();
+        config.outputs = 1;
+        let (grid, net) = crate::field::init::parameters(&config.spec(), &config.init);
+        let field = NeuralSignal::new(&config.spec(), grid, &net);
+        let sound = sweep_sound(8000, 0.5);
+        let info = Signal::Sound(sound).info(Encoding::Auto);
+        let Signal::Sound(twice) = info.reconstruct(&field, &Window::whole([8000, 1])) else { panic!("a sound") };
+        assert_eq!((twice.rate, twice.frames()), (16000, 8000));
+    }
+
+    proptest! {
+        #[test]
+        fn codecs_go_both_ways(values in proptest::collection::vec(-1e4f32..1e4, 1..40), log in any::<bool>()) {
+            let codec = if log { Codec::log(&values) } else { Codec::plain(values[0].abs()) };
+            for v in &values {
+                let back = codec.decode(codec.encode(*v));
+                prop_assert!((back - v).abs() <= 1e-4 * v.abs().max(codec.divisor), "{v} became {back}");
+                prop_assert!(!log || codec.encode(*v).abs() <= 1.0001);
+            }
+        }
     }
 }

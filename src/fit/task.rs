@@ -7,8 +7,10 @@ use std::time::Duration;
 use burn::backend::Autodiff;
 use burn::tensor::backend::AutodiffBackend;
 use burn::tensor::{Tensor, TensorData};
+use rand_pcg::Pcg64;
 
 use super::feed::{Batch, Feed};
+use super::signal::normal;
 use super::trainer::{TrainConfig, TrainError};
 use crate::field::backend::{self, FieldBackend, FieldOp};
 
@@ -32,6 +34,8 @@ where
     pub config: &'a TrainConfig,
     /// Steps done before this one.
     pub step: u64,
+    /// Share of the budget spent, 0 to 1.
+    pub share: f64,
     /// The parameters, tracked.
     pub grid: &'a Tensor<Autodiff<B>, 1>,
     /// Likewise.
@@ -79,7 +83,7 @@ where
     }
 
     /// `loss` plus the regularisers of the method (DESIGN §2) at a share of the points `x` (`[point][dim]`):
-    /// `λ_pde E‖∇S − F(x, S)‖² + λ_smooth E‖∇S‖² + λ_eikonal E(‖∇f‖ − 1)²`.
+    /// `λ_pde E‖∇S − F(x, S)‖² + λ_smooth E‖∇S‖² + λ_segment E‖S(x + δ) − S(x) − F(x, S)·δ‖²/|δ|² + λ_eikonal E(‖∇f‖ − 1)²`.
     pub fn regularised(&self, loss: Tensor<Autodiff<B>, 1>, x: &[f32]) -> Tensor<Autodiff<B>, 1> {
         let dim = self.op.spec().dim;
         let n = x.len() / dim;
@@ -92,23 +96,27 @@ where
         let offset = self.step as usize % stride;
         let picks = (0..few).map(|i| (i * stride + offset) * dim);
         let x: Vec<f32> = picks.flat_map(|i| &x[i..i + dim]).copied().collect();
-        loss + self.regularisers(self.tensor(&x, dim))
+        loss + self.regularisers(&x)
     }
 
-    fn regularisers(&self, x: Tensor<Autodiff<B>, 2>) -> Tensor<Autodiff<B>, 1> {
+    fn regularisers(&self, x: &[f32]) -> Tensor<Autodiff<B>, 1> {
         let c = self.config;
         let columns = self.op.spec().full_columns();
-        let points = x.dims()[0];
-        let full = backend::forward_full(self.op, self.grid.clone(), self.net.clone(), x);
-        let part = |from: usize, to: usize| full.clone().slice([0..points, from..to]);
+        let full = self.full(x);
+        let part = |from: usize, to: usize| columns_of(&full, from, to);
         let slope = part(columns.spectrum_gradient, columns.transport);
-        let square = |t: Tensor<Autodiff<B>, 2>| (t.clone() * t).sum_dim(1).mean();
+        let flow = part(columns.transport, columns.len);
+        let fade = (1.0 - self.share).max(0.0).powf(c.anneal);
         let mut sum = Tensor::zeros([1], &self.grid.device());
         if c.lambda_pde > 0.0 {
-            sum = sum + square(slope.clone() - part(columns.transport, columns.len)) * c.lambda_pde;
+            sum = sum + mean_square(slope.clone() - flow.clone()) * (c.lambda_pde * fade);
         }
         if c.lambda_smooth > 0.0 {
-            sum = sum + square(slope) * c.lambda_smooth;
+            sum = sum + mean_square(slope) * (c.lambda_smooth * fade);
+        }
+        if c.lambda_segment > 0.0 {
+            sum = sum
+                + self.segments(x, part(columns.spectrum, columns.spectrum_gradient), flow) * (c.lambda_segment * fade);
         }
         if c.lambda_eikonal > 0.0 {
             let g = part(columns.gradient, columns.spectrum);
@@ -117,6 +125,47 @@ where
         }
         sum
     }
+
+    fn full(&self, x: &[f32]) -> Tensor<Autodiff<B>, 2> {
+        backend::forward_full(self.op, self.grid.clone(), self.net.clone(), self.tensor(x, self.op.spec().dim))
+    }
+
+    /// `E‖S(x + δ) − S(x) − F·δ‖²/|δ|²` over random δ, the same for the same step; segments end at the cube's faces.
+    fn segments(
+        &self,
+        x: &[f32],
+        spectrum: Tensor<Autodiff<B>, 2>,
+        flow: Tensor<Autodiff<B>, 2>,
+    ) -> Tensor<Autodiff<B>, 1> {
+        let (dim, points) = (self.op.spec().dim, spectrum.dims()[0]);
+        let sigma = self.config.segment;
+        let end = segment_ends(x, sigma, self.step);
+        let delta: Vec<f32> = end.iter().zip(x).map(|(e, x)| e - x).collect();
+        // One over |δ|; a segment of no length says nothing.
+        let scale = |d: &[f32]| d.iter().map(|v| v * v).sum::<f32>().sqrt().max(1e-3 * sigma as f32 + 1e-9).recip();
+        let scale: Vec<f32> = delta.chunks_exact(dim).map(scale).collect();
+        let columns = self.op.spec().full_columns();
+        let there = columns_of(&self.full(&end), columns.spectrum, columns.spectrum_gradient);
+        let width = spectrum.dims()[1];
+        let along = self.tensor(&delta, dim).reshape([points, 1, dim]);
+        let carried = (flow.reshape([points, width, dim]) * along).sum_dim(2).reshape([points, width]);
+        mean_square((there - spectrum - carried) * self.tensor(&scale, 1))
+    }
+}
+
+/// Ends of the segments from `x` at a step.
+pub(super) fn segment_ends(x: &[f32], sigma: f64, step: u64) -> Vec<f32> {
+    let mut rng = Pcg64::new(0x5e6_3e47, u128::from(step));
+    x.iter().map(|v| (f64::from(*v) + sigma * normal(&mut rng)).clamp(0.0, 1.0) as f32).collect()
+}
+
+fn columns_of<B: AutodiffBackend>(full: &Tensor<B, 2>, from: usize, to: usize) -> Tensor<B, 2> {
+    full.clone().slice([0..full.dims()[0], from..to])
+}
+
+/// Mean over rows of the squared norm.
+fn mean_square<B: AutodiffBackend>(t: Tensor<B, 2>) -> Tensor<B, 1> {
+    (t.clone() * t).sum_dim(1).mean()
 }
 
 /// Learns the values of a feed's points.

@@ -171,12 +171,13 @@ fn the_regularisers_are_their_formula_and_their_fused_gradient_the_plain_one() {
     // Without the data term only the regularisers are left; at share 1 they see every point.
     batch.weight.fill(0.0);
     let off = TrainConfig { lambda_pde: 0.0, lambda_smooth: 0.0, lambda_eikonal: 0.0, regularised: 1.0, ..config() };
-    let full = {
+    let full_at = |x: &[f32]| {
         let one = |v: &[f32]| Tensor::<Flex, 1>::from_data(TensorData::new(v.to_vec(), [v.len()]), &device);
-        let x = Tensor::<Flex, 2>::from_data(TensorData::new(batch.x.clone(), [200, 3]), &device);
+        let x = Tensor::<Flex, 2>::from_data(TensorData::new(x.to_vec(), [200, 3]), &device);
         let op = FieldOp::plain(spec.clone());
         backend::forward_full(&op, one(&state.grid), one(&state.net), x).into_data().to_vec::<f32>().unwrap()
     };
+    let full = full_at(&batch.x);
     let columns = spec.full_columns();
     let mean = |term: &dyn Fn(&[f32]) -> f64| full.chunks(columns.len).map(term).sum::<f64>() / 200.0;
     let squares = |v: &mut dyn Iterator<Item = f32>| v.map(|v| f64::from(v) * f64::from(v)).sum::<f64>();
@@ -188,7 +189,18 @@ fn the_regularisers_are_their_formula_and_their_fused_gradient_the_plain_one() {
     let smooth = mean(&|row| squares(&mut row[slope.clone()].iter().copied()));
     let eikonal =
         mean(&|row| (squares(&mut row[columns.gradient..columns.spectrum].iter().copied()).sqrt() - 1.0).powi(2));
+    let end = task::segment_ends(&batch.x, 0.05, 0);
+    let there = full_at(&end);
+    let segments = (0..200).map(|p| {
+        let [from, to] = [&full, &there].map(|rows| &rows[p * columns.len..(p + 1) * columns.len]);
+        let delta: Vec<f32> = (0..3).map(|j| end[3 * p + j] - batch.x[3 * p + j]).collect();
+        let carried = |k: usize| (0..3).map(|j| from[columns.transport + 3 * k + j] * delta[j]).sum::<f32>();
+        let missed = |k: usize| to[columns.spectrum + k] - from[columns.spectrum + k] - carried(k);
+        squares(&mut (0..spec.spectrum_width()).map(missed)) / squares(&mut delta.iter().copied())
+    });
+    let segments = segments.sum::<f64>() / 200.0;
     for (name, config, expected) in [
+        ("segment", TrainConfig { lambda_segment: 0.7, segment: 0.05, ..off.clone() }, 0.7 * segments),
         ("pde", TrainConfig { lambda_pde: 0.7, ..off.clone() }, 0.7 * pde),
         ("smooth", TrainConfig { lambda_smooth: 0.7, ..off.clone() }, 0.7 * smooth),
         ("eikonal", TrainConfig { lambda_eikonal: 0.7, ..off.clone() }, 0.7 * eikonal),

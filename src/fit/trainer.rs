@@ -47,12 +47,27 @@ pub struct TrainConfig {
     pub lambda_pde: f64,
     /// Weight of the spectrum's smoothness.
     pub lambda_smooth: f64,
+    /// Weight of the transport along segments, `‖S(x + δ) − S(x) − F(x, S)·δ‖² / |δ|²`: the residual of finite steps instead
+    /// of the derivative's.
+    #[serde(default)]
+    pub lambda_segment: f64,
+    /// Standard deviation of δ along each axis, in unit-cube coordinates.
+    #[serde(default = "usual_segment")]
+    pub segment: f64,
+    /// Power of the budget's rest that the weights of the spectrum's terms fall with: 0 keeps them, 1 takes them to 0 along
+    /// a line.
+    #[serde(default)]
+    pub anneal: f64,
     /// Weight of the eikonal term (signed distances only).
     pub lambda_eikonal: f64,
     /// Share of each batch on which the regularisers are evaluated, 0 to 1.
     pub regularised: f64,
     /// Decay of the moving average of the parameters that becomes the model, 0 (none) to below 1.
     pub average: f64,
+}
+
+fn usual_segment() -> f64 {
+    0.02
 }
 
 impl Default for TrainConfig {
@@ -71,6 +86,9 @@ impl Default for TrainConfig {
             feed: FeedConfig::default(),
             lambda_pde: 0.0,
             lambda_smooth: 0.0,
+            lambda_segment: 0.0,
+            segment: usual_segment(),
+            anneal: 0.0,
             lambda_eikonal: 0.0,
             regularised: 1.0 / 16.0,
             average: 0.0,
@@ -81,7 +99,8 @@ impl Default for TrainConfig {
 impl TrainConfig {
     /// Whether any regulariser is on.
     pub fn regularises(&self) -> bool {
-        self.regularised > 0.0 && (self.lambda_pde > 0.0 || self.lambda_smooth > 0.0 || self.lambda_eikonal > 0.0)
+        let weights = [self.lambda_pde, self.lambda_smooth, self.lambda_segment, self.lambda_eikonal];
+        self.regularised > 0.0 && weights.iter().any(|w| *w > 0.0)
     }
 }
 
@@ -245,6 +264,8 @@ pub struct Trainer<B: FieldBackend> {
     /// ω and b at the front of `net`, where they are not trained.
     frozen: Option<Tensor<B, 1>>,
     step: u64,
+    /// Share of the budget spent.
+    share: f64,
 }
 
 impl<B> Trainer<B>
@@ -271,6 +292,7 @@ where
             config,
             frozen,
             step: state.step,
+            share: 0.0,
         }
     }
 
@@ -300,7 +322,14 @@ where
         let (Some(grid), Some(net)) = (self.grid.take(), self.net.take()) else { return Ok(None) };
         let leaf = |p: &Parameters<B>| Tensor::<Autodiff<B>, 1>::from_inner(p.value.clone()).require_grad();
         let (grid_leaf, net_leaf) = (leaf(&grid), leaf(&net));
-        let place = Place { op: &self.op, config: &self.config, step: self.step, grid: &grid_leaf, net: &net_leaf };
+        let place = Place {
+            op: &self.op,
+            config: &self.config,
+            step: self.step,
+            share: self.share,
+            grid: &grid_leaf,
+            net: &net_leaf,
+        };
         let loss = task.loss(&place)?;
         let value = look.then(|| loss.clone().inner().into_data().iter::<f64>().next().unwrap_or(f64::NAN));
         let mut grads = loss.backward();
@@ -362,6 +391,7 @@ where
             if share >= 1.0 {
                 break;
             }
+            self.share = share;
             let factor = self.config.schedule.factor(self.step, share);
             let look = self.step.is_multiple_of(LOOK);
             let Some(loss) = self.step(task, factor, look)? else { continue };

@@ -19,21 +19,21 @@ const MODULATE: u32 = 2;
 const PRODUCT: u32 = 3;
 const COPY: u32 = 4;
 
-/// How numbers of networks and grids are stored on the device.
+/// How numbers of the grid are stored on the device; networks are small and always of 32-bit floats.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
 pub enum Precision {
     /// 32-bit floats.
     #[default]
     F32,
-    /// Pairs of 16-bit floats in a word: half the memory and bandwidth; models saved as f16 lose nothing in the grid.
+    /// Pairs of 16-bit floats in a word: half the memory and bandwidth; models saved as f16 lose nothing.
     F16,
 }
 
 impl Precision {
-    /// The smaller one that holds all these parameters exactly: those of a model that was saved in f16 fit in halves.
-    pub fn lossless(parameters: [&[f32]; 2]) -> Self {
+    /// The smaller one that holds a grid exactly: that of a model saved in f16 fits in halves.
+    pub fn lossless(grid: &[f32]) -> Self {
         let exact = |v: &f32| half::f16::from_f32(*v).to_f32() == *v;
-        if parameters.iter().all(|p| p.iter().all(exact)) { Self::F16 } else { Self::F32 }
+        if grid.iter().all(exact) { Self::F16 } else { Self::F32 }
     }
 }
 
@@ -200,7 +200,7 @@ impl Program {
     pub fn source(&self, precision: Precision, tangents: bool) -> String {
         let count = self.ops().len() / OP;
         let table = format!("@group(0) @binding(2) var<uniform> ops: array<vec4<u32>, {}>;\n", 2 * count);
-        self.constants(tangents) + &table + self.words(precision) + include_str!("../../../shaders/field.wgsl")
+        self.constants(tangents) + &table + &self.words(precision) + include_str!("../../../shaders/field.wgsl")
     }
 
     /// The sequence of operations, [`OP`] numbers each: what field1 and field4 run, then S where values need none, the
@@ -294,38 +294,33 @@ impl Program {
     }
 
     /// Buffers and how a word of them is read.
-    fn words(&self, precision: Precision) -> &'static str {
-        match (precision, lanes(&self.spec)) {
+    fn words(&self, precision: Precision) -> String {
+        let grid = match (precision, lanes(&self.spec)) {
             (Precision::F32, 4) => {
-                "@group(0) @binding(0) var<storage, read> net: array<vec4<f32>>;
-@group(0) @binding(1) var<storage, read> grid: array<vec4<f32>>;
-fn net_word(i: u32) -> vec4<f32> { return net[i]; }
+                "array<vec4<f32>>;
 fn grid_word(i: u32) -> vec4<f32> { return grid[i]; }
 "
             }
             (Precision::F32, _) => {
-                "@group(0) @binding(0) var<storage, read> net: array<vec4<f32>>;
-@group(0) @binding(1) var<storage, read> grid: array<vec2<f32>>;
-fn net_word(i: u32) -> vec4<f32> { return net[i]; }
+                "array<vec2<f32>>;
 fn grid_word(i: u32) -> vec4<f32> { return vec4(grid[i], 0.0, 0.0); }
 "
             }
             (Precision::F16, 4) => {
-                "@group(0) @binding(0) var<storage, read> net: array<vec2<u32>>;
-@group(0) @binding(1) var<storage, read> grid: array<vec2<u32>>;
-fn halves(w: vec2<u32>) -> vec4<f32> { return vec4(unpack2x16float(w.x), unpack2x16float(w.y)); }
-fn net_word(i: u32) -> vec4<f32> { return halves(net[i]); }
-fn grid_word(i: u32) -> vec4<f32> { return halves(grid[i]); }
+                "array<vec2<u32>>;
+fn grid_word(i: u32) -> vec4<f32> { return vec4(unpack2x16float(grid[i].x), unpack2x16float(grid[i].y)); }
 "
             }
             (Precision::F16, _) => {
-                "@group(0) @binding(0) var<storage, read> net: array<vec2<u32>>;
-@group(0) @binding(1) var<storage, read> grid: array<u32>;
-fn net_word(i: u32) -> vec4<f32> { return vec4(unpack2x16float(net[i].x), unpack2x16float(net[i].y)); }
+                "array<u32>;
 fn grid_word(i: u32) -> vec4<f32> { return vec4(unpack2x16float(grid[i]), 0.0, 0.0); }
 "
             }
-        }
+        };
+        let net = "@group(0) @binding(0) var<storage, read> net: array<vec4<f32>>;
+fn net_word(i: u32) -> vec4<f32> { return net[i]; }
+@group(0) @binding(1) var<storage, read> grid: ";
+        net.to_string() + grid
     }
 }
 
@@ -404,8 +399,8 @@ mod tests {
 
     #[test]
     fn halves_are_taken_where_nothing_is_lost() {
-        assert_eq!(Precision::lossless([&[0.5, -2.0], &[1024.0]]), Precision::F16);
-        assert_eq!(Precision::lossless([&[0.5], &[0.1]]), Precision::F32);
-        assert_eq!(Precision::lossless([&[f32::NAN], &[]]), Precision::F32);
+        assert_eq!(Precision::lossless(&[0.5, -2.0, 1024.0]), Precision::F16);
+        assert_eq!(Precision::lossless(&[0.5, 0.1]), Precision::F32);
+        assert_eq!(Precision::lossless(&[f32::NAN]), Precision::F32);
     }
 }

@@ -12,7 +12,7 @@ pub(super) struct Packed {
 
 /// Packs parameters (`grid` and `net` as in [`FieldSpec`](crate::kernel::spec::FieldSpec)).
 pub(super) fn pack(program: &Program, grid: &[f32], net: &[f32], precision: Precision) -> Packed {
-    Packed { net: bytes(&networks(program, net), precision), grid: bytes(&latent(program, grid), precision) }
+    Packed { net: bytes(&networks(program, net), Precision::F32), grid: bytes(&latent(program, grid), precision) }
 }
 
 /// Each layer's biases, then for each block of four outputs the columns of its 4×4 matrices, gains multiplied in; padding
