@@ -3,6 +3,7 @@
 pub mod bvh;
 pub mod closest;
 pub mod crossing;
+pub mod curvature;
 pub mod error;
 pub mod isosurface;
 pub mod mesh;
