@@ -2,6 +2,7 @@
 
 mod batch;
 mod capture;
+mod diagnose;
 mod eval;
 mod fit;
 mod inspect;
@@ -41,6 +42,8 @@ enum Command {
     Mesh(mesh::MeshArgs),
     /// Measure a model against its mesh or its capture
     Eval(eval::EvalArgs),
+    /// Report what a model's spectrum says about its signal, beside null models
+    Diagnose(diagnose::DiagnoseArgs),
     /// Evaluate a model at points of a .npy file
     Query(query::QueryArgs),
     /// Say what is in a mesh, a capture or a model, and what is wrong with it
@@ -57,6 +60,7 @@ pub fn run() -> ExitCode {
         Command::View(args) => view::run(&args),
         Command::Mesh(args) => mesh::run(&args),
         Command::Eval(args) => eval::run(&args),
+        Command::Diagnose(args) => diagnose::run(&args),
         Command::Query(args) => query::run(&args),
         Command::Inspect(args) => inspect::run(&args),
     };

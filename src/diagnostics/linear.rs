@@ -20,7 +20,8 @@ impl Ridge {
         if rows == 0 || width == 0 || features.len() != rows * width {
             return None;
         }
-        let column = |data: &[f64], of: usize, c: usize| -> Vec<f64> { data.iter().skip(c).step_by(of).copied().collect() };
+        let column =
+            |data: &[f64], of: usize, c: usize| -> Vec<f64> { data.iter().skip(c).step_by(of).copied().collect() };
         let centre: Vec<f64> = (0..width).map(|c| mean(&column(features, width, c))).collect();
         let deviation = |c: usize| {
             let v = column(features, width, c).iter().map(|x| (x - centre[c]).powi(2)).sum::<f64>() / rows as f64;

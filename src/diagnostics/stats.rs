@@ -268,8 +268,7 @@ mod tests {
 
     #[test]
     fn agrees_with_scipy() {
-        let cases: Vec<Oracle> =
-            serde_json::from_str(include_str!("../../tests/oracle/correlation.json")).unwrap();
+        let cases: Vec<Oracle> = serde_json::from_str(include_str!("../../tests/oracle/correlation.json")).unwrap();
         assert!(cases.len() >= 3);
         for case in cases {
             let close = |a: f64, b: f64| assert!((a - b).abs() < 1e-12, "{a} {b}");

@@ -155,12 +155,10 @@ mod tests {
         let t = (1.0 + 5f64.sqrt()) / 2.0;
         let corners = [[-1.0, t, 0.0], [1.0, t, 0.0], [-1.0, -t, 0.0], [1.0, -t, 0.0]];
         let turned = |k: usize| corners.map(|c: [f64; 3]| DVec3::from(std::array::from_fn(|j| c[(j + k) % 3])));
-        let mut mesh = TriMesh {
-            positions: [turned(0), turned(2), turned(1)].concat(),
-            faces: Vec::new(),
-        };
+        let mut mesh = TriMesh { positions: [turned(0), turned(2), turned(1)].concat(), faces: Vec::new() };
         // An icosahedron: every three corners at the distance of an edge, turned outward.
-        let near = |a: u32, b: u32| (mesh.positions[a as usize].distance(mesh.positions[b as usize]) - 2.0).abs() < 1e-9;
+        let near =
+            |a: u32, b: u32| (mesh.positions[a as usize].distance(mesh.positions[b as usize]) - 2.0).abs() < 1e-9;
         let mut faces = Vec::new();
         for a in 0..12 {
             for b in a + 1..12 {

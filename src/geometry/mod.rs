@@ -1,5 +1,6 @@
 //! Triangle meshes: reading, writing and judging them, distance, sign, sampling and isosurfaces. Knows no field.
 
+pub mod attributes;
 pub mod bvh;
 pub mod closest;
 pub mod crossing;

@@ -1,0 +1,255 @@
+//! `nstr diagnose`: what a model's spectrum says about its signal, beside what null models say.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use anyhow::{Context, bail};
+use clap::Args;
+use nstr::capture::{Split, View, read_capture};
+use nstr::diagnostics::maps::{self, Lattice, SignalInput};
+use nstr::diagnostics::nulls::{Parameters, without_spectrum};
+use nstr::diagnostics::report::Report;
+use nstr::diagnostics::sdf::{self, ColouredSurface, Reference, SdfInput, StudyOptions};
+use nstr::diagnostics::{questions, radiance};
+use nstr::field::init::InitSpec;
+use nstr::field::model::Model;
+use nstr::fit::Work;
+use nstr::fit::sdf::SdfSource;
+use nstr::geometry::attributes::{VertexData, write_ply_with};
+use nstr::render::{Orbit, RayCaster, Up};
+
+use super::eval::write_json;
+use super::fit::Recipe;
+use super::load::{self, Loaded, LoadedMesh, LoadedModel, LoadedRadiance, SignArgs};
+
+/// Arguments of `nstr diagnose`.
+#[derive(Args)]
+pub struct DiagnoseArgs {
+    /// Model to diagnose
+    model: PathBuf,
+    /// Mesh or capture that it was fitted to: adds what needs it, and the null models that are fitted to it
+    reference: Option<PathBuf>,
+    /// Folder for report.html (one page with everything in it), report.json, figures and coloured meshes
+    #[arg(short, long, value_name = "DIR")]
+    output: PathBuf,
+    /// Points of the surface
+    #[arg(long, default_value_t = 20_000, value_name = "N")]
+    samples: usize,
+    /// Seed of the points, of the bootstrap and of what is shuffled
+    #[arg(long, default_value_t = 0)]
+    seed: u64,
+    /// Steps that a field without spectrum is fitted for, as a null model; 0: none
+    #[arg(long, default_value_t = 1000, value_name = "N")]
+    null_steps: u64,
+    /// Write the numbers of report.json to this file too
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
+}
+
+/// Views of a radiance field that are looked at, and their longest side in pixels.
+const VIEWS: usize = 4;
+const VIEW_SIZE: u32 = 256;
+
+/// Runs `nstr diagnose`.
+pub fn run(args: &DiagnoseArgs) -> anyhow::Result<()> {
+    if !(100..=10_000_000).contains(&args.samples) {
+        bail!("--samples {}: must be 100 to 10000000", args.samples);
+    }
+    let model = Model::load(&args.model)?;
+    let recipe: Option<Recipe> = serde_json::from_value(model.config.clone()).ok();
+    let init = recipe.as_ref().map_or(InitSpec::default(), |r| InitSpec { seed: r.seed, ..r.fit.field.init });
+    let mut report =
+        Report { title: title(&args.model), facts: facts(args, &model, recipe.as_ref()), ..Report::default() };
+    let surface = if model.spec.dim < 3 {
+        signal(args, &model, init, &mut report)?;
+        None
+    } else {
+        match load::of(&args.model, &model)? {
+            Loaded::Sdf(loaded) => Some(surface(args, &loaded, recipe.as_ref(), init, &mut report)?),
+            Loaded::Radiance(loaded) => {
+                views(args, &loaded, recipe.as_ref(), init, &mut report)?;
+                None
+            }
+        }
+    };
+    eprintln!("  transport and perturbations");
+    if let Some(found) = questions::transport(&model, &init, args.seed) {
+        report.push("transport", found);
+    }
+    report.push("decay", questions::frequencies(&model, &init, args.seed));
+    report.write(&args.output)?;
+    if let Some(surface) = &surface {
+        write_surfaces(&args.output, surface)?;
+    }
+    if let Some(file) = &args.json {
+        write_json(file, &report.json())?;
+    }
+    for section in &report.sections {
+        println!("{}: {}", section.title, section.verdict);
+    }
+    println!("wrote {}", args.output.join("report.html").display());
+    Ok(())
+}
+
+fn title(path: &Path) -> String {
+    format!("Diagnosis of {}", path.file_name().unwrap_or_default().to_string_lossy())
+}
+
+/// What the model is.
+fn facts(args: &DiagnoseArgs, model: &Model, recipe: Option<&Recipe>) -> Vec<(String, String)> {
+    let spec = &model.spec;
+    let levels: Vec<String> = spec.latent.levels.iter().map(|l| l.cells.to_string()).collect();
+    let activation = |mlp: &nstr::kernel::spec::MlpSpec| format!("{:?}", mlp.activation).to_lowercase();
+    let known = |name: &str| model.provenance.get(name).cloned().unwrap_or("unknown".into());
+    let file = |path: &Path| path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    let reference = args.reference.as_ref().map_or("none given".into(), |r| file(r));
+    let steps = model.metrics.get("steps").map_or(String::new(), |s| format!(", {s} steps"));
+    [
+        ("fitted to", format!("{} ({}){steps}", known("input"), known("task"))),
+        ("reference", reference),
+        ("parameters", spec.parameters().to_string()),
+        (
+            "latent grid",
+            format!("{} cells, {} features, {:?}", levels.join(", "), spec.latent.features, spec.latent.interpolation)
+                .to_lowercase(),
+        ),
+        (
+            "spectrum",
+            format!(
+                "K = {}, {:?}, H {}×{} {}",
+                spec.basis,
+                spec.modulation,
+                spec.spectrum.layers,
+                spec.spectrum.width,
+                activation(&spec.spectrum)
+            )
+            .replace("Product", "product"),
+        ),
+        ("decoder", format!("{}×{} {}", spec.decoder.layers, spec.decoder.width, activation(&spec.decoder))),
+        ("regularisers", recipe.map_or("unknown".into(), regularisers)),
+        ("program", format!("nstr {}", env!("CARGO_PKG_VERSION"))),
+    ]
+    .map(|(name, value)| (name.to_string(), value))
+    .to_vec()
+}
+
+/// Weights of the terms of the loss that speak of S.
+fn regularisers(recipe: &Recipe) -> String {
+    let train = &recipe.fit.train;
+    let untrained = if train.lambda_pde > 0.0 { "" } else { ": F was not trained, what it says is chance" };
+    format!("λ_pde = {}, λ_smooth = {}{untrained}", train.lambda_pde, train.lambda_smooth)
+}
+
+/// A signed distance field.
+fn surface(
+    args: &DiagnoseArgs,
+    loaded: &LoadedModel,
+    recipe: Option<&Recipe>,
+    init: InitSpec,
+    report: &mut Report,
+) -> anyhow::Result<ColouredSurface> {
+    let usual = SignArgs { sign: Default::default(), thickness: 0.005, sign_resolution: 256 };
+    let sign = recipe.and_then(|r| r.sign.clone()).unwrap_or(usual);
+    let mesh = args.reference.as_ref().map(|path| load::mesh(path, &sign)).transpose()?;
+    let null = fitted_null(args, loaded, mesh.as_ref(), recipe)?;
+    let input = SdfInput {
+        model: &loaded.model,
+        field: &loaded.field,
+        reference: mesh.as_ref().map(|m| Reference { mesh: &m.mesh, query: &m.query }),
+        init,
+        without_spectrum: null.as_ref().map_err(String::as_str),
+    };
+    eprintln!("  curvature and spectrum at {} points", args.samples);
+    let options = StudyOptions { samples: args.samples, seed: args.seed, ..StudyOptions::default() };
+    let (found, surface) = sdf::study(&input, &options).with_context(|| args.model.display().to_string())?;
+    report.push("curvature", found);
+    Ok(surface)
+}
+
+/// A field without spectrum fitted to the same mesh, or why there is none.
+fn fitted_null(
+    args: &DiagnoseArgs,
+    loaded: &LoadedModel,
+    mesh: Option<&LoadedMesh>,
+    recipe: Option<&Recipe>,
+) -> anyhow::Result<Result<Parameters, String>> {
+    if args.null_steps == 0 {
+        return Ok(Err("--null-steps is 0".into()));
+    }
+    let Some(mesh) = mesh else { return Ok(Err("it has to be fitted to the mesh, which was not given".into())) };
+    let Some((recipe, sample)) = recipe.and_then(|r| Some((r, r.fit.sample.clone()?))) else {
+        return Ok(Err("the model file does not say how it was fitted".into()));
+    };
+    let source = SdfSource::new(
+        mesh.mesh.clone(),
+        mesh.query.clone(),
+        loaded.model.domain.clone(),
+        sample,
+        recipe.fit.train.batch,
+        recipe.seed,
+    );
+    let source = source.context("the reference's faces have no area")?;
+    eprintln!("  fitting a field without spectrum: {} steps", args.null_steps);
+    let mut fit = recipe.fit.clone();
+    fit.field.init.seed = recipe.seed;
+    Ok(without_spectrum(&fit, Work::Points(Arc::new(source)), args.null_steps).map_err(|e| e.to_string()))
+}
+
+/// A radiance field.
+fn views(
+    args: &DiagnoseArgs,
+    loaded: &LoadedRadiance,
+    recipe: Option<&Recipe>,
+    init: InitSpec,
+    report: &mut Report,
+) -> anyhow::Result<()> {
+    let renderer = loaded.renderer()?;
+    let views = match &args.reference {
+        Some(path) => capture_views(path, recipe)?,
+        None => Vec::new(),
+    };
+    let orbit = Orbit { frames: VIEWS, size: (VIEW_SIZE, VIEW_SIZE), up: Up::Z, ..Orbit::default() };
+    let around = if views.is_empty() { orbit.cameras(renderer.bounds())? } else { Vec::new() };
+    let of_capture = views.iter().map(|v| v as &dyn RayCaster);
+    let all: Vec<&dyn RayCaster> = of_capture.chain(around.iter().map(|c| c as &dyn RayCaster)).collect();
+    eprintln!("  depth and spectrum in {} views", all.len());
+    report.push("depth", radiance::study(&loaded.model, &renderer, &all, &init, args.seed)?);
+    Ok(())
+}
+
+/// A few views of a capture, small.
+fn capture_views(path: &Path, recipe: Option<&Recipe>) -> anyhow::Result<Vec<View>> {
+    let how = recipe.and_then(|r| r.capture.clone()).context("the model was not fitted to a capture")?;
+    let capture = read_capture(path, &how.options(Split::Test))?;
+    let found =
+        if capture.test.is_empty() { read_capture(path, &how.options(Split::Train))?.train } else { capture.test };
+    let stride = found.len().div_ceil(VIEWS).max(1);
+    let small = |v: &View| v.thinned(v.camera.width.max(v.camera.height).div_ceil(VIEW_SIZE));
+    Ok(found.iter().step_by(stride).map(small).collect())
+}
+
+/// Pixels along the longest side of a picture, and frames of a sound, at which a signal is looked at.
+const PIXELS: usize = 256;
+const FRAMES: usize = 1 << 16;
+
+/// A picture or a sound.
+fn signal(args: &DiagnoseArgs, model: &Model, init: InitSpec, report: &mut Report) -> anyhow::Result<()> {
+    if let Some(reference) = &args.reference {
+        bail!("{}: models of pictures and sounds are diagnosed without a reference", reference.display());
+    }
+    let lattice = if model.spec.dim == 2 { Lattice::picture(PIXELS, PIXELS) } else { Lattice::sound(FRAMES) };
+    eprintln!("  spectrum at {} places", lattice.size.0 * lattice.size.1);
+    let input = SignalInput { model, init, lattice: &lattice, reference: None };
+    report.push("regions", maps::study(&input, args.seed));
+    Ok(())
+}
+
+/// The surface in the colours of ∇S and of curvature, with all values at its vertices.
+fn write_surfaces(folder: &Path, surface: &ColouredSurface) -> anyhow::Result<()> {
+    let values: Vec<(&str, &[f32])> = surface.attributes.values.iter().map(|(n, v)| (*n, v.as_slice())).collect();
+    for (name, colours) in ["surface-grad-s.ply", "surface-curvature.ply"].iter().zip(&surface.colours) {
+        let data = VertexData { normals: &surface.attributes.normals, colours, values: &values };
+        write_ply_with(&folder.join(name), &surface.mesh, data)?;
+    }
+    Ok(())
+}
