@@ -11,11 +11,13 @@
 
 // Kinds of operations: two words each.
 // LAYER: first block of the inputs, blocks of inputs, first block of the outputs; blocks of outputs, first word, activation.
-// LEVEL: number, first word, cells; whether hashed, mask.
-// MODULATE: nothing.
+// LEVEL: number, first word, cells; whether hashed, mask, axes.
+// MODULATE, PRODUCT (of levels), COPY (z to S): nothing.
 const LAYER = 0u;
 const LEVEL = 1u;
 const MODULATE = 2u;
+const PRODUCT = 3u;
+const COPY = 4u;
 
 const LINEAR = 0u;
 const RELU = 1u;
@@ -107,8 +109,9 @@ fn layer4(source: u32, inputs: u32, to: u32, outputs: u32, at: u32, activation: 
     }
 }
 
-// Entries and weights of the cell around x on a level. Outside the cube the lookup is clamped and its derivative 0.
-fn locate(x: vec3<f32>, cells: u32, hashed: bool, mask: u32) {
+// Entries and weights of the cell around x on a level that depends on the coordinates in `axes` (bit j: coordinate j); of
+// the others it sees vertex 0 alone. Outside the cube the lookup is clamped and its derivative 0.
+fn locate(x: vec3<f32>, cells: u32, hashed: bool, mask: u32, axes: u32) {
     let g = clamp(x, vec3(0.0), vec3(1.0)) * f32(cells);
     let cell = min(vec3<u32>(g), vec3(cells - 1u));
     let t = g - vec3<f32>(cell);
@@ -119,14 +122,17 @@ fn locate(x: vec3<f32>, cells: u32, hashed: bool, mask: u32) {
         slope *= 6.0 * t * (1.0 - t);
     }
     slope = select(vec3(0.0), slope, (x >= vec3(0.0)) & (x <= vec3(1.0)));
-    let side = cells + 1u;
+    let on = (vec3(axes) & vec3(1u, 2u, 4u)) != vec3(0u);
+    w = select(vec3(0.0), w, on);
+    slope = select(vec3(0.0), slope, on);
+    let side = select(vec3(1u), vec3(cells + 1u), on);
     for (var c = 0u; c < 8u; c++) {
         let corner = vec3(c & 1u, (c >> 1u) & 1u, c >> 2u);
-        let v = cell + corner;
+        let v = select(vec3(0u), cell + corner, on);
         if hashed {
             entry[c] = (v.x ^ (v.y * 2654435761u) ^ (v.z * 805459861u)) & mask;
         } else {
-            entry[c] = v.x + side * (v.y + side * v.z);
+            entry[c] = v.x + side.x * (v.y + side.y * v.z);
         }
         let upper = corner == vec3(1u);
         let f = select(1.0 - w, w, upper);
@@ -135,20 +141,20 @@ fn locate(x: vec3<f32>, cells: u32, hashed: bool, mask: u32) {
     }
 }
 
-// Features first..first + LANES of z, as many as the level has.
+// Features first..first + LANES of the levels, as many as the level has.
 fn store_feature(plane: u32, first: u32, left: u32, v: vec4<f32>) {
     if FEATURES % 4u == 0u {
-        row[plane * STRIDE + Z_AT + first / 4u] = v;
+        row[plane * STRIDE + LEVELS_AT + first / 4u] = v;
         return;
     }
     for (var k = 0u; k < min(LANES, left); k++) {
-        row[plane * STRIDE + Z_AT + (first + k) / 4u][(first + k) % 4u] = v[k];
+        row[plane * STRIDE + LEVELS_AT + (first + k) / 4u][(first + k) % 4u] = v[k];
     }
 }
 
 // A level's features; `start` is its first word, `level` its number.
-fn level1(x: vec3<f32>, level: u32, start: u32, cells: u32, hashed: bool, mask: u32) {
-    locate(x, cells, hashed, mask);
+fn level1(x: vec3<f32>, level: u32, start: u32, cells: u32, hashed: bool, mask: u32, axes: u32) {
+    locate(x, cells, hashed, mask, axes);
     for (var f = 0u; f < WORDS; f++) {
         var v = vec4(0.0);
         for (var c = 0u; c < 8u; c++) {
@@ -158,8 +164,8 @@ fn level1(x: vec3<f32>, level: u32, start: u32, cells: u32, hashed: bool, mask: 
     }
 }
 
-fn level4(x: vec3<f32>, level: u32, start: u32, cells: u32, hashed: bool, mask: u32) {
-    locate(x, cells, hashed, mask);
+fn level4(x: vec3<f32>, level: u32, start: u32, cells: u32, hashed: bool, mask: u32, axes: u32) {
+    locate(x, cells, hashed, mask, axes);
     for (var f = 0u; f < WORDS; f++) {
         var v = array<vec4<f32>, 4>();
         for (var c = 0u; c < 8u; c++) {
@@ -184,9 +190,13 @@ fn run1(first: u32, last: u32, x: vec3<f32>) {
         if a.x == LAYER {
             layer1(a.y, a.z, a.w, b.x, b.y, b.z);
         } else if a.x == LEVEL {
-            level1(x, a.y, a.z, a.w, b.x != 0u, b.y);
-        } else {
+            level1(x, a.y, a.z, a.w, b.x != 0u, b.y, b.z);
+        } else if a.x == MODULATE {
             modulate1();
+        } else if a.x == PRODUCT {
+            multiply(1u);
+        } else {
+            copy_latent(1u);
         }
     }
 }
@@ -199,9 +209,13 @@ fn run4(first: u32, last: u32, x: vec3<f32>) {
         if a.x == LAYER {
             layer4(a.y, a.z, a.w, b.x, b.y, b.z);
         } else if a.x == LEVEL {
-            level4(x, a.y, a.z, a.w, b.x != 0u, b.y);
-        } else {
+            level4(x, a.y, a.z, a.w, b.x != 0u, b.y, b.z);
+        } else if a.x == MODULATE {
             modulate4();
+        } else if a.x == PRODUCT {
+            multiply(4u);
+        } else {
+            copy_latent(4u);
         }
     }
 }
@@ -228,6 +242,38 @@ fn spectrum4(x: vec3<f32>) {
 
 fn value(plane: u32, at: u32, i: u32) -> f32 {
     return row[plane * STRIDE + at + i / 4u][i % 4u];
+}
+
+fn set_value(plane: u32, at: u32, i: u32, v: f32) {
+    row[plane * STRIDE + at + i / 4u][i % 4u] = v;
+}
+
+// z from the features of levels that are multiplied in groups, on the first `planes` planes.
+fn multiply(planes: u32) {
+    for (var i = 0u; i < LATENT; i++) {
+        let first = i / FEATURES * GROUP * FEATURES + i % FEATURES;
+        var v = vec3(1.0);
+        for (var k = 0u; k < GROUP; k++) {
+            v[k] = value(0u, U_AT, first + k * FEATURES);
+        }
+        set_value(0u, Z_AT, i, v.x * v.y * v.z);
+        for (var p = 1u; p < planes; p++) {
+            var d = vec3(0.0);
+            for (var k = 0u; k < GROUP; k++) {
+                d[k] = value(p, U_AT, first + k * FEATURES);
+            }
+            set_value(p, Z_AT, i, d.x * v.y * v.z + v.x * d.y * v.z + v.x * v.y * d.z);
+        }
+    }
+}
+
+// S where it takes no part in the values: z.
+fn copy_latent(planes: u32) {
+    for (var i = 0u; i < LATENT; i++) {
+        for (var p = 0u; p < planes; p++) {
+            set_value(p, S_AT, i, value(p, Z_AT, i));
+        }
+    }
 }
 
 // m = S sin θ, or sums of it where the modulation has CHANNELS; the sines lie at WAVE_AT.
@@ -287,8 +333,11 @@ fn spectrum_slope() -> f32 {
     return sqrt(sum);
 }
 
-// ‖∇S − F(x, S)‖, after field4.
+// ‖∇S − F(x, S)‖, after field4; 0 without F.
 fn transport_residual() -> f32 {
+    if !TRANSPORTS {
+        return 0.0;
+    }
     run1(TRANSPORT_FROM, TRANSPORT_TO, vec3(0.0));
     var sum = 0.0;
     for (var s = 0u; s < SPECTRUM; s++) {

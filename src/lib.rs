@@ -9,5 +9,6 @@ pub mod kernel;
 pub mod metrics;
 pub mod plot;
 pub mod render;
+pub mod signal;
 #[cfg(feature = "viewer")]
 pub mod viewer;

@@ -116,6 +116,33 @@ fn a_radiance_field_is_diagnosed() {
 }
 
 #[test]
+fn pictures_and_sounds_are_diagnosed() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = folder.path();
+    for (name, preset) in [("chirp.png", "image-tiny"), ("sweep.wav", "audio-tiny")] {
+        let input = scene(name);
+        ok(at, &["fit", &input, "-o", "m.safetensors", "--preset", preset, "--steps", "200", "--no-eval"]);
+        let said = ok(at, &["diagnose", "m.safetensors", &input, "-o", name, "--null-steps", "40"]);
+        // Both are signals of known frequency.
+        assert!(said.contains("R² =") && said.contains("gradient of the signal"), "{said}");
+        page(&at.join(name));
+        let report = json(&at.join(name).join("report.json"));
+        let shares = &report["regions"]["shares"];
+        let sum: f64 = ["edges", "texture", "smooth"].iter().map(|r| shares[r].as_f64().unwrap()).sum();
+        assert!((sum - 1.0).abs() < 1e-9, "{shares}");
+        let of = |features: &str| {
+            let all = report["frequency"].as_array().unwrap();
+            all.iter().find(|f| f["features"] == features).unwrap()["recovery"]["r2"].as_f64().unwrap()
+        };
+        assert!(of("S shuffled between points") < 0.1 && of("the coordinates alone") > 0.5);
+        ok(at, &["diagnose", "m.safetensors", "-o", "alone"]);
+        assert!(page(&at.join("alone")).contains("no reference was given"));
+    }
+    let bad = fails(at, &["diagnose", "m.safetensors", &scene("chirp.png"), "-o", "r"]);
+    assert!(bad.contains("chirp.png"), "{bad}");
+}
+
+#[test]
 fn what_cannot_be_diagnosed_is_named() {
     let folder = tempfile::tempdir().unwrap();
     let at = folder.path();

@@ -1,4 +1,4 @@
-//! The meshes and pictures in `scenes/`: what the generator writes, and sound.
+//! The meshes, pictures and sounds in `scenes/`: what the generator writes, and sound.
 
 #[path = "../examples/make_scenes/main.rs"]
 #[allow(dead_code, reason = "only some of what the generator has is asked for")]
@@ -6,11 +6,13 @@ mod make_scenes;
 
 use glam::{DVec2, DVec3};
 use make_scenes::capture::{self, SIDE, Split};
+use make_scenes::signals;
 use make_scenes::studio::Studio;
 use make_scenes::teaset;
 use nstr::geometry::{MeshReport, read_mesh};
 use nstr::render::image::{Rgba8, diff, png};
 use nstr::render::{Camera, read_cameras};
+use nstr::signal::{read_picture, read_sound};
 use std::path::Path;
 
 fn folder() -> &'static Path {
@@ -28,6 +30,25 @@ fn generator_writes_the_files_on_disk() {
         let disk = std::fs::read_to_string(folder().join("teaset").join(&name)).expect(&name);
         assert!(disk == content, "{name} differs: run `cargo run --release --example make_scenes`");
     }
+}
+
+/// Greatest difference of two signals, in steps.
+fn steps_apart(a: &[f32], b: &[f32], step: f32) -> f32 {
+    assert_eq!(a.len(), b.len());
+    a.iter().zip(b).map(|(a, b)| (a - b).abs() / step).fold(0.0, f32::max)
+}
+
+#[test]
+fn signals_are_what_the_generator_makes() {
+    let (disk, made) = (read_picture(&folder().join("chirp.png")).unwrap(), signals::chirp());
+    assert_eq!((disk.width, disk.height, disk.channels, disk.scale), (256, 256, 1, made.scale));
+    // Rounded to the nearest step, and the mathematics library of another machine may round the rare value the other way.
+    let apart = steps_apart(&disk.data, &made.data, 1.0 / 255.0);
+    assert!(apart < 0.51, "{apart}: run `cargo run --release --example make_scenes`");
+    let (disk, made) = (read_sound(&folder().join("sweep.wav")).unwrap(), signals::sweep());
+    assert_eq!((disk.rate, disk.channels, disk.format, disk.seconds()), (16_000, 1, made.format, 2.0));
+    let apart = steps_apart(&disk.data, &made.data, 1.0 / 32_768.0);
+    assert!(apart < 0.51, "{apart}: run `cargo run --release --example make_scenes`");
 }
 
 #[test]

@@ -1,10 +1,10 @@
 //! Writes everything in `scenes/`: `cargo run --release --example make_scenes [FOLDER]`.
 //!
-//! The meshes and pictures are the project's own and free of other people's rights: a chair (thin, tapered and slatted
+//! The meshes, pictures and sounds are the project's own and free of other people's rights: a chair (thin, tapered and slatted
 //! parts), a pillow block (flat faces, sharp edges, fillets, bores), a rippled torus knot (curved everywhere), a desk as
-//! online collections hold such things (each face twice, front and back, with open sheets and line elements), and a tea
-//! set with pictures of it from all sides (glazes, stripes, thin parts, hollows). Coordinates are rounded, so that every
-//! machine writes the same bytes.
+//! online collections hold such things (each face twice, front and back, with open sheets and line elements), a tea set
+//! with pictures of it from all sides (glazes, stripes, thin parts, hollows), and a chirp and a sweep, whose frequency is
+//! known everywhere. Coordinates are rounded, so that every machine writes the same bytes.
 
 mod bracket;
 pub mod capture;
@@ -13,6 +13,7 @@ mod knot;
 mod material;
 mod model;
 mod raycast;
+pub mod signals;
 mod soup;
 pub mod studio;
 pub mod teaset;
@@ -36,6 +37,11 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     for (name, content) in meshes() {
         std::fs::write(folder.join(name), &content)?;
         println!("{}: {} bytes", folder.join(name).display(), content.len());
+    }
+    signals::write(&folder)?;
+    for name in ["chirp.png", "sweep.wav"] {
+        let path = folder.join(name);
+        println!("{}: {} bytes", path.display(), std::fs::metadata(&path)?.len());
     }
     let folder = folder.join("teaset");
     let bytes = capture::write(&folder)?;

@@ -1,37 +1,12 @@
 //! Pictures of captures: PNG, JPEG and EXR as 8-bit sRGB with straight alpha, masks, and reduction in size.
 
-use std::io::Cursor;
 use std::path::Path;
-
-use zune_jpeg::JpegDecoder;
-use zune_jpeg::zune_core::colorspace::ColorSpace;
-use zune_jpeg::zune_core::options::DecoderOptions;
 
 use super::error::CaptureError;
 use super::view::Image;
 use crate::render::colour::srgb_from_linear;
-use crate::render::image::png as png_file;
-
-/// Most pixels in one picture; more are taken for a damaged header.
-const MAX_PIXELS: u64 = 1 << 28;
-
-/// What a file is, by its first bytes.
-#[derive(Clone, Copy, Debug, PartialEq)]
-enum Kind {
-    Png,
-    Jpeg,
-    Exr,
-}
-
-fn kind(bytes: &[u8]) -> Result<Kind, String> {
-    match bytes {
-        [0x89, b'P', b'N', b'G', ..] => Ok(Kind::Png),
-        [0xFF, 0xD8, ..] => Ok(Kind::Jpeg),
-        [0x76, 0x2F, 0x31, 0x01, ..] => Ok(Kind::Exr),
-        [] => Err("the file is empty".into()),
-        _ => Err("not a PNG, JPEG or EXR picture; convert it to one of them".into()),
-    }
-}
+use crate::render::image::format::{Format, Raster};
+use crate::render::image::{exr_read, jpeg, png as png_file};
 
 /// Reads a picture. Opaque pictures get alpha 255; EXR is taken as linear with premultiplied alpha.
 pub(super) fn read(path: &Path) -> Result<Image, CaptureError> {
@@ -44,105 +19,41 @@ fn broken(path: &Path, reason: &str) -> CaptureError {
 }
 
 fn decode(bytes: &[u8]) -> Result<Image, String> {
-    check_size(header(bytes)?)?;
-    match kind(bytes)? {
-        Kind::Png => {
+    header(bytes)?;
+    match Format::of(bytes)? {
+        Format::Png => {
             let picture = png_file::decode(bytes)?;
             let pixels = picture.data.chunks_exact(4).map(|p| [p[0], p[1], p[2], p[3]]).collect();
             Ok(Image { width: picture.width, height: picture.height, pixels })
         }
-        Kind::Jpeg => decode_jpeg(bytes),
-        Kind::Exr => decode_exr(bytes),
+        Format::Jpeg => jpeg::decode(bytes).map(|raster| image(&raster, 255, |v| v)),
+        Format::Exr => exr_read::decode(bytes).map(|raster| image(&raster, 1.0, from_linear)),
     }
+}
+
+/// Pixels of a decoded picture of 1, 3 or 4 channels.
+fn image<T: Copy>(raster: &Raster<T>, opaque: T, pixel: impl Fn([T; 4]) -> [u8; 4]) -> Image {
+    let rgba = |p: &[T]| match *p {
+        [r, g, b, a] => [r, g, b, a],
+        [r, g, b] => [r, g, b, opaque],
+        _ => [p[0], p[0], p[0], opaque],
+    };
+    let pixels = raster.data.chunks_exact(raster.channels).map(|p| pixel(rgba(p))).collect();
+    Image { width: raster.width as u32, height: raster.height as u32, pixels }
 }
 
 /// Width and height of a picture from its header.
 pub(super) fn size(path: &Path) -> Result<(u32, u32), CaptureError> {
     let bytes = std::fs::read(path).map_err(CaptureError::io(path))?;
-    header(&bytes).and_then(check_size).map_err(|reason| broken(path, &reason))
-}
-
-fn check_size((w, h): (u32, u32)) -> Result<(u32, u32), String> {
-    if w == 0 || h == 0 || w as u64 * h as u64 > MAX_PIXELS {
-        return Err(format!("its header says {w}x{h} pixels; expected 1 to {MAX_PIXELS} in all"));
-    }
-    Ok((w, h))
+    header(&bytes).map_err(|reason| broken(path, &reason))
 }
 
 fn header(bytes: &[u8]) -> Result<(u32, u32), String> {
-    match kind(bytes)? {
-        Kind::Png => {
-            let reader = png::Decoder::new(Cursor::new(bytes)).read_info().map_err(|e| e.to_string())?;
-            Ok((reader.info().width, reader.info().height))
-        }
-        Kind::Jpeg => {
-            let mut decoder = JpegDecoder::new(Cursor::new(bytes));
-            decoder.decode_headers().map_err(|e| e.to_string())?;
-            let info = decoder.info().ok_or("no frame header")?;
-            Ok((info.width as u32, info.height as u32))
-        }
-        Kind::Exr => {
-            let meta = exr::meta::MetaData::read_from_buffered(Cursor::new(bytes), false).map_err(|e| e.to_string())?;
-            let size = meta.headers.first().ok_or("no layer")?.layer_size;
-            let side = |v: usize| u32::try_from(v).map_err(|_| format!("{v} pixels a side"));
-            Ok((side(size.x())?, side(size.y())?))
-        }
-    }
-}
-
-fn decode_jpeg(bytes: &[u8]) -> Result<Image, String> {
-    if !has_end(bytes) {
-        return Err("the file ends before its end marker: it is truncated".into());
-    }
-    let options = DecoderOptions::default().jpeg_set_out_colorspace(ColorSpace::RGB).set_max_width(65_536);
-    let mut decoder = JpegDecoder::new_with_options(Cursor::new(bytes), options.set_max_height(65_536));
-    let data = decoder.decode().map_err(|e| e.to_string())?;
-    let info = decoder.info().ok_or("no frame header")?;
-    let (w, h) = (info.width as usize, info.height as usize);
-    let channels = data.len().checked_div(w * h).unwrap_or(0);
-    let pixels = match (channels, data.len() == w * h * channels) {
-        (3, true) => data.chunks_exact(3).map(|p| [p[0], p[1], p[2], 255]).collect(),
-        (1, true) => data.iter().map(|&v| [v, v, v, 255]).collect(),
-        _ => return Err(format!("{} bytes for {w}x{h} pixels", data.len())),
-    };
-    Ok(Image { width: w as u32, height: h as u32, pixels })
-}
-
-/// Whether the end marker of a JPEG follows its first scan (the decoder fills what is missing with grey).
-fn has_end(bytes: &[u8]) -> bool {
-    let mut at = 2;
-    while let Some(&[0xFF, marker, high, low]) = bytes.get(at..at + 4).and_then(|s| <&[u8; 4]>::try_from(s).ok()) {
-        if marker == 0xFF {
-            at += 1;
-            continue;
-        }
-        at += 2 + u16::from_be_bytes([high, low]) as usize;
-        if marker == 0xDA {
-            return bytes.get(at..).is_some_and(|scan| scan.windows(2).any(|w| w == [0xFF, 0xD9]));
-        }
-    }
-    false
-}
-
-fn decode_exr(bytes: &[u8]) -> Result<Image, String> {
-    use exr::prelude::{ReadChannels, ReadLayers, read};
-    let reader = read().no_deep_data().largest_resolution_level().rgba_channels(
-        |size: exr::math::Vec2<usize>, _: &exr::prelude::RgbaChannels| {
-            (size.width(), vec![[0u8, 0, 0, 255]; size.width() * size.height()])
-        },
-        |(width, pixels): &mut (usize, Vec<[u8; 4]>), at: exr::math::Vec2<usize>, rgba: (f32, f32, f32, f32)| {
-            pixels[at.y() * *width + at.x()] = from_linear(rgba);
-        },
-    );
-    let reader = reader.first_valid_layer().all_attributes().non_parallel();
-    let image = reader.from_buffered(Cursor::new(bytes)).map_err(|e| format!("{e} (expected R, G, B channels)"))?;
-    let (width, pixels) = image.layer_data.channel_data.pixels;
-    let height = pixels.len().checked_div(width).unwrap_or(0);
-    Ok(Image { width: width as u32, height: height as u32, pixels })
+    Format::of(bytes)?.size(bytes)
 }
 
 /// Straight 8-bit sRGB of a linear premultiplied value.
-fn from_linear((r, g, b, a): (f32, f32, f32, f32)) -> [u8; 4] {
+fn from_linear([r, g, b, a]: [f32; 4]) -> [u8; 4] {
     let alpha = if a.is_nan() { 0.0 } else { a.clamp(0.0, 1.0) };
     let byte = |v: f32| (v * 255.0 + 0.5) as u8;
     let colour = |v: f32| if alpha > 0.0 { byte(srgb_from_linear(v / alpha)) } else { 0 };
@@ -260,31 +171,13 @@ mod tests {
         }
     }
 
-    /// 8x8 grey pixels of value 200: quantised by 8, the only coefficient is 200 − 128 = 72, seven bits.
-    fn jpeg() -> Vec<u8> {
-        let mut bytes = vec![0xFF, 0xD8, 0xFF, 0xDB, 0, 67, 0];
-        bytes.extend([8; 64]);
-        bytes.extend([0xFF, 0xC0, 0, 11, 8, 0, 8, 0, 8, 1, 1, 0x11, 0]);
-        // One code of one bit each: seven bits follow, and the end of the block.
-        for (class, symbol) in [(0x00, 7), (0x10, 0)] {
-            bytes.extend([0xFF, 0xC4, 0, 20, class, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, symbol]);
-        }
-        bytes.extend([0xFF, 0xDA, 0, 8, 1, 1, 0, 0, 63, 0]);
-        // 0, 1001000, 0, and ones to the end of the byte.
-        bytes.extend([0b0100_1000, 0b0111_1111, 0xFF, 0xD9]);
-        bytes
-    }
-
     #[test]
-    fn jpeg_whole_and_truncated() {
-        let bytes = jpeg();
+    fn grey_jpeg_becomes_rgba() {
+        let bytes = jpeg::tests::sample();
         let image = decode(&bytes).unwrap();
         assert_eq!((image.width, image.height), (8, 8));
         assert_eq!(image.pixels, [[200, 200, 200, 255]; 64]);
         assert_eq!(header(&bytes), Ok((8, 8)));
-        for cut in 0..bytes.len() - 1 {
-            assert!(decode(&bytes[..cut]).is_err(), "cut at {cut} of {}", bytes.len());
-        }
     }
 
     #[test]
@@ -300,6 +193,8 @@ mod tests {
         assert!(decode(&bytes[..bytes.len() / 2]).is_err());
         exr::prelude::write_rgb_file(&path, 2, 1, |_, _| (0.0f32, 1.0f32, 0.0f32)).unwrap();
         assert_eq!(read(&path).unwrap().pixels, [[0, 255, 0, 255]; 2]);
+        let grey = decode(&exr_read::tests::file(&[&["Y"]], true)).unwrap();
+        assert_eq!((grey.pixel(0, 0), grey.pixel(1, 0)), ([0, 0, 0, 255], [255; 4]));
     }
 
     #[test]

@@ -10,24 +10,26 @@ use nstr::diagnostics::maps::{self, Lattice, SignalInput};
 use nstr::diagnostics::nulls::{Parameters, without_spectrum};
 use nstr::diagnostics::report::Report;
 use nstr::diagnostics::sdf::{self, ColouredSurface, Reference, SdfInput, StudyOptions};
-use nstr::diagnostics::{questions, radiance};
+use nstr::diagnostics::{frequency, questions, radiance};
 use nstr::field::init::InitSpec;
 use nstr::field::model::Model;
-use nstr::fit::Work;
 use nstr::fit::sdf::SdfSource;
+use nstr::fit::signal::{Signal, SignalInfo, SignalSource};
+use nstr::fit::{FitConfig, Work};
 use nstr::geometry::attributes::{VertexData, write_ply_with};
+use nstr::kernel::spec::{FieldSpec, Interpolation, MlpSpec};
 use nstr::render::{Orbit, RayCaster, Up};
 
 use super::eval::write_json;
 use super::fit::Recipe;
-use super::load::{self, Loaded, LoadedMesh, LoadedModel, LoadedRadiance, SignArgs};
+use super::load::{self, Loaded, LoadedMesh, LoadedModel, LoadedRadiance, LoadedSignal, SignArgs};
 
 /// Arguments of `nstr diagnose`.
 #[derive(Args)]
 pub struct DiagnoseArgs {
     /// Model to diagnose
     model: PathBuf,
-    /// Mesh or capture that it was fitted to: adds what needs it, and the null models that are fitted to it
+    /// Mesh, capture, picture or sound that it was fitted to: adds what needs it, and the null models that are fitted to it
     reference: Option<PathBuf>,
     /// Folder for report.html (one page with everything in it), report.json, figures and coloured meshes
     #[arg(short, long, value_name = "DIR")]
@@ -60,23 +62,25 @@ pub fn run(args: &DiagnoseArgs) -> anyhow::Result<()> {
     let init = recipe.as_ref().map_or(InitSpec::default(), |r| InitSpec { seed: r.seed, ..r.fit.field.init });
     let mut report =
         Report { title: title(&args.model), facts: facts(args, &model, recipe.as_ref()), ..Report::default() };
-    let surface = if model.spec.dim < 3 {
-        signal(args, &model, init, &mut report)?;
-        None
-    } else {
-        match load::of(&args.model, &model)? {
-            Loaded::Sdf(loaded) => Some(surface(args, &loaded, recipe.as_ref(), init, &mut report)?),
-            Loaded::Radiance(loaded) => {
-                views(args, &loaded, recipe.as_ref(), init, &mut report)?;
-                None
-            }
+    let recipe = recipe.as_ref();
+    let surface = match load::of(&args.model, &model)? {
+        Loaded::Sdf(loaded) => Some(surface(args, &loaded, recipe, init, &mut report)?),
+        Loaded::Radiance(loaded) => {
+            views(args, &loaded, recipe, init, &mut report)?;
+            None
+        }
+        Loaded::Signal(loaded) => {
+            signal(args, &loaded, recipe, init, &mut report)?;
+            None
         }
     };
     eprintln!("  transport and perturbations");
     if let Some(found) = questions::transport(&model, &init, args.seed) {
         report.push("transport", found);
     }
-    report.push("decay", questions::frequencies(&model, &init, args.seed));
+    if let Some(found) = questions::frequencies(&model, &init, args.seed) {
+        report.push("decay", found);
+    }
     report.write(&args.output)?;
     if let Some(surface) = &surface {
         write_surfaces(&args.output, surface)?;
@@ -98,8 +102,6 @@ fn title(path: &Path) -> String {
 /// What the model is.
 fn facts(args: &DiagnoseArgs, model: &Model, recipe: Option<&Recipe>) -> Vec<(String, String)> {
     let spec = &model.spec;
-    let levels: Vec<String> = spec.latent.levels.iter().map(|l| l.cells.to_string()).collect();
-    let activation = |mlp: &nstr::kernel::spec::MlpSpec| format!("{:?}", mlp.activation).to_lowercase();
     let known = |name: &str| model.provenance.get(name).cloned().unwrap_or("unknown".into());
     let file = |path: &Path| path.file_name().unwrap_or_default().to_string_lossy().into_owned();
     let reference = args.reference.as_ref().map_or("none given".into(), |r| file(r));
@@ -108,24 +110,9 @@ fn facts(args: &DiagnoseArgs, model: &Model, recipe: Option<&Recipe>) -> Vec<(St
         ("fitted to", format!("{} ({}){steps}", known("input"), known("task"))),
         ("reference", reference),
         ("parameters", spec.parameters().to_string()),
-        (
-            "latent grid",
-            format!("{} cells, {} features, {:?}", levels.join(", "), spec.latent.features, spec.latent.interpolation)
-                .to_lowercase(),
-        ),
-        (
-            "spectrum",
-            format!(
-                "K = {}, {:?}, H {}×{} {}",
-                spec.basis,
-                spec.modulation,
-                spec.spectrum.layers,
-                spec.spectrum.width,
-                activation(&spec.spectrum)
-            )
-            .replace("Product", "product"),
-        ),
-        ("decoder", format!("{}×{} {}", spec.decoder.layers, spec.decoder.width, activation(&spec.decoder))),
+        ("latent grid", grid(spec)),
+        ("spectrum", spectrum(spec)),
+        ("decoder", network(&spec.decoder)),
         ("regularisers", recipe.map_or("unknown".into(), regularisers)),
         ("program", format!("nstr {}", env!("CARGO_PKG_VERSION"))),
     ]
@@ -133,10 +120,36 @@ fn facts(args: &DiagnoseArgs, model: &Model, recipe: Option<&Recipe>) -> Vec<(St
     .to_vec()
 }
 
+fn network(mlp: &MlpSpec) -> String {
+    let activation = format!("{:?}", mlp.activation).to_lowercase();
+    if mlp.layers == 0 { "linear".into() } else { format!("{} layers of {}, {activation}", mlp.layers, mlp.width) }
+}
+
+fn grid(spec: &FieldSpec) -> String {
+    if spec.latent.levels.is_empty() {
+        return "none".into();
+    }
+    let levels: Vec<String> = spec.latent.levels.iter().map(|l| l.cells.to_string()).collect();
+    let blend = if spec.latent.interpolation == Interpolation::Linear { "linear" } else { "smoothstep" };
+    format!("{} cells, {} features, {blend} interpolation", levels.join(", "), spec.latent.features)
+}
+
+fn spectrum(spec: &FieldSpec) -> String {
+    match (spec.modulates(), spec.basis_width()) {
+        (true, k) => format!("{} values for {k} sinusoids, H: {}", spec.spectrum_width(), network(&spec.spectrum)),
+        (false, 0) => "none: no sinusoids; z stands for S".into(),
+        (false, k) => format!("none: {k} sinusoids that are not modulated; z stands for S"),
+    }
+}
+
 /// Weights of the terms of the loss that speak of S.
 fn regularisers(recipe: &Recipe) -> String {
     let train = &recipe.fit.train;
-    let untrained = if train.lambda_pde > 0.0 { "" } else { ": F was not trained, what it says is chance" };
+    let untrained = match (recipe.fit.field.spec().transports(), train.lambda_pde > 0.0) {
+        (true, false) => ": F was not trained, what it says is chance",
+        (false, _) => "; there is no F",
+        _ => "",
+    };
     format!("λ_pde = {}, λ_smooth = {}{untrained}", train.lambda_pde, train.lambda_smooth)
 }
 
@@ -178,7 +191,7 @@ fn fitted_null(
     }
     let Some(mesh) = mesh else { return Ok(Err("it has to be fitted to the mesh, which was not given".into())) };
     let Some((recipe, sample)) = recipe.and_then(|r| Some((r, r.fit.sample.clone()?))) else {
-        return Ok(Err("the model file does not say how it was fitted".into()));
+        return Ok(Err(UNKNOWN.into()));
     };
     let source = SdfSource::new(
         mesh.mesh.clone(),
@@ -190,9 +203,8 @@ fn fitted_null(
     );
     let source = source.context("the reference's faces have no area")?;
     eprintln!("  fitting a field without spectrum: {} steps", args.null_steps);
-    let mut fit = recipe.fit.clone();
-    fit.field.init.seed = recipe.seed;
-    Ok(without_spectrum(&fit, Work::Points(Arc::new(source)), args.null_steps).map_err(|e| e.to_string()))
+    let work = Work::Points(Arc::new(source));
+    Ok(without_spectrum(&seeded(recipe), work, args.null_steps).map_err(|e| e.to_string()))
 }
 
 /// A radiance field.
@@ -228,20 +240,91 @@ fn capture_views(path: &Path, recipe: Option<&Recipe>) -> anyhow::Result<Vec<Vie
     Ok(found.iter().step_by(stride).map(small).collect())
 }
 
-/// Pixels along the longest side of a picture, and frames of a sound, at which a signal is looked at.
-const PIXELS: usize = 256;
+/// Most pixels along the longest side of a picture, and frames of a sound, at which a signal is looked at.
+const PIXELS: usize = 320;
 const FRAMES: usize = 1 << 16;
 
 /// A picture or a sound.
-fn signal(args: &DiagnoseArgs, model: &Model, init: InitSpec, report: &mut Report) -> anyhow::Result<()> {
-    if let Some(reference) = &args.reference {
-        bail!("{}: models of pictures and sounds are diagnosed without a reference", reference.display());
-    }
-    let lattice = if model.spec.dim == 2 { Lattice::picture(PIXELS, PIXELS) } else { Lattice::sound(FRAMES) };
+fn signal(
+    args: &DiagnoseArgs,
+    loaded: &LoadedSignal,
+    recipe: Option<&Recipe>,
+    init: InitSpec,
+    report: &mut Report,
+) -> anyhow::Result<()> {
+    let [width, height] = loaded.info.size();
+    let reference = args.reference.as_deref().map(|path| like(path, loaded)).transpose()?;
+    // Pictures are looked at through boxes, sounds from their beginning.
+    let (lattice, seen) = match loaded.info {
+        SignalInfo::Picture { .. } => {
+            let n = width.max(height).div_ceil(PIXELS).min(width.min(height));
+            (Lattice::picture(width, height, n), reference.as_ref().and_then(|r| r.reduced(n)))
+        }
+        SignalInfo::Sound { .. } => (Lattice::sound(width, FRAMES), reference.clone()),
+    };
+    let codec = loaded.info.codec();
+    let values = seen.map(|s| -> Vec<f64> {
+        let all = s.data().iter().map(|v| f64::from(codec.encode(*v)));
+        all.take(lattice.size.0 * lattice.size.1 * s.channels()).collect()
+    });
+    let null = signal_null(args, loaded, reference.as_ref(), recipe);
     eprintln!("  spectrum at {} places", lattice.size.0 * lattice.size.1);
-    let input = SignalInput { model, init, lattice: &lattice, reference: None };
+    let input = SignalInput {
+        model: &loaded.model,
+        init,
+        lattice: &lattice,
+        reference: values.as_deref(),
+        without_spectrum: null.as_ref().map_err(String::as_str),
+    };
     report.push("regions", maps::study(&input, args.seed));
+    if let Some(omega) = reference.as_ref().and_then(frequency::known) {
+        eprintln!("  local frequency");
+        report.push("frequency", questions::recovery(&loaded.model, &init, &lattice, &omega, args.seed));
+    }
     Ok(())
+}
+
+/// The picture or sound that a model was fitted to.
+fn like(path: &Path, loaded: &LoadedSignal) -> anyhow::Result<Signal> {
+    let signal = load::signal(path)?;
+    let outputs = loaded.model.spec.outputs;
+    if signal.size() != loaded.info.size() || signal.channels() != outputs {
+        let ([w, h], [a, b]) = (signal.size(), loaded.info.size());
+        bail!(
+            "{}: {w}x{h} samples of {} values, but the model stands for {a}x{b} of {outputs}",
+            path.display(),
+            signal.channels()
+        );
+    }
+    Ok(signal)
+}
+
+/// A field without spectrum fitted to the same signal, or why there is none.
+fn signal_null(
+    args: &DiagnoseArgs,
+    loaded: &LoadedSignal,
+    signal: Option<&Signal>,
+    recipe: Option<&Recipe>,
+) -> Result<Parameters, String> {
+    if args.null_steps == 0 {
+        return Err("--null-steps is 0".into());
+    }
+    let signal = signal.ok_or("it has to be fitted to the signal, which was not given")?;
+    let (recipe, how) = recipe.and_then(|r| Some((r, r.fit.signal.clone()?))).ok_or(UNKNOWN)?;
+    let source = SignalSource::new(signal, loaded.info.codec(), &how, recipe.fit.train.batch, recipe.seed);
+    let source = source.ok_or("its settings leave nothing to learn from")?;
+    eprintln!("  fitting a field without spectrum: {} steps", args.null_steps);
+    without_spectrum(&seeded(recipe), Work::Signal(Arc::new(source)), args.null_steps).map_err(|e| e.to_string())
+}
+
+/// Why no null model can be fitted.
+const UNKNOWN: &str = "the model file does not say how it was fitted";
+
+/// The settings of a fit with its seed.
+fn seeded(recipe: &Recipe) -> FitConfig {
+    let mut fit = recipe.fit.clone();
+    fit.field.init.seed = recipe.seed;
+    fit
 }
 
 /// The surface in the colours of ∇S and of curvature, with all values at its vertices.

@@ -1,4 +1,4 @@
-//! `nstr eval`: a model's figures against its mesh, or its capture.
+//! `nstr eval`: a model's figures against what it was fitted to.
 
 use std::path::{Path, PathBuf};
 
@@ -7,20 +7,24 @@ use clap::Args;
 use nstr::capture::{Split, read_capture};
 use nstr::field::model::Model;
 use nstr::fit::evaluate::{SdfScoring, score};
+use nstr::fit::signal::Signal;
 use nstr::fit::views::score_views;
 use nstr::render::Background;
+use nstr::render::image::error_map::error_map;
+use nstr::render::image::{Rgba8, png};
+use nstr::signal::{Picture, spectrogram};
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 
 use super::fit::Recipe;
-use super::load::{self, Loaded, LoadedModel, LoadedRadiance, SignArgs};
+use super::load::{self, Loaded, LoadedModel, LoadedRadiance, LoadedSignal, SignArgs};
 
 /// Arguments of `nstr eval`.
 #[derive(Args)]
 pub struct EvalArgs {
     /// Model to measure
     model: PathBuf,
-    /// Mesh or capture that it was fitted to
+    /// Mesh, capture, picture or sound that it was fitted to
     reference: PathBuf,
     /// Write the figures as JSON
     #[arg(long, value_name = "FILE")]
@@ -37,7 +41,8 @@ pub struct EvalArgs {
     /// Where the sign comes from [default: as in the fit]
     #[arg(long)]
     sign: Option<nstr::geometry::SignMethod>,
-    /// Captures: write render/NNN.png, reference/NNN.png and error/NNN.png of every test view to this folder
+    /// Write to this folder: of captures render/NNN.png, reference/NNN.png and error/NNN.png of every test view; of a picture
+    /// render.png, reference.png and error.png; of a sound render.wav and spectrogram.png
     #[arg(long, value_name = "DIR")]
     images: Option<PathBuf>,
     /// Captures: what images with alpha are compared on: white, black or #rrggbb
@@ -62,7 +67,39 @@ pub fn run(args: &EvalArgs) -> anyhow::Result<()> {
     match load::any(&args.model)? {
         Loaded::Sdf(loaded) => mesh(args, &loaded),
         Loaded::Radiance(loaded) => capture(args, &loaded),
+        Loaded::Signal(loaded) => signal(args, &loaded),
     }
+}
+
+/// Error of a pixel, mean over its channels, that is shown brightest.
+const FULL_ERROR: f64 = 0.1;
+
+/// Against a picture or a sound.
+fn signal(args: &EvalArgs, loaded: &LoadedSignal) -> anyhow::Result<()> {
+    let reference = load::signal(&args.reference)?;
+    let scores = loaded
+        .scores(&reference)
+        .with_context(|| format!("{} against {}", args.model.display(), args.reference.display()))?;
+    if let Some(folder) = &args.images {
+        std::fs::create_dir_all(folder).with_context(|| folder.display().to_string())?;
+        let fit = loaded.info.reconstruct(&loaded.field, &loaded.window());
+        match (&fit, &reference) {
+            (Signal::Sound(sound), Signal::Sound(original)) => {
+                load::write_signal(&fit, &folder.join("render.wav"))?;
+                png::write(&folder.join("spectrogram.png"), &spectrogram::comparison(original, sound)?)?;
+            }
+            (Signal::Picture(picture), Signal::Picture(original)) => {
+                let [a, b] = [picture, original].map(Picture::to_rgba8);
+                let shown = |p: &Rgba8| p.data.iter().map(|v| f32::from(*v) / 255.0).collect::<Vec<_>>();
+                let error = error_map(&shown(&a), &shown(&b), (a.width, a.height), 4, FULL_ERROR);
+                png::write(&folder.join("error.png"), &error.context("the pictures differ in size")?)?;
+                png::write(&folder.join("render.png"), &a)?;
+                png::write(&folder.join("reference.png"), &b)?;
+            }
+            _ => {}
+        }
+    }
+    report(args, &loaded.model, &scores)
 }
 
 /// Against the images of a capture.
@@ -146,11 +183,24 @@ pub fn describe(figures: &Map<String, Value>) -> String {
     if let Some(v) = number("hausdorff") {
         line("Hausdorff", format!("{:.3} % of the diagonal", 100.0 * v));
     }
-    if let (Some(psnr), Some(ssim)) = (number("psnr"), number("ssim")) {
-        let views = figures.get("psnr_per_view").and_then(Value::as_array).map_or(0, Vec::len);
+    if let Some(psnr) = number("psnr") {
+        let views = figures.get("psnr_per_view").and_then(Value::as_array).map(Vec::len);
         let background = figures.get("background").and_then(Value::as_str).unwrap_or_default();
-        line("PSNR", format!("{psnr:.3} dB, mean of {views} views on {background}"));
-        line("SSIM", format!("{ssim:.4}"));
+        let of = views.map_or(String::new(), |n| format!(", mean of {n} views on {background}"));
+        line("PSNR", format!("{psnr:.3} dB{of}"));
+    }
+    for (name, title, unit) in [
+        ("psnr_held_out", "PSNR, held out", " dB"),
+        ("ssim", "SSIM", ""),
+        ("relative_mse", "relative MSE", ""),
+        ("snr", "SNR", " dB"),
+        ("snr_held_out", "SNR, held out", " dB"),
+        ("si_sdr", "SI-SDR", " dB"),
+        ("spectral_convergence", "spectral convergence", ""),
+    ] {
+        if let Some(v) = number(name) {
+            line(title, format!("{v:.4}{unit}"));
+        }
     }
     if let Some(v) = number("samples_per_second") {
         line("training", format!("{:.2} M samples/s", v / 1e6));

@@ -1,4 +1,4 @@
-//! `nstr inspect`: what a mesh, a capture or a model holds.
+//! `nstr inspect`: what a mesh, a capture, a picture, a sound or a model holds.
 
 use std::path::PathBuf;
 
@@ -6,15 +6,17 @@ use anyhow::{Context, bail};
 use clap::Args;
 use nstr::capture::is_capture;
 use nstr::field::model::Model;
+use nstr::fit::signal::Encoding;
 use serde_json::json;
 
 use super::capture::{self, CaptureArgs};
+use super::fit;
 use super::load::{self, SignArgs};
 
 /// Arguments of `nstr inspect`.
 #[derive(Args)]
 pub struct InspectArgs {
-    /// Mesh, capture (a folder or a transforms.json) or model
+    /// Mesh, capture (a folder or a transforms.json), picture, sound or model
     input: PathBuf,
     /// Print JSON
     #[arg(long)]
@@ -36,7 +38,25 @@ pub fn run(args: &InspectArgs) -> anyhow::Result<()> {
     if args.draw.is_some() {
         bail!("{}: --draw is for captures", args.input.display());
     }
+    if load::is_signal(&args.input) {
+        return signal(args);
+    }
     if args.input.extension().is_some_and(|e| e == "safetensors") { model(args) } else { mesh(args) }
+}
+
+fn signal(args: &InspectArgs) -> anyhow::Result<()> {
+    let signal = load::signal(&args.input)?;
+    let data = signal.data();
+    let (lo, hi) = data.iter().fold((f32::INFINITY, f32::NEG_INFINITY), |(lo, hi), v| (lo.min(*v), hi.max(*v)));
+    let mean = data.iter().map(|v| f64::from(*v)).sum::<f64>() / data.len().max(1) as f64;
+    if args.json {
+        let text = json!({ "signal": signal.info(Encoding::Auto), "lowest": lo, "highest": hi, "mean": mean });
+        println!("{}", serde_json::to_string_pretty(&text)?);
+        return Ok(());
+    }
+    println!("{}: {}", args.input.display(), fit::describe_signal(&signal));
+    println!("  values      {lo:.4} to {hi:.4}, mean {mean:.4}");
+    Ok(())
 }
 
 fn mesh(args: &InspectArgs) -> anyhow::Result<()> {
@@ -90,10 +110,12 @@ fn model(args: &InspectArgs) -> anyhow::Result<()> {
     println!("  domain      origin {:?}, edge {}", model.domain.origin, model.domain.size);
     for l in &s.latent.levels {
         let kind = l.table.map_or("dense".to_string(), |t| format!("hashed to {t} entries"));
-        println!("  latent      {}^{} cells × {} features, {kind}", l.cells, s.dim, s.latent.features);
+        println!("  latent      {}^{} cells × {} features, {kind}", l.cells, l.axes.count(s.dim), s.latent.features);
     }
-    println!("  basis       K = {}, modulation {:?}, skip {}", s.basis, s.modulation, s.skip);
-    for (name, m) in [("spectrum H", &s.spectrum), ("decoder g", &s.decoder), ("transport F", &s.transport)] {
+    println!("  basis       K = {}, modulation {:?}, skip {}", s.basis_width(), s.modulation, s.skip);
+    let networks = [("spectrum H", &s.spectrum, s.modulates()), ("decoder g", &s.decoder, true)];
+    let networks = networks.into_iter().chain([("transport F", &s.transport, s.transports())]);
+    for (name, m, _) in networks.filter(|n| n.2) {
         println!("  {name:<11} {} × {} {:?}", m.layers, m.width, m.activation);
     }
     if let Some(view) = &s.view {

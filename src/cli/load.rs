@@ -8,11 +8,15 @@ use clap::Args;
 use nstr::field::model::Model;
 use nstr::field::radiance::NeuralRadiance;
 use nstr::field::sdf::NeuralSdf;
+use nstr::field::signal::{NeuralSignal, Window};
 use nstr::fit::RayConfig;
+use nstr::fit::likeness::{SignalScores, compare};
+use nstr::fit::signal::{Signal, SignalConfig, SignalInfo};
 use nstr::geometry::{DistanceQuery, MeshFile, MeshReport, QueryOptions, SignMethod, TriMesh, Trust, read_mesh};
 use nstr::render::cpu::RenderError;
 use nstr::render::volume::{VolumeRenderer, VolumeSettings};
 use nstr::render::{Background, Occupancy, UnitCube};
+use nstr::signal::{read_picture, read_sound};
 use serde::{Deserialize, Serialize};
 
 use super::fit::Recipe;
@@ -67,10 +71,20 @@ pub struct LoadedRadiance {
     settings: VolumeSettings,
 }
 
+/// A model of a picture or a sound with its field ready to evaluate.
+pub struct LoadedSignal {
+    pub model: Model,
+    pub field: NeuralSignal,
+    pub info: SignalInfo,
+    config: SignalConfig,
+    seed: u64,
+}
+
 /// A model of any kind.
 pub enum Loaded {
     Sdf(LoadedModel),
     Radiance(LoadedRadiance),
+    Signal(LoadedSignal),
 }
 
 /// Reads a model.
@@ -83,11 +97,72 @@ pub fn of(path: &Path, model: &Model) -> anyhow::Result<Loaded> {
     if model.spec.view.is_some() {
         return Ok(Loaded::Radiance(radiance_of(path, model)?));
     }
+    if model.spec.dim < 3 {
+        return Ok(Loaded::Signal(signal_of(path, model)?));
+    }
     if model.spec.dim != 3 || model.spec.outputs != 1 {
         let (d, o) = (model.spec.dim, model.spec.outputs);
         bail!("{}: a field of {d} coordinates and {o} values is no signed distance field", path.display());
     }
     Ok(Loaded::Sdf(LoadedModel { model: model.clone(), field: field(model) }))
+}
+
+/// Whether a file's name is that of a picture or a sound.
+pub fn is_signal(path: &Path) -> bool {
+    let extension = path.extension().and_then(|e| e.to_str()).unwrap_or_default().to_lowercase();
+    is_picture(path) || ["wav", "flac"].contains(&extension.as_str())
+}
+
+fn is_picture(path: &Path) -> bool {
+    let extension = path.extension().and_then(|e| e.to_str()).unwrap_or_default().to_lowercase();
+    ["png", "jpg", "jpeg", "exr"].contains(&extension.as_str())
+}
+
+/// Reads a picture or a sound.
+pub fn signal(path: &Path) -> anyhow::Result<Signal> {
+    if is_picture(path) {
+        return Ok(Signal::Picture(read_picture(path)?));
+    }
+    Ok(Signal::Sound(read_sound(path)?))
+}
+
+/// Writes a picture as .png or .exr, a sound as .wav.
+pub fn write_signal(signal: &Signal, path: &Path) -> anyhow::Result<()> {
+    match signal {
+        Signal::Picture(picture) => picture.write(path)?,
+        Signal::Sound(sound) => {
+            let clipped = sound.write(path)?;
+            if clipped > 0 {
+                eprintln!("note: {clipped} samples beyond full scale were clipped");
+            }
+        }
+    }
+    Ok(())
+}
+
+/// The evaluator of the model of a picture or a sound that was read from `path`.
+pub fn signal_of(path: &Path, model: &Model) -> anyhow::Result<LoadedSignal> {
+    let name = || format!("{}: its recipe cannot be read; fit the signal again", path.display());
+    let recipe: Recipe = serde_json::from_value(model.config.clone()).with_context(name)?;
+    let (info, config) = recipe.signal.zip(recipe.fit.signal).with_context(name)?;
+    let dim = if matches!(info, SignalInfo::Picture { .. }) { 2 } else { 1 };
+    if info.size().contains(&0) || model.spec.dim != dim {
+        bail!("{}: its header does not describe the signal of its field; fit the signal again", path.display());
+    }
+    Ok(LoadedSignal { model: model.clone(), field: NeuralSignal::of(model), info, config, seed: recipe.seed })
+}
+
+impl LoadedSignal {
+    /// The signal's own samples.
+    pub fn window(&self) -> Window {
+        Window::whole(self.info.size())
+    }
+
+    /// Its figures against the original.
+    pub fn scores(&self, reference: &Signal) -> anyhow::Result<SignalScores> {
+        let fit = self.info.reconstruct(&self.field, &self.window());
+        Ok(compare(&fit, reference, self.config.share, self.seed)?)
+    }
 }
 
 /// The evaluator of a signed distance model, with the Lipschitz bound that it was saved with.

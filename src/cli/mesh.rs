@@ -33,6 +33,7 @@ pub fn run(args: &MeshArgs) -> anyhow::Result<()> {
     let (mesh, evaluations) = match load::any(&args.model)? {
         Loaded::Sdf(loaded) => surface(args, &loaded)?,
         Loaded::Radiance(loaded) => density(args, &loaded)?,
+        Loaded::Signal(_) => bail!("{}: a picture or a sound has no surface", args.model.display()),
     };
     println!(
         "wrote {}: {} vertices, {} faces ({evaluations} evaluations)",

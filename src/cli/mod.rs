@@ -10,6 +10,7 @@ mod live;
 mod load;
 mod mesh;
 mod query;
+mod reconstruct;
 mod render;
 mod renderer;
 #[cfg(feature = "viewer")]
@@ -21,7 +22,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 /// Fits, renders and measures neural spectral transport (NSTR) fields: signed distance fields from meshes, radiance
-/// fields from posed images.
+/// fields from posed images, pictures and sounds.
 #[derive(Parser)]
 #[command(name = "nstr", version, max_term_width = 110)]
 struct Cli {
@@ -31,22 +32,22 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Fit a field to a mesh, to many, or to posed images
+    /// Fit a field to a mesh, to many, to posed images, to a picture or a sound
     Fit(Box<fit::FitArgs>),
-    /// Render a model by sphere tracing or volume ray marching
+    /// Render a model by sphere tracing or volume ray marching, or write its picture or sound
     Render(Box<render::RenderArgs>),
     /// Show a model in a window, or fit a mesh or a capture and look on
     #[cfg(feature = "viewer")]
     View(Box<view::ViewArgs>),
     /// Export a model's surface as a mesh
     Mesh(mesh::MeshArgs),
-    /// Measure a model against its mesh or its capture
+    /// Measure a model against its mesh, capture, picture or sound
     Eval(eval::EvalArgs),
     /// Report what a model's spectrum says about its signal, beside null models
     Diagnose(diagnose::DiagnoseArgs),
     /// Evaluate a model at points of a .npy file
     Query(query::QueryArgs),
-    /// Say what is in a mesh, a capture or a model, and what is wrong with it
+    /// Say what is in a mesh, a capture, a picture, a sound or a model, and what is wrong with it
     Inspect(inspect::InspectArgs),
 }
 

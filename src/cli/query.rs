@@ -11,7 +11,7 @@ use nstr::field::sdf::NeuralSdf;
 use nstr::render::volume::RadianceSource;
 use nstr::render::{SdfSource, UnitCube};
 
-use super::load::{self, Loaded};
+use super::load::{self, Loaded, LoadedSignal};
 
 /// Arguments of `nstr query`.
 #[derive(Args)]
@@ -19,10 +19,11 @@ pub struct QueryArgs {
     /// Model to evaluate
     model: PathBuf,
     /// Points in world units: a .npy array [N, 3] of f32 or f64. Radiance fields also take [N, 6]: points and the unit
-    /// directions that they are seen along, away from the eye
+    /// directions that they are seen along, away from the eye. Of a picture [N, 2], of a sound [N, 1], from 0 to 1
     points: PathBuf,
     /// Values to write, a .npy array of f32: signed distances in world units (inside is negative) or densities per world
-    /// unit [N]; for points with directions red, green, blue (sRGB values) and density [N, 4]
+    /// unit [N]; for points with directions red, green, blue (sRGB values) and density [N, 4]; of a picture or a sound the
+    /// values of its channels
     #[arg(short, long, value_name = "NPY")]
     output: PathBuf,
     /// Write [N, 4]: the value and its gradient
@@ -33,10 +34,14 @@ pub struct QueryArgs {
 /// Runs `nstr query`.
 pub fn run(args: &QueryArgs) -> anyhow::Result<()> {
     let loaded = load::any(&args.model)?;
+    if let Loaded::Signal(signal) = &loaded {
+        return samples(args, signal);
+    }
     let (points, directions) = read_points(&args.points)?;
     let cube = match &loaded {
         Loaded::Sdf(m) => UnitCube::from(&m.model.domain),
         Loaded::Radiance(m) => UnitCube::from(&m.model.domain),
+        Loaded::Signal(m) => UnitCube::from(&m.model.domain),
     };
     let unit: Vec<Vec3> = points.iter().map(|p| cube.to_unit(*p).as_vec3()).collect();
     let outside = unit.iter().filter(|p| p.cmplt(Vec3::ZERO).any() || p.cmpgt(Vec3::ONE).any()).count();
@@ -53,15 +58,38 @@ pub fn run(args: &QueryArgs) -> anyhow::Result<()> {
             bail!("--gradients: give points without directions, a .npy array [N, 3]")
         }
         (Loaded::Radiance(m), directions) => radiance(&m.field, &unit, directions, cube.size as f32, args.gradients),
+        // Answered above.
+        (Loaded::Signal(_), _) => (Vec::new(), 1),
     };
-    let shape: Vec<u64> = [unit.len() as u64].into_iter().chain((columns > 1).then_some(columns)).collect();
+    write(args, values, unit.len(), columns)
+}
+
+/// Writes `[N]`, or `[N, columns]` of more than one.
+fn write(args: &QueryArgs, values: Vec<f32>, points: usize, columns: u64) -> anyhow::Result<()> {
+    let shape: Vec<u64> = [points as u64].into_iter().chain((columns > 1).then_some(columns)).collect();
     let mut bytes = Vec::new();
     let mut writer = npyz::WriteOptions::new().default_dtype().shape(&shape).writer(&mut bytes).begin_nd()?;
     writer.extend(values)?;
     writer.finish()?;
     nstr::atomic::write(&args.output, &bytes).with_context(|| args.output.display().to_string())?;
-    println!("wrote {}: {} points", args.output.display(), points.len());
+    println!("wrote {}: {points} points", args.output.display());
     Ok(())
+}
+
+/// Values of a picture or a sound at points of its unit square or interval.
+fn samples(args: &QueryArgs, loaded: &LoadedSignal) -> anyhow::Result<()> {
+    let dim = loaded.field.spec().dim;
+    if args.gradients {
+        bail!("--gradients is for signed distances and densities");
+    }
+    let (flat, columns) = read_array(&args.points)?;
+    if columns != dim {
+        bail!("{}: points of {columns} coordinates; this model's have {dim}, from 0 to 1", args.points.display());
+    }
+    let codec = loaded.info.codec();
+    let x: Vec<f32> = flat.iter().map(|v| *v as f32).collect();
+    let values = loaded.field.at(&x).into_iter().map(|v| codec.decode(v)).collect();
+    write(args, values, x.len() / dim, loaded.field.spec().outputs as u64)
 }
 
 /// Signed distances in world units, with their gradients if asked for; values and columns of a row.
@@ -107,11 +135,23 @@ fn radiance(
 
 /// Points, and directions where the file has them.
 fn read_points(path: &Path) -> anyhow::Result<(Vec<DVec3>, Option<Vec<Vec3>>)> {
+    let (flat, columns) = read_array(path)?;
+    if columns != 3 && columns != 6 {
+        bail!("{}: rows of {columns}; points are [N, 3], with directions [N, 6]", path.display());
+    }
+    let rows = flat.chunks_exact(columns);
+    let points = rows.clone().map(|row| DVec3::from_slice(&row[..3])).collect();
+    let direction = |row: &[f64]| DVec3::from_slice(&row[3..]).normalize_or_zero().as_vec3();
+    Ok((points, (columns == 6).then(|| rows.map(direction).collect())))
+}
+
+/// The finite numbers of an array of rows, and the length of a row.
+fn read_array(path: &Path) -> anyhow::Result<(Vec<f64>, usize)> {
     let name = || path.display().to_string();
     let bytes = std::fs::read(path).with_context(name)?;
     let file = NpyFile::new(&bytes[..]).with_context(|| format!("{}: not a .npy file", path.display()))?;
     let shape = file.shape().to_vec();
-    let [_, columns @ (3 | 6)] = *shape.as_slice() else {
+    let [_, columns @ 1..=64] = *shape.as_slice() else {
         bail!("{}: an array of shape {shape:?}; points are [N, 3], with directions [N, 6]", path.display());
     };
     if file.order() != npyz::Order::C {
@@ -129,8 +169,5 @@ fn read_points(path: &Path) -> anyhow::Result<(Vec<DVec3>, Option<Vec<Vec3>>)> {
     if flat.iter().any(|v| !v.is_finite()) {
         bail!("{}: holds numbers that are not finite", path.display());
     }
-    let rows = flat.chunks_exact(columns as usize);
-    let points = rows.clone().map(|row| DVec3::from_slice(&row[..3])).collect();
-    let direction = |row: &[f64]| DVec3::from_slice(&row[3..]).normalize_or_zero().as_vec3();
-    Ok((points, (columns == 6).then(|| rows.map(direction).collect())))
+    Ok((flat, columns as usize))
 }

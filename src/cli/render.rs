@@ -13,7 +13,8 @@ use nstr::render::{
     Background, Camera, Frame, Layer, LayerSet, Orbit, RenderSettings, Section, SectionView, Spiral, Up, read_cameras,
 };
 
-use super::load;
+use super::load::{self, Loaded};
+use super::reconstruct::{self, SignalArgs};
 use super::renderer::{Device, Renderer};
 
 /// Arguments of `nstr render`.
@@ -21,7 +22,8 @@ use super::renderer::{Device, Renderer};
 pub struct RenderArgs {
     /// Model to render
     model: PathBuf,
-    /// What to write: .png, .exr (all layers), .gif, .mp4 (through an installed ffmpeg), or a folder of frames
+    /// What to write: .png, .exr (all layers), .gif, .mp4 (through an installed ffmpeg), or a folder of frames; of a picture
+    /// .png or .exr, of a sound .wav
     #[arg(short, long, value_name = "FILE|DIR")]
     output: PathBuf,
     /// Camera, in the form of a transforms.json frame
@@ -83,6 +85,8 @@ pub struct RenderArgs {
     /// Print rays, evaluations and seconds
     #[arg(long)]
     stats: bool,
+    #[command(flatten)]
+    signal: SignalArgs,
 }
 
 impl RenderArgs {
@@ -103,11 +107,17 @@ const KINDS: [&str; 5] = ["png", "exr", "gif", "mp4", ""];
 
 /// Runs `nstr render`.
 pub fn run(args: &RenderArgs) -> anyhow::Result<()> {
+    let loaded = load::any(&args.model)?;
+    if let Loaded::Signal(signal) = &loaded {
+        return reconstruct::run(signal, &args.output, args.size, &args.signal);
+    }
+    if !args.signal.is_default() {
+        bail!("--crop is for models of pictures, --rate for those of sounds");
+    }
     let kind = args.output.extension().and_then(|e| e.to_str()).unwrap_or_default().to_lowercase();
     if !KINDS.contains(&kind.as_str()) {
         bail!("{}: pictures are .png, .exr, .gif, .mp4, or a folder of PNGs", args.output.display());
     }
-    let loaded = load::any(&args.model)?;
     let renderer = Renderer::new(&loaded, args.renderer)?;
     let cameras = cameras(args, &renderer)?;
     if cameras.len() > 1 && matches!(kind.as_str(), "png" | "exr") {

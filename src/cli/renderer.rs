@@ -45,6 +45,7 @@ impl<'a> Renderer<'a> {
                 OnCpu::Sdf(SphereTracer::new(&m.field, cube, TracerSettings::default())?)
             }
             Loaded::Radiance(m) => OnCpu::Volume(m.renderer()?),
+            Loaded::Signal(_) => bail!("a picture or a sound has no views to render"),
         };
         #[cfg(feature = "gpu")]
         return Ok(Self { gpu: on_gpu(model, &cpu, device)?, cpu });
@@ -129,6 +130,7 @@ fn gpu_renderer(model: &Loaded, cpu: &OnCpu<'_>, device: Device) -> Result<Optio
     let stored = match model {
         Loaded::Sdf(m) => &m.model,
         Loaded::Radiance(m) => &m.model,
+        Loaded::Signal(m) => &m.model,
     };
     let cube = UnitCube::from(&stored.domain);
     let precision = Precision::lossless([&stored.grid, &stored.net]);

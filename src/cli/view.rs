@@ -75,6 +75,9 @@ fn parse_choice(text: &str) -> Result<Choice, String> {
 pub fn run(args: &ViewArgs) -> anyhow::Result<()> {
     let script = args.script.as_deref().map(Script::read).transpose()?;
     let is_model = args.input.extension().is_some_and(|e| e.eq_ignore_ascii_case("safetensors"));
+    if load::is_signal(&args.input) {
+        bail!("{}: {FLAT}", args.input.display());
+    }
     if !is_model {
         return train(args, script);
     }
@@ -112,15 +115,22 @@ fn setup(args: &ViewArgs, named: &Path, script: Option<Script>) -> Setup {
     }
 }
 
+/// Why a picture or a sound is not shown.
+const FLAT: &str = "the window shows surfaces and volumes; a picture or a sound is fitted by `nstr fit` and written by \
+                    `nstr render`";
+
 /// The scene of a model that was read from (or will be written to) `path`.
 pub fn scene(path: &Path, model: Arc<Model>) -> anyhow::Result<Scene> {
     if model.spec.view.is_some() {
         let (settings, _) = load::marching_of(path, &model)?;
         return Ok(Scene::radiance(model, settings));
     }
-    if model.spec.dim != 3 || model.spec.outputs != 1 {
-        let (d, o) = (model.spec.dim, model.spec.outputs);
-        bail!("{}: a field of {d} coordinates and {o} values is no signed distance field", path.display());
+    if model.spec.dim != 3 {
+        bail!("{}: {FLAT}", path.display());
+    }
+    if model.spec.outputs != 1 {
+        let o = model.spec.outputs;
+        bail!("{}: a field of {o} values is no signed distance field", path.display());
     }
     Ok(Scene::sdf(model))
 }
@@ -195,6 +205,9 @@ fn train(args: &ViewArgs, script: Option<Script>) -> anyhow::Result<()> {
 pub fn fit(args: &FitArgs) -> anyhow::Result<()> {
     let [input] = args.inputs.as_slice() else { bail!("--view shows one input; give one, or fit many without it") };
     let input = PathBuf::from(input);
+    if load::is_signal(&input) {
+        bail!("{}: {FLAT}", input.display());
+    }
     if input.is_dir() && !is_capture(&input) {
         bail!("{}: --view shows one input, and this is a folder of several", input.display());
     }

@@ -4,6 +4,35 @@ use serde::Serialize;
 
 use super::linear::{Ridge, r_squared};
 use super::stats::shuffled;
+use crate::fit::signal::Signal;
+use crate::signal::Picture;
+use crate::signal::synthetic::{Chirp, Sweep, chirp_picture, sweep_sound};
+
+/// Local frequency ω at a point, in radians per unit of field coordinates, one value an axis.
+pub type Omega = Box<dyn Fn(&[f64]) -> Vec<f64>>;
+
+/// Largest difference of a sample to the made-up signal's that may come from storing it.
+const STORED: f32 = 0.01;
+
+/// The local frequency of a signal that is one of [`crate::signal::synthetic`]'s chirp and sweep; `None` of any other.
+pub fn known(signal: &Signal) -> Option<Omega> {
+    let same = |a: &[f32], b: &[f32]| a.len() == b.len() && a.iter().zip(b).all(|(a, b)| (a - b).abs() < STORED);
+    match signal {
+        Signal::Picture(Picture { width, height, channels: 1, data, .. }) if width == height => {
+            let chirp = Chirp::new(*width);
+            same(data, &chirp_picture(*width).data)
+                .then(|| -> Omega { Box::new(move |x| chirp.frequency(x[0], x[1]).to_vec()) })
+        }
+        Signal::Sound(sound) if sound.channels == 1 && sound.rate >= 200 => {
+            let (seconds, rate) = (sound.seconds(), sound.rate);
+            let sweep = Sweep::new(rate, seconds);
+            let scale = std::f64::consts::TAU * seconds;
+            same(&sound.data, &sweep_sound(rate, seconds).data)
+                .then(|| -> Omega { Box::new(move |x| vec![scale * sweep.frequency(x[0] * seconds)]) })
+        }
+        _ => None,
+    }
+}
 
 /// What of a quantity can be predicted from features, at points that were not fitted.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
@@ -26,6 +55,9 @@ const DEAL: u32 = 6;
 /// Whole blocks of points (see [`super::stats::blocks`]) are fitted or tested: neighbours of fitted points would be
 /// predicted by anything smooth. `None` where there is nothing to fit.
 pub fn recover(features: &[f64], width: usize, targets: &[f64], outputs: usize, blocks: &[u32]) -> Option<Recovery> {
+    if width == 0 || outputs == 0 {
+        return None;
+    }
     let wide: Vec<f64> =
         features.chunks_exact(width).flat_map(|row| row.iter().copied().chain(row.iter().map(|v| v * v))).collect();
     let part = |data: &[f64], columns: usize, which: &dyn Fn(u32) -> bool| -> Vec<f64> {
@@ -68,6 +100,17 @@ fn scatter(block: u32) -> u32 {
 mod tests {
     use super::*;
     use crate::diagnostics::stats::blocks;
+
+    #[test]
+    fn made_up_signals_are_recognised() {
+        let chirp = known(&Signal::Picture(chirp_picture(64))).unwrap();
+        assert_eq!(chirp(&[0.5, 0.25]), Chirp::new(64).frequency(0.5, 0.25));
+        let sweep = known(&Signal::Sound(sweep_sound(8000, 0.5))).unwrap();
+        assert!((sweep(&[1.0])[0] - std::f64::consts::TAU * 3600.0 * 0.5).abs() < 1e-6);
+        let mut other = chirp_picture(64);
+        other.data[77] = 0.5 * other.data[77] + 0.3;
+        assert!(known(&Signal::Picture(other)).is_none());
+    }
 
     #[test]
     fn what_is_in_the_features_is_found_and_what_is_not_is_not() {

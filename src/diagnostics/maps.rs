@@ -25,16 +25,20 @@ pub struct Lattice {
 }
 
 impl Lattice {
-    /// Centres of `width` × `height` pixels that fill the unit square.
-    pub fn picture(width: usize, height: usize) -> Self {
-        let at = |i: usize, n: usize| (i as f64 + 0.5) / n as f64;
-        let x = (0..width * height).flat_map(|i| [at(i % width, width), at(i / width, height)]).collect();
-        Self { size: (width, height), x }
+    /// Middles of boxes of `n`×`n` of the `width` × `height` pixels that fill the unit square; what is left over at the right
+    /// and the bottom is left out.
+    pub fn picture(width: usize, height: usize, n: usize) -> Self {
+        let n = n.max(1);
+        let (w, h) = (width / n, height / n);
+        let at = |i: usize, whole: usize| (i as f64 + 0.5) * n as f64 / whole as f64;
+        let x = (0..w * h).flat_map(|i| [at(i % w, width), at(i / w, height)]).collect();
+        Self { size: (w, h), x }
     }
 
-    /// Middles of `frames` parts of the unit interval.
-    pub fn sound(frames: usize) -> Self {
-        Self { size: (frames, 1), x: (0..frames).map(|i| (i as f64 + 0.5) / frames as f64).collect() }
+    /// The first `count` of `frames` frames that fill the unit interval.
+    pub fn sound(frames: usize, count: usize) -> Self {
+        let count = count.min(frames);
+        Self { size: (count, 1), x: (0..count).map(|i| (i as f64 + 0.5) / frames as f64).collect() }
     }
 }
 
@@ -49,6 +53,8 @@ pub struct SignalInput<'a> {
     pub lattice: &'a Lattice,
     /// The signal that it was fitted to at the lattice's places, `[place][outputs]`; the field's own values without it.
     pub reference: Option<&'a [f64]>,
+    /// A field without spectrum that was fitted to the same signal, or why there is none.
+    pub without_spectrum: Result<&'a Parameters, &'a str>,
 }
 
 /// Everything at the lattice's places.
@@ -113,7 +119,7 @@ pub fn study(input: &SignalInput<'_>, seed: u64) -> (Section, Value) {
     let map = Map::new(&probe, input.lattice);
     let signal = input.reference.unwrap_or(&map.values);
     let found = regions(signal, map.outputs, map.size);
-    let subjects = subjects(&probe, &start, &map, &input.lattice.x, seed);
+    let subjects = subjects(input, &probe, &start, &map, seed);
     let target: Vec<f64> = energy(signal, map.outputs, map.size).iter().map(|e| e.sqrt()).collect();
     let cells_along = if map.dim == 1 { SOUND_BLOCKS } else { BLOCKS };
     let blocks = blocks(&input.lattice.x, map.dim, cells_along);
@@ -136,13 +142,16 @@ pub fn study(input: &SignalInput<'_>, seed: u64) -> (Section, Value) {
     } else {
         picture_parts(&map, signal, &found, &mut section)
     };
+    if let Err(why) = input.without_spectrum {
+        section.text(format!("No field without spectrum stands beside the model: {why}."));
+    }
     let table = region_table(&subjects, &found, &edges);
     section.parts.push(Part::Table(table.0, REGIONS.into()));
     section.parts.push(Part::Table(subject::table(&cells, true), SPEARMAN.into()));
     let numbers = json!({
         "places": found.len(),
         "shares": Region::ALL.iter().map(|r| (r.name(), share(*r) / 100.0)).collect::<std::collections::BTreeMap<_, _>>(),
-        "regions": table.1, "correlations": cells,
+        "regions": table.1, "correlations": cells, "without_spectrum": input.without_spectrum.err(),
         "mean_absolute_divergence": mean(&map.divergence.iter().map(|d| d.abs()).collect::<Vec<_>>()),
     });
     (section, numbers)
@@ -155,7 +164,8 @@ const REGIONS: &str = "Means over each region over the field's mean everywhere, 
 const SPEARMAN: &str = "Spearman's ρ of the measures against the length of the signal's differences, with 95 % intervals from \
     drawing blocks of neighbours with replacement.";
 
-fn subjects(probe: &Probe<'_>, start: &Parameters, map: &Map, x: &[f64], seed: u64) -> Vec<Subject> {
+fn subjects(input: &SignalInput<'_>, probe: &Probe<'_>, start: &Parameters, map: &Map, seed: u64) -> Vec<Subject> {
+    let x = &input.lattice.x;
     let own = if probe.has_spectrum() { "model: S" } else { "model: z, it has no S" };
     let mut subjects = vec![Subject::new(own, probe, Taken::Spectrum, x, None)];
     if map.has_flow() {
@@ -164,6 +174,9 @@ fn subjects(probe: &Probe<'_>, start: &Parameters, map: &Map, x: &[f64], seed: u
     }
     if probe.has_spectrum() {
         subjects.push(Subject::new("its own latent grid z", probe, Taken::Latent, x, None));
+    }
+    if let Ok(fitted) = input.without_spectrum {
+        subjects.push(Subject::new("field without spectrum: z", &fitted.probe(), Taken::Latent, x, None));
     }
     subjects.push(Subject::new("untrained field", &start.probe(), Taken::Spectrum, x, None));
     subjects.push(Subject::shuffled(&subjects[0], seed));
@@ -331,8 +344,10 @@ fn sound_parts(map: &Map, signal: &[f64], found: &[Region], section: &mut Sectio
     let image = Rgba8::from_fn(columns as u32, (rows * height) as u32, |i| {
         bytes(diverging_colour(strips[i / columns / height][i % columns] as f32))
     });
-    let said = "S over time, a row a base, each about its mean and over its range.";
-    section.parts.push(Part::Pictures(vec![Picture::new("spectrum", image, said)], String::new()));
+    let said = "S over time, a row a value, each about its mean and over its range.";
+    if rows > 0 {
+        section.parts.push(Part::Pictures(vec![Picture::new("spectrum", image, said)], String::new()));
+    }
     let time = |c: usize| (c as f64 + 0.5) / columns as f64;
     let curve = |values: Vec<f64>| -> Vec<Estimate> {
         let scale = 1.0 / mean(&values);
@@ -360,8 +375,8 @@ mod tests {
     use std::collections::BTreeMap;
 
     fn model(dim: usize) -> Model {
-        let mlp = |layers| MlpSpec { layers, width: 8, activation: Activation::Relu };
-        let levels = vec![LevelSpec { cells: 4, ..template() }];
+        let mlp = |layers| MlpSpec::new(layers, 8, Activation::Relu);
+        let levels = vec![LevelSpec::new(4, None)];
         let mut spec = crate::field::config::preset("sdf-tiny").unwrap().spec();
         (spec.dim, spec.outputs, spec.basis) = (dim, 3 - dim.min(2) + 1, 6);
         spec.latent = LatentSpec { levels, features: 3, ..spec.latent.clone() };
@@ -379,15 +394,13 @@ mod tests {
         }
     }
 
-    fn template() -> LevelSpec {
-        crate::field::config::preset("sdf-tiny").unwrap().spec().latent.levels[0]
-    }
-
     #[test]
     fn pictures_and_sounds_are_studied() {
-        for (dim, lattice) in [(2, Lattice::picture(40, 30)), (1, Lattice::sound(3000))] {
+        for (dim, lattice) in [(2, Lattice::picture(81, 60, 2)), (1, Lattice::sound(4000, 3000))] {
             let model = model(dim);
-            let input = SignalInput { model: &model, init: InitSpec::default(), lattice: &lattice, reference: None };
+            let init = InitSpec::default();
+            let null = Err("there is none");
+            let input = SignalInput { model: &model, init, lattice: &lattice, reference: None, without_spectrum: null };
             let (section, numbers) = study(&input, 0);
             assert!(section.verdict.starts_with("ρ(‖∇S‖, gradient of the signal) ="), "{}", section.verdict);
             let regions = numbers["regions"].as_array().unwrap();

@@ -4,7 +4,7 @@ use rand::{RngExt, SeedableRng};
 use rand_pcg::Pcg64;
 use serde_json::{Value, json};
 
-use super::frequency::{Recovery, recover, recover_shuffled};
+use super::frequency::{Omega, Recovery, recover, recover_shuffled};
 use super::maps::Lattice;
 use super::nulls::untrained;
 use super::report::{Part, Section, Table, short};
@@ -112,8 +112,11 @@ fn power(slope: f64) -> String {
     format!("{:.2}", slope + 0.0).replace("-0.00", "0.00").replace('-', "−")
 }
 
-/// How perturbations of S come through, by their frequency.
-pub fn frequencies(model: &Model, init: &InitSpec, seed: u64) -> (Section, Value) {
+/// How perturbations of S come through, by their frequency. `None` where S takes no part in the values.
+pub fn frequencies(model: &Model, init: &InitSpec, seed: u64) -> Option<(Section, Value)> {
+    if !model.spec.modulates() {
+        return None;
+    }
     let probe = Probe::new(&model.spec, &model.grid, &model.net);
     let start = untrained(&model.spec, init);
     let (own, null) = (decay(&probe, DECAY_PATHS, LENGTH, seed), decay(&start.probe(), DECAY_PATHS, LENGTH, seed));
@@ -150,20 +153,14 @@ pub fn frequencies(model: &Model, init: &InitSpec, seed: u64) -> (Section, Value
     let text = "Expected if the claim holds: falling faster than 1/ν. Expected under the null: 1/ν for the integral, level for the \
                 decoder.";
     section.parts.push(Part::Chart("decay".into(), chart, text.into()));
-    (section, json!({ "model": own, "untrained": null, "path_length": LENGTH, "paths": DECAY_PATHS }))
+    Some((section, json!({ "model": own, "untrained": null, "path_length": LENGTH, "paths": DECAY_PATHS })))
 }
 
 /// Cells along the longest side that are fitted or tested together.
 const CELLS: u32 = 24;
 
 /// Whether the signal's local frequency, which `omega` gives at a point, can be read from S.
-pub fn recovery(
-    model: &Model,
-    init: &InitSpec,
-    lattice: &Lattice,
-    omega: &dyn Fn(&[f64]) -> Vec<f64>,
-    seed: u64,
-) -> (Section, Value) {
+pub fn recovery(model: &Model, init: &InitSpec, lattice: &Lattice, omega: &Omega, seed: u64) -> (Section, Value) {
     let probe = Probe::new(&model.spec, &model.grid, &model.net);
     let start = untrained(&model.spec, init);
     let dim = model.spec.dim;

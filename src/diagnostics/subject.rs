@@ -153,10 +153,15 @@ pub fn verdict(cells: &[Cell], measure: &str, target: &str) -> String {
     let Some(own) = cells.iter().find(|c| c.measure == measure && c.target == target) else {
         return "There is nothing to correlate.".into();
     };
+    if !of(own).value.is_finite() {
+        return format!("{measure} does not vary, or {target} does not: there is nothing to correlate.");
+    }
     let nulls: Vec<&Cell> =
         cells.iter().filter(|c| c.measure == measure && c.target == target && c.subject != own.subject).collect();
     let start = format!("ρ({measure}, {target}) = {}", of(own));
-    let Some(best) = nulls.iter().max_by(|a, b| of(a).value.total_cmp(&of(b).value)) else {
+    let Some(best) =
+        nulls.iter().filter(|c| of(c).value.is_finite()).max_by(|a, b| of(a).value.total_cmp(&of(b).value))
+    else {
         return format!("{start}; there is no null model to compare with.");
     };
     let listed: Vec<String> = nulls.iter().map(|c| format!("{} {:.2}", c.subject, of(c).value + 0.0)).collect();

@@ -9,7 +9,7 @@ use crate::field::jet::Order;
 use crate::field::probe::Probe;
 use crate::geometry::curvature::MeshCurvature;
 use crate::geometry::{DistanceQuery, TriMesh};
-use crate::kernel::spec::{Activation, FieldSpec, Interpolation, MlpSpec, Modulation};
+use crate::kernel::spec::{Activation, FieldSpec, Interpolation, MlpSpec};
 use crate::render::UnitCube;
 
 /// What no curvature is known of.
@@ -44,7 +44,7 @@ const FAR: f64 = 0.01;
 /// Whether a field's second derivatives are continuous: smooth activations and C¹ interpolation.
 pub fn is_smooth(spec: &FieldSpec) -> bool {
     let smooth = |mlp: &MlpSpec| mlp.layers == 0 || mlp.activation != Activation::Relu;
-    let spectrum = matches!(spec.modulation, Modulation::None) || smooth(&spec.spectrum);
+    let spectrum = !spec.modulates() || smooth(&spec.spectrum);
     let latent = spec.latent.levels.is_empty() || spec.latent.interpolation == Interpolation::Smoothstep;
     smooth(&spec.decoder) && spectrum && latent
 }

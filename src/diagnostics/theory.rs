@@ -37,7 +37,7 @@ pub fn lipschitz(probe: &Probe<'_>, x: &[f64]) -> Option<Lipschitz> {
         let weights = &probe.net()[slot.weight..][..slot.inputs * slot.outputs];
         // The rows of x do not count.
         let weights = if l == 0 { &weights[dim * slot.outputs..] } else { weights };
-        upper *= spectral_norm(weights, slot.outputs);
+        upper *= spectral_norm(weights, slot.outputs) * f64::from(slot.gain);
         if slot.activated {
             upper *= steepest(probe.spec().transport.activation);
         }
@@ -218,7 +218,7 @@ const PERIODS: [f64; 7] = [1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0];
 
 /// Perturbs S along `count` segments of `length` by `ε a sin(νt)`, a a random unit vector, ε 1 % of ‖S‖: what F sees while S
 /// is integrated, and what the decoder sees. The decoder acts point by point, so its response knows ν only through its
-/// bends; the integral of any F falls as 1/ν. Without F the transport's part is empty.
+/// bends; the integral of any F falls as 1/ν. Without F the transport's part is empty; S must not be.
 pub fn decay(probe: &Probe<'_>, count: usize, length: f64, seed: u64) -> Decay {
     let segments = segments(probe.spec().dim, count, length, seed ^ 0xdeca);
     let runs: Vec<Vec<[f64; 2]>> = segments

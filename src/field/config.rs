@@ -9,8 +9,10 @@ use thiserror::Error;
 
 use super::init::InitSpec;
 use super::latent::LatentConfig;
+pub use super::preset::{PRESETS, preset};
 use super::view::ViewConfig;
-use crate::kernel::spec::{Activation, DirectionEncoding, FieldSpec, MlpSpec, Modulation};
+use crate::kernel::product::MAX_GROUP;
+use crate::kernel::spec::{DirectionEncoding, FieldSpec, MlpSpec, Modulation};
 
 /// A preset, a key or a value that can't be used.
 #[derive(Debug, Error, Clone, PartialEq, Eq)]
@@ -61,9 +63,12 @@ pub struct FieldConfig {
     pub latent: LatentConfig,
     /// Basis functions K.
     pub basis: usize,
-    /// `product`, `sum`, `none` or `channels:C`.
+    /// `product`, `sum`, `plain`, `none` or `channels:C`.
     #[serde(with = "modulation_text")]
     pub modulation: Modulation,
+    /// What the phases of the basis are multiplied by: SIREN's ω₀ of the first layer.
+    #[serde(default = "no_gain")]
+    pub basis_gain: u32,
     /// Spectrum network H.
     pub spectrum: MlpSpec,
     /// Whether x enters H beside z.
@@ -72,7 +77,10 @@ pub struct FieldConfig {
     pub decoder: MlpSpec,
     /// Whether z enters g beside the modulated basis.
     pub skip: bool,
-    /// Transport network F.
+    /// Whether x enters g too.
+    #[serde(default)]
+    pub coordinates: bool,
+    /// Transport network F; `transport.width=0` for none.
     pub transport: MlpSpec,
     /// Colour that depends on the view: a radiance field.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -81,50 +89,8 @@ pub struct FieldConfig {
     pub init: InitSpec,
 }
 
-/// Names that [`preset`] knows.
-pub const PRESETS: [&str; 6] = ["sdf-tiny", "sdf", "sdf-fine", "radiance-tiny", "radiance", "radiance-fine"];
-
-/// A preset by name: signed distances `sdf-tiny` (at most 30k parameters), `sdf` (250k), `sdf-fine` (2M); radiance
-/// `radiance-tiny` (80k), `radiance` (600k), `radiance-fine` (4M).
-pub fn preset(name: &str) -> Result<FieldConfig, ConfigError> {
-    let relu = |layers, width| MlpSpec { layers, width, activation: Activation::Relu };
-    let sdf = FieldConfig {
-        dim: 3,
-        outputs: 1,
-        latent: LatentConfig::hash([8, 64], 4, 16, 1 << 12),
-        basis: 16,
-        modulation: Modulation::Product,
-        spectrum: relu(1, 64),
-        spectrum_input: false,
-        decoder: relu(2, 64),
-        skip: true,
-        transport: relu(2, 64),
-        view: None,
-        init: InitSpec::default(),
-    };
-    let radiance = FieldConfig {
-        latent: LatentConfig::hash([16, 512], 5, 8, 1 << 14),
-        spectrum: relu(0, 32),
-        decoder: relu(1, 64),
-        transport: relu(1, 16),
-        view: Some(ViewConfig { encoding: DirectionEncoding::Sh(4), features: 15, head: relu(1, 64) }),
-        ..sdf.clone()
-    };
-    match name {
-        "sdf-tiny" => Ok(FieldConfig {
-            latent: LatentConfig::dense(10, 16),
-            spectrum: relu(1, 32),
-            decoder: relu(2, 32),
-            transport: relu(2, 32),
-            ..sdf
-        }),
-        "sdf" => Ok(sdf),
-        "sdf-fine" => Ok(FieldConfig { latent: LatentConfig::hash([8, 128], 5, 16, 1 << 15), ..sdf }),
-        "radiance-tiny" => Ok(FieldConfig { latent: LatentConfig::hash([16, 128], 8, 8, 1 << 10), ..radiance }),
-        "radiance" => Ok(radiance),
-        "radiance-fine" => Ok(FieldConfig { latent: LatentConfig::hash([16, 512], 6, 8, 1 << 16), ..radiance }),
-        _ => Err(ConfigError::Preset { name: name.into() }),
-    }
+fn no_gain() -> u32 {
+    1
 }
 
 impl FieldConfig {
@@ -136,10 +102,12 @@ impl FieldConfig {
             latent: self.latent.spec(self.dim),
             basis: self.basis,
             modulation: self.modulation,
+            basis_gain: self.basis_gain,
             spectrum: self.spectrum,
             spectrum_input: self.spectrum_input,
             decoder: self.decoder,
             skip: self.skip,
+            coordinates: self.coordinates,
             transport: self.transport,
             view: self.view.map(|view| view.spec()),
         }
@@ -147,11 +115,11 @@ impl FieldConfig {
 
     /// Checks every value; the shape is then safe to build and to allocate.
     pub fn validate(&self) -> Result<(), ConfigError> {
-        self.latent.validate()?;
+        whole("dim", self.dim, 1, 3)?;
+        self.latent.validate(self.dim)?;
         range("init.grid_scale", f64::from(self.init.grid_scale), 0.0, 10.0)?;
         range("init.omega_scale", f64::from(self.init.omega_scale), 0.0, 1e6)?;
         range("init.spectrum_bias", f64::from(self.init.spectrum_bias), -1e3, 1e3)?;
-        whole("dim", self.dim, 1, 3)?;
         validate(&self.spec())
     }
 
@@ -249,10 +217,18 @@ pub fn validate(spec: &FieldSpec) -> Result<(), ConfigError> {
     whole("dim", spec.dim, 1, 3)?;
     whole("outputs", spec.outputs, 1, 64)?;
     whole("basis", spec.basis, 1, 4096)?;
-    whole("latent.levels", spec.latent.levels.len(), 1, 32)?;
+    whole("basis_gain", spec.basis_gain as usize, 1, 100_000)?;
+    whole("latent.levels", spec.latent.levels.len(), 0, 32)?;
+    let (levels, product) = (spec.latent.levels.len(), spec.latent.product);
+    whole("latent.product", product, 1, MAX_GROUP)?;
+    if !levels.is_multiple_of(product) {
+        let expected = format!("must be a multiple of the {product} levels of a product");
+        return Err(ConfigError::Value { key: "latent.levels".into(), value: levels.to_string(), expected });
+    }
     whole("latent.features", spec.latent.features, 1, 256)?;
     for level in &spec.latent.levels {
         whole("latent.cells", level.cells as usize, 1, 8192)?;
+        whole("axes of a level", level.axes.count(spec.dim), 1, 3)?;
         if let Some(table) = level.table {
             let expected = || "must be a power of two of at most 2^26".to_string();
             let bad =
@@ -260,7 +236,9 @@ pub fn validate(spec: &FieldSpec) -> Result<(), ConfigError> {
             (table.is_power_of_two() && table <= 1 << 26).then_some(()).ok_or_else(bad)?;
         }
     }
-    let mut networks = vec![("spectrum", &spec.spectrum), ("decoder", &spec.decoder), ("transport", &spec.transport)];
+    let mut networks = vec![("decoder", &spec.decoder)];
+    networks.extend(spec.modulates().then_some(("spectrum", &spec.spectrum)));
+    networks.extend((spec.transport.width > 0).then_some(("transport", &spec.transport)));
     if let Some(view) = &spec.view {
         whole("dim, with a view,", spec.dim, 3, 3)?;
         match view.encoding {
@@ -272,10 +250,24 @@ pub fn validate(spec: &FieldSpec) -> Result<(), ConfigError> {
     for (name, mlp) in networks {
         whole(&format!("{name}.layers"), mlp.layers, 0, 16)?;
         whole(&format!("{name}.width"), mlp.width, 1, 2048)?;
+        whole(&format!("{name}.gain"), mlp.gain as usize, 1, 100_000)?;
     }
-    if spec.modulation == Modulation::None && !spec.skip {
-        let expected = "needs skip=true: nothing else would enter the decoder".into();
-        return Err(ConfigError::Value { key: "modulation".into(), value: "none".into(), expected });
+    let odd = |key: &str, value: String, expected: &str| {
+        Err(ConfigError::Value { key: key.into(), value, expected: expected.into() })
+    };
+    if spec.decoder_inputs() == 0 {
+        return odd(
+            "modulation",
+            "none".into(),
+            "needs skip=true or coordinates=true: nothing else would enter the decoder",
+        );
+    }
+    if spec.modulates() && spec.spectrum_inputs() == 0 {
+        return odd(
+            "spectrum_input",
+            "false".into(),
+            "must be true where there is no latent grid, or modulation=plain",
+        );
     }
     if let Modulation::Channels(channels) = spec.modulation {
         whole("modulation channels", channels, 1, 256)?;
@@ -306,7 +298,7 @@ fn range(key: &str, value: f64, low: f64, high: f64) -> Result<(), ConfigError> 
     Err(ConfigError::Value { key: key.into(), value: value.to_string(), expected })
 }
 
-/// `product`, `sum`, `none` or `channels:C`.
+/// `product`, `sum`, `plain`, `none` or `channels:C`.
 struct ModulationText(Modulation);
 
 impl fmt::Display for ModulationText {
@@ -314,6 +306,7 @@ impl fmt::Display for ModulationText {
         match self.0 {
             Modulation::Product => f.write_str("product"),
             Modulation::Sum => f.write_str("sum"),
+            Modulation::Plain => f.write_str("plain"),
             Modulation::None => f.write_str("none"),
             Modulation::Channels(c) => write!(f, "channels:{c}"),
         }
@@ -326,11 +319,12 @@ impl FromStr for ModulationText {
         let modulation = match text.split_once(':') {
             None if text == "product" => Some(Modulation::Product),
             None if text == "sum" => Some(Modulation::Sum),
+            None if text == "plain" => Some(Modulation::Plain),
             None if text == "none" => Some(Modulation::None),
             Some(("channels", count)) => count.parse().ok().map(Modulation::Channels),
             _ => None,
         };
-        modulation.map(ModulationText).ok_or("must be product, sum, none or channels:C, for example channels:8")
+        modulation.map(ModulationText).ok_or("must be product, sum, plain, none or channels:C, for example channels:8")
     }
 }
 
@@ -349,20 +343,8 @@ mod modulation_text {
 mod tests {
     use super::*;
     use crate::field::latent::LatentKind;
+    use crate::kernel::spec::Activation;
     use proptest::prelude::*;
-
-    #[test]
-    fn presets_are_valid_and_within_their_budgets() {
-        for (name, most) in PRESETS.into_iter().zip([30_000, 250_000, 2_000_000, 80_000, 600_000, 4_000_000]) {
-            let config = preset(name).unwrap();
-            config.validate().unwrap();
-            let count = config.spec().parameters();
-            assert!(count <= most && count > most / 2, "{name}: {count}");
-            let json = serde_json::to_string(&config).unwrap();
-            assert_eq!(serde_json::from_str::<FieldConfig>(&json).unwrap(), config);
-        }
-        assert!(preset("sfd").unwrap_err().to_string().contains("sdf-tiny, sdf, sdf-fine, radiance-tiny"));
-    }
 
     #[test]
     fn overrides_reach_every_kind_of_value() {

@@ -16,6 +16,12 @@ pub enum OmegaLaw {
     /// Magnitudes evenly spaced from `omega_scale / K` to `omega_scale`, directions uniform on the sphere (in one
     /// dimension a harmonic series).
     Linear,
+    /// Pairs of the same normal frequencies with phases 0 and π/2, sines and cosines: random Fourier features (Tancik et
+    /// al. 2020, eq. 5, whose σ is `omega_scale` / 2π).
+    Fourier,
+    /// The first layer of a SIREN on coordinates in ±1 (Sitzmann et al. 2020, §3.2): weights uniform in ±1/dim, biases in
+    /// ±1/√dim; `omega_scale` is not used.
+    Siren,
 }
 
 /// What the initial parameters are drawn from.
@@ -43,11 +49,12 @@ impl Default for InitSpec {
 /// What the last layer of H is scaled down by, beside its Glorot bound: S starts near its bias, not at it, so that its
 /// weights have gradients from the first step.
 const SPECTRUM_GAIN: f32 = 0.1;
-/// First-layer bound of sine networks is `1/inputs`, hidden ones `√(6/inputs)` (SIREN, Sitzmann et al. 2020, §3.2, with
-/// its frequency factor 1 because the basis already carries the frequencies).
+/// First-layer bound of sine networks is `1/inputs`, hidden ones `√(6/inputs)/gain` (SIREN, Sitzmann et al. 2020, §3.2).
+/// Where the basis carries the frequencies the gain is 1; with another one every layer is a hidden one, the basis being the
+/// first, and biases and the last layer start as in the authors' program.
 const SINE_BOUND: f32 = 6.0;
 
-/// Draws `(grid, net)` for the field: features uniform in ±`grid_scale`; ω by its law and phases uniform in `[0, 2π)`;
+/// Draws `(grid, net)` for the field: features uniform in ±`grid_scale`; ω and phases by their law (phases uniform in `[0, 2π)`);
 /// He-uniform weights before ReLU and SiLU, Glorot-uniform ones for linear outputs; biases zero except H's last.
 pub fn parameters(spec: &FieldSpec, init: &InitSpec) -> (Vec<f32>, Vec<f32>) {
     let mut draw = Draw(Pcg64::seed_from_u64(init.seed));
@@ -65,11 +72,27 @@ pub fn parameters(spec: &FieldSpec, init: &InitSpec) -> (Vec<f32>, Vec<f32>) {
 }
 
 fn basis(spec: &FieldSpec, init: &InitSpec, draw: &mut Draw, net: &mut [f32]) {
-    let (dim, count) = (spec.dim, spec.basis);
+    let (dim, count) = (spec.dim, spec.basis_width());
+    let phases = dim * count..dim * count + count;
+    if init.omega == OmegaLaw::Siren {
+        let dim_f = dim as f32;
+        for k in 0..count {
+            let weights: Vec<f32> = (0..dim).map(|_| draw.symmetric(1.0 / dim_f)).collect();
+            // On [0, 1] instead of ±1: w·(2x − 1) + b.
+            net[phases.start + k] = draw.symmetric(dim_f.sqrt().recip()) - weights.iter().sum::<f32>();
+            weights.iter().enumerate().for_each(|(j, w)| net[j * count + k] = 2.0 * w);
+        }
+        return;
+    }
     for k in 0..count {
         let direction: Vec<f32> = (0..dim).map(|_| draw.normal()).collect();
+        if init.omega == OmegaLaw::Fourier && k % 2 == 1 {
+            (0..dim).for_each(|j| net[j * count + k] = net[j * count + k - 1]);
+            net[phases.start + k] = std::f32::consts::FRAC_PI_2;
+            continue;
+        }
         let factor = match init.omega {
-            OmegaLaw::Normal => init.omega_scale,
+            OmegaLaw::Normal | OmegaLaw::Fourier | OmegaLaw::Siren => init.omega_scale,
             OmegaLaw::Linear => {
                 let norm = direction.iter().map(|c| c * c).sum::<f32>().sqrt().max(f32::MIN_POSITIVE);
                 init.omega_scale * (k + 1) as f32 / count as f32 / norm
@@ -79,8 +102,8 @@ fn basis(spec: &FieldSpec, init: &InitSpec, draw: &mut Draw, net: &mut [f32]) {
             net[j * count + k] = c * factor;
         }
     }
-    for phase in &mut net[dim * count..dim * count + count] {
-        *phase = draw.unit() * std::f32::consts::TAU;
+    if init.omega != OmegaLaw::Fourier {
+        net[phases].iter_mut().for_each(|phase| *phase = draw.unit() * std::f32::consts::TAU);
     }
 }
 
@@ -88,7 +111,9 @@ fn basis(spec: &FieldSpec, init: &InitSpec, draw: &mut Draw, net: &mut [f32]) {
 fn mlp(layers: &[LayerSlot], spec: &MlpSpec, gain: f32, bias: f32, draw: &mut Draw, net: &mut [f32]) {
     for (l, slot) in layers.iter().enumerate() {
         let (inputs, outputs) = (slot.inputs as f32, slot.outputs as f32);
+        let siren = spec.activation == Activation::Sine && spec.gain > 1;
         let bound = match (slot.activated, spec.activation) {
+            _ if siren => (SINE_BOUND / inputs).sqrt() / spec.gain as f32,
             (false, _) => gain * (6.0 / (inputs + outputs)).sqrt(),
             (true, Activation::Sine) if l == 0 => 1.0 / inputs,
             (true, Activation::Sine) => (SINE_BOUND / inputs).sqrt(),
@@ -97,7 +122,10 @@ fn mlp(layers: &[LayerSlot], spec: &MlpSpec, gain: f32, bias: f32, draw: &mut Dr
         for weight in &mut net[slot.weight..slot.weight + slot.inputs * slot.outputs] {
             *weight = draw.symmetric(bound);
         }
-        if !slot.activated {
+        if siren {
+            let bound = inputs.sqrt().recip();
+            net[slot.bias..slot.bias + slot.outputs].iter_mut().for_each(|b| *b = draw.symmetric(bound));
+        } else if !slot.activated {
             net[slot.bias..slot.bias + slot.outputs].fill(bias);
         }
     }

@@ -127,6 +127,9 @@ impl Jet {
                 to.iter_mut().zip(row).for_each(|(to, w)| *to += x * w);
             }
         }
+        if slot.gain != 1 {
+            out.data.iter_mut().for_each(|v| *v *= f64::from(slot.gain));
+        }
         out
     }
 
@@ -214,9 +217,9 @@ impl Jet {
     }
 
     /// Adds `weights[plane] · row` to every plane.
-    pub(super) fn add_row(&mut self, first: usize, weights: &[f64], row: impl Iterator<Item = f64> + Clone) {
+    pub(super) fn add_row(&mut self, weights: &[f64], row: impl Iterator<Item = f64> + Clone) {
         for (p, weight) in weights.iter().enumerate() {
-            let to = &mut self.data[p * self.width + first..];
+            let to = &mut self.data[p * self.width..];
             to.iter_mut().zip(row.clone()).for_each(|(to, v)| *to += weight * v);
         }
     }
@@ -252,7 +255,7 @@ mod tests {
         let (u, v) = (0.3f64, 1.7f64);
         let vars = Jet::variables(&[u, v], Order::Second);
         let pick = |c: usize| {
-            let slot = LayerSlot { inputs: 2, outputs: 1, weight: 2 * c, bias: 4, activated: false };
+            let slot = LayerSlot { inputs: 2, outputs: 1, weight: 2 * c, bias: 4, activated: false, gain: 1 };
             vars.linear(&[1.0, 0.0, 0.0, 1.0, 0.0], &slot)
         };
         let y = pick(1);

@@ -12,12 +12,14 @@ pub mod init;
 pub mod jet;
 pub mod latent;
 pub mod model;
+pub mod preset;
 pub mod probe;
 pub mod radiance;
 #[cfg(test)]
 mod rays_suite;
 pub mod reference;
 pub mod sdf;
+pub mod signal;
 #[cfg(test)]
 mod suite;
 pub mod view;

@@ -7,7 +7,7 @@ use rayon::prelude::*;
 
 use super::jet::{Jet, Order};
 use super::reference::HASH_PRIMES;
-use crate::kernel::spec::{Activation, FieldSpec, Interpolation, LayerSlot, LevelSpec, Modulation, NetLayout};
+use crate::kernel::spec::{Activation, FieldSpec, Interpolation, LayerSlot, LevelSpec, NetLayout};
 
 /// A field's parameters, ready to be asked about points.
 #[derive(Clone, Debug)]
@@ -76,7 +76,7 @@ impl<'a> Probe<'a> {
 
     /// Whether there is a network between z and S. Without it S is z.
     pub fn has_spectrum(&self) -> bool {
-        self.spec.modulation != Modulation::None && !self.layout.spectrum.is_empty()
+        self.spec.modulates()
     }
 
     /// Whether there is a transport network.
@@ -105,33 +105,33 @@ impl<'a> Probe<'a> {
     pub fn latent(&self, x: &[f64], order: Order) -> Jet {
         let latent = &self.spec.latent;
         let offsets = latent.offsets(self.spec.dim);
-        let mut z = Jet::zeros(self.spec.dim, latent.width(), order);
-        for (l, level) in latent.levels.iter().enumerate() {
-            self.level(level, offsets[l], x, l * latent.features, &mut z);
+        let levels = latent.levels.iter().zip(offsets).map(|(level, first)| self.level(level, first, x, order));
+        let levels: Vec<Jet> = levels.collect();
+        let product =
+            |group: &[Jet]| group.iter().skip(1).fold(group[0].clone(), |product, level| product.times(level));
+        let groups: Vec<Jet> = levels.chunks_exact(latent.product.max(1)).map(product).collect();
+        if groups.is_empty() {
+            return Jet::zeros(self.spec.dim, 0, order);
         }
-        z
+        Jet::beside(&groups.iter().collect::<Vec<_>>())
     }
 
-    /// Adds one level, whose entries begin at `first`, to the columns of `z` from `column`.
-    fn level(&self, level: &LevelSpec, first: usize, x: &[f64], column: usize, z: &mut Jet) {
+    /// One level, whose entries begin at `first`.
+    fn level(&self, level: &LevelSpec, first: usize, x: &[f64], order: Order) -> Jet {
         let features = self.spec.latent.features;
-        let axes: Vec<Axis> = x.iter().map(|x| Axis::new(*x, level.cells, self.spec.latent.interpolation)).collect();
-        for corner in 0..1usize << x.len() {
-            let bit = |j: usize| corner >> j & 1;
-            let mut entry = 0u64;
-            for (j, axis) in axes.iter().enumerate() {
-                let vertex = axis.cell + bit(j) as u64;
-                match level.table {
-                    Some(_) => entry ^= vertex.wrapping_mul(u64::from(HASH_PRIMES[j])),
-                    None => entry += vertex * (u64::from(level.cells) + 1).pow(j as u32),
-                }
-            }
-            if let Some(table) = level.table {
-                entry %= u64::from(table);
-            }
-            let row = &self.grid[(first + entry as usize) * features..][..features];
-            z.add_row(column, &corner_weights(&axes, corner, z.order()), row.iter().map(|v| f64::from(*v)));
+        let mut z = Jet::zeros(self.spec.dim, features, order);
+        let axes: Vec<Axis> = x
+            .iter()
+            .enumerate()
+            .map(|(j, x)| Axis::new(*x, level.cells, self.spec.latent.interpolation, level.axes.has(j)))
+            .collect();
+        // Along an axis that the level does not depend on there is one vertex.
+        for corner in (0..1usize << x.len()).filter(|c| (0..x.len()).all(|j| level.axes.has(j) || c >> j & 1 == 0)) {
+            let entry = entry(level, &axes, corner);
+            let row = &self.grid[(first + entry) * features..][..features];
+            z.add_row(&corner_weights(&axes, corner, order), row.iter().map(|v| f64::from(*v)));
         }
+        z
     }
 
     /// S from x and z.
@@ -146,21 +146,21 @@ impl<'a> Probe<'a> {
     /// f from x, z and S.
     pub fn decode(&self, x: &Jet, z: &Jet, s: &Jet) -> Jet {
         let mut parts = Vec::new();
-        if self.spec.modulation != Modulation::None {
+        if self.spec.basis_width() > 0 {
             let wave = x.linear(&self.net, &self.layout.basis).sin();
             parts.push(match self.spec.channels() {
-                None => s.times(&wave),
                 Some(channels) => s.weighted_sums(&wave, channels),
+                None if self.spec.modulates() => s.times(&wave),
+                None => wave,
             });
         }
-        if self.spec.skip {
-            parts.push(z.clone());
-        }
+        parts.extend(self.spec.skip.then(|| z.clone()));
+        parts.extend(self.spec.coordinates.then(|| x.clone()));
         let input = Jet::beside(&parts.iter().collect::<Vec<_>>());
         self.mlp(&self.layout.decoder, self.spec.decoder.activation, input)
     }
 
-    /// F from x and S; zeros where the field has none.
+    /// F from x and S; the field must have one.
     pub fn transport(&self, x: &Jet, s: &Jet) -> Jet {
         self.mlp(&self.layout.transport, self.spec.transport.activation, Jet::beside(&[x, s]))
     }
@@ -194,7 +194,11 @@ struct Axis {
 }
 
 impl Axis {
-    fn new(x: f64, cells: u32, interpolation: Interpolation) -> Self {
+    /// The axis of a level that depends on it, or not.
+    fn new(x: f64, cells: u32, interpolation: Interpolation, depends: bool) -> Self {
+        if !depends {
+            return Self { cell: 0, weights: [[1.0, 0.0, 0.0], [0.0; 3]] };
+        }
         let cells = f64::from(cells);
         let g = x.clamp(0.0, 1.0) * cells;
         let cell = g.floor().min(cells - 1.0);
@@ -208,6 +212,21 @@ impl Axis {
         let upper = [w, d * rate, dd * rate * rate];
         Self { cell: cell as u64, weights: [[1.0 - w, -upper[1], -upper[2]], upper] }
     }
+}
+
+/// Number of a corner's entry within its level.
+fn entry(level: &LevelSpec, axes: &[Axis], corner: usize) -> usize {
+    let vertex = |j: usize| axes[j].cell + (corner >> j & 1) as u64;
+    let depends = (0..axes.len()).filter(|j| level.axes.has(*j));
+    let number = match level.table {
+        Some(table) => depends.fold(0, |e, j| e ^ vertex(j).wrapping_mul(u64::from(HASH_PRIMES[j]))) % u64::from(table),
+        None => {
+            let sum =
+                |(e, stride): (u64, u64), j: usize| (e + vertex(j) * stride, stride * (u64::from(level.cells) + 1));
+            depends.fold((0, 1), sum).0
+        }
+    };
+    number as usize
 }
 
 /// Weight of a corner and its derivatives, in the order of a jet's planes.

@@ -13,7 +13,7 @@ use crate::kernel::{Fused, Outputs, PointLoss, RayLoss, RayStats, Rays};
 
 /// Every variant of the field in three dimensions, as a radiance field, with an axis of the view changed each.
 pub(super) fn radiance_variants() -> Vec<(String, FieldSpec)> {
-    let mlp = |layers, width, activation| MlpSpec { layers, width, activation };
+    let mlp = MlpSpec::new;
     use Activation::*;
     let views = [
         (DirectionEncoding::Sh(4), mlp(1, 9, Relu), 8),

@@ -8,7 +8,7 @@ use burn::tensor::activation::{relu, sigmoid};
 use burn::tensor::backend::Backend;
 use burn::tensor::{Int, Tensor, TensorData};
 
-use crate::kernel::spec::{Activation, FieldSpec, Interpolation, LayerSlot, LevelSpec, Modulation};
+use crate::kernel::spec::{Activation, FieldSpec, Interpolation, LayerSlot, LevelSpec};
 
 /// Multipliers of the spatial hash, one an axis (Müller et al. 2022, §3).
 pub const HASH_PRIMES: [u32; 3] = [1, 2_654_435_761, 805_459_861];
@@ -86,8 +86,12 @@ struct Pass<'a, B: Backend> {
 impl<B: Backend> Pass<'_, B> {
     fn linear(&self, slot: &LayerSlot, x: Dual<B>) -> Dual<B> {
         let (inputs, outputs) = (slot.inputs, slot.outputs);
-        let weight = self.net.clone().narrow(0, slot.weight, inputs * outputs).reshape([inputs, outputs]);
-        let bias = self.net.clone().narrow(0, slot.bias, outputs).reshape([1, outputs]);
+        let part = |from: usize, len: usize| {
+            let values = self.net.clone().narrow(0, from, len);
+            if slot.gain == 1 { values } else { values * f64::from(slot.gain) }
+        };
+        let weight = part(slot.weight, inputs * outputs).reshape([inputs, outputs]);
+        let bias = part(slot.bias, outputs).reshape([1, outputs]);
         Dual {
             value: x.value.matmul(weight.clone()) + bias,
             tangents: x.tangents.into_iter().map(|t| t.matmul(weight.clone())).collect(),
@@ -117,24 +121,24 @@ impl<B: Backend> Pass<'_, B> {
         Dual { value: x.clone(), tangents }
     }
 
-    /// `z`: the levels' interpolated features side by side.
-    fn latent(&self, x: &Tensor<B, 2>) -> Dual<B> {
-        let offsets = self.spec.latent.offsets(self.spec.dim);
+    /// `z`: the levels' interpolated features, or their products, side by side; `None` where there are no levels.
+    fn latent(&self, x: &Tensor<B, 2>) -> Option<Dual<B>> {
+        let latent = &self.spec.latent;
+        let offsets = latent.offsets(self.spec.dim);
         let levels: Vec<_> =
-            self.spec.latent.levels.iter().enumerate().map(|(l, level)| self.level(level, offsets[l], x)).collect();
-        levels.into_iter().reduce(Dual::beside).unwrap_or_else(|| {
-            // A field without levels has an empty z; the config forbids it, the arithmetic does not mind.
-            let empty = x.clone().slice([0..x.dims()[0], 0..0]);
-            Dual { value: empty.clone(), tangents: vec![empty; if self.tangents { self.spec.dim } else { 0 }] }
-        })
+            latent.levels.iter().zip(offsets).map(|(level, first)| self.level(level, first, x)).collect();
+        let groups = levels.chunks(latent.product.max(1)).filter_map(|g| g.iter().cloned().reduce(Dual::times));
+        groups.reduce(Dual::beside)
     }
 
     fn level(&self, level: &LevelSpec, first: usize, x: &Tensor<B, 2>) -> Dual<B> {
         let (n, dim, features) = (x.dims()[0], self.spec.dim, self.spec.latent.features);
         let interpolation = self.spec.latent.interpolation;
-        let axes: Vec<_> =
-            (0..dim).map(|j| Axis::new(x.clone().narrow(1, j, 1), j, level, interpolation, self.tangents)).collect();
-        let corners = 1 << dim;
+        let place = |(rank, j): (usize, usize)| {
+            Axis::new(x.clone().narrow(1, j, 1), (rank, j), level, interpolation, self.tangents)
+        };
+        let axes: Vec<_> = (0..dim).filter(|j| level.axes.has(*j)).enumerate().map(place).collect();
+        let corners = 1 << axes.len();
         let index = (0..corners).map(|c| corner_index(&axes, level.table.is_some(), c)).collect();
         let index = Tensor::cat(index, 0);
         let entries = level.entries(dim);
@@ -144,33 +148,41 @@ impl<B: Backend> Pass<'_, B> {
             let weights = Tensor::cat(weights, 0).reshape([corners, n, 1]);
             (values.clone() * weights).sum_dim(0).reshape([n, features])
         };
-        let tangents = if self.tangents { dim } else { 0 };
+        let along = |j: usize| match axes.iter().position(|axis| axis.coordinate == j) {
+            Some(_) => blend((0..corners).map(|c| corner_weight(&axes, c, Some(j))).collect()),
+            None => Tensor::zeros([n, features], (&x.device(), x.dtype())),
+        };
         Dual {
             value: blend((0..corners).map(|c| corner_weight(&axes, c, None)).collect()),
-            tangents: (0..tangents)
-                .map(|j| blend((0..corners).map(|c| corner_weight(&axes, c, Some(j))).collect()))
-                .collect(),
+            tangents: (0..if self.tangents { dim } else { 0 }).map(along).collect(),
         }
     }
 
-    /// Everything up to the decoder's output: f and S.
-    fn run(&self, x: &Tensor<B, 2>) -> (Dual<B>, Dual<B>) {
+    /// Everything up to the decoder's output: f and S (z where S takes no part; `None` where there is neither).
+    fn run(&self, x: &Tensor<B, 2>) -> (Dual<B>, Option<Dual<B>>) {
         let spec = self.spec;
         let layout = spec.net_layout();
         let z = self.latent(x);
         let coordinates = self.coordinates(x);
-        let input = if spec.spectrum_input { z.clone().beside(coordinates.clone()) } else { z.clone() };
-        let spectrum = self.mlp(&layout.spectrum, spec.spectrum.activation, input);
-        let input = if spec.modulation == Modulation::None {
-            z
-        } else {
-            let wave = self.linear(&layout.basis, coordinates).sin();
-            let modulated = match spec.channels() {
-                None => spectrum.clone().times(wave),
-                Some(channels) => self.channel_sums(&spectrum, wave, channels),
-            };
-            if spec.skip { modulated.beside(z) } else { modulated }
-        };
+        let mut inputs = Vec::new();
+        let wave = (spec.basis_width() > 0).then(|| self.linear(&layout.basis, coordinates.clone()).sin());
+        let mut spectrum = z.clone();
+        if spec.modulates() {
+            let x = spec.spectrum_input.then(|| coordinates.clone());
+            let input = z.clone().into_iter().chain(x).reduce(Dual::beside);
+            spectrum = input.map(|input| self.mlp(&layout.spectrum, spec.spectrum.activation, input));
+        }
+        match (&spectrum, wave) {
+            (Some(s), Some(wave)) if spec.modulates() => inputs.push(match spec.channels() {
+                None => s.clone().times(wave),
+                Some(channels) => self.channel_sums(s, wave, channels),
+            }),
+            (_, wave) => inputs.extend(wave),
+        }
+        inputs.extend(z.filter(|_| spec.skip));
+        inputs.extend(spec.coordinates.then_some(coordinates.clone()));
+        // The config forbids a decoder without inputs.
+        let input = inputs.into_iter().reduce(Dual::beside).unwrap_or(coordinates);
         (self.mlp(&layout.decoder, spec.decoder.activation, input), spectrum)
     }
 
@@ -191,6 +203,8 @@ impl<B: Backend> Pass<'_, B> {
 
 /// One axis of one level at every point: the lower and the upper vertex.
 struct Axis<B: Backend> {
+    /// The coordinate.
+    coordinate: usize,
     /// Each vertex's share `[N]` of the entry's index: summed over axes where dense, xored where hashed.
     shares: [Tensor<B, 1, Int>; 2],
     /// Weights `[N,1]`.
@@ -200,8 +214,14 @@ struct Axis<B: Backend> {
 }
 
 impl<B: Backend> Axis<B> {
-    /// Axis `j` of a level, from the coordinates `[N,1]` along it.
-    fn new(x: Tensor<B, 2>, j: usize, level: &LevelSpec, interpolation: Interpolation, tangents: bool) -> Self {
+    /// Axis of a level, from the coordinates `[N,1]` along it; `rank` is its place among the level's axes.
+    fn new(
+        x: Tensor<B, 2>,
+        (rank, coordinate): (usize, usize),
+        level: &LevelSpec,
+        interpolation: Interpolation,
+        tangents: bool,
+    ) -> Self {
         let (n, cells) = (x.dims()[0], f64::from(level.cells));
         let outside = x.clone().lower_elem(0.0).bool_or(x.clone().greater_elem(1.0));
         let g = x.clamp(0.0, 1.0) * cells;
@@ -214,25 +234,25 @@ impl<B: Backend> Axis<B> {
             [rate.clone().neg(), rate]
         });
         let upper = if smooth { t.clone() * t.clone() * (t * -2.0 + 3.0) } else { t };
-        let table = Tensor::from_ints(TensorData::from(shares(level, j).as_slice()), &upper.device());
+        let table = Tensor::from_ints(TensorData::from(shares(level, rank, coordinate).as_slice()), &upper.device());
         let cell = cell.reshape([n]).int();
         let shares = [table.clone().select(0, cell.clone()), table.select(0, cell + 1)];
-        Axis { shares, weights: [upper.clone().neg() + 1.0, upper], slopes }
+        Axis { coordinate, shares, weights: [upper.clone().neg() + 1.0, upper], slopes }
     }
 }
 
-/// What a vertex's position `0..=cells` along axis `j` adds to its entry's index. The hash's products are reduced here,
+/// What a vertex's position `0..=cells` along the axis adds to its entry's index. The hash's products are reduced here,
 /// in exact integers, because backends differ on integer overflow.
-fn shares(level: &LevelSpec, j: usize) -> Vec<i32> {
+fn shares(level: &LevelSpec, rank: usize, coordinate: usize) -> Vec<i32> {
     let positions = 0..=u64::from(level.cells);
     let share = |i: u64| match level.table {
-        Some(table) => i.wrapping_mul(u64::from(HASH_PRIMES[j])) % u64::from(table),
-        None => i * (u64::from(level.cells) + 1).pow(j as u32),
+        Some(table) => i.wrapping_mul(u64::from(HASH_PRIMES[coordinate])) % u64::from(table),
+        None => i * (u64::from(level.cells) + 1).pow(rank as u32),
     };
     positions.map(|i| share(i) as i32).collect()
 }
 
-/// Entry indices `[N]` of the corner whose bit `j` chooses the upper vertex along axis `j`.
+/// Entry indices `[N]` of the corner whose bit `j` chooses the upper vertex along the level's `j`-th axis.
 fn corner_index<B: Backend>(axes: &[Axis<B>], hashed: bool, corner: usize) -> Tensor<B, 1, Int> {
     let mut index = axes[0].shares[corner & 1].clone();
     for (j, axis) in axes.iter().enumerate().skip(1) {
@@ -242,12 +262,12 @@ fn corner_index<B: Backend>(axes: &[Axis<B>], hashed: bool, corner: usize) -> Te
     index
 }
 
-/// Weights `[N,1]` of a corner, or their derivative along axis `along`.
+/// Weights `[N,1]` of a corner, or their derivative along coordinate `along`.
 fn corner_weight<B: Backend>(axes: &[Axis<B>], corner: usize, along: Option<usize>) -> Tensor<B, 2> {
     let factor = |j: usize, axis: &Axis<B>| {
         let bit = corner >> j & 1;
         match &axis.slopes {
-            Some(slopes) if along == Some(j) => slopes[bit].clone(),
+            Some(slopes) if along == Some(axis.coordinate) => slopes[bit].clone(),
             _ => axis.weights[bit].clone(),
         }
     };
@@ -274,10 +294,15 @@ pub fn forward_full<B: Backend>(
 ) -> Tensor<B, 2> {
     let pass = Pass { spec, grid, net, tangents: true };
     let (f, s) = pass.run(&x);
-    let input = Dual { value: Tensor::cat(vec![x, s.value.clone()], 1), tangents: Vec::new() };
-    let transport = pass.mlp(&spec.net_layout().transport, spec.transport.activation, input);
-    let (df, ds) = (f.gradient(), s.gradient());
-    Tensor::cat(vec![f.value, df, s.value, ds, transport.value], 1)
+    let mut columns = vec![f.value.clone(), f.gradient()];
+    if let Some(s) = s {
+        columns.extend([s.value.clone(), s.gradient()]);
+        if spec.transports() {
+            let input = Dual { value: Tensor::cat(vec![x, s.value], 1), tangents: Vec::new() };
+            columns.push(pass.mlp(&spec.net_layout().transport, spec.transport.activation, input).value);
+        }
+    }
+    Tensor::cat(columns, 1)
 }
 
 /// Colours `[N, 3]` of the head from the decoder's values `[N, outputs]` and encoded directions `[N, encoding]`;

@@ -9,6 +9,7 @@
 use std::collections::BTreeMap;
 
 use burn::backend::Autodiff;
+use burn::tensor::backend::AutodiffBackend;
 use burn::tensor::{DType, Tensor, TensorData};
 use burn_flex::Flex;
 use rand_pcg::Pcg64;
@@ -74,6 +75,11 @@ pub(super) fn values<const D: usize>(tensor: Tensor<Flex, D>) -> Vec<f64> {
     tensor.into_data().convert::<f64>().to_vec().unwrap()
 }
 
+/// A tensor's gradient; 0 where nothing depends on it, as on the grid of a field without levels.
+fn gradient<const D: usize>(of: &Tensor<Auto, D>, grads: &<Auto as AutodiffBackend>::Gradients) -> Vec<f64> {
+    of.grad(grads).map_or_else(|| vec![0.0; of.dims().iter().product()], values)
+}
+
 impl Evaluator for OnFlex {
     fn forward(&self, case: &Case) -> Vec<f64> {
         let (grid, net, x) = self.inputs(case);
@@ -89,15 +95,15 @@ impl Evaluator for OnFlex {
         let out = backend::forward(&self.op(case), grid.clone(), net.clone(), x.clone());
         let weight = self.tensor(weight, out.dims());
         let grads = (out * weight).sum().backward();
-        let [grid, net] = [grid, net].map(|t| values(t.grad(&grads).unwrap()));
-        Grads { grid, net, x: values(x.grad(&grads).unwrap()) }
+        let [grid, net] = [grid, net].map(|t| gradient(&t, &grads));
+        Grads { grid, net, x: gradient(&x, &grads) }
     }
     fn grads_full(&self, case: &Case, weight: &[f64]) -> Grads {
         let (grid, net, x) = self.inputs(case);
         let out = backend::forward_full(&self.op(case), grid.clone(), net.clone(), x.detach());
         let weight = self.tensor(weight, out.dims());
         let grads = (out * weight).sum().backward();
-        let [grid, net] = [grid, net].map(|t| values(t.grad(&grads).unwrap()));
+        let [grid, net] = [grid, net].map(|t| gradient(&t, &grads));
         Grads { grid, net, x: Vec::new() }
     }
 }
@@ -160,7 +166,7 @@ impl Case {
         let mut layers = vec![layout.basis];
         layers.extend(layout.spectrum.iter().chain(&layout.decoder).chain(&layout.transport).chain(&layout.head));
         for (l, slot) in layers.iter().enumerate() {
-            let scale = if l == 0 { 10.0 } else { (4.0 / slot.inputs as f64).sqrt() };
+            let scale = if l == 0 { 10.0 } else { (4.0 / slot.inputs.max(1) as f64).sqrt() } / f64::from(slot.gain);
             let weights = draw.vector(slot.inputs * slot.outputs, -scale, scale);
             net[slot.weight..slot.weight + weights.len()].copy_from_slice(&weights);
             net[slot.bias..slot.bias + slot.outputs].copy_from_slice(&draw.vector(slot.outputs, -0.5, 0.5));
@@ -185,15 +191,22 @@ impl Draw {
 
 /// A small field and one variation of it for every axis of configuration; odd widths reach the kernels' remainders.
 pub(super) fn variants() -> Vec<(String, FieldSpec)> {
-    let level = |cells, table| LevelSpec { cells, table };
-    let mlp = |layers, width, activation| MlpSpec { layers, width, activation };
+    let level = LevelSpec::new;
+    let mlp = MlpSpec::new;
     use Activation::*;
     let base = FieldSpec {
         dim: 3,
         outputs: 1,
-        latent: LatentSpec { levels: vec![level(4, None)], features: 3, interpolation: Interpolation::Linear },
+        latent: LatentSpec {
+            levels: vec![level(4, None)],
+            features: 3,
+            interpolation: Interpolation::Linear,
+            product: 1,
+        },
         basis: 5,
         modulation: Modulation::Product,
+        basis_gain: 1,
+        coordinates: false,
         spectrum: mlp(1, 7, Relu),
         spectrum_input: false,
         decoder: mlp(2, 9, Relu),
@@ -202,12 +215,12 @@ pub(super) fn variants() -> Vec<(String, FieldSpec)> {
         view: None,
     };
     type Change = fn(&mut FieldSpec);
-    let changes: [(&str, Change); 26] = [
+    let changes: Vec<(&str, Change)> = vec![
         ("base", |_| ()),
         ("one dimension", |s| s.dim = 1),
         ("two dimensions", |s| s.dim = 2),
         ("three outputs", |s| s.outputs = 3),
-        ("pyramid", |s| s.latent.levels = [2, 4, 7].map(|cells| LevelSpec { cells, table: None }).to_vec()),
+        ("pyramid", |s| s.latent.levels = [2, 4, 7].map(|cells| LevelSpec::new(cells, None)).to_vec()),
         ("hash", |s| s.latent.levels = hashed()),
         ("hash, two dimensions", |s| (s.dim, s.latent.levels) = (2, hashed())),
         ("hash, one feature, channels, smoothstep", |s| {
@@ -222,6 +235,49 @@ pub(super) fn variants() -> Vec<(String, FieldSpec)> {
         ("sum without skip", |s| (s.modulation, s.skip) = (Modulation::Sum, false)),
         ("no skip", |s| s.skip = false),
         ("no sinusoids", |s| s.modulation = Modulation::None),
+        ("plain sinusoids", |s| s.modulation = Modulation::Plain),
+        ("plain sinusoids without skip", |s| (s.modulation, s.skip) = (Modulation::Plain, false)),
+        ("plain sinusoids, x into g, no skip", |s| {
+            (s.modulation, s.skip, s.coordinates) = (Modulation::Plain, false, true);
+        }),
+        ("siren", |s| {
+            (s.latent.levels, s.modulation, s.skip) = (Vec::new(), Modulation::Plain, false);
+            (s.basis_gain, s.decoder) = (30, MlpSpec { gain: 20, ..MlpSpec::new(2, 13, Sine) });
+        }),
+        ("relu of x", |s| {
+            (s.latent.levels, s.modulation, s.skip) = (Vec::new(), Modulation::None, false);
+            (s.coordinates, s.transport) = (true, MlpSpec::ABSENT);
+        }),
+        ("no grid, x into H and g", |s| {
+            (s.latent.levels, s.spectrum_input, s.coordinates) = (Vec::new(), true, true);
+        }),
+        ("x into g", |s| s.coordinates = true),
+        ("x into H and g, one dimension", |s| (s.spectrum_input, s.coordinates, s.dim) = (true, true, 1)),
+        ("x into H and g, no skip", |s| (s.spectrum_input, s.coordinates, s.skip) = (true, true, false)),
+        ("no transport", |s| s.transport = MlpSpec::ABSENT),
+        ("gains", |s| (s.spectrum.gain, s.decoder.gain, s.transport.gain, s.basis_gain) = (3, 5, 2, 4)),
+        ("planes", |s| s.latent.levels = over(&[0b011, 0b101, 0b110])),
+        ("planes, no sinusoids, smoothstep", |s| {
+            (s.latent.levels, s.modulation) = (over(&[0b011, 0b101, 0b110]), Modulation::None);
+            s.latent.interpolation = Interpolation::Smoothstep;
+        }),
+        ("planes times lines", |s| {
+            (s.latent.levels, s.latent.product) = (over(&[0b011, 0b100, 0b101, 0b010, 0b110, 0b001]), 2);
+        }),
+        ("planes times lines of 16, no sinusoids", |s| {
+            (s.latent.levels, s.latent.product) = (over(&[0b011, 0b100, 0b101, 0b010, 0b110, 0b001]), 2);
+            (s.modulation, s.latent.features) = (Modulation::None, 16);
+        }),
+        ("lines of three axes", |s| (s.latent.levels, s.latent.product) = (over(&[1, 2, 4]), 3)),
+        ("lines of two axes", |s| {
+            (s.latent.levels, s.latent.product, s.dim) = (over(&[1, 2]), 2, 2);
+            s.modulation = Modulation::None;
+        }),
+        ("a hashed plane beside a volume", |s| {
+            s.latent.levels = [over(&[0b110]), hashed()].concat();
+            s.latent.levels[0] = LevelSpec { table: Some(16), ..s.latent.levels[0] };
+            s.decoder.activation = Silu;
+        }),
         ("no sinusoids, hash, x into H", |s| {
             (s.modulation, s.latent.levels, s.spectrum_input) = (Modulation::None, hashed(), true);
         }),
@@ -242,8 +298,11 @@ pub(super) fn variants() -> Vec<(String, FieldSpec)> {
             (s.spectrum.width, s.decoder.width, s.transport.width) = (64, 64, 64);
         }),
     ];
+    fn over(axes: &[u8]) -> Vec<LevelSpec> {
+        axes.iter().map(|axes| LevelSpec { axes: Axes(*axes), ..LevelSpec::new(5, None) }).collect()
+    }
     fn hashed() -> Vec<LevelSpec> {
-        [(2, None), (8, Some(64)), (31, Some(128))].map(|(cells, table)| LevelSpec { cells, table }).to_vec()
+        [(2, None), (8, Some(64)), (31, Some(128))].map(|(cells, table)| LevelSpec::new(cells, table)).to_vec()
     }
     let make = |(name, change): (&str, Change)| {
         let mut spec = base.clone();

@@ -6,9 +6,11 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::feed::FeedConfig;
 use super::rays::RayConfig;
 use super::schedule::Budget;
 use super::sdf::SampleConfig;
+use super::signal::SignalConfig;
 use super::trainer::TrainConfig;
 use crate::field::config::{ConfigError, FieldConfig, preset as field_preset};
 use crate::kernel::PointLoss;
@@ -27,33 +29,31 @@ pub struct FitConfig {
     /// How rays of a radiance field are drawn; keys begin with `rays.`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rays: Option<RayConfig>,
+    /// What is seen of a picture or a sound; keys begin with `signal.`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub signal: Option<SignalConfig>,
 }
 
 impl FitConfig {
     /// A preset and the budget that it is tuned for.
     pub fn preset(name: &str) -> Result<(Self, Budget), ConfigError> {
         let field = field_preset(name)?;
-        if field.view.is_some() {
-            let mut train = radiance_training();
-            if name == "radiance-tiny" {
-                // Few entries, each seen by many rays a step (docs/results.md).
-                train.grid_lr = 5e-2;
-            }
-            let config = Self { field, train, sample: None, rays: Some(RayConfig::default()) };
+        let bare = Self { field, train: TrainConfig::default(), sample: None, rays: None, signal: None };
+        Ok(if bare.field.view.is_some() {
             let minutes = if name == "radiance-fine" { 30 } else { 10 };
-            return Ok((config, Budget::Time(Duration::from_secs(60 * minutes))));
-        }
-        let (mut train, sample) = (TrainConfig::default(), Some(SampleConfig::default()));
-        if name == "sdf-fine" {
-            // More parameters than points drawn learn the batches by heart.
-            train.feed.reuse = 3;
-        }
-        let steps = match name {
-            "sdf-tiny" => 4000,
-            "sdf-fine" => 6000,
-            _ => 4500,
-        };
-        Ok((Self { field, train, sample, rays: None }, Budget::Steps(steps)))
+            let rays = Some(RayConfig::default());
+            (Self { train: radiance_training(name), rays, ..bare }, Budget::Time(Duration::from_secs(60 * minutes)))
+        } else if bare.field.dim == 3 {
+            let steps = match name {
+                "sdf-tiny" => 4000,
+                "sdf-fine" => 6000,
+                _ => 4500,
+            };
+            let sample = Some(SampleConfig::default());
+            (Self { train: sdf_training(name), sample, ..bare }, Budget::Steps(steps))
+        } else {
+            (Self { train: signal_training(name), signal: Some(SignalConfig::default()), ..bare }, Budget::Steps(2000))
+        })
     }
 
     /// The preset for a scene in which the cameras themselves stand: steps that grow with the distance from the camera, and
@@ -77,6 +77,8 @@ impl FitConfig {
                 self.train = with(&self.train, "train.", rest, value)?;
             } else if let (Some(rest), Some(sample)) = (key.strip_prefix("sample."), &self.sample) {
                 self.sample = Some(with(sample, "sample.", rest, value)?);
+            } else if let (Some(rest), Some(signal)) = (key.strip_prefix("signal."), &self.signal) {
+                self.signal = Some(with(signal, "signal.", rest, value)?);
             } else if let (Some(rest), Some(rays)) = (key.strip_prefix("rays."), &self.rays) {
                 self.rays = Some(with(rays, "rays.", rest, value)?);
             } else {
@@ -115,13 +117,48 @@ impl FitConfig {
         check("train.feed.pool", t.feed.pool as f64, (1..=1 << 16).contains(&t.feed.pool), "must be 1 to 65536")?;
         check("train.feed.reuse", t.feed.reuse as f64, (1..=1 << 16).contains(&t.feed.reuse), "must be 1 to 65536")?;
         self.sample.as_ref().map_or(Ok(()), validate_sample)?;
+        self.signal.as_ref().map_or(Ok(()), validate_signal)?;
         self.rays.as_ref().map_or(Ok(()), validate_rays)
     }
 }
 
-/// The training of the radiance presets.
-fn radiance_training() -> TrainConfig {
-    TrainConfig { loss: PointLoss::Huber(0.1), net_lr: 1e-2, grid_lr: 2e-2, average: 0.95, ..TrainConfig::default() }
+/// How a baseline's networks are trained, where another rate than the task's suits them: rate, and whether ω is.
+fn baseline_rate(name: &str, train: TrainConfig) -> TrainConfig {
+    match name.split_once('-').map(|(_, kind)| kind) {
+        // Gains of 30 and more multiply the rate of what they stand before.
+        Some("siren") => TrainConfig { net_lr: 5e-4, beta2: 0.999, ..train },
+        Some("fourier") => TrainConfig { net_lr: 1e-3, train_basis: false, ..train },
+        Some("relu") => TrainConfig { net_lr: 1e-3, ..train },
+        _ => train,
+    }
+}
+
+fn radiance_training(name: &str) -> TrainConfig {
+    // Few entries, each seen by many rays a step, bear a higher rate (docs/results.md).
+    let grid_lr = if name == "radiance-tiny" { 5e-2 } else { 2e-2 };
+    TrainConfig { loss: PointLoss::Huber(0.1), net_lr: 1e-2, grid_lr, average: 0.95, ..TrainConfig::default() }
+}
+
+fn sdf_training(name: &str) -> TrainConfig {
+    let mut train = TrainConfig::default();
+    if name == "sdf-fine" {
+        // More parameters than points drawn learn the batches by heart.
+        train.feed.reuse = 3;
+    }
+    baseline_rate(name, train)
+}
+
+/// Fresh samples each step: they cost nothing.
+fn signal_training(name: &str) -> TrainConfig {
+    let train = TrainConfig {
+        loss: PointLoss::L2,
+        net_lr: 1e-2,
+        grid_lr: 2e-2,
+        feed: FeedConfig { pool: 1, reuse: 1 },
+        regularised: 1.0,
+        ..TrainConfig::default()
+    };
+    baseline_rate(name, train)
 }
 
 fn check(key: &str, value: f64, ok: bool, expected: &str) -> Result<(), ConfigError> {
@@ -145,6 +182,12 @@ fn validate_sample(s: &SampleConfig) -> Result<(), ConfigError> {
     }
     check("sample.falloff", s.falloff, s.falloff > 0.0, "must be above 0")?;
     check("sample.margin", s.margin, (0.0..=10.0).contains(&s.margin), "must be 0 to 10")
+}
+
+fn validate_signal(s: &SignalConfig) -> Result<(), ConfigError> {
+    check("signal.share", s.share, s.share > 0.0 && s.share <= 1.0, "must be above 0 and at most 1")?;
+    check("signal.noise", s.noise, s.noise >= 0.0, "must be 0 or more")?;
+    check("signal.reduce", s.reduce as f64, (1..=1024).contains(&s.reduce), "must be 1 to 1024")
 }
 
 fn validate_rays(r: &RayConfig) -> Result<(), ConfigError> {

@@ -3,12 +3,14 @@
 pub mod config;
 pub mod evaluate;
 pub mod feed;
+pub mod likeness;
 pub mod occupied;
 pub mod radiance;
 pub mod rays;
 pub mod run;
 pub mod schedule;
 pub mod sdf;
+pub mod signal;
 pub mod task;
 pub mod trainer;
 pub mod views;

@@ -9,6 +9,7 @@ use burn_flex::Flex;
 use super::feed::{BatchSource, Feed};
 use super::radiance::RadianceTask;
 use super::schedule::Budget;
+use super::signal::{SignalSource, SignalTask};
 use super::task::Task;
 use super::trainer::{Observer, TrainConfig, TrainError, TrainState, Trainer};
 use crate::field::backend::{FieldBackend, FieldOp};
@@ -20,6 +21,8 @@ pub enum Work {
     Points(Arc<dyn BatchSource>),
     /// Colours of rays.
     Rays(Box<RadianceTask>),
+    /// A picture or a sound.
+    Signal(Arc<SignalSource>),
 }
 
 impl<S: BatchSource> From<Arc<S>> for Work {
@@ -75,6 +78,7 @@ impl Job<'_> {
         let mut task: Box<dyn Task<B>> = match self.work {
             Work::Points(source) => Box::new(Feed::start(source, self.config.feed, self.state.step)),
             Work::Rays(task) => task,
+            Work::Signal(source) => Box::new(SignalTask::start(&self.op, source, self.config.feed, self.state.step)),
         };
         let trainer = Trainer::<B>::new(self.op, self.config, self.state, Default::default());
         trainer.run(task.as_mut(), self.budget, self.state.elapsed, self.observer)

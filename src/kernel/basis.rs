@@ -1,5 +1,5 @@
-//! The modulated global basis on a tile: `m = S ⊙ sin(x·ω + b)` (product) or sums of it (channels), with tangents and
-//! adjoint.
+//! The modulated global basis on a tile: `m = S ⊙ sin θ` (product), sums of it (channels) or `sin θ` alone (plain) of
+//! `θ = gain (x·ω + b)`, with tangents and adjoint. The gain is multiplied into ω and b when they are loaded.
 //!
 //! With `θ̇_j = ω_j` along coordinate j: `ṁ_j = Ṡ_j sin θ + S cos θ ω_j`.
 
@@ -8,7 +8,7 @@ use pulp::Simd;
 use super::gemm::pad;
 use super::math::sincos;
 use super::mlp::{TILE, View};
-use super::spec::FieldSpec;
+use super::spec::{FieldSpec, Modulation};
 
 /// Shape of the basis.
 #[derive(Clone, Debug)]
@@ -16,7 +16,10 @@ pub struct BasisPlan {
     dim: usize,
     basis: usize,
     row: usize,
+    gain: f32,
     channels: Option<usize>,
+    /// Whether the sinusoids are taken as they are, as if S were 1.
+    plain: bool,
 }
 
 /// Frequencies and phases in padded rows: ω as `[dim][row]`, then b.
@@ -35,7 +38,7 @@ pub struct Phases {
 pub struct BasisInput<'a> {
     /// Coordinates, `[point][dim]`.
     pub x: &'a [f32],
-    /// Spectrum S: its padded columns, [`TILE`] rows a plane; padding is 0.
+    /// Spectrum S: its padded columns, [`TILE`] rows a plane; padding is 0. Not read where the modulation is plain.
     pub s: View,
     /// Blocks of rows: 1, or 1 + dim with derivatives.
     pub planes: usize,
@@ -45,7 +48,7 @@ pub struct BasisInput<'a> {
 pub struct BasisAdjoint<'a> {
     /// Adjoint of the modulated values, laid out like them.
     pub dm: View,
-    /// Adjoint of S, laid out like it; added to.
+    /// Adjoint of S, laid out like it; added to (not where the modulation is plain).
     pub ds: View,
     /// Sums for ω and b, laid out like [`BasisWeights`]; added to.
     pub grads: &'a mut [f32],
@@ -68,23 +71,37 @@ unsafe fn store<S: Simd>(to: *mut f32, v: S::f32s) {
 impl BasisPlan {
     /// Plans the basis of `spec`.
     pub fn new(spec: &FieldSpec) -> Self {
-        Self { dim: spec.dim, basis: spec.basis, row: pad(spec.basis), channels: spec.channels() }
+        let basis = spec.basis_width();
+        Self {
+            dim: spec.dim,
+            basis,
+            row: pad(basis),
+            gain: spec.basis_gain as f32,
+            channels: spec.channels(),
+            plain: spec.modulation == Modulation::Plain,
+        }
     }
 
     /// Copies ω and b, which lie at the start of `net`.
     pub fn load(&self, net: &[f32], to: &mut BasisWeights) {
         to.0.clear();
         to.0.resize((self.dim + 1) * self.row, 0.0);
+        if self.basis == 0 {
+            return;
+        }
         for (row, from) in to.0.chunks_exact_mut(self.row).zip(net.chunks_exact(self.basis)) {
-            row[..self.basis].copy_from_slice(from);
+            row.iter_mut().zip(from).for_each(|(to, from)| *to = self.gain * from);
         }
     }
 
     /// Adds gradient sums (laid out like [`BasisWeights`]) into `net`'s gradient and clears them.
     pub fn unload(&self, from: &mut [f32], d_net: &mut [f32]) {
+        if self.basis == 0 {
+            return;
+        }
         for (row, to) in from.chunks_exact_mut(self.row).zip(d_net.chunks_exact_mut(self.basis)) {
             for (d, g) in to.iter_mut().zip(&*row) {
-                *d += g;
+                *d += self.gain * g;
             }
             row.fill(0.0);
         }
@@ -159,6 +176,13 @@ impl BasisPlan {
                     if self.channels.is_some() {
                         continue;
                     }
+                    if self.plain {
+                        store::<S>(m.ptr.add(p * m.row + v), sin);
+                        for (j, &turn) in turns.iter().enumerate().take(input.planes - 1) {
+                            store::<S>(m.ptr.add(((j + 1) * TILE + p) * m.row + v), simd.mul_f32s(cos, turn));
+                        }
+                        continue;
+                    }
                     let value = load::<S>(s.ptr.add(p * s.row + v));
                     store::<S>(m.ptr.add(p * m.row + v), simd.mul_f32s(value, sin));
                     if input.planes > 1 {
@@ -231,12 +255,12 @@ impl BasisPlan {
         for v in (0..row).step_by(lanes) {
             // SAFETY: as in `forward`.
             unsafe {
-                let zero = simd.splat_f32s(0.0);
+                let (zero, one) = (simd.splat_f32s(0.0), simd.splat_f32s(1.0));
                 let (mut d_omega, mut d_phase) = ([zero; 3], zero);
                 for p in 0..TILE {
                     let sin = load::<S>(phases.sin.as_ptr().add(p * row + v));
                     let cos = load::<S>(phases.cos.as_ptr().add(p * row + v));
-                    let value = load::<S>(s.ptr.add(p * s.row + v));
+                    let value = if self.plain { one } else { load::<S>(s.ptr.add(p * s.row + v)) };
                     let d = load::<S>(dm.ptr.add(p * dm.row + v));
                     let turn = simd.mul_f32s(value, cos);
                     let mut d_value = simd.mul_f32s(d, sin);
@@ -245,17 +269,21 @@ impl BasisPlan {
                         let r = plane * TILE + p;
                         let j = plane - 1;
                         let (d, w) = (load::<S>(dm.ptr.add(r * dm.row + v)), load::<S>(omega.add(j * row + v)));
-                        let slope = load::<S>(s.ptr.add(r * s.row + v));
-                        let to = ds.ptr.add(r * ds.row + v);
-                        store::<S>(to, simd.mul_add_f32s(d, sin, load::<S>(to)));
+                        let slope = if self.plain { zero } else { load::<S>(s.ptr.add(r * s.row + v)) };
+                        if !self.plain {
+                            let to = ds.ptr.add(r * ds.row + v);
+                            store::<S>(to, simd.mul_add_f32s(d, sin, load::<S>(to)));
+                        }
                         d_value = simd.mul_add_f32s(simd.mul_f32s(d, cos), w, d_value);
                         let bend = simd.mul_f32s(simd.mul_f32s(value, sin), w);
                         let inner = simd.sub_f32s(simd.mul_f32s(slope, cos), bend);
                         d_theta = simd.mul_add_f32s(d, inner, d_theta);
                         d_omega[j] = simd.mul_add_f32s(d, turn, d_omega[j]);
                     }
-                    let to = ds.ptr.add(p * ds.row + v);
-                    store::<S>(to, simd.add_f32s(load::<S>(to), d_value));
+                    if !self.plain {
+                        let to = ds.ptr.add(p * ds.row + v);
+                        store::<S>(to, simd.add_f32s(load::<S>(to), d_value));
+                    }
                     d_phase = simd.add_f32s(d_phase, d_theta);
                     for j in 0..dim {
                         d_omega[j] = simd.mul_add_f32s(simd.splat_f32s(x[p * dim + j]), d_theta, d_omega[j]);

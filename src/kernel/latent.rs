@@ -3,12 +3,15 @@
 //! Per level `g = clamp(x, 0, 1)·cells`, `cell = min(⌊g⌋, cells − 1)`, `t = g − cell`; a feature is the multilinear blend
 //! of the `2^d` vertices around the cell with weights of `t` (or of `t²(3−2t)`). Outside the cube the lookup is clamped and
 //! its derivative 0. Vertices of a dense level are numbered with axis 0 fastest; hashed levels use Instant-NGP's hash
-//! (Müller et al. 2022, eq. 4).
+//! (Müller et al. 2022, eq. 4). A level over fewer axes (a plane, a line) has a cell of fewer vertices, which come first
+//! among the corners.
+
+use std::ops::Range;
 
 use pulp::Simd;
 
 use super::mlp::{TILE, View};
-use super::spec::{FieldSpec, Interpolation};
+use super::spec::{FieldSpec, Interpolation, LevelSpec};
 
 /// Multipliers of the spatial hash, one an axis.
 const PRIMES: [u32; 3] = [1, 2_654_435_761, 805_459_861];
@@ -22,12 +25,25 @@ struct Level {
     mask: Option<u32>,
     /// First entry.
     start: u32,
+    /// Its axes in order: how many, and which.
+    axes: usize,
+    order: [usize; 3],
+}
+
+impl Level {
+    /// Place of coordinate `j` among its axes.
+    #[inline(always)]
+    fn rank(&self, j: usize) -> Option<usize> {
+        self.order[..self.axes].iter().position(|axis| *axis == j)
+    }
 }
 
 /// The grid's levels in the form that lookups read.
 #[derive(Clone, Debug)]
 pub struct LatentPlan {
     levels: Vec<Level>,
+    /// Levels in succession with cells of equally many axes, and how many.
+    runs: Vec<(Range<usize>, usize)>,
     features: usize,
     dim: usize,
     smooth: bool,
@@ -84,13 +100,24 @@ impl LatentPlan {
     /// Plans the levels of `spec`.
     pub fn new(spec: &FieldSpec) -> Self {
         let starts = spec.latent.offsets(spec.dim);
-        let levels = spec.latent.levels.iter().zip(&starts).map(|(l, &start)| Level {
-            cells: l.cells,
-            mask: l.table.map(|t| t - 1),
-            start: start as u32,
-        });
+        let level = |(l, &start): (&LevelSpec, &usize)| {
+            let mut order = [0; 3];
+            let present = (0..spec.dim).filter(|j| l.axes.has(*j));
+            order.iter_mut().zip(present).for_each(|(to, j)| *to = j);
+            let axes = l.axes.count(spec.dim);
+            Level { cells: l.cells, mask: l.table.map(|t| t - 1), start: start as u32, axes, order }
+        };
+        let levels: Vec<Level> = spec.latent.levels.iter().zip(&starts).map(level).collect();
+        let mut runs: Vec<(Range<usize>, usize)> = Vec::new();
+        for (l, level) in levels.iter().enumerate() {
+            match runs.last_mut() {
+                Some((run, axes)) if *axes == level.axes => run.end = l + 1,
+                _ => runs.push((l..l + 1, level.axes)),
+            }
+        }
         Self {
-            levels: levels.collect(),
+            levels,
+            runs,
             features: spec.latent.features,
             dim: spec.dim,
             smooth: spec.latent.interpolation == Interpolation::Smoothstep,
@@ -128,12 +155,21 @@ impl LatentPlan {
             columns.iter_mut().zip(x).for_each(|(column, x)| column[p] = *x);
         }
         for (l, level) in self.levels.iter().enumerate() {
-            for (j, axis) in axes.iter_mut().enumerate() {
-                let stride = if level.mask.is_some() { PRIMES[j] } else { (level.cells + 1).pow(j as u32) };
+            for (rank, axis) in axes.iter_mut().enumerate().take(level.axes) {
+                let j = level.order[rank];
+                let stride = if level.mask.is_some() { PRIMES[j] } else { (level.cells + 1).pow(rank as u32) };
                 axis.locate::<SLOPES>(&columns[j], level.cells, stride, self.smooth);
             }
+            let axes = &axes[..level.axes];
+            if SLOPES {
+                // With derivatives every level is read as if it had all axes: the rest of the corners counts nothing.
+                for c in 1 << level.axes..1 << D {
+                    entry[l * CORNERS + c].fill(level.start * self.features as u32);
+                    (0..planes).for_each(|plane| weight[(l * planes + plane) * CORNERS + c].fill(0.0));
+                }
+            }
             // Loops over points of one corner are plain enough to become vector code.
-            for c in 0..1 << D {
+            for c in 0..1 << level.axes {
                 let side = |j: usize| c >> j & 1;
                 let entry = &mut entry[l * CORNERS + c];
                 let first = &axes[0].index[side(0)];
@@ -156,11 +192,15 @@ impl LatentPlan {
                     value.iter_mut().zip(&axis.weight[side(j)]).for_each(|(w, a)| *w *= a);
                 }
                 if SLOPES {
-                    for (j, axis) in axes.iter().enumerate() {
+                    for j in 0..D {
                         let to = &mut weight[base + (j + 1) * CORNERS];
-                        let sign = if side(j) == 1 { 1.0 } else { -1.0 };
-                        to.iter_mut().zip(&axis.slope).for_each(|(t, s)| *t = sign * s);
-                        for (i, other) in axes.iter().enumerate().filter(|&(i, _)| i != j) {
+                        let Some(rank) = level.rank(j) else {
+                            to.fill(0.0);
+                            continue;
+                        };
+                        let sign = if side(rank) == 1 { 1.0 } else { -1.0 };
+                        to.iter_mut().zip(&axes[rank].slope).for_each(|(t, s)| *t = sign * s);
+                        for (i, other) in axes.iter().enumerate().filter(|&(i, _)| i != rank) {
                             to.iter_mut().zip(&other.weight[side(i)]).for_each(|(t, w)| *t *= w);
                         }
                     }
@@ -172,18 +212,20 @@ impl LatentPlan {
     /// Interpolated features into the columns of `z`, for every plane of the lookup.
     ///
     /// # Safety
-    /// `z` must have levels × features columns and [`TILE`] rows in each plane; `grid` must be the plan's.
+    /// `z` must have levels × features columns (before any products) and [`TILE`] rows in each plane; `grid` must be the plan's.
     #[inline(always)]
     pub unsafe fn gather<S: Simd>(&self, simd: S, grid: &[f32], at: &Lookup, z: View) {
         // SAFETY: the same promise; corners and planes are those of the lookup.
         unsafe {
-            match (self.dim, at.planes) {
-                (1, 1) => self.gather_in::<S, 2, 1>(simd, grid, at, z),
-                (1, _) => self.gather_in::<S, 2, 2>(simd, grid, at, z),
-                (2, 1) => self.gather_in::<S, 4, 1>(simd, grid, at, z),
-                (2, _) => self.gather_in::<S, 4, 3>(simd, grid, at, z),
-                (_, 1) => self.gather_in::<S, 8, 1>(simd, grid, at, z),
-                (_, _) => self.gather_in::<S, 8, 4>(simd, grid, at, z),
+            for (run, axes) in self.runs.iter().map(|(run, axes)| (run.clone(), *axes)) {
+                match (axes, at.planes) {
+                    (1, 1) => self.gather_in::<S, 2, 1>(simd, grid, at, z, run),
+                    (2, 1) => self.gather_in::<S, 4, 1>(simd, grid, at, z, run),
+                    (_, 1) => self.gather_in::<S, 8, 1>(simd, grid, at, z, run),
+                    (_, 2) => self.gather_in::<S, 2, 2>(simd, grid, at, z, run),
+                    (_, 3) => self.gather_in::<S, 4, 3>(simd, grid, at, z, run),
+                    (_, _) => self.gather_in::<S, 8, 4>(simd, grid, at, z, run),
+                }
             }
         }
     }
@@ -191,9 +233,15 @@ impl LatentPlan {
     /// [`Self::gather_in`] for entries of exactly `F` features, fewer than a vector's lanes: whole entries as arrays, which
     /// become one short vector each.
     #[inline(always)]
-    unsafe fn gather_narrow<const C: usize, const P: usize, const F: usize>(&self, grid: &[f32], at: &Lookup, z: View) {
+    unsafe fn gather_narrow<const C: usize, const P: usize, const F: usize>(
+        &self,
+        grid: &[f32],
+        at: &Lookup,
+        z: View,
+        levels: Range<usize>,
+    ) {
         let grid = grid.as_ptr();
-        for l in 0..self.levels.len() {
+        for l in levels {
             let entries = at.entry[l * CORNERS * TILE..][..CORNERS * TILE].as_ptr();
             let weights = at.weight[l * P * CORNERS * TILE..][..P * CORNERS * TILE].as_ptr();
             for p in 0..TILE {
@@ -219,19 +267,26 @@ impl LatentPlan {
     }
 
     #[inline(always)]
-    unsafe fn gather_in<S: Simd, const C: usize, const P: usize>(&self, simd: S, grid: &[f32], at: &Lookup, z: View) {
+    unsafe fn gather_in<S: Simd, const C: usize, const P: usize>(
+        &self,
+        simd: S,
+        grid: &[f32],
+        at: &Lookup,
+        z: View,
+        levels: Range<usize>,
+    ) {
         let (lanes, features) = (S::F32_LANES, self.features);
         // SAFETY: the same promise.
         unsafe {
             match features {
-                2 => return self.gather_narrow::<C, P, 2>(grid, at, z),
-                4 if lanes > 4 => return self.gather_narrow::<C, P, 4>(grid, at, z),
-                8 if lanes > 8 => return self.gather_narrow::<C, P, 8>(grid, at, z),
+                2 => return self.gather_narrow::<C, P, 2>(grid, at, z, levels),
+                4 if lanes > 4 => return self.gather_narrow::<C, P, 4>(grid, at, z, levels),
+                8 if lanes > 8 => return self.gather_narrow::<C, P, 8>(grid, at, z, levels),
                 _ => {}
             }
         }
         let grid = grid.as_ptr();
-        for l in 0..self.levels.len() {
+        for l in levels {
             let entries = at.entry[l * CORNERS * TILE..][..CORNERS * TILE].as_ptr();
             let weights = at.weight[l * P * CORNERS * TILE..][..P * CORNERS * TILE].as_ptr();
             for p in 0..TILE {
@@ -292,13 +347,11 @@ impl LatentPlan {
     pub unsafe fn scatter<S: Simd>(&self, simd: S, at: &Lookup, dz: View, points: usize, d_grid: &mut [f32]) {
         // SAFETY: the same promise.
         unsafe {
-            match (self.dim, at.planes) {
-                (1, 1) => self.scatter_in::<S, 2, 1>(simd, at, dz, points, d_grid),
-                (1, _) => self.scatter_in::<S, 2, 2>(simd, at, dz, points, d_grid),
-                (2, 1) => self.scatter_in::<S, 4, 1>(simd, at, dz, points, d_grid),
-                (2, _) => self.scatter_in::<S, 4, 3>(simd, at, dz, points, d_grid),
-                (_, 1) => self.scatter_in::<S, 8, 1>(simd, at, dz, points, d_grid),
-                (_, _) => self.scatter_in::<S, 8, 4>(simd, at, dz, points, d_grid),
+            match at.planes {
+                1 => self.scatter_values(simd, at, dz, points, d_grid),
+                2 => self.scatter_in::<S, 2, 2>(simd, at, dz, points, d_grid, 0..self.levels.len()),
+                3 => self.scatter_in::<S, 4, 3>(simd, at, dz, points, d_grid, 0..self.levels.len()),
+                _ => self.scatter_in::<S, 8, 4>(simd, at, dz, points, d_grid, 0..self.levels.len()),
             }
         }
     }
@@ -311,10 +364,12 @@ impl LatentPlan {
     pub unsafe fn scatter_values<S: Simd>(&self, simd: S, at: &Lookup, dz: View, points: usize, d_grid: &mut [f32]) {
         // SAFETY: the same promise.
         unsafe {
-            match self.dim {
-                1 => self.scatter_in::<S, 2, 1>(simd, at, dz, points, d_grid),
-                2 => self.scatter_in::<S, 4, 1>(simd, at, dz, points, d_grid),
-                _ => self.scatter_in::<S, 8, 1>(simd, at, dz, points, d_grid),
+            for (run, axes) in self.runs.iter().map(|(run, axes)| (run.clone(), *axes)) {
+                match axes {
+                    1 => self.scatter_in::<S, 2, 1>(simd, at, dz, points, d_grid, run),
+                    2 => self.scatter_in::<S, 4, 1>(simd, at, dz, points, d_grid, run),
+                    _ => self.scatter_in::<S, 8, 1>(simd, at, dz, points, d_grid, run),
+                }
             }
         }
     }
@@ -327,9 +382,10 @@ impl LatentPlan {
         dz: View,
         points: usize,
         d_grid: &mut [f32],
+        levels: Range<usize>,
     ) {
         let d_grid = d_grid.as_mut_ptr();
-        for l in 0..self.levels.len() {
+        for l in levels {
             let entries = at.entry[l * CORNERS * TILE..][..CORNERS * TILE].as_ptr();
             let weights = at.weight[l * at.planes * CORNERS * TILE..][..P * CORNERS * TILE].as_ptr();
             for p in 0..points.min(TILE) {
@@ -363,19 +419,20 @@ impl LatentPlan {
         dz: View,
         points: usize,
         d_grid: &mut [f32],
+        levels: Range<usize>,
     ) {
         let (lanes, features) = (S::F32_LANES, self.features);
         // SAFETY: the same promise.
         unsafe {
             match features {
-                2 => return self.scatter_narrow::<C, P, 2>(at, dz, points, d_grid),
-                4 if lanes > 4 => return self.scatter_narrow::<C, P, 4>(at, dz, points, d_grid),
-                8 if lanes > 8 => return self.scatter_narrow::<C, P, 8>(at, dz, points, d_grid),
+                2 => return self.scatter_narrow::<C, P, 2>(at, dz, points, d_grid, levels),
+                4 if lanes > 4 => return self.scatter_narrow::<C, P, 4>(at, dz, points, d_grid, levels),
+                8 if lanes > 8 => return self.scatter_narrow::<C, P, 8>(at, dz, points, d_grid, levels),
                 _ => {}
             }
         }
         let d_grid = d_grid.as_mut_ptr();
-        for l in 0..self.levels.len() {
+        for l in levels {
             let entries = at.entry[l * CORNERS * TILE..][..CORNERS * TILE].as_ptr();
             let weights = at.weight[l * at.planes * CORNERS * TILE..][..P * CORNERS * TILE].as_ptr();
             for p in 0..points.min(TILE) {
@@ -421,8 +478,8 @@ impl LatentPlan {
     /// # Safety
     /// As for [`Self::gather`].
     pub unsafe fn input_adjoint(&self, grid: &[f32], at: &Lookup, dz: View, points: usize, dx: &mut [f32]) {
-        let corners = 1 << self.dim;
-        for l in 0..self.levels.len() {
+        for (l, level) in self.levels.iter().enumerate() {
+            let corners = 1 << level.axes;
             let weights = &at.weight[l * at.planes * CORNERS * TILE..];
             for p in 0..points {
                 for c in 0..corners {
@@ -447,14 +504,16 @@ mod tests {
     use crate::kernel::spec::{Activation, LatentSpec, LevelSpec, MlpSpec, Modulation};
 
     fn spec(dim: usize, interpolation: Interpolation) -> FieldSpec {
-        let mlp = MlpSpec { layers: 1, width: 8, activation: Activation::Relu };
-        let levels = vec![LevelSpec { cells: 5, table: None }, LevelSpec { cells: 40, table: Some(64) }];
+        let mlp = MlpSpec::new(1, 8, Activation::Relu);
+        let levels = vec![LevelSpec::new(5, None), LevelSpec::new(40, Some(64))];
         FieldSpec {
             dim,
             outputs: 1,
-            latent: LatentSpec { levels, features: 2, interpolation },
+            latent: LatentSpec { levels, features: 2, interpolation, product: 1 },
             basis: 4,
             modulation: Modulation::Product,
+            basis_gain: 1,
+            coordinates: false,
             spectrum: mlp,
             spectrum_input: false,
             decoder: mlp,

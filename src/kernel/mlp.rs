@@ -18,6 +18,15 @@ const THIN: usize = 4;
 
 static ONE: f32 = 1.0;
 
+/// A part of a network's input row; each starts at a multiple of [`PAD`](super::gemm::PAD) columns.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Part {
+    /// So many columns that it takes.
+    Taken(usize),
+    /// So many columns that it has no weights for; their adjoint is 0.
+    Passed(usize),
+}
+
 /// One linear layer with the columns of its padded input.
 #[derive(Clone, Debug)]
 struct LayerPlan {
@@ -93,19 +102,22 @@ impl View {
 }
 
 impl MlpPlan {
-    /// Plans the layers in `slots`; `segments` are the widths of the parts that make up the input, each of which starts
-    /// at a multiple of [`PAD`] columns.
-    pub fn new(slots: &[LayerSlot], activation: Activation, segments: &[usize]) -> Self {
+    /// Plans the layers in `slots`; `parts` make up the rows of the input.
+    pub fn new(slots: &[LayerSlot], activation: Activation, parts: &[Part]) -> Self {
         let mut plan =
             Self { layers: Vec::new(), activation, forward_len: 0, transposed_len: 0, bias_len: 0, gradient_len: 0 };
         for (l, &slot) in slots.iter().enumerate() {
-            let whole = [slot.inputs];
-            let parts: &[usize] = if l == 0 { segments } else { &whole };
+            let whole = [Part::Taken(slot.inputs)];
             let mut columns = Vec::with_capacity(slot.inputs);
             let mut start = 0;
-            for &part in parts {
-                columns.extend(start..start + part);
-                start += pad(part);
+            for &part in if l == 0 { parts } else { &whole } {
+                match part {
+                    Part::Taken(width) => {
+                        columns.extend(start..start + width);
+                        start += pad(width);
+                    }
+                    Part::Passed(width) => start += pad(width),
+                }
             }
             let (in_pad, out_pad, thin) = (start, pad(slot.outputs), slot.outputs <= THIN);
             plan.layers.push(LayerPlan {
@@ -130,8 +142,8 @@ impl MlpPlan {
     /// Like [`Self::new`], for an input whose parts lie in another order in the file: logical input `i` of the file is
     /// part-wise input `(i − first) mod inputs` of the tile, `first` being the length of the file's first part, which the
     /// tile holds last.
-    pub fn with_order(slots: &[LayerSlot], activation: Activation, segments: &[usize], first: usize) -> Self {
-        let mut plan = Self::new(slots, activation, segments);
+    pub fn with_order(slots: &[LayerSlot], activation: Activation, parts: &[Part], first: usize) -> Self {
+        let mut plan = Self::new(slots, activation, parts);
         if let Some(layer) = plan.layers.first_mut() {
             layer.columns.rotate_right(first);
         }
@@ -145,7 +157,7 @@ impl MlpPlan {
 
     /// Buffers for a tile of `planes` blocks.
     pub fn activations(&self, planes: usize) -> Activations {
-        let hidden = &self.layers[..self.layers.len() - 1];
+        let hidden = &self.layers[..self.layers.len().saturating_sub(1)];
         let buffers = || hidden.iter().map(|l| vec![0.0; planes * TILE * l.out_pad]).collect::<Vec<_>>();
         Activations {
             post: buffers(),
@@ -159,7 +171,7 @@ impl MlpPlan {
         Gradients { weights: vec![0.0; self.gradient_len], bias: vec![0.0; self.bias_len] }
     }
 
-    /// Copies this network's part of `net` into the padded layouts.
+    /// Copies this network's part of `net`, gains multiplied in, into the padded layouts.
     pub fn load(&self, net: &[f32], to: &mut Weights) {
         to.forward.clear();
         to.forward.resize(self.forward_len, 0.0);
@@ -168,32 +180,34 @@ impl MlpPlan {
         to.bias.clear();
         to.bias.resize(self.bias_len, 0.0);
         for l in &self.layers {
-            let (inputs, outputs) = (l.slot.inputs, l.slot.outputs);
+            let (inputs, outputs, gain) = (l.slot.inputs, l.slot.outputs, l.slot.gain as f32);
             for i in 0..inputs {
                 let from = &net[l.slot.weight + i * outputs..][..outputs];
                 let column = l.columns[i];
-                to.forward[l.forward + column * l.out_pad..][..outputs].copy_from_slice(from);
                 for (o, &w) in from.iter().enumerate() {
-                    to.transposed[l.transposed + o * l.in_pad + column] = w;
+                    to.forward[l.forward + column * l.out_pad + o] = gain * w;
+                    to.transposed[l.transposed + o * l.in_pad + column] = gain * w;
                 }
             }
-            to.bias[l.bias..l.bias + outputs].copy_from_slice(&net[l.slot.bias..l.slot.bias + outputs]);
+            for (b, &from) in to.bias[l.bias..].iter_mut().zip(&net[l.slot.bias..l.slot.bias + outputs]) {
+                *b = gain * from;
+            }
         }
     }
 
     /// Adds gradient sums into this network's part of the flat gradient and clears them.
     pub fn unload(&self, from: &mut Gradients, d_net: &mut [f32]) {
         for l in &self.layers {
-            let (inputs, outputs) = (l.slot.inputs, l.slot.outputs);
+            let (inputs, outputs, gain) = (l.slot.inputs, l.slot.outputs, l.slot.gain as f32);
             for i in 0..inputs {
                 let to = &mut d_net[l.slot.weight + i * outputs..][..outputs];
                 for (o, d) in to.iter_mut().enumerate() {
                     let at = if l.thin { o * l.in_pad + l.columns[i] } else { l.columns[i] * l.out_pad + o };
-                    *d += from.weights[l.gradient + at];
+                    *d += gain * from.weights[l.gradient + at];
                 }
             }
             for (d, g) in d_net[l.slot.bias..l.slot.bias + outputs].iter_mut().zip(&from.bias[l.bias..]) {
-                *d += g;
+                *d += gain * g;
             }
         }
         from.weights.fill(0.0);

@@ -12,6 +12,7 @@ mod latent;
 pub mod loss;
 mod math;
 mod mlp;
+pub(crate) mod product;
 pub mod radiance;
 pub mod spec;
 mod tile;

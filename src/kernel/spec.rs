@@ -9,12 +9,17 @@
 //! ```text
 //! z = latent(x)                                    interpolated features, levels concatenated
 //! S = H(z [, x])                                   local spectrum, K (product) or K·C (channels) values
-//! θ_k = Σ_j x_j ω_jk + b_k
+//! θ_k = gain (Σ_j x_j ω_jk + b_k)
 //! m_k = S_k sin θ_k                                product
 //! m_c = Σ_k S_{k,c} sin θ_k                        channels (C = 1: the paper's scalar sum)
-//! f = g(m [, z])                                   decoder
+//! m_k = sin θ_k                                    plain: no S takes part
+//! f = g(m [, z] [, x])                             decoder
 //! F = transport(x, S)                              predicted ∇S, laid out like it
 //! ```
+//!
+//! The baselines are the same parts in other company: no sinusoids and hashed levels are Instant-NGP, planes tri-plane,
+//! planes times lines TensoRF, plain sinusoids and no grid Fourier features or, with a sine decoder, SIREN. Where S takes
+//! no part in the values (plain, none) there is no H, and the latent features stand for S: S := z.
 //!
 //! A radiance field has a [`ViewSpec`]: f is then `[raw density | features]`, which does not depend on the view, and
 //! `colour = sigmoid(head(f, encode(d)))`, `σ = exp(raw density)` with the viewing direction `d`.
@@ -40,6 +45,37 @@ pub struct LevelSpec {
     /// `None`: one entry a vertex. `Some(t)`: vertices share `t` entries (a power of two) through the spatial hash of
     /// Instant-NGP (Müller et al. 2022, eq. 4).
     pub table: Option<u32>,
+    /// The coordinates that it depends on: a volume, a plane or a line.
+    #[serde(default, skip_serializing_if = "Axes::is_all")]
+    pub axes: Axes,
+}
+
+/// A set of coordinate axes: bit `j` for axis `j`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Axes(pub u8);
+
+impl Axes {
+    /// Every axis that there is.
+    pub const ALL: Self = Self(0b111);
+    /// Whether every axis is in it.
+    pub fn is_all(&self) -> bool {
+        self.0 == Self::ALL.0
+    }
+    /// Whether axis `j` is in it.
+    pub fn has(self, j: usize) -> bool {
+        self.0 >> j & 1 == 1
+    }
+    /// How many of the first `dim` axes are in it.
+    pub fn count(self, dim: usize) -> usize {
+        (0..dim).filter(|j| self.has(*j)).count()
+    }
+}
+
+impl Default for Axes {
+    fn default() -> Self {
+        Self::ALL
+    }
 }
 
 /// The latent grid `z(x)`: `dense` is one level, `pyramid` several, `hash` has hashed levels.
@@ -52,6 +88,14 @@ pub struct LatentSpec {
     /// Blending between vertices.
     #[serde(default)]
     pub interpolation: Interpolation,
+    /// So many levels in succession are multiplied, feature by feature, before they are concatenated (TensoRF, Chen et al.
+    /// 2022, eq. 6: a plane times a line); 1: none are.
+    #[serde(default = "one")]
+    pub product: usize,
+}
+
+fn one<T: From<u8>>() -> T {
+    T::from(1)
 }
 
 /// Activation of hidden layers; the last layer of every network is linear.
@@ -77,6 +121,10 @@ pub struct MlpSpec {
     /// Activation after each hidden layer.
     #[serde(default)]
     pub activation: Activation,
+    /// What the activation's argument is multiplied by, which trains its weights and biases as much faster (SIREN's ω₀,
+    /// Sitzmann et al. 2020, §3.2).
+    #[serde(default = "one")]
+    pub gain: u32,
 }
 
 /// How the spectrum modulates the basis.
@@ -90,7 +138,9 @@ pub enum Modulation {
     Channels(usize),
     /// The paper's formula to the letter: one scalar enters the decoder (`Channels(1)`).
     Sum,
-    /// No sinusoids: z alone enters the decoder, as in Instant-NGP. S is not used for values.
+    /// The sinusoids themselves enter the decoder: Fourier features, or the first layer of a SIREN.
+    Plain,
+    /// No sinusoids: z or x alone enter the decoder, as in Instant-NGP.
     None,
 }
 
@@ -137,6 +187,9 @@ pub struct FieldSpec {
     /// How S and the basis meet.
     #[serde(default)]
     pub modulation: Modulation,
+    /// What θ is multiplied by, as [`MlpSpec::gain`].
+    #[serde(default = "one")]
+    pub basis_gain: u32,
     /// Spectrum network H.
     pub spectrum: MlpSpec,
     /// Whether x enters H beside z.
@@ -147,7 +200,10 @@ pub struct FieldSpec {
     /// Whether z enters g beside m.
     #[serde(default)]
     pub skip: bool,
-    /// Transport network F: (x, S) → ∇S.
+    /// Whether x enters g, last.
+    #[serde(default)]
+    pub coordinates: bool,
+    /// Transport network F: (x, S) → ∇S; of width 0 where there is none.
     pub transport: MlpSpec,
     /// Colour that depends on the viewing direction: a radiance field.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -193,6 +249,8 @@ pub struct LayerSlot {
     pub bias: usize,
     /// Whether an activation follows.
     pub activated: bool,
+    /// What W and b are multiplied by: `y = gain (x·W + b)`.
+    pub gain: u32,
 }
 
 /// Where every part of `net` lies.
@@ -213,19 +271,23 @@ pub struct NetLayout {
 }
 
 impl LevelSpec {
+    /// A level over all axes.
+    pub fn new(cells: u32, table: Option<u32>) -> Self {
+        Self { cells, table, axes: Axes::ALL }
+    }
     /// Entries of this level in `dim` dimensions.
     pub fn entries(&self, dim: usize) -> usize {
         match self.table {
             Some(t) => t as usize,
-            None => (self.cells as usize + 1).pow(dim as u32),
+            None => (self.cells as usize + 1).pow(self.axes.count(dim) as u32),
         }
     }
 }
 
 impl LatentSpec {
-    /// Columns of `z`: levels × features.
+    /// Columns of `z`: levels × features, fewer where levels are multiplied.
     pub fn width(&self) -> usize {
-        self.levels.len() * self.features
+        self.levels.len() / self.product.max(1) * self.features
     }
     /// First entry of each level, and past the last the total.
     pub fn offsets(&self, dim: usize) -> Vec<usize> {
@@ -242,6 +304,14 @@ impl LatentSpec {
 }
 
 impl MlpSpec {
+    /// A network that is not there.
+    pub const ABSENT: Self = Self { layers: 0, width: 0, activation: Activation::Relu, gain: 1 };
+
+    /// A network without a gain.
+    pub fn new(layers: usize, width: usize, activation: Activation) -> Self {
+        Self { layers, width, activation, gain: 1 }
+    }
+
     fn push(&self, inputs: usize, outputs: usize, at: &mut usize) -> Vec<LayerSlot> {
         let mut slots = Vec::with_capacity(self.layers + 1);
         let mut from = inputs;
@@ -253,6 +323,7 @@ impl MlpSpec {
                 weight: *at,
                 bias: *at + from * to,
                 activated: l < self.layers,
+                gain: if l < self.layers { self.gain } else { 1 },
             });
             *at += from * to + to;
             from = to;
@@ -265,22 +336,39 @@ impl FieldSpec {
     /// Sums C of the modulation, or `None` for the product.
     pub fn channels(&self) -> Option<usize> {
         match self.modulation {
-            Modulation::Product | Modulation::None => None,
+            Modulation::Product | Modulation::Plain | Modulation::None => None,
             Modulation::Channels(c) => Some(c),
             Modulation::Sum => Some(1),
         }
     }
-    /// Values of S: K, or K·C laid out `[k][c]`.
+    /// Whether S takes part in the values. Where it does not there is no H, and S is z.
+    pub fn modulates(&self) -> bool {
+        !matches!(self.modulation, Modulation::Plain | Modulation::None)
+    }
+    /// Whether there is a transport network.
+    pub fn transports(&self) -> bool {
+        self.transport.width > 0 && self.spectrum_width() > 0
+    }
+    /// Sinusoids: K, or none.
+    pub fn basis_width(&self) -> usize {
+        if self.modulation == Modulation::None { 0 } else { self.basis }
+    }
+    /// Values of S: K, or K·C laid out `[k][c]`; those of z where S takes no part.
     pub fn spectrum_width(&self) -> usize {
-        self.basis * self.channels().unwrap_or(1)
+        if self.modulates() { self.basis * self.channels().unwrap_or(1) } else { self.latent.width() }
     }
-    /// Modulated values that enter the decoder: K, C, or none.
+    /// Values of the basis that enter the decoder: K, C, or none.
     pub fn modulated_width(&self) -> usize {
-        if self.modulation == Modulation::None { 0 } else { self.channels().unwrap_or(self.basis) }
+        self.channels().unwrap_or(self.basis_width())
     }
-    /// Columns that enter the decoder: modulated values, then z if `skip`.
+    /// Columns that enter the decoder: the basis' values, then z if `skip`, then x if `coordinates`.
     pub fn decoder_inputs(&self) -> usize {
-        self.modulated_width() + if self.skip { self.latent.width() } else { 0 }
+        let z = if self.skip { self.latent.width() } else { 0 };
+        self.modulated_width() + z + if self.coordinates { self.dim } else { 0 }
+    }
+    /// Values of F: one for each value of S and axis, or none.
+    pub fn transport_width(&self) -> usize {
+        if self.transports() { self.spectrum_width() * self.dim } else { 0 }
     }
     /// Columns that enter H: z, then x if `spectrum_input`.
     pub fn spectrum_inputs(&self) -> usize {
@@ -293,7 +381,14 @@ impl FieldSpec {
         let spectrum = gradient + c * d;
         let spectrum_gradient = spectrum + s;
         let transport = spectrum_gradient + s * d;
-        FullColumns { value: 0, gradient, spectrum, spectrum_gradient, transport, len: transport + s * d }
+        FullColumns {
+            value: 0,
+            gradient,
+            spectrum,
+            spectrum_gradient,
+            transport,
+            len: transport + self.transport_width(),
+        }
     }
     /// Columns that enter the colour head: the decoder's values, then the encoded direction. 0 without a head.
     pub fn head_inputs(&self) -> usize {
@@ -301,21 +396,27 @@ impl FieldSpec {
     }
     /// Where everything lies in `net`: basis, spectrum, decoder, transport, head, in this order.
     pub fn net_layout(&self) -> NetLayout {
-        let (k, d, s) = (self.basis, self.dim, self.spectrum_width());
-        let basis = LayerSlot { inputs: d, outputs: k, weight: 0, bias: d * k, activated: false };
+        let (k, d, s) = (self.basis_width(), self.dim, self.spectrum_width());
+        let gain = self.basis_gain;
+        let basis = LayerSlot { inputs: d, outputs: k, weight: 0, bias: d * k, activated: false, gain };
         let mut at = d * k + k;
-        let spectrum = self.spectrum.push(self.spectrum_inputs(), s, &mut at);
-        let decoder = self.decoder.push(self.decoder_inputs(), self.outputs, &mut at);
-        let transport = self.transport.push(d + s, s * d, &mut at);
+        let mut network = |there: bool, mlp: &MlpSpec, inputs: usize, outputs: usize| match there {
+            true => mlp.push(inputs, outputs, &mut at),
+            false => Vec::new(),
+        };
+        let spectrum = network(self.modulates(), &self.spectrum, self.spectrum_inputs(), s);
+        let decoder = network(true, &self.decoder, self.decoder_inputs(), self.outputs);
+        let transport = network(self.transports(), &self.transport, d + s, s * d);
         let head = self.view.map_or(Vec::new(), |view| view.head.push(self.head_inputs(), 3, &mut at));
         NetLayout { basis, spectrum, decoder, transport, head, len: at }
     }
     /// Every tensor of `net` by name, in order of offset, without gaps.
     pub fn net_tensors(&self) -> Vec<TensorSlot> {
         let layout = self.net_layout();
+        let (basis, k) = (layout.basis, self.basis_width());
         let mut slots = vec![
-            TensorSlot { name: "basis.omega".into(), offset: layout.basis.weight, shape: vec![self.dim, self.basis] },
-            TensorSlot { name: "basis.phase".into(), offset: layout.basis.bias, shape: vec![self.basis] },
+            TensorSlot { name: "basis.omega".into(), offset: basis.weight, shape: vec![self.dim, k] },
+            TensorSlot { name: "basis.phase".into(), offset: basis.bias, shape: vec![k] },
         ];
         for (net, layers) in [
             ("spectrum", &layout.spectrum),
@@ -336,6 +437,7 @@ impl FieldSpec {
                 });
             }
         }
+        slots.retain(|slot| !slot.is_empty());
         slots
     }
     /// Length of `grid`.
@@ -365,7 +467,7 @@ pub struct FullColumns {
     pub spectrum: usize,
     /// ∇S.
     pub spectrum_gradient: usize,
-    /// The transport network's prediction of ∇S.
+    /// The transport network's prediction of ∇S; nothing without one.
     pub transport: usize,
     /// Columns in all.
     pub len: usize,

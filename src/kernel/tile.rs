@@ -5,8 +5,9 @@ use pulp::{Simd, WithSimd};
 use super::basis::{BasisAdjoint, BasisInput, BasisPlan, BasisWeights, Phases};
 use super::gemm::{Init, PAD, pad};
 use super::latent::{LatentPlan, Lookup};
-use super::mlp::{Activations, Gradients, MlpPlan, TILE, View, Weights};
-use super::spec::{DirectionEncoding, FieldSpec, FullColumns, Modulation};
+use super::mlp::{Activations, Gradients, MlpPlan, Part, TILE, View, Weights};
+use super::product::ProductPlan;
+use super::spec::{DirectionEncoding, FieldSpec, FullColumns};
 
 /// What an evaluation returns of each point.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,16 +27,22 @@ pub(super) struct Plan {
     pub outputs: usize,
     pub columns: FullColumns,
     pub latent: LatentPlan,
+    /// What multiplies levels, and the padded columns of what it reads.
+    product: Option<(ProductPlan, usize)>,
     pub basis: BasisPlan,
     pub spectrum: MlpPlan,
     pub decoder: MlpPlan,
     pub transport: MlpPlan,
     pub head: Option<HeadPlan>,
     grid_len: usize,
+    /// Whether x enters H, and whether it enters g.
     spectrum_input: bool,
+    coordinates: bool,
     skip: bool,
-    /// Whether the basis takes part in values.
-    modulated: bool,
+    /// Whether there is a basis, and whether S modulates it; else S is z.
+    basis_on: bool,
+    modulates: bool,
+    transports: bool,
     spectrum_width: usize,
     /// First column of z and of x in a trunk row `[m | z | x]`, and its length.
     z_at: usize,
@@ -85,6 +92,8 @@ pub(super) struct Tile {
     x: Vec<f32>,
     lookup: Lookup,
     trunk: Vec<f32>,
+    /// The levels' own features where levels are multiplied.
+    factors: Vec<f32>,
     spectrum: Vec<f32>,
     phases: Phases,
     value: Vec<f32>,
@@ -93,6 +102,7 @@ pub(super) struct Tile {
     decoder_acts: Activations,
     transport_acts: Activations,
     d_trunk: Vec<f32>,
+    d_factors: Vec<f32>,
     d_spectrum: Vec<f32>,
     d_value: Vec<f32>,
     d_flow: Vec<f32>,
@@ -113,19 +123,50 @@ fn view(buffer: &mut [f32], row: usize, column: usize) -> View {
     View { ptr: buffer[column..].as_mut_ptr(), row }
 }
 
+/// Clears the first columns of `planes` blocks of rows.
+///
+/// # Safety
+/// The view must have them.
+unsafe fn clear(to: View, columns: usize, planes: usize) {
+    for r in 0..planes * TILE {
+        // SAFETY: promised by the caller.
+        unsafe { std::ptr::write_bytes(to.ptr.add(r * to.row), 0, columns) };
+    }
+}
+
+/// Adds the first columns of one view's rows to another's.
+///
+/// # Safety
+/// Both must have them.
+unsafe fn add(to: View, from: View, columns: usize, planes: usize) {
+    for (r, c) in (0..planes * TILE).flat_map(|r| (0..columns).map(move |c| (r, c))) {
+        // SAFETY: promised by the caller.
+        unsafe { *to.ptr.add(r * to.row + c) += *from.ptr.add(r * from.row + c) };
+    }
+}
+
 impl Plan {
     pub fn new(spec: &FieldSpec) -> Self {
         let layout = spec.net_layout();
         let (z, s) = (spec.latent.width(), spec.spectrum_width());
-        let z_at = pad(spec.modulated_width());
+        let m = spec.modulated_width();
+        let z_at = pad(m);
         let x_at = z_at + pad(z);
         let s_x_at = pad(s);
-        let spectrum_parts: &[usize] = if spec.spectrum_input { &[z, spec.dim] } else { &[z] };
-        let decoder_parts: &[usize] = if spec.skip { &[spec.modulated_width(), z] } else { &[spec.modulated_width()] };
+        use Part::{Passed, Taken};
+        let spectrum_parts: &[Part] = if spec.spectrum_input { &[Taken(z), Taken(spec.dim)] } else { &[Taken(z)] };
+        let decoder_parts: &[Part] = match (spec.skip, spec.coordinates) {
+            (false, false) => &[Taken(m)],
+            (true, false) => &[Taken(m), Taken(z)],
+            (true, true) => &[Taken(m), Taken(z), Taken(spec.dim)],
+            (false, true) => &[Taken(m), Passed(z), Taken(spec.dim)],
+        };
         // F's input columns in a spectrum row are [S | x], while the file's order is (x, S).
-        let transport = MlpPlan::with_order(&layout.transport, spec.transport.activation, &[s, spec.dim], spec.dim);
+        let parts = [Taken(s), Taken(spec.dim)];
+        let transport = MlpPlan::with_order(&layout.transport, spec.transport.activation, &parts, spec.dim);
+        let product = ProductPlan::new(&spec.latent).map(|p| (p, pad(p.inputs())));
         let head = spec.view.map(|view| HeadPlan {
-            mlp: MlpPlan::new(&layout.head, view.head.activation, &[spec.outputs, view.encoding.width()]),
+            mlp: MlpPlan::new(&layout.head, view.head.activation, &[Taken(spec.outputs), Taken(view.encoding.width())]),
             encoding: view.encoding,
             direction_at: pad(spec.outputs),
             row: pad(spec.outputs) + pad(view.encoding.width()),
@@ -141,13 +182,17 @@ impl Plan {
             decoder: MlpPlan::new(&layout.decoder, spec.decoder.activation, decoder_parts),
             transport,
             grid_len: spec.grid_len(),
-            spectrum_input: spec.spectrum_input,
+            spectrum_input: spec.spectrum_input && spec.modulates(),
+            coordinates: spec.coordinates,
             skip: spec.skip,
-            modulated: spec.modulation != Modulation::None,
+            basis_on: spec.basis_width() > 0,
+            modulates: spec.modulates(),
+            transports: spec.transports(),
+            product,
             spectrum_width: s,
             z_at,
             x_at,
-            trunk_row: x_at + if spec.spectrum_input { PAD } else { 0 },
+            trunk_row: x_at + if spec.spectrum_input || spec.coordinates { PAD } else { 0 },
             s_x_at,
             s_row: s_x_at + PAD,
         }
@@ -160,12 +205,6 @@ impl Plan {
             Outputs::Gradient => self.outputs * (1 + self.dim),
             Outputs::Full => self.columns.len,
         }
-    }
-
-    /// Whether S is computed: without modulation only where it is asked for.
-    #[inline(always)]
-    fn needs_spectrum(&self, kind: Outputs) -> bool {
-        self.modulated || kind == Outputs::Full
     }
 
     pub fn load(&self, net: &[f32], to: &mut Prepared) {
@@ -206,12 +245,16 @@ impl Plan {
         let planes = if kind == Outputs::Value { 1 } else { 1 + self.dim };
         let rows = planes * TILE;
         let flow = if kind == Outputs::Full { TILE * self.transport.output_columns() } else { 0 };
+        let latent_rows = rows + if slopes { self.dim * TILE } else { 0 };
+        let factors = self.product.map_or(0, |(_, columns)| latent_rows * columns);
         Tile {
             kind,
             planes,
             x: vec![0.5; TILE * self.dim],
             lookup: self.latent.lookup(if slopes { 1 + self.dim } else { planes }),
-            trunk: vec![0.0; (rows + if slopes { self.dim * TILE } else { 0 }) * self.trunk_row],
+            trunk: vec![0.0; latent_rows * self.trunk_row],
+            factors: vec![0.0; factors],
+            d_factors: vec![0.0; factors],
             spectrum: vec![0.0; rows * self.s_row],
             phases: self.basis.phases(),
             value: vec![0.0; rows * self.decoder.output_columns()],
@@ -249,17 +292,28 @@ impl Plan {
             let trunk = tile.trunk.as_mut_ptr();
             let z = View { ptr: trunk.add(self.z_at), row: self.trunk_row };
             let m = View { ptr: trunk, row: self.trunk_row };
-            self.latent.gather(simd, grid, &tile.lookup, z);
-            let s = view(&mut tile.spectrum, self.s_row, 0);
-            if self.needs_spectrum(tile.kind) {
-                self.spectrum.forward(simd, &w.spectrum, z, &mut tile.spectrum_acts, s, planes);
+            match &self.product {
+                None => self.latent.gather(simd, grid, &tile.lookup, z),
+                Some((product, columns)) => {
+                    let u = view(&mut tile.factors, *columns, 0);
+                    self.latent.gather(simd, grid, &tile.lookup, u);
+                    product.forward(u, z, planes);
+                }
             }
-            if self.modulated {
+            let s = view(&mut tile.spectrum, self.s_row, 0);
+            if self.modulates {
+                self.spectrum.forward(simd, &w.spectrum, z, &mut tile.spectrum_acts, s, planes);
+            } else if tile.kind == Outputs::Full {
+                for r in 0..planes * TILE {
+                    std::ptr::copy_nonoverlapping(z.ptr.add(r * z.row), s.ptr.add(r * s.row), self.spectrum_width);
+                }
+            }
+            if self.basis_on {
                 self.basis.forward(simd, &w.basis, BasisInput { x: &tile.x, s, planes }, &mut tile.phases, m);
             }
             let y = view(&mut tile.value, self.decoder.output_columns(), 0);
             self.decoder.forward(simd, &w.decoder, m, &mut tile.decoder_acts, y, planes);
-            if tile.kind == Outputs::Full {
+            if tile.kind == Outputs::Full && self.transports {
                 let y = view(&mut tile.flow, self.transport.output_columns(), 0);
                 self.transport.forward(simd, &w.transport, s, &mut tile.transport_acts, y, 1);
             }
@@ -275,7 +329,7 @@ impl Plan {
                 row[self.s_x_at..][..dim].copy_from_slice(x);
             }
         }
-        if self.spectrum_input {
+        if self.spectrum_input || self.coordinates {
             for (row, x) in tile.trunk.chunks_exact_mut(self.trunk_row).zip(tile.x.chunks_exact(dim)) {
                 row[self.x_at..][..dim].copy_from_slice(x);
             }
@@ -330,8 +384,10 @@ impl Plan {
                         out[columns.spectrum_gradient + k * dim + j] = from[k];
                     }
                 }
-                let flow = &tile.flow[p * self.transport.output_columns()..];
-                out[columns.transport..].copy_from_slice(&flow[..width * dim]);
+                if self.transports {
+                    let flow = &tile.flow[p * self.transport.output_columns()..];
+                    out[columns.transport..].copy_from_slice(&flow[..width * dim]);
+                }
             }
         }
     }
@@ -353,7 +409,7 @@ impl Plan {
         unsafe {
             let s = view(&mut tile.spectrum, self.s_row, 0);
             let ds = view(&mut tile.d_spectrum, self.s_row, 0);
-            if tile.kind == Outputs::Full {
+            if tile.kind == Outputs::Full && self.transports {
                 let dy = view(&mut tile.d_flow, self.transport.output_columns(), 0);
                 let acts = &mut tile.transport_acts;
                 self.transport.backward(simd, &w.transport, s, acts, dy, ds, Init::Accumulate, &mut sums.transport, 1);
@@ -365,30 +421,43 @@ impl Plan {
             let dy = view(&mut tile.d_value, self.decoder.output_columns(), 0);
             let acts = &mut tile.decoder_acts;
             self.decoder.backward(simd, &w.decoder, m, acts, dy, dm, Init::Zero, &mut sums.decoder, planes);
-            if self.modulated {
+            if self.basis_on {
                 let dx = wants_x.then_some(tile.d_x.as_mut_slice());
                 let adjoint = BasisAdjoint { dm, ds, grads: &mut sums.basis, dx };
                 self.basis.backward(simd, &w.basis, BasisInput { x: &tile.x, s, planes }, &tile.phases, adjoint);
             }
-            // With the skip the decoder has written z's adjoint, and H adds to it; x's part starts from nothing.
-            let init = if self.skip { Init::Accumulate } else { Init::Zero };
-            if self.skip && self.spectrum_input {
-                for r in 0..planes * TILE {
-                    std::ptr::write_bytes(d_trunk.add(r * row + self.x_at), 0, PAD);
+            // The decoder may have written z's adjoint, and x's; what follows adds to them, or starts from nothing.
+            let decoded_z = self.skip || self.coordinates;
+            if self.modulates {
+                if decoded_z && self.spectrum_input && !self.coordinates {
+                    clear(View { ptr: d_trunk.add(self.x_at), row }, PAD, planes);
                 }
-            }
-            if self.needs_spectrum(tile.kind) {
+                let init = if decoded_z { Init::Accumulate } else { Init::Zero };
                 let acts = &mut tile.spectrum_acts;
                 self.spectrum.backward(simd, &w.spectrum, z, acts, ds, dz, init, &mut sums.spectrum, planes);
+            } else {
+                if !decoded_z {
+                    clear(dz, self.spectrum_width, planes);
+                }
+                if tile.kind == Outputs::Full {
+                    add(dz, ds, self.spectrum_width, planes);
+                }
             }
+            let dz = match &self.product {
+                None => dz,
+                Some((product, columns)) => {
+                    let (u, du) = (view(&mut tile.factors, *columns, 0), view(&mut tile.d_factors, *columns, 0));
+                    product.backward(u, dz, du, planes);
+                    du
+                }
+            };
             if let Some(d_x) = d_x {
                 // The lookup has slopes for this, but only its value plane carries an adjoint.
                 self.latent.input_adjoint(grid, &tile.lookup, dz, points, &mut tile.d_x);
                 for (i, d) in d_x.iter_mut().enumerate() {
                     let (p, j) = (i / dim, i % dim);
-                    let through_h =
-                        if self.spectrum_input && self.modulated { *d_trunk.add(p * row + self.x_at + j) } else { 0.0 };
-                    *d = tile.d_x[i] + through_h;
+                    let direct = self.spectrum_input || self.coordinates;
+                    *d = tile.d_x[i] + if direct { *d_trunk.add(p * row + self.x_at + j) } else { 0.0 };
                 }
                 self.latent.scatter_values(simd, &tile.lookup, dz, points, &mut sums.grid);
             } else {
@@ -419,8 +488,10 @@ impl Plan {
                             d[columns.spectrum_gradient + k * dim + j];
                     }
                 }
-                let flow = self.transport.output_columns();
-                tile.d_flow[p * flow..][..width * dim].copy_from_slice(&d[columns.transport..]);
+                if self.transports {
+                    let flow = self.transport.output_columns();
+                    tile.d_flow[p * flow..][..width * dim].copy_from_slice(&d[columns.transport..]);
+                }
             }
         }
     }

@@ -71,7 +71,7 @@ impl<'a> Job<'a> {
             let kept: Recipe = serde_json::from_value(found.model.config.clone()).with_context(|| {
                 format!("{}: its recipe cannot be read; fit afresh without --resume", path.display())
             })?;
-            let settings = |r: &Recipe| (r.fit.clone(), r.seed, r.sign.clone(), r.capture.clone());
+            let settings = |r: &Recipe| (r.fit.clone(), r.seed, r.sign.clone(), r.capture.clone(), r.signal.clone());
             if settings(&recipe) != settings(&kept) {
                 bail!(
                     "{}: made with other settings (preset, --set, --seed, sign or capture options); give the same, or fit \

@@ -1,8 +1,9 @@
-//! `nstr fit`: a field from a mesh or from posed images.
+//! `nstr fit`: a field from a mesh, from posed images, from a picture or a sound.
 
 mod job;
 mod radiance;
 mod sdf;
+mod signal;
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -13,34 +14,38 @@ use nstr::capture::is_capture;
 use nstr::field::device::Device;
 use nstr::field::model::{Model, Precision};
 use nstr::fit::evaluate::SdfScores;
+use nstr::fit::signal::SignalInfo;
 use nstr::fit::{Budget, FitConfig};
 use nstr::render::Background;
 use serde::{Deserialize, Serialize};
 
 use super::capture::CaptureArgs;
 use super::live::Live;
-use super::load::SignArgs;
+use super::load::{self, SignArgs};
 use super::{batch, eval, render};
 
 pub use job::checkpoint_path;
 pub use sdf::fit as one;
+pub use signal::describe as describe_signal;
 
 /// Arguments of `nstr fit`.
 #[derive(Args, Clone, Debug)]
 pub struct FitArgs {
-    /// A capture (a folder of posed images or a transforms.json), or meshes (OBJ, PLY, STL, OFF, GLB, glTF), folders of
-    /// meshes, or quoted glob patterns
+    /// A capture (a folder of posed images or a transforms.json), a picture (PNG, JPEG, EXR), a sound (WAV, FLAC), or meshes
+    /// (OBJ, PLY, STL, OFF, GLB, glTF), folders of meshes, or quoted glob patterns
     #[arg(required = true, value_name = "INPUT")]
     pub inputs: Vec<String>,
     /// Model to write (.safetensors); with several inputs the folder for them
     #[arg(short, long, value_name = "MODEL|DIR")]
     pub output: Option<PathBuf>,
     /// Meshes: sdf-tiny (up to 30k parameters), sdf (250k), sdf-fine (2M). Captures: radiance-tiny (80k), radiance (600k),
-    /// radiance-fine (4M) [default: sdf or radiance]
+    /// radiance-fine (4M). Pictures: image-tiny (60k), image (200k), image-fine (1M). Sounds: audio-tiny (20k), audio (100k),
+    /// audio-fine (500k). Baselines: TASK-ngp, TASK-siren, TASK-fourier, sdf-relu, radiance-planes, radiance-vm, image-cp
+    /// [default: sdf, radiance, image or audio]
     #[arg(long)]
     pub preset: Option<String>,
-    /// Change an option of the preset, for example latent.features=16, train.net_lr=1e-3, sample.surface=0.4 or
-    /// rays.step=0.002
+    /// Change an option of the preset, for example latent.features=16, train.net_lr=1e-3, sample.surface=0.4,
+    /// rays.step=0.002 or signal.share=0.25
     #[arg(long, value_name = "KEY=VALUE")]
     pub set: Vec<String>,
     /// Train for this many steps
@@ -118,7 +123,17 @@ pub struct Recipe {
     /// Of a capture.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub capture: Option<CaptureArgs>,
+    /// Of a picture or a sound.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub signal: Option<SignalInfo>,
     pub seed: u64,
+}
+
+impl Recipe {
+    /// A recipe without anything of its input.
+    pub fn new(fit: FitConfig, budget: Budget, seed: u64) -> Self {
+        Self { fit, budget, sign: None, capture: None, signal: None, seed }
+    }
 }
 
 impl FitArgs {
@@ -155,6 +170,11 @@ pub fn run(args: &FitArgs) -> anyhow::Result<()> {
         && (args.capture.format.is_some() || is_capture(Path::new(input)))
     {
         return radiance::fit(args, Path::new(input));
+    }
+    if let [input] = args.inputs.as_slice()
+        && load::is_signal(Path::new(input))
+    {
+        return signal::fit(args, Path::new(input), false).map(|_| ());
     }
     let inputs = batch::expand(&args.inputs)?;
     if let [(path, _)] = inputs.as_slice()

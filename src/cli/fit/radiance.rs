@@ -46,7 +46,7 @@ pub fn fit(args: &FitArgs, input: &Path) -> anyhow::Result<()> {
     let mut kept = args.capture.clone();
     // What the rules found, so that the model knows it whatever they say later.
     kept.near = Some(capture.scene.near);
-    let recipe = Recipe { fit, budget, sign: None, capture: Some(kept), seed: args.seed };
+    let recipe = Recipe { capture: Some(kept), ..Recipe::new(fit, budget, args.seed) };
     let cube = capture.scene.cube();
     let domain = |_: &Recipe| Ok(Domain { origin: cube.origin.to_array(), size: cube.size, units: String::new() });
     let job = Job::begin(args, input, &output, "radiance", recipe, domain, (false, start))?;

@@ -23,10 +23,10 @@ pub fn fit(args: &FitArgs, input: &Path, output: &Path, quiet: bool) -> anyhow::
     check_output(output)?;
     let (fit, budget) = args.config("sdf", |config| config)?;
     let Some(sample) = fit.sample.clone() else {
-        bail!("{}: a mesh needs one of the presets sdf-tiny, sdf, sdf-fine", input.display());
+        bail!("{}: a mesh needs one of the presets sdf-tiny, sdf, sdf-fine or a baseline sdf-…", input.display());
     };
     let loaded = load::mesh(input, &args.sign)?;
-    let recipe = Recipe { fit, budget, sign: Some(args.sign.clone()), capture: None, seed: args.seed };
+    let recipe = Recipe { sign: Some(args.sign.clone()), ..Recipe::new(fit, budget, args.seed) };
     let domain = |_: &Recipe| {
         let bounds = loaded.mesh.bounds().context("the mesh has no faces")?;
         Ok(domain_around(bounds, sample.margin))

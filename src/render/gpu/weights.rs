@@ -15,27 +15,32 @@ pub(super) fn pack(program: &Program, grid: &[f32], net: &[f32], precision: Prec
     Packed { net: bytes(&networks(program, net), precision), grid: bytes(&latent(program, grid), precision) }
 }
 
-/// Each layer's biases, then for each block of four outputs the columns of its 4×4 matrices; padding is zero.
+/// Each layer's biases, then for each block of four outputs the columns of its 4×4 matrices, gains multiplied in; padding
+/// is zero.
 fn networks(program: &Program, net: &[f32]) -> Vec<f32> {
     let mut out = vec![0.0; program.net_words * 4];
     for layer in program.layers() {
-        let slot = &layer.slot;
-        out[layer.at * 4..][..slot.outputs].copy_from_slice(&net[slot.bias..][..slot.outputs]);
+        let (slot, gain) = (&layer.slot, layer.slot.gain as f32);
+        let biases = &net[slot.bias..][..slot.outputs];
+        out[layer.at * 4..].iter_mut().zip(biases).for_each(|(to, b)| *to = gain * b);
         let weights = &mut out[(layer.at + layer.outputs) * 4..];
         for (i, place) in layer.place.iter().enumerate() {
             for o in 0..slot.outputs {
                 let word = (o / 4 * layer.inputs * 4) + place;
-                weights[word * 4 + o % 4] = net[slot.weight + i * slot.outputs + o];
+                weights[word * 4 + o % 4] = gain * net[slot.weight + i * slot.outputs + o];
             }
         }
     }
     out
 }
 
-/// Entries padded to whole words.
+/// Entries padded to whole words; some zeros where there is no grid, because buffers are not empty.
 fn latent(program: &Program, grid: &[f32]) -> Vec<f32> {
     let spec = program.spec();
     let (features, padded) = (spec.latent.features, entry_words(spec) * lanes(spec));
+    if grid.is_empty() {
+        return vec![0.0; 16];
+    }
     if features == padded {
         return grid.to_vec();
     }

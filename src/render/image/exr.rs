@@ -21,16 +21,22 @@ pub fn write(path: &Path, frame: &Frame) -> Result<(), ImageError> {
     if channels.is_empty() || frame.width == 0 || frame.height == 0 {
         return Err(ImageError::Content { path: path.into(), reason: "the frame has no layer to write".into() });
     }
+    let size = (frame.width as usize, frame.height as usize);
+    let bytes = encode(size, channels).map_err(ImageError::format(path))?;
+    atomic::write(path, &bytes).map_err(ImageError::io(path))
+}
+
+/// A file of one part with the given channels, each `[row][column]` of `size` (width, height).
+pub(crate) fn encode(size: (usize, usize), channels: Vec<(String, Vec<f32>)>) -> Result<Vec<u8>, String> {
     let channels = channels.into_iter().map(|(name, data)| AnyChannel::new(name.as_str(), FlatSamples::F32(data)));
     let encoding =
         Encoding { compression: Compression::ZIP16, line_order: LineOrder::Increasing, ..Encoding::default() };
     let software = Some(concat!("nstr ", env!("CARGO_PKG_VERSION")).into());
     let attributes = LayerAttributes { software_name: software, ..LayerAttributes::default() };
-    let size = (frame.width as usize, frame.height as usize);
     let layer = ExrLayer::new(size, attributes, encoding, AnyChannels::sort(channels.collect()));
     let mut bytes = Cursor::new(Vec::new());
-    Image::from_layer(layer).write().to_buffered(&mut bytes).map_err(ImageError::format(path))?;
-    atomic::write(path, bytes.get_ref()).map_err(ImageError::io(path))
+    Image::from_layer(layer).write().to_buffered(&mut bytes).map_err(|e| e.to_string())?;
+    Ok(bytes.into_inner())
 }
 
 /// Names and values of the channels that [`write()`] stores, in the order of the layers.

@@ -3,8 +3,11 @@
 pub mod diff;
 pub mod error_map;
 pub mod exr;
+pub mod exr_read;
 pub mod folder;
+pub mod format;
 pub mod gif;
+pub mod jpeg;
 pub mod png;
 pub mod video;
 

@@ -1,9 +1,10 @@
-//! PNG: 8 bits a channel, marked as sRGB.
+//! PNG: written with 8 bits a channel, marked as sRGB; read with 8 bits, or with all that the file has.
 
 use std::path::Path;
 
 use png::{BitDepth, ColorType, Decoder, Encoder, SrgbRenderingIntent, Transformations};
 
+use super::format::Raster;
 use super::{ImageError, Rgba8};
 use crate::atomic;
 
@@ -14,19 +15,23 @@ pub fn write(path: &Path, image: &Rgba8) -> Result<(), ImageError> {
 }
 
 fn encode(image: &Rgba8) -> Result<Vec<u8>, png::EncodingError> {
+    let size = (image.width, image.height);
+    if image.is_opaque() {
+        let rgb: Vec<u8> = image.data.chunks_exact(4).flat_map(|p| [p[0], p[1], p[2]]).collect();
+        return encode_as(size, ColorType::Rgb, &rgb);
+    }
+    encode_as(size, ColorType::Rgba, &image.data)
+}
+
+/// A PNG of `data`, 8 bits a channel in rows from the top, marked as sRGB.
+pub(crate) fn encode_as(size: (u32, u32), colour: ColorType, data: &[u8]) -> Result<Vec<u8>, png::EncodingError> {
     let mut bytes = Vec::new();
-    let mut encoder = Encoder::new(&mut bytes, image.width, image.height);
+    let mut encoder = Encoder::new(&mut bytes, size.0, size.1);
     encoder.set_depth(BitDepth::Eight);
     encoder.set_source_srgb(SrgbRenderingIntent::Perceptual);
-    let opaque = image.is_opaque();
-    encoder.set_color(if opaque { ColorType::Rgb } else { ColorType::Rgba });
+    encoder.set_color(colour);
     let mut writer = encoder.write_header()?;
-    if opaque {
-        let rgb: Vec<u8> = image.data.chunks_exact(4).flat_map(|p| [p[0], p[1], p[2]]).collect();
-        writer.write_image_data(&rgb)?;
-    } else {
-        writer.write_image_data(&image.data)?;
-    }
+    writer.write_image_data(data)?;
     writer.finish()?;
     Ok(bytes)
 }
@@ -52,6 +57,27 @@ pub fn decode(bytes: &[u8]) -> Result<Rgba8, String> {
         other => return Err(format!("unexpected pixel layout {other:?}")),
     };
     Ok(Rgba8 { width: info.width, height: info.height, data })
+}
+
+/// Decodes a PNG of any kind with its own channels and depth as values from 0 to 1; palettes and transparent colours are
+/// expanded, alpha is straight.
+pub fn decode_values(bytes: &[u8]) -> Result<Raster<f32>, String> {
+    let mut decoder = Decoder::new(std::io::Cursor::new(bytes));
+    decoder.set_transformations(Transformations::EXPAND);
+    let mut reader = decoder.read_info().map_err(|e| e.to_string())?;
+    let size = reader.output_buffer_size().ok_or("the picture is too large for this machine")?;
+    let mut buffer = vec![0; size];
+    let info = reader.next_frame(&mut buffer).map_err(|e| e.to_string())?;
+    buffer.truncate(info.buffer_size());
+    let data = match info.bit_depth {
+        BitDepth::Eight => buffer.iter().map(|&v| v as f32 / 255.0).collect(),
+        BitDepth::Sixteen => {
+            buffer.chunks_exact(2).map(|v| u16::from_be_bytes([v[0], v[1]]) as f32 / 65_535.0).collect()
+        }
+        other => return Err(format!("unexpected depth {other:?}")),
+    };
+    let channels = info.color_type.samples();
+    Ok(Raster { width: info.width as usize, height: info.height as usize, channels, data })
 }
 
 #[cfg(test)]

@@ -1,0 +1,91 @@
+//! Fitting a field to a picture or a sound.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Instant;
+
+use anyhow::{Context, bail};
+use nstr::field::backend::FieldOp;
+use nstr::field::model::{Domain, Model};
+use nstr::fit::likeness::SignalScores;
+use nstr::fit::signal::{Signal, SignalSource};
+use nstr::fit::{TrainState, Work};
+use serde_json::{Map, Value};
+
+use super::job::{Job, check_output};
+use super::{FitArgs, Recipe, default_output};
+use crate::cli::{eval, load};
+
+/// Fits one picture or sound, writes its model and returns its figures.
+pub fn fit(args: &FitArgs, input: &Path, quiet: bool) -> anyhow::Result<Map<String, Value>> {
+    let start = Instant::now();
+    let output = args.output.clone().unwrap_or_else(|| default_output(input));
+    check_output(&output)?;
+    let signal = load::signal(input)?;
+    let usual = if signal.dim() == 2 { "image" } else { "audio" };
+    let (dim, channels) = (signal.dim(), signal.channels());
+    let (fit, budget) = args.config(usual, |mut config| {
+        config.field.outputs = channels;
+        config
+    })?;
+    let Some(how) = fit.signal.clone().filter(|_| fit.field.dim == dim) else {
+        let kind = if dim == 2 { "a picture" } else { "a sound" };
+        bail!(
+            "{}: {kind} needs one of the presets {usual}-tiny, {usual}, {usual}-fine or a baseline {usual}-…",
+            input.display()
+        );
+    };
+    let info = signal.info(how.encoding);
+    let codec = info.codec();
+    let recipe = Recipe { signal: Some(info), ..Recipe::new(fit, budget, args.seed) };
+    let job = Job::begin(args, input, &output, usual, recipe, |_| Ok(Domain::default()), (quiet, start))?;
+    job.say(&format!("{}: {}", input.display(), describe(&signal)));
+    let op = FieldOp::new(job.recipe.fit.field.spec());
+    job.announce(args.preset.as_deref().unwrap_or(usual), &op);
+    let source = SignalSource::new(&signal, codec, &how, job.recipe.fit.train.batch, job.recipe.seed)
+        .with_context(|| format!("{}: signal.share and signal.reduce leave nothing to learn from", input.display()))?;
+    let mut model = job.train(op, Work::Signal(Arc::new(source)), &|_: &mut Model, _: &TrainState| Ok(()))?;
+    let scores = if args.no_eval { None } else { Some(measure(&mut model, &signal, &output, args)?) };
+    let bytes = std::fs::metadata(&output).with_context(|| output.display().to_string())?.len();
+    let figures = eval::figures(&model, scores.as_ref(), bytes);
+    if !quiet {
+        println!("{}", eval::describe(&figures));
+        println!("wrote {}", output.display());
+    }
+    if let Some(file) = &args.json {
+        eval::write_json(file, &figures)?;
+    }
+    if let Some(picture) = &args.render {
+        let loaded = load::signal_of(&output, &model)?;
+        load::write_signal(&loaded.info.reconstruct(&loaded.field, &loaded.window()), picture)?;
+        println!("wrote {}", picture.display());
+    }
+    Ok(figures)
+}
+
+/// The measurement at the end of a fit, stored with the model.
+fn measure(model: &mut Model, signal: &Signal, output: &Path, args: &FitArgs) -> anyhow::Result<SignalScores> {
+    let loaded = load::signal_of(output, model)?;
+    let scores = loaded.scores(signal).with_context(|| output.display().to_string())?;
+    let figures = serde_json::to_value(&scores)?;
+    for (name, value) in figures.as_object().into_iter().flatten() {
+        model.metrics.extend(value.as_f64().map(|v| (name.clone(), v)));
+    }
+    model.save(output, args.precision)?;
+    Ok(scores)
+}
+
+/// Size and kind of a signal in words.
+pub fn describe(signal: &Signal) -> String {
+    match signal {
+        Signal::Picture(p) => {
+            let colour = ["grey", "grey and alpha", "RGB", "RGBA"][p.channels.clamp(1, 4) - 1];
+            let scale = if p.scale == nstr::signal::Scale::Linear { ", scene-linear" } else { "" };
+            format!("{}x{} pixels, {colour}{scale}", p.width, p.height)
+        }
+        Signal::Sound(s) => {
+            let channels = if s.channels == 1 { "mono".into() } else { format!("{} channels", s.channels) };
+            format!("{:.2} s at {} Hz, {channels}, {} frames", s.seconds(), s.rate, s.frames())
+        }
+    }
+}

@@ -1,0 +1,135 @@
+//! How well a field stands for its picture or sound.
+
+use rayon::prelude::*;
+use serde::Serialize;
+use thiserror::Error;
+
+use super::signal::{Signal, held_in};
+use crate::metrics::image::{SSIM_WINDOW, psnr_of_mse, ssim};
+use crate::metrics::sound::{SoundMetricError, si_sdr, snr_db, spectral_convergence};
+use crate::render::colour::srgb_from_linear;
+use crate::signal::{Picture, Scale};
+
+/// Figures of a reconstructed signal against its original; those that do not apply are absent.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct SignalScores {
+    /// Pictures: peak signal-to-noise ratio in dB of values clamped to 0 to 1 (scene-linear ones through the sRGB curve).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub psnr: Option<f64>,
+    /// Pictures of at least 11×11 pixels: structural similarity of the same values.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ssim: Option<f64>,
+    /// Scene-linear pictures: mean of `(v − r)² / (r² + 0.01)`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub relative_mse: Option<f64>,
+    /// Where training saw a share: PSNR or SNR on the samples that it did not see.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub psnr_held_out: Option<f64>,
+    /// Sounds: signal-to-noise ratio in dB.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub snr: Option<f64>,
+    /// The same on the samples that training did not see.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub snr_held_out: Option<f64>,
+    /// Sounds: the SNR after the best scaling of the original.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub si_sdr: Option<f64>,
+    /// Sounds: spectral convergence, the relative error of the magnitudes of the short-time Fourier transform.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub spectral_convergence: Option<f64>,
+}
+
+/// Why a signal cannot be compared with its original.
+#[derive(Debug, Error)]
+pub enum LikenessError {
+    /// One is a picture and the other a sound, or their sizes differ.
+    #[error("the model stands for {model}, the reference is {reference}: give the file that it was fitted to")]
+    Differ {
+        /// What the model stands for.
+        model: String,
+        /// What the reference is.
+        reference: String,
+    },
+    /// The reference is silent.
+    #[error(transparent)]
+    Sound(#[from] SoundMetricError),
+}
+
+/// Compares `fit` with `reference`; with a `share` below 1 also on the samples that the fit with `seed` did not see.
+///
+/// # Errors
+/// [`LikenessError`] where the two are no signals of the same kind and size, or the reference is silent.
+pub fn compare(fit: &Signal, reference: &Signal, share: f64, seed: u64) -> Result<SignalScores, LikenessError> {
+    let differ = || LikenessError::Differ { model: describe(fit), reference: describe(reference) };
+    if fit.size() != reference.size() || fit.channels() != reference.channels() {
+        return Err(differ());
+    }
+    match (fit, reference) {
+        (Signal::Picture(fit), Signal::Picture(reference)) => Ok(pictures(fit, reference, share, seed)),
+        (Signal::Sound(fit), Signal::Sound(reference)) => {
+            let (f, r) = (&fit.data, &reference.data);
+            let channels = reference.channels;
+            let unseen = unseen(r.len() / channels, share, seed);
+            let pick = |data: &[f32]| -> Vec<f32> {
+                unseen.iter().flat_map(|i| &data[i * channels..(i + 1) * channels]).copied().collect()
+            };
+            let held = (!unseen.is_empty()).then(|| snr_db(&pick(r), &pick(f))).transpose()?;
+            Ok(SignalScores {
+                snr: Some(snr_db(r, f)?),
+                snr_held_out: held,
+                si_sdr: Some(si_sdr(r, f)?),
+                spectral_convergence: Some(spectral_convergence(r, f, channels)?),
+                ..SignalScores::default()
+            })
+        }
+        _ => Err(differ()),
+    }
+}
+
+fn pictures(fit: &Picture, reference: &Picture, share: f64, seed: u64) -> SignalScores {
+    let Picture { width, height, channels, .. } = *reference;
+    let [a, b] = [fit, reference].map(shown);
+    let mse = |data: &mut dyn Iterator<Item = usize>| {
+        let (sum, n) = data.fold((0.0, 0usize), |(sum, n), i| (sum + f64::from(a[i] - b[i]).powi(2), n + 1));
+        sum / n.max(1) as f64
+    };
+    let unseen = unseen(width * height, share, seed);
+    let held = psnr_of_mse(mse(&mut unseen.iter().flat_map(|p| p * channels..(p + 1) * channels)));
+    let relative = |(v, r): (&f32, &f32)| f64::from(v - r).powi(2) / (f64::from(r * r) + 0.01);
+    SignalScores {
+        psnr: Some(psnr_of_mse(mse(&mut (0..a.len())))),
+        ssim: (width.min(height) >= SSIM_WINDOW).then(|| ssim(&a, &b, (width, height), channels).ok()).flatten(),
+        relative_mse: (reference.scale == Scale::Linear).then(|| {
+            let each = fit.data.iter().zip(&reference.data).map(relative);
+            each.sum::<f64>() / reference.data.len().max(1) as f64
+        }),
+        psnr_held_out: (!unseen.is_empty()).then_some(held),
+        ..SignalScores::default()
+    }
+}
+
+/// Values as they are shown, 0 to 1.
+fn shown(picture: &Picture) -> Vec<f32> {
+    let value = |v: &f32| match picture.scale {
+        Scale::Srgb => v.clamp(0.0, 1.0),
+        Scale::Linear => srgb_from_linear(*v).clamp(0.0, 1.0),
+    };
+    picture.data.par_iter().map(value).collect()
+}
+
+/// The samples that training does not see.
+fn unseen(count: usize, share: f64, seed: u64) -> Vec<usize> {
+    if share >= 1.0 {
+        return Vec::new();
+    }
+    let mut seen = vec![false; count];
+    held_in(count, share, seed).iter().for_each(|i| seen[*i as usize] = true);
+    (0..count).filter(|i| !seen[*i]).collect()
+}
+
+fn describe(signal: &Signal) -> String {
+    match signal {
+        Signal::Picture(p) => format!("a picture of {}x{} with {} channels", p.width, p.height, p.channels),
+        Signal::Sound(s) => format!("a sound of {} frames with {} channels", s.frames(), s.channels),
+    }
+}
