@@ -122,7 +122,7 @@ fn facts(args: &DiagnoseArgs, model: &Model, recipe: Option<&Recipe>) -> Vec<(St
 
 fn network(mlp: &MlpSpec) -> String {
     let activation = format!("{:?}", mlp.activation).to_lowercase();
-    if mlp.layers == 0 { "linear".into() } else { format!("{} layers of {}, {activation}", mlp.layers, mlp.width) }
+    if mlp.layers == 0 { "linear".into() } else { format!("{} × {}, {activation}", mlp.layers, mlp.width) }
 }
 
 fn grid(spec: &FieldSpec) -> String {

@@ -157,7 +157,7 @@ pub fn study(input: &SignalInput<'_>, seed: u64) -> (Section, Value) {
     (section, numbers)
 }
 
-const REGIONS: &str = "Means over each region over the field's mean everywhere, and how well the measure tells edges from the rest \
+const REGIONS: &str = "Of latent grids ∇S means ∇z. Means over each region over the field's mean everywhere, and how well the measure tells edges from the rest \
     (area under the ROC curve, 0.5 is chance). Expected if the spectrum follows the signal: large at edges, small where it is \
     smooth, and more so than in the latent grid. Expected under the null: as in the latent grid; 1.00 and 0.5 where untrained \
     or shuffled.";

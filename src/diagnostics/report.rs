@@ -201,7 +201,7 @@ figure { margin: 1.2rem 0; }
 figcaption { color: #555; font-size: .9rem; max-width: 52rem; margin-top: .35rem; }
 figure > svg { max-width: 100%; height: auto; }
 .row { display: flex; flex-wrap: wrap; gap: .8rem; }
-.row figure { margin: 0; flex: 1 1 14rem; max-width: 26rem; }
+.row figure { margin: 0; flex: 0 1 calc(25% - .6rem); min-width: 14rem; }
 .row figure.wide { max-width: 100%; flex-basis: 100%; }
 .row img { width: 100%; height: auto; image-rendering: auto; background: #fafafa; border: 1px solid #e4e4e4; }
 .scroll { overflow-x: auto; }

@@ -150,7 +150,7 @@ pub fn study(input: &SdfInput<'_>, options: &StudyOptions) -> Result<((Section, 
     Ok(((section, numbers), surface))
 }
 
-const SPEARMAN: &str = "Spearman's ρ with 95 % intervals. Expected if the spectrum follows the surface: the model's rows lie \
+const SPEARMAN: &str = "Spearman's ρ with 95 % intervals; of latent grids ∇S means ∇z. Expected if the spectrum follows the surface: the model's rows lie \
     above all others. Expected under the null: the latent grids, which every fit bends where the surface bends, do as well, \
     and what is shuffled or untrained lies around 0 (an untrained field may be off 0 by chance: it has one random grid).";
 const PEARSON: &str = "Pearson's r of the same pairs. Curvature and ∇S have heavy tails, which a few points decide; the ranks \

@@ -124,7 +124,10 @@ impl Jet {
                 to.copy_from_slice(&net[slot.bias..][..slot.outputs]);
             }
             for (x, row) in self.plane(p).iter().zip(weight.chunks_exact(slot.outputs)) {
-                to.iter_mut().zip(row).for_each(|(to, w)| *to += x * w);
+                // Half of what a rectifier passes on is 0, in every plane.
+                if *x != 0.0 {
+                    to.iter_mut().zip(row).for_each(|(to, w)| *to += x * w);
+                }
             }
         }
         if slot.gain != 1 {
