@@ -1,6 +1,7 @@
 //! nstr: neural spectral transport fields.
 pub mod atomic;
 pub mod capture;
+pub mod compare;
 pub mod diagnostics;
 pub mod field;
 pub mod fit;

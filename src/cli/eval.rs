@@ -58,6 +58,16 @@ pub struct EvalArgs {
 
 /// Runs `nstr eval`.
 pub fn run(args: &EvalArgs) -> anyhow::Result<()> {
+    let figures = measure(args)?;
+    println!("{}", describe(&figures));
+    match &args.json {
+        Some(file) => write_json(file, &figures),
+        None => Ok(()),
+    }
+}
+
+/// The figures of a model against what it was fitted to.
+pub fn measure(args: &EvalArgs) -> anyhow::Result<Map<String, Value>> {
     if !(2..=2048).contains(&args.lattice) {
         bail!("--lattice {}: must be 2 to 2048", args.lattice);
     }
@@ -75,8 +85,8 @@ pub fn run(args: &EvalArgs) -> anyhow::Result<()> {
 const FULL_ERROR: f64 = 0.1;
 
 /// Against a picture or a sound.
-fn signal(args: &EvalArgs, loaded: &LoadedSignal) -> anyhow::Result<()> {
-    let reference = load::signal(&args.reference)?;
+fn signal(args: &EvalArgs, loaded: &LoadedSignal) -> anyhow::Result<Map<String, Value>> {
+    let reference = Signal::read(&args.reference)?;
     let scores = loaded
         .scores(&reference)
         .with_context(|| format!("{} against {}", args.model.display(), args.reference.display()))?;
@@ -99,11 +109,11 @@ fn signal(args: &EvalArgs, loaded: &LoadedSignal) -> anyhow::Result<()> {
             _ => {}
         }
     }
-    report(args, &loaded.model, &scores)
+    measured(args, &loaded.model, &scores)
 }
 
 /// Against the images of a capture.
-fn capture(args: &EvalArgs, loaded: &LoadedRadiance) -> anyhow::Result<()> {
+fn capture(args: &EvalArgs, loaded: &LoadedRadiance) -> anyhow::Result<Map<String, Value>> {
     let background = load::opaque(args.background)?;
     let recipe: Recipe = serde_json::from_value(loaded.model.config.clone())?;
     let mut how = recipe.capture.with_context(|| format!("{}: was not fitted to a capture", args.model.display()))?;
@@ -113,11 +123,11 @@ fn capture(args: &EvalArgs, loaded: &LoadedRadiance) -> anyhow::Result<()> {
     let views = if args.train_views { &capture.train } else { &capture.test };
     let scores = score_views(&loaded.renderer()?, views, background, args.images.as_deref())
         .with_context(|| format!("{} against {}", args.model.display(), args.reference.display()))?;
-    report(args, &loaded.model, &scores)
+    measured(args, &loaded.model, &scores)
 }
 
 /// Against a mesh.
-fn mesh(args: &EvalArgs, loaded: &LoadedModel) -> anyhow::Result<()> {
+fn mesh(args: &EvalArgs, loaded: &LoadedModel) -> anyhow::Result<Map<String, Value>> {
     let recipe: Option<Recipe> = serde_json::from_value(loaded.model.config.clone()).ok();
     let usual = SignArgs { sign: Default::default(), thickness: 0.005, sign_resolution: 256 };
     let mut sign = recipe.and_then(|r| r.sign).unwrap_or(usual);
@@ -128,18 +138,13 @@ fn mesh(args: &EvalArgs, loaded: &LoadedModel) -> anyhow::Result<()> {
     let how = SdfScoring { lattice: args.lattice, resolution: args.resolution, samples: args.samples, seed: 0 };
     let scores = score(&loaded.field, &loaded.model.domain, &mesh.mesh, &mesh.query, &how)
         .with_context(|| format!("{} against {}", args.model.display(), args.reference.display()))?;
-    report(args, &loaded.model, &scores)
+    measured(args, &loaded.model, &scores)
 }
 
-/// Prints the figures and writes them where asked for.
-fn report(args: &EvalArgs, model: &Model, scores: &impl Serialize) -> anyhow::Result<()> {
+/// Scores with what is known of the model and its file.
+fn measured(args: &EvalArgs, model: &Model, scores: &impl Serialize) -> anyhow::Result<Map<String, Value>> {
     let bytes = std::fs::metadata(&args.model).with_context(|| args.model.display().to_string())?.len();
-    let figures = figures(model, Some(scores), bytes);
-    println!("{}", describe(&figures));
-    match &args.json {
-        Some(file) => write_json(file, &figures),
-        None => Ok(()),
-    }
+    Ok(figures(model, Some(scores), bytes))
 }
 
 /// Everything that is known in numbers of a model.

@@ -6,7 +6,7 @@ use anyhow::{Context, bail};
 use clap::Args;
 use nstr::capture::is_capture;
 use nstr::field::model::Model;
-use nstr::fit::signal::Encoding;
+use nstr::fit::signal::{Encoding, Signal};
 use serde_json::json;
 
 use super::capture::{self, CaptureArgs};
@@ -38,14 +38,14 @@ pub fn run(args: &InspectArgs) -> anyhow::Result<()> {
     if args.draw.is_some() {
         bail!("{}: --draw is for captures", args.input.display());
     }
-    if load::is_signal(&args.input) {
+    if Signal::is_named(&args.input) {
         return signal(args);
     }
     if args.input.extension().is_some_and(|e| e == "safetensors") { model(args) } else { mesh(args) }
 }
 
 fn signal(args: &InspectArgs) -> anyhow::Result<()> {
-    let signal = load::signal(&args.input)?;
+    let signal = Signal::read(&args.input)?;
     let data = signal.data();
     let (lo, hi) = data.iter().fold((f32::INFINITY, f32::NEG_INFINITY), |(lo, hi), v| (lo.min(*v), hi.max(*v)));
     let mean = data.iter().map(|v| f64::from(*v)).sum::<f64>() / data.len().max(1) as f64;

@@ -16,7 +16,6 @@ use nstr::geometry::{DistanceQuery, MeshFile, MeshReport, QueryOptions, SignMeth
 use nstr::render::cpu::RenderError;
 use nstr::render::volume::{VolumeRenderer, VolumeSettings};
 use nstr::render::{Background, Occupancy, UnitCube};
-use nstr::signal::{read_picture, read_sound};
 use serde::{Deserialize, Serialize};
 
 use super::fit::Recipe;
@@ -105,25 +104,6 @@ pub fn of(path: &Path, model: &Model) -> anyhow::Result<Loaded> {
         bail!("{}: a field of {d} coordinates and {o} values is no signed distance field", path.display());
     }
     Ok(Loaded::Sdf(LoadedModel { model: model.clone(), field: field(model) }))
-}
-
-/// Whether a file's name is that of a picture or a sound.
-pub fn is_signal(path: &Path) -> bool {
-    let extension = path.extension().and_then(|e| e.to_str()).unwrap_or_default().to_lowercase();
-    is_picture(path) || ["wav", "flac"].contains(&extension.as_str())
-}
-
-fn is_picture(path: &Path) -> bool {
-    let extension = path.extension().and_then(|e| e.to_str()).unwrap_or_default().to_lowercase();
-    ["png", "jpg", "jpeg", "exr"].contains(&extension.as_str())
-}
-
-/// Reads a picture or a sound.
-pub fn signal(path: &Path) -> anyhow::Result<Signal> {
-    if is_picture(path) {
-        return Ok(Signal::Picture(read_picture(path)?));
-    }
-    Ok(Signal::Sound(read_sound(path)?))
 }
 
 /// Writes a picture as .png or .exr, a sound as .wav.

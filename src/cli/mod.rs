@@ -2,6 +2,7 @@
 
 mod batch;
 mod capture;
+mod compare;
 mod diagnose;
 mod eval;
 mod fit;
@@ -43,6 +44,8 @@ enum Command {
     Mesh(mesh::MeshArgs),
     /// Measure a model against its mesh, capture, picture or sound
     Eval(eval::EvalArgs),
+    /// Compare methods at equal budget, over inputs and seeds, as a recipe says
+    Compare(compare::CompareArgs),
     /// Report what a model's spectrum says about its signal, beside null models
     Diagnose(diagnose::DiagnoseArgs),
     /// Evaluate a model at points of a .npy file
@@ -61,6 +64,7 @@ pub fn run() -> ExitCode {
         Command::View(args) => view::run(&args),
         Command::Mesh(args) => mesh::run(&args),
         Command::Eval(args) => eval::run(&args),
+        Command::Compare(args) => compare::run(&args),
         Command::Diagnose(args) => diagnose::run(&args),
         Command::Query(args) => query::run(&args),
         Command::Inspect(args) => inspect::run(&args),

@@ -9,6 +9,7 @@ use anyhow::{Context, bail};
 use clap::{Args, Parser};
 use nstr::capture::{Split, View, is_capture, read_capture};
 use nstr::field::model::Model;
+use nstr::fit::signal::Signal;
 use nstr::render::Background;
 use nstr::viewer::session::Settings;
 use nstr::viewer::training::Phase;
@@ -75,7 +76,7 @@ fn parse_choice(text: &str) -> Result<Choice, String> {
 pub fn run(args: &ViewArgs) -> anyhow::Result<()> {
     let script = args.script.as_deref().map(Script::read).transpose()?;
     let is_model = args.input.extension().is_some_and(|e| e.eq_ignore_ascii_case("safetensors"));
-    if load::is_signal(&args.input) {
+    if Signal::is_named(&args.input) {
         bail!("{}: {FLAT}", args.input.display());
     }
     if !is_model {
@@ -205,7 +206,7 @@ fn train(args: &ViewArgs, script: Option<Script>) -> anyhow::Result<()> {
 pub fn fit(args: &FitArgs) -> anyhow::Result<()> {
     let [input] = args.inputs.as_slice() else { bail!("--view shows one input; give one, or fit many without it") };
     let input = PathBuf::from(input);
-    if load::is_signal(&input) {
+    if Signal::is_named(&input) {
         bail!("{}: {FLAT}", input.display());
     }
     if input.is_dir() && !is_capture(&input) {

@@ -113,6 +113,21 @@ impl FieldConfig {
         }
     }
 
+    /// The field for a signal of `size` samples along its longest axis, of `outputs` values each: what resolves detail, the
+    /// finest of several levels and the basis' frequencies, is scaled from the signal that the preset is written for
+    /// (768 pixels, 300000 frames) to this one.
+    pub fn for_lattice(mut self, size: usize, outputs: usize) -> Self {
+        let usual = if self.dim == 1 { 300_000.0 } else { 768.0 };
+        let scale = size as f64 / usual;
+        self.outputs = outputs;
+        self.init.omega_scale = (f64::from(self.init.omega_scale) * scale) as f32;
+        if self.latent.is_graded() {
+            let cells = (f64::from(self.latent.cells) * scale).round() as u32;
+            self.latent.cells = cells.clamp(self.latent.coarsest, MAX_CELLS);
+        }
+        self
+    }
+
     /// Checks every value; the shape is then safe to build and to allocate.
     pub fn validate(&self) -> Result<(), ConfigError> {
         whole("dim", self.dim, 1, 3)?;
@@ -211,6 +226,9 @@ fn leaves(prefix: &str, value: &Value, keys: &mut Vec<String>) {
 /// Parameters that a field may have at most: 2²⁸, 1 GiB in f32.
 pub const MAX_PARAMETERS: usize = 1 << 28;
 
+/// Cells of a level along an axis at most.
+pub const MAX_CELLS: u32 = 1 << 20;
+
 /// Checks a shape, from a configuration or from a file: afterwards every length in it fits, and buffers are bounded by
 /// [`MAX_PARAMETERS`].
 pub fn validate(spec: &FieldSpec) -> Result<(), ConfigError> {
@@ -227,7 +245,7 @@ pub fn validate(spec: &FieldSpec) -> Result<(), ConfigError> {
     }
     whole("latent.features", spec.latent.features, 1, 256)?;
     for level in &spec.latent.levels {
-        whole("latent.cells", level.cells as usize, 1, 8192)?;
+        whole("latent.cells", level.cells as usize, 1, MAX_CELLS as usize)?;
         whole("axes of a level", level.axes.count(spec.dim), 1, 3)?;
         if let Some(table) = level.table {
             let expected = || "must be a power of two of at most 2^26".to_string();
@@ -272,7 +290,7 @@ pub fn validate(spec: &FieldSpec) -> Result<(), ConfigError> {
     if let Modulation::Channels(channels) = spec.modulation {
         whole("modulation channels", channels, 1, 256)?;
     }
-    // 32 levels × 8193³ entries × 256 features and 4096·256 spectrum values × 2048 fit in 64 bits.
+    // 32 levels × (2²⁰ + 1)³ entries × 256 features and 4096·256 spectrum values × 2048 fit in 128 bits.
     let parameters = spec.latent.levels.iter().map(|l| l.entries(spec.dim) as u128).sum::<u128>();
     let parameters = parameters * spec.latent.features as u128 + spec.net_len() as u128;
     if parameters > MAX_PARAMETERS as u128 {

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::config::{ConfigError, whole};
+use super::config::{ConfigError, MAX_CELLS, whole};
 use crate::kernel::spec::{Axes, Interpolation, LatentSpec, LevelSpec};
 
 /// Layout of the latent grid.
@@ -86,8 +86,8 @@ impl LatentConfig {
     /// Checks what [`LatentConfig::spec`] computes with.
     pub fn validate(&self, dim: usize) -> Result<(), ConfigError> {
         whole("latent.levels", self.levels, 1, 32)?;
-        whole("latent.cells", self.cells as usize, 1, 8192)?;
-        let coarsest = if self.is_graded() { self.cells as usize } else { 8192 };
+        whole("latent.cells", self.cells as usize, 1, MAX_CELLS as usize)?;
+        let coarsest = if self.is_graded() { self.cells } else { MAX_CELLS } as usize;
         whole("latent.coarsest", self.coarsest as usize, 1, coarsest)?;
         let (kind, least) = match self.kind {
             LatentKind::Planes => ("planes", 3),
@@ -99,7 +99,7 @@ impl LatentConfig {
     }
 
     /// Whether there are levels from coarse to fine.
-    fn is_graded(&self) -> bool {
+    pub fn is_graded(&self) -> bool {
         matches!(self.kind, LatentKind::Pyramid | LatentKind::Hash)
     }
 

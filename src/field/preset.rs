@@ -109,32 +109,35 @@ fn radiance(kind: &str) -> FieldConfig {
     }
 }
 
+/// For a picture of 768 pixels a side; see [`FieldConfig::for_lattice`].
 fn image(kind: &str) -> FieldConfig {
     let image = FieldConfig {
         dim: 2,
         outputs: 3,
-        latent: LatentConfig::dense(100, 16),
-        basis: 64,
+        latent: LatentConfig::hash([16, 768], 16, 2, 1 << 13),
+        basis: 32,
         spectrum: relu(1, 64),
         decoder: relu(2, 64),
         transport: MlpSpec::ABSENT,
-        init: InitSpec { omega_scale: 200.0, ..InitSpec::default() },
+        // S starts at 0: sinusoids take part where they help, instead of being noise to get rid of (docs/results.md).
+        init: InitSpec { omega_scale: 384.0, spectrum_bias: 0.0, ..InitSpec::default() },
         ..sdf("")
     };
     match kind {
-        "tiny" => FieldConfig { latent: LatentConfig::dense(48, 16), ..image },
-        "fine" => FieldConfig { latent: LatentConfig::dense(240, 16), ..image },
+        "tiny" => FieldConfig { latent: LatentConfig::hash([16, 768], 12, 2, 1 << 11), ..image },
+        "fine" => FieldConfig { latent: LatentConfig::hash([16, 768], 16, 2, 1 << 15), ..image },
         _ => image,
     }
 }
 
+/// For a sound of 300000 frames; see [`FieldConfig::for_lattice`].
 fn audio(kind: &str) -> FieldConfig {
     let audio = FieldConfig {
         dim: 1,
         outputs: 1,
         latent: LatentConfig::dense(4000, 16),
         basis: 32,
-        init: InitSpec { omega: OmegaLaw::Linear, omega_scale: 25_000.0, ..InitSpec::default() },
+        init: InitSpec { omega: OmegaLaw::Linear, omega_scale: 100_000.0, ..image("").init },
         ..image("")
     };
     match kind {
@@ -197,8 +200,8 @@ fn baseline(task: &str, kind: &str) -> FieldConfig {
 /// Levels of Instant-NGP of about the size of the task's middle preset.
 fn ngp_levels(task: &str) -> LatentConfig {
     match task {
-        "audio" => LatentConfig::hash([64, 8192], 12, 2, 1 << 12),
-        "image" => LatentConfig::hash([16, 384], 12, 2, 1 << 13),
+        "audio" => LatentConfig::hash([64, 150_000], 12, 2, 1 << 12),
+        "image" => image("").latent,
         "radiance" => LatentConfig::hash([16, 512], 16, 2, 1 << 14),
         _ => LatentConfig::hash([16, 256], 12, 2, 1 << 13),
     }

@@ -10,7 +10,7 @@ use super::feed::FeedConfig;
 use super::rays::RayConfig;
 use super::schedule::Budget;
 use super::sdf::SampleConfig;
-use super::signal::SignalConfig;
+use super::signal::{Signal, SignalConfig};
 use super::trainer::TrainConfig;
 use crate::field::config::{ConfigError, FieldConfig, preset as field_preset};
 use crate::kernel::PointLoss;
@@ -63,6 +63,14 @@ impl FitConfig {
             rays.step = 0.001;
             rays.cone = 1.0 / 256.0;
             self.field.latent.cells *= 4;
+        }
+        self
+    }
+
+    /// The preset for a picture or a sound of this size, see [`FieldConfig::for_lattice`].
+    pub fn for_signal(mut self, signal: &Signal) -> Self {
+        if self.signal.is_some() {
+            self.field = self.field.for_lattice(signal.longest(), signal.channels());
         }
         self
     }
@@ -151,9 +159,10 @@ fn sdf_training(name: &str) -> TrainConfig {
 /// Fresh samples each step: they cost nothing.
 fn signal_training(name: &str) -> TrainConfig {
     let train = TrainConfig {
+        batch: 1 << 15,
         loss: PointLoss::L2,
         net_lr: 1e-2,
-        grid_lr: 2e-2,
+        grid_lr: 5e-2,
         feed: FeedConfig { pool: 1, reuse: 1 },
         regularised: 1.0,
         ..TrainConfig::default()

@@ -1,6 +1,7 @@
 //! Training: the loop, its batches and its schedule, and one file a task.
 
 pub mod config;
+pub mod curve;
 pub mod evaluate;
 pub mod feed;
 pub mod likeness;
@@ -16,6 +17,7 @@ pub mod trainer;
 pub mod views;
 
 pub use config::FitConfig;
+pub use curve::{Curve, Recording};
 pub use feed::{Batch, BatchSource, FeedConfig};
 pub use radiance::RadianceTask;
 pub use rays::{PixelSource, RayConfig};

@@ -1,5 +1,6 @@
 //! Pictures and sounds as tasks: their samples as points with wanted values, and how well a field stands for them.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,7 +17,7 @@ use super::trainer::TrainError;
 use crate::field::backend::{FieldBackend, FieldOp};
 use crate::field::signal::{NeuralSignal, Window};
 use crate::kernel::Fused;
-use crate::signal::{Picture, SampleFormat, Scale, Sound};
+use crate::signal::{Picture, SampleFormat, Scale, SignalError, Sound, read_picture, read_sound};
 
 /// What training sees of a signal; `--set signal.key=value` reaches each. Measurements are always taken on all of it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -133,6 +134,25 @@ pub enum Signal {
 }
 
 impl Signal {
+    /// Whether a file's name is that of a picture or a sound.
+    pub fn is_named(path: &Path) -> bool {
+        is_picture(path) || has_extension(path, &["wav", "flac"])
+    }
+
+    /// Reads a picture or a sound, which of them by its name.
+    ///
+    /// # Errors
+    /// Those of [`read_picture`] and [`read_sound`].
+    pub fn read(path: &Path) -> Result<Self, SignalError> {
+        if is_picture(path) { read_picture(path).map(Self::Picture) } else { read_sound(path).map(Self::Sound) }
+    }
+
+    /// Samples along the longest axis.
+    pub fn longest(&self) -> usize {
+        let [a, b] = self.size();
+        a.max(b)
+    }
+
     /// What a model keeps of it.
     pub fn info(&self, encoding: Encoding) -> SignalInfo {
         let data = self.data();
@@ -202,6 +222,14 @@ impl Signal {
             }
         }
     }
+}
+
+fn is_picture(path: &Path) -> bool {
+    has_extension(path, &["png", "jpg", "jpeg", "exr"])
+}
+
+fn has_extension(path: &Path, known: &[&str]) -> bool {
+    path.extension().and_then(|e| e.to_str()).is_some_and(|e| known.contains(&e.to_lowercase().as_str()))
 }
 
 impl SignalInfo {

@@ -1,6 +1,7 @@
 //! What every fit does around its training: resume, train, save what there is however it ends, and read it back.
 
 use std::collections::BTreeMap;
+use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -10,7 +11,7 @@ use anyhow::{Context, bail};
 use nstr::field::backend::FieldOp;
 use nstr::field::init;
 use nstr::field::model::{Checkpoint, Domain, Model, Precision};
-use nstr::fit::{Budget, TaskState, TrainError, TrainState, Work, run_on};
+use nstr::fit::{Budget, Observer, TaskState, TrainError, TrainState, Work, run_on};
 use serde_json::{Value, json};
 
 use super::{FitArgs, Recipe};
@@ -121,7 +122,9 @@ impl<'a> Job<'a> {
         let prepared = self.start.elapsed();
         let checkpoint = checkpoint_path(output);
         let save = |state: &TrainState| self.checkpoint(state, complete).map(|()| checkpoint.clone());
-        let mut watch = Watch::new(self.quiet, Some(args.checkpoint_every), self.stop.clone(), save)?;
+        // A run that is recorded says nothing, but shows how far it is where that leaves no trace.
+        let silent = self.quiet && (args.recording.is_none() || !std::io::stderr().is_terminal());
+        let mut watch = Watch::new(silent, Some(args.checkpoint_every), self.stop.clone(), save)?;
         let train = self.recipe.fit.train.clone();
         let look = |state: &TrainState| {
             let mut model = self.model(state);
@@ -129,7 +132,11 @@ impl<'a> Job<'a> {
             Ok(model)
         };
         let trained = args.live.watch(&mut watch, output, &look, |observer| {
-            run_on(args.device, op, train, &self.state, work, budget, observer)
+            let run = |observer: &mut dyn Observer| run_on(args.device, op, train, &self.state, work, budget, observer);
+            match &args.recording {
+                Some(recording) => run(&mut recording.observe(observer)),
+                None => run(observer),
+            }
         });
         watch.finish();
         drop(watch);

@@ -14,14 +14,14 @@ use nstr::capture::is_capture;
 use nstr::field::device::Device;
 use nstr::field::model::{Model, Precision};
 use nstr::fit::evaluate::SdfScores;
-use nstr::fit::signal::SignalInfo;
-use nstr::fit::{Budget, FitConfig};
+use nstr::fit::signal::{Signal, SignalInfo};
+use nstr::fit::{Budget, FitConfig, Recording};
 use nstr::render::Background;
 use serde::{Deserialize, Serialize};
 
 use super::capture::CaptureArgs;
 use super::live::Live;
-use super::load::{self, SignArgs};
+use super::load::SignArgs;
 use super::{batch, eval, render};
 
 pub use job::checkpoint_path;
@@ -102,6 +102,9 @@ pub struct FitArgs {
     /// The window that looks on.
     #[arg(skip)]
     pub live: Live,
+    /// Takes down loss and figure on the way; nothing is then printed but a bar on a terminal.
+    #[arg(skip)]
+    pub recording: Option<Recording>,
 }
 
 fn parse_precision(text: &str) -> Result<Precision, String> {
@@ -137,6 +140,11 @@ impl Recipe {
 }
 
 impl FitArgs {
+    /// Whether nothing is printed.
+    fn is_quiet(&self) -> bool {
+        self.recording.is_some()
+    }
+
     /// Preset, adapted to the input, overrides and budget; `usual` is the preset where none is named.
     fn config(&self, usual: &str, adapt: impl FnOnce(FitConfig) -> FitConfig) -> anyhow::Result<(FitConfig, Budget)> {
         let (config, budget) = FitConfig::preset(self.preset.as_deref().unwrap_or(usual))?;
@@ -172,19 +180,19 @@ pub fn run(args: &FitArgs) -> anyhow::Result<()> {
         return radiance::fit(args, Path::new(input));
     }
     if let [input] = args.inputs.as_slice()
-        && load::is_signal(Path::new(input))
+        && Signal::is_named(Path::new(input))
     {
-        return signal::fit(args, Path::new(input), false).map(|_| ());
+        return signal::fit(args, Path::new(input)).map(|_| ());
     }
     let inputs = batch::expand(&args.inputs)?;
     if let [(path, _)] = inputs.as_slice()
         && !args.output.as_ref().is_some_and(|o| o.is_dir())
         && args.shard.is_none()
         && args.table.is_none()
-        && !batch::in_job_array()
+        && (args.is_quiet() || !batch::in_job_array())
     {
         let output = args.output.clone().unwrap_or_else(|| default_output(path));
-        let fitted = one(args, path, &output, false)?;
+        let fitted = one(args, path, &output, args.is_quiet())?;
         if let Some(file) = &args.json {
             eval::write_json(file, &eval::figures(&fitted.model, fitted.scores.as_ref(), fitted.file_bytes))?;
         }

@@ -49,7 +49,7 @@ pub fn fit(args: &FitArgs, input: &Path) -> anyhow::Result<()> {
     let recipe = Recipe { capture: Some(kept), ..Recipe::new(fit, budget, args.seed) };
     let cube = capture.scene.cube();
     let domain = |_: &Recipe| Ok(Domain { origin: cube.origin.to_array(), size: cube.size, units: String::new() });
-    let job = Job::begin(args, input, &output, "radiance", recipe, domain, (false, start))?;
+    let job = Job::begin(args, input, &output, "radiance", recipe, domain, (args.is_quiet(), start))?;
     describe(&job, &capture, open);
     let spec = job.recipe.fit.field.spec();
     let op = FieldOp::new(spec.clone());
@@ -75,7 +75,7 @@ pub fn fit(args: &FitArgs, input: &Path) -> anyhow::Result<()> {
         })?;
     }
     let settings = load::volume_settings(&rays, scene.near, cube);
-    if !args.no_eval
+    if (!args.no_eval || args.recording.is_some())
         && let Some(probe) = probe(&spec, cube, settings, &test, background)
     {
         task = task.with_probe(probe);
@@ -98,8 +98,10 @@ pub fn fit(args: &FitArgs, input: &Path) -> anyhow::Result<()> {
     };
     let bytes = std::fs::metadata(&output).with_context(|| output.display().to_string())?.len();
     let figures = eval::figures(&model, scores.as_ref(), bytes);
-    println!("{}", eval::describe(&figures));
-    println!("wrote {}", output.display());
+    if !args.is_quiet() {
+        println!("{}", eval::describe(&figures));
+        println!("wrote {}", output.display());
+    }
     if let Some(file) = &args.json {
         eval::write_json(file, &figures)?;
     }

@@ -17,17 +17,14 @@ use super::{FitArgs, Recipe, default_output};
 use crate::cli::{eval, load};
 
 /// Fits one picture or sound, writes its model and returns its figures.
-pub fn fit(args: &FitArgs, input: &Path, quiet: bool) -> anyhow::Result<Map<String, Value>> {
-    let start = Instant::now();
+pub fn fit(args: &FitArgs, input: &Path) -> anyhow::Result<Map<String, Value>> {
+    let (start, quiet) = (Instant::now(), args.is_quiet());
     let output = args.output.clone().unwrap_or_else(|| default_output(input));
     check_output(&output)?;
-    let signal = load::signal(input)?;
+    let signal = Signal::read(input)?;
     let usual = if signal.dim() == 2 { "image" } else { "audio" };
-    let (dim, channels) = (signal.dim(), signal.channels());
-    let (fit, budget) = args.config(usual, |mut config| {
-        config.field.outputs = channels;
-        config
-    })?;
+    let dim = signal.dim();
+    let (fit, budget) = args.config(usual, |config| config.for_signal(&signal))?;
     let Some(how) = fit.signal.clone().filter(|_| fit.field.dim == dim) else {
         let kind = if dim == 2 { "a picture" } else { "a sound" };
         bail!(

@@ -1,0 +1,439 @@
+//! From the text of a recipe to the recipe: defaults, variables, variations, `[quick]`, and everything that can be wrong.
+
+use std::collections::HashSet;
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{MapAccess, Visitor};
+use serde::{Deserialize, Deserializer};
+
+use super::recipe::{Input, Method, Metric, Recipe, RecipeError};
+use crate::fit::Budget;
+use crate::fit::signal::Signal;
+
+/// A recipe as it is written.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct File {
+    title: String,
+    #[serde(default)]
+    question: String,
+    inputs: Vec<InputEntry>,
+    #[serde(default = "one_seed")]
+    seeds: Vec<u64>,
+    steps: Option<u64>,
+    time: Option<Time>,
+    #[serde(default)]
+    set: Vec<String>,
+    #[serde(default)]
+    fit: Vec<String>,
+    #[serde(default)]
+    eval: Vec<String>,
+    metrics: Vec<String>,
+    parameters: Option<usize>,
+    quick: Option<Quick>,
+    #[serde(rename = "method")]
+    methods: Vec<MethodEntry>,
+    #[serde(default, rename = "vary")]
+    variations: Vec<Vary>,
+}
+
+fn one_seed() -> Vec<u64> {
+    vec![0]
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Quick {
+    seeds: Option<Vec<u64>>,
+    steps: Option<u64>,
+    time: Option<Time>,
+    inputs: Option<Vec<InputEntry>>,
+    methods: Option<Vec<String>>,
+    #[serde(default)]
+    set: Vec<String>,
+    #[serde(default)]
+    fit: Vec<String>,
+    #[serde(default)]
+    eval: Vec<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct MethodEntry {
+    name: String,
+    preset: String,
+    #[serde(default)]
+    set: Vec<String>,
+    steps: Option<u64>,
+    time: Option<Time>,
+    parameters: Option<usize>,
+    #[serde(default)]
+    fill: Vec<String>,
+    #[serde(default)]
+    fit: Vec<String>,
+    #[serde(default)]
+    eval: Vec<String>,
+    #[serde(default)]
+    reference: bool,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Vary {
+    method: String,
+    key: String,
+    values: Vec<toml::Value>,
+    #[serde(default)]
+    labels: Vec<String>,
+}
+
+/// A path, or a table with one.
+struct InputEntry {
+    path: String,
+    name: Option<String>,
+    set: Vec<String>,
+    fit: Vec<String>,
+    eval: Vec<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct InputTable {
+    path: String,
+    name: Option<String>,
+    #[serde(default)]
+    set: Vec<String>,
+    #[serde(default)]
+    fit: Vec<String>,
+    #[serde(default)]
+    eval: Vec<String>,
+}
+
+impl<'de> Deserialize<'de> for InputEntry {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        struct Either;
+        impl<'de> Visitor<'de> for Either {
+            type Value = InputEntry;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a path, or a table { path = \"…\", name, set, fit, eval }")
+            }
+            fn visit_str<E>(self, path: &str) -> Result<InputEntry, E> {
+                Ok(InputEntry { path: path.into(), name: None, set: vec![], fit: vec![], eval: vec![] })
+            }
+            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<InputEntry, A::Error> {
+                let t = InputTable::deserialize(MapAccessDeserializer::new(map))?;
+                Ok(InputEntry { path: t.path, name: t.name, set: t.set, fit: t.fit, eval: t.eval })
+            }
+        }
+        from.deserialize_any(Either)
+    }
+}
+
+/// A duration such as `40s` or `10m`.
+#[derive(Clone, Copy)]
+struct Time(Duration);
+
+impl<'de> Deserialize<'de> for Time {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(from)?;
+        let bad = |e| serde::de::Error::custom(format!("`{text}` is no duration ({e}); write for example 40s or 10m"));
+        humantime::parse_duration(&text).map(Time).map_err(bad)
+    }
+}
+
+/// Gives environment variables.
+type Variables<'a> = &'a dyn Fn(&str) -> Option<String>;
+
+/// See [`Recipe::parse`].
+pub fn recipe(text: &str, path: &Path, quick: bool, variable: Variables<'_>) -> Result<Recipe, RecipeError> {
+    let parse = |e: toml::de::Error| RecipeError::Parse { path: path.into(), message: e.to_string().trim_end().into() };
+    let mut file: File = toml::from_str(text).map_err(parse)?;
+    let work = Work { path, variable };
+    let quick = match (quick, file.quick.take()) {
+        (false, _) => None,
+        (true, Some(quick)) => Some(quick),
+        (true, None) => return Err(work.error("quick", "--quick needs a table [quick] with what it shortens")),
+    };
+    work.resolve(file, quick)
+}
+
+struct Work<'a> {
+    path: &'a Path,
+    variable: Variables<'a>,
+}
+
+impl Work<'_> {
+    fn error(&self, field: impl fmt::Display, reason: impl fmt::Display) -> RecipeError {
+        RecipeError::Field { path: self.path.into(), field: field.to_string(), reason: reason.to_string() }
+    }
+
+    fn resolve(&self, mut file: File, quick: Option<Quick>) -> Result<Recipe, RecipeError> {
+        let metrics = self.metrics(&file.metrics)?;
+        let reference = self.reference(&file.methods)?;
+        self.vary(&mut file)?;
+        let mut methods = Vec::new();
+        for entry in &file.methods {
+            methods.push(self.method(&file, quick.as_ref(), entry)?);
+        }
+        let distinct = methods.iter().map(|m| m.name.as_str());
+        self.distinct("method", distinct, "methods need different names")?;
+        let (mut seeds, mut entries) = (file.seeds, file.inputs);
+        let is_quick = quick.is_some();
+        if let Some(quick) = quick {
+            seeds = quick.seeds.unwrap_or(seeds);
+            if let Some(names) = &quick.methods {
+                methods = self.chosen(methods, names)?;
+            }
+            if let Some(few) = quick.inputs {
+                entries = Self::few(entries, few);
+            }
+        }
+        if seeds.is_empty() {
+            return Err(self.error("seeds", "needs one seed at least, for example [0]"));
+        }
+        self.distinct("seeds", seeds.iter(), "a seed twice tells nothing new")?;
+        if entries.is_empty() {
+            return Err(self.error("inputs", "needs one input at least"));
+        }
+        let inputs = entries.iter().map(|e| self.input(e)).collect::<Result<Vec<_>, _>>()?;
+        self.distinct("inputs", inputs.iter().map(|i| i.name.as_str()), "give one of them another: { path, name }")?;
+        // The reference may have been left out by `[quick]`.
+        let reference = methods.iter().position(|m| m.name == reference).unwrap_or(0);
+        let path = self.path.to_path_buf();
+        let (title, question) = (file.title, file.question);
+        Ok(Recipe { path, title, question, metrics, inputs, seeds, methods, reference, quick: is_quick })
+    }
+
+    fn metrics(&self, names: &[String]) -> Result<Vec<Metric>, RecipeError> {
+        if names.is_empty() {
+            return Err(
+                self.error("metrics", "needs one figure of `nstr eval --json` at least, for example [\"psnr\"]")
+            );
+        }
+        let metrics: Vec<Metric> = names
+            .iter()
+            .map(|n| Metric { name: n.trim_start_matches('-').into(), lower: n.starts_with('-') })
+            .collect();
+        self.distinct("metrics", metrics.iter().map(|m| m.name.as_str()), "name each once")?;
+        Ok(metrics)
+    }
+
+    /// Name of the method that others are compared with.
+    fn reference(&self, methods: &[MethodEntry]) -> Result<String, RecipeError> {
+        let mut marked = methods.iter().filter(|m| m.reference);
+        match (marked.next(), marked.next(), methods.first()) {
+            (Some(one), Some(other), _) => {
+                let text = format!("`{}` and `{}` cannot both be the reference", one.name, other.name);
+                Err(self.error("method.reference", text))
+            }
+            (Some(one), None, _) | (None, _, Some(one)) => Ok(one.name.clone()),
+            (None, _, None) => Err(self.error("method", "needs one method at least: [[method]]")),
+        }
+    }
+
+    /// Adds the methods that `[[vary]]` makes.
+    fn vary(&self, file: &mut File) -> Result<(), RecipeError> {
+        for vary in std::mem::take(&mut file.variations) {
+            let at = |field: &str| format!("vary of {}, {field}", vary.key);
+            let Some(base) = file.methods.iter().find(|m| m.name == vary.method) else {
+                let names: Vec<&str> = file.methods.iter().map(|m| m.name.as_str()).collect();
+                let reason = format!("there is no method `{}`; there are {}", vary.method, names.join(", "));
+                return Err(self.error(at("method"), reason));
+            };
+            if !vary.labels.is_empty() && vary.labels.len() != vary.values.len() {
+                return Err(self.error(at("labels"), "needs one label a value, or none"));
+            }
+            let mut made = Vec::new();
+            for (i, value) in vary.values.iter().enumerate() {
+                let text = match value {
+                    toml::Value::String(text) => text.clone(),
+                    toml::Value::Integer(n) => n.to_string(),
+                    toml::Value::Float(v) => v.to_string(),
+                    toml::Value::Boolean(b) => b.to_string(),
+                    _ => return Err(self.error(at("values"), "must be texts, numbers or booleans")),
+                };
+                let ending = vary.key.rsplit('.').next().unwrap_or(&vary.key);
+                let label = vary.labels.get(i).cloned().unwrap_or_else(|| format!("{ending}={text}"));
+                let set = base.set.iter().cloned().chain([format!("{}={text}", vary.key)]).collect();
+                made.push(MethodEntry {
+                    name: format!("{} {label}", base.name),
+                    preset: base.preset.clone(),
+                    set,
+                    fill: base.fill.clone(),
+                    fit: base.fit.clone(),
+                    eval: base.eval.clone(),
+                    reference: false,
+                    ..*base
+                });
+            }
+            file.methods.extend(made);
+        }
+        Ok(())
+    }
+
+    fn method(&self, file: &File, quick: Option<&Quick>, entry: &MethodEntry) -> Result<Method, RecipeError> {
+        let at = |field: &str| format!("method `{}`, {field}", entry.name);
+        let shortened = quick.map(|q| self.budget("quick", q.steps, q.time)).transpose()?.flatten();
+        let own = self.budget(&at("budget"), entry.steps, entry.time)?;
+        let common = self.budget("steps and time", file.steps, file.time)?;
+        let Some(budget) = shortened.or(own).or(common) else {
+            return Err(self.error(at("budget"), "is missing; give steps or time, here or for all methods"));
+        };
+        let parameters = entry.parameters.or(file.parameters);
+        if parameters.is_none() && !entry.fill.is_empty() {
+            return Err(self.error(at("fill"), "needs `parameters`, the number to fill up to"));
+        }
+        let joined = |common: &[String], own: &[String], quick: Option<&[String]>| -> Vec<String> {
+            common.iter().chain(own).chain(quick.into_iter().flatten()).cloned().collect()
+        };
+        let method = Method {
+            name: entry.name.clone(),
+            preset: entry.preset.clone(),
+            set: joined(&file.set, &entry.set, quick.map(|q| q.set.as_slice())),
+            budget,
+            parameters,
+            fill: entry.fill.clone(),
+            fit: joined(&file.fit, &entry.fit, quick.map(|q| q.fit.as_slice())),
+            eval: joined(&file.eval, &entry.eval, quick.map(|q| q.eval.as_slice())),
+        };
+        // What is filled would be set twice, and the first silently lost.
+        let ending = |key: &str| key.rsplit('.').next().unwrap_or(key).trim().to_string();
+        for key in &method.fill {
+            if let Some(text) =
+                method.set.iter().find(|s| s.split('=').next().is_some_and(|k| ending(k) == ending(key)))
+            {
+                return Err(self.error(at("fill"), format!("{key} is filled, so it cannot be set too (`{text}`)")));
+            }
+        }
+        Ok(method)
+    }
+
+    fn budget(&self, field: &str, steps: Option<u64>, time: Option<Time>) -> Result<Option<Budget>, RecipeError> {
+        match (steps, time) {
+            (Some(_), Some(_)) => Err(self.error(field, "steps and time exclude each other; give one of them")),
+            (Some(0), _) | (_, Some(Time(Duration::ZERO))) => Err(self.error(field, "must be above 0")),
+            (Some(steps), _) => Ok(Some(Budget::Steps(steps))),
+            (_, Some(Time(time))) => Ok(Some(Budget::Time(time))),
+            (None, None) => Ok(None),
+        }
+    }
+
+    /// The methods of these names, in their own order.
+    fn chosen(&self, methods: Vec<Method>, names: &[String]) -> Result<Vec<Method>, RecipeError> {
+        if let Some(name) = names.iter().find(|name| methods.iter().all(|m| m.name != **name)) {
+            let all: Vec<&str> = methods.iter().map(|m| m.name.as_str()).collect();
+            let reason = format!("there is no method `{name}`; there are {}", all.join(", "));
+            return Err(self.error("quick.methods", reason));
+        }
+        let few: Vec<Method> = methods.into_iter().filter(|m| names.contains(&m.name)).collect();
+        if few.is_empty() {
+            return Err(self.error("quick.methods", "needs one method at least"));
+        }
+        Ok(few)
+    }
+
+    /// The inputs of the shortened comparison: those of the whole one where names or paths are equal, else new ones.
+    fn few(mut entries: Vec<InputEntry>, few: Vec<InputEntry>) -> Vec<InputEntry> {
+        let mut known = |entry: InputEntry| {
+            let same = |e: &InputEntry| {
+                e.path == entry.path || e.name.as_ref() == Some(&entry.path) || stem(&e.path) == entry.path
+            };
+            let bare = entry.name.is_none() && entry.set.is_empty() && entry.fit.is_empty() && entry.eval.is_empty();
+            match entries.iter().position(same) {
+                Some(at) if bare => entries.swap_remove(at),
+                _ => entry,
+            }
+        };
+        few.into_iter().map(&mut known).collect()
+    }
+
+    fn input(&self, entry: &InputEntry) -> Result<Input, RecipeError> {
+        let path = self.find(&entry.path)?;
+        let name = entry.name.clone().unwrap_or_else(|| stem(&entry.path));
+        if name.is_empty() {
+            return Err(self.error(format!("inputs, `{}`", entry.path), "needs a name: { path, name }"));
+        }
+        let signal = match Signal::is_named(&path) && path.exists() {
+            true => Some(Signal::read(&path).map_err(|e| self.error(format!("inputs, `{name}`"), e))?),
+            false => None,
+        };
+        let (set, fit, eval) = (entry.set.clone(), entry.fit.clone(), entry.eval.clone());
+        Ok(Input { name, path, set, fit, eval, signal })
+    }
+
+    /// The path of an input: variables expanded, relative to the recipe's folder or else to the working directory.
+    fn find(&self, text: &str) -> Result<PathBuf, RecipeError> {
+        let field = || format!("inputs, `{text}`");
+        let expanded = expand(text, self.variable).map_err(|name| {
+            self.error(
+                field(),
+                format!("the environment variable {name} is not set; set it to the folder that is meant"),
+            )
+        })?;
+        let beside = self.path.parent().unwrap_or(Path::new("")).join(&expanded);
+        // Joining an absolute path gives that path.
+        let here = PathBuf::from(&expanded);
+        if beside.exists() {
+            return Ok(beside);
+        }
+        if here.exists() {
+            return Ok(here);
+        }
+        let places = if here.is_absolute() {
+            format!("there is no {}", here.display())
+        } else {
+            format!("there is neither {} nor {} in the working directory", beside.display(), here.display())
+        };
+        Err(self.error(field(), places))
+    }
+
+    /// Refuses names that are the same, or would be the same in file names.
+    fn distinct<T: fmt::Display>(
+        &self,
+        field: &str,
+        names: impl Iterator<Item = T>,
+        remedy: &str,
+    ) -> Result<(), RecipeError> {
+        let mut seen = HashSet::new();
+        for name in names {
+            if !seen.insert(slug(&name.to_string())) {
+                return Err(self.error(field, format!("`{name}` is there twice; {remedy}")));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// `$NAME` and `${NAME}` replaced; the name that is not set where there is one.
+fn expand(text: &str, variable: Variables<'_>) -> Result<String, String> {
+    let mut out = String::new();
+    let mut rest = text;
+    while let Some((before, after)) = rest.split_once('$') {
+        out += before;
+        let (name, next) = match after.strip_prefix('{').and_then(|a| a.split_once('}')) {
+            Some(braced) => braced,
+            None => after.split_at(after.find(|c: char| !c.is_alphanumeric() && c != '_').unwrap_or(after.len())),
+        };
+        out += &variable(name).ok_or_else(|| format!("${name}"))?;
+        rest = next;
+    }
+    Ok(out + rest)
+}
+
+/// The usual name of an input: its file's without the ending, the folder's for a `transforms.json`.
+fn stem(path: &str) -> String {
+    let path = Path::new(path);
+    let name = path.file_stem().filter(|s| *s != "transforms").or_else(|| path.parent()?.file_name());
+    name.map(|n| n.to_string_lossy().into_owned()).unwrap_or_default()
+}
+
+/// A name as part of a file name.
+pub fn slug(name: &str) -> String {
+    let keep = |c: char| if c.is_alphanumeric() || "._=+-".contains(c) { c } else { '-' };
+    let text: String = name.trim().chars().map(keep).collect();
+    // Neither hidden nor a way out of the folder.
+    if text.starts_with('.') { text.replacen('.', "_", 1) } else { text }
+}

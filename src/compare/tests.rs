@@ -1,0 +1,160 @@
+//! Recipes: what they come to, and what is said of bad ones.
+
+use std::path::Path;
+use std::time::Duration;
+
+use super::recipe::{Recipe, RecipeError, Run, budget_text};
+use super::record::difference;
+use crate::fit::Budget;
+
+const BASE: &str = r#"
+title = "Sizes"
+question = "Which?"
+inputs = ["$DATA/a.obj", { path = "b.obj", name = "bee", set = ["sample.near=0.2"], fit = ["--sign=winding"] }]
+seeds = [3, 1]
+steps = 200
+set = ["train.batch=64"]
+metrics = ["iou", "-chamfer_l1"]
+eval = ["--lattice=64"]
+
+[quick]
+seeds = [0]
+time = "2s"
+inputs = ["bee"]
+methods = ["tiny", "tiny beta2=0.9"]
+set = ["train.batch=32"]
+
+[[method]]
+name = "large"
+preset = "sdf"
+time = "1m"
+parameters = 100_000
+fill = ["latent.cells"]
+
+[[method]]
+name = "tiny"
+preset = "sdf-tiny"
+set = ["train.beta1=0.8"]
+reference = true
+
+[[vary]]
+method = "tiny"
+key = "train.beta2"
+values = [0.9, "0.95"]
+"#;
+
+/// A folder with the files that recipes name.
+fn folder() -> tempfile::TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::create_dir(folder.path().join("data")).unwrap();
+    for name in ["data/a.obj", "b.obj"] {
+        std::fs::write(folder.path().join(name), "").unwrap();
+    }
+    folder
+}
+
+fn parse(text: &str, quick: bool) -> Result<Recipe, RecipeError> {
+    let folder = folder();
+    let data = folder.path().join("data").display().to_string();
+    let variable = |name: &str| (name == "DATA").then(|| data.clone());
+    Recipe::parse(text, &folder.path().join("r.toml"), quick, &variable)
+}
+
+#[test]
+fn a_recipe_comes_to_methods_inputs_and_runs() {
+    let r = parse(BASE, false).unwrap();
+    let names: Vec<&str> = r.methods.iter().map(|m| m.name.as_str()).collect();
+    assert_eq!(names, ["large", "tiny", "tiny beta2=0.9", "tiny beta2=0.95"]);
+    assert_eq!((r.reference, r.quick, r.metrics[1].lower, r.metrics[1].name.as_str()), (1, false, true, "chamfer_l1"));
+    assert_eq!(r.methods[0].budget, Budget::Time(Duration::from_secs(60)));
+    assert_eq!((r.methods[1].budget, budget_text(r.methods[1].budget)), (Budget::Steps(200), "200 steps".into()));
+    assert_eq!(r.methods[2].set, ["train.batch=64", "train.beta1=0.8", "train.beta2=0.9"]);
+    assert_eq!(r.methods[2].eval, ["--lattice=64"]);
+    assert_eq!(r.inputs.iter().map(|i| i.name.as_str()).collect::<Vec<_>>(), ["a", "bee"]);
+    assert!(r.inputs[0].path.ends_with("data/a.obj"));
+    let runs = r.runs();
+    assert_eq!(runs.len(), 4 * 2 * 2);
+    assert_eq!(runs[..2], [Run { input: 0, seed: 3, method: 0 }, Run { input: 0, seed: 3, method: 1 }]);
+    assert_eq!(runs[4], Run { input: 0, seed: 1, method: 0 });
+    let shapes = r.shapes().unwrap();
+    let large = &shapes[0][1];
+    assert!(large.parameters <= 100_000 && large.parameters > 85_000, "{}", large.parameters);
+    assert_eq!(large.overrides.last().unwrap(), &format!("latent.cells={}", large.filled.unwrap()));
+    assert_eq!(large.overrides[1], "sample.near=0.2");
+    assert!(shapes[1][0].filled.is_none());
+}
+
+#[test]
+fn quick_shortens_everything() {
+    let r = parse(BASE, true).unwrap();
+    assert_eq!(r.methods.iter().map(|m| m.name.as_str()).collect::<Vec<_>>(), ["tiny", "tiny beta2=0.9"]);
+    assert_eq!((r.seeds.as_slice(), r.reference, r.quick), (&[0][..], 0, true));
+    assert!(r.methods.iter().all(|m| m.budget == Budget::Time(Duration::from_secs(2))));
+    assert_eq!(r.methods[0].set.last().unwrap(), "train.batch=32");
+    assert_eq!((r.inputs.len(), r.inputs[0].set.len(), r.inputs[0].name.as_str()), (1, 1, "bee"));
+    assert_eq!(r.runs().len(), 2);
+}
+
+#[test]
+fn errors_name_file_field_and_remedy() {
+    let changed = |from: &str, to: &str| {
+        assert!(BASE.contains(from), "{from}");
+        let result = parse(&BASE.replacen(from, to, 1), false).and_then(|r| r.shapes().map(|_| r));
+        let message = result.unwrap_err().to_string();
+        assert!(message.contains("r.toml: "), "{message}");
+        message
+    };
+    for (from, to, parts) in [
+        ("steps = 200", "stepz = 200", &["line 6", "unknown field `stepz`", "`steps`"][..]),
+        ("steps = 200", "steps = -1", &["line 6"]),
+        ("steps = 200", "time = \"often\"", &["line 6", "`often`", "40s"]),
+        ("steps = 200", "steps = 200\ntime = \"1s\"", &["steps and time exclude each other"]),
+        ("steps = 200", "", &["method `tiny`, budget", "give steps or time"]),
+        ("steps = 200", "steps = 0", &["above 0"]),
+        ("title = \"Sizes\"", "", &["missing field `title`"]),
+        ("name = \"bee\"", "nam = \"bee\"", &["line 4", "unknown field `nam`"]),
+        ("name = \"bee\"", "name = \"a\"", &["inputs", "`a` is there twice", "{ path, name }"]),
+        ("$DATA", "$OTHER", &["$OTHER/a.obj", "$OTHER is not set"]),
+        ("\"b.obj\"", "\"c.obj\"", &["`c.obj`", "neither", "working directory"]),
+        ("[3, 1]", "[3, 3]", &["seeds", "`3` is there twice"]),
+        ("[3, 1]", "[]", &["seeds", "one seed at least"]),
+        ("metrics = [\"iou\", \"-chamfer_l1\"]", "metrics = []", &["metrics", "nstr eval"]),
+        ("preset = \"sdf\"\n", "preset = \"sdx\"\n", &["method `large`", "no preset `sdx`"]),
+        ("train.beta1=0.8", "bad.key=1", &["method `tiny`", "unknown option `bad.key`"]),
+        ("parameters = 100_000", "", &["method `large`, fill", "parameters"]),
+        ("parameters = 100_000", "parameters = 100", &["method `large`, fill of latent.cells", "more than 100"]),
+        (
+            "reference = true",
+            "reference = true\n[[method]]\nname = \"x\"\npreset = \"sdf\"\nreference = true",
+            &["both"],
+        ),
+        ("method = \"tiny\"", "method = \"tin\"", &["vary of train.beta2", "no method `tin`", "large, tiny"]),
+        ("values = [0.9, \"0.95\"]", "values = [0.9, [1]]", &["vary of train.beta2, values"]),
+        ("values = [0.9, \"0.95\"]", "values = [0.9, 0.9]", &["`tiny beta2=0.9` is there twice"]),
+        ("values = [0.9, \"0.95\"]", "values = [0.9]\nlabels = [\"a\", \"b\"]", &["one label a value"]),
+        ("fill = [\"latent.cells\"]", "fill = [\"latent.cells\"]\nset = [\"cells=3\"]", &["is filled", "`cells=3`"]),
+    ] {
+        let message = changed(from, to);
+        parts.iter().for_each(|part| assert!(message.contains(part), "{to}: no `{part}` in: {message}"));
+    }
+    let without = BASE.split("[quick]").next().unwrap().to_string() + "[[method]]\nname = \"a\"\npreset = \"sdf\"";
+    assert!(parse(&without, true).unwrap_err().to_string().contains("[quick]"));
+    assert!(parse(&without, false).is_ok());
+    let message = Recipe::load(Path::new("nowhere.toml"), false).unwrap_err().to_string();
+    assert!(message.contains("nowhere.toml"), "{message}");
+}
+
+#[test]
+fn sizes_that_are_not_equal_are_warned_of() {
+    let r = parse(&BASE.replace("steps = 200", "steps = 200\nparameters = 5_200"), false).unwrap();
+    let said = r.warnings(&r.shapes().unwrap());
+    assert!(said.iter().any(|w| w.contains("`tiny` has") && w.contains("more than the 5200")), "{said:?}");
+}
+
+#[test]
+fn fingerprints_say_where_they_differ() {
+    let a = serde_json::json!({ "threads": 2, "config": { "train": { "batch": 3 }, "x": [1] } });
+    let b = serde_json::json!({ "threads": 2, "config": { "train": { "batch": 4 }, "x": [1] }, "new": 1 });
+    assert_eq!(difference(&a, &b), ["config.train.batch", "new"]);
+    assert!(difference(&a, &a).is_empty());
+}
