@@ -286,7 +286,7 @@ fn signal(
 
 /// The picture or sound that a model was fitted to.
 fn like(path: &Path, loaded: &LoadedSignal) -> anyhow::Result<Signal> {
-    let signal = load::signal(path)?;
+    let signal = Signal::read(path)?;
     let outputs = loaded.model.spec.outputs;
     if signal.size() != loaded.info.size() || signal.channels() != outputs {
         let ([w, h], [a, b]) = (signal.size(), loaded.info.size());

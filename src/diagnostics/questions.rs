@@ -167,7 +167,7 @@ pub fn recovery(model: &Model, init: &InitSpec, lattice: &Lattice, omega: &Omega
     let n = lattice.x.len() / dim;
     let few = n.div_ceil(20_000).max(1);
     let x: Vec<f64> = lattice.x.chunks_exact(dim).step_by(few).flatten().copied().collect();
-    let targets: Vec<f64> = x.chunks_exact(dim).flat_map(|x| omega(x)).collect();
+    let targets: Vec<f64> = x.chunks_exact(dim).flat_map(omega).collect();
     let outputs = targets.len() * dim / x.len().max(1);
     let blocks = blocks(&x, dim, if dim == 1 { CELLS * 5 } else { CELLS });
     let read = |probe: &Probe<'_>, latent: bool| -> Vec<Vec<f64>> {
