@@ -2,6 +2,7 @@
 pub mod atomic;
 pub mod capture;
 pub mod compare;
+pub mod diagnostics;
 pub mod field;
 pub mod fit;
 pub mod geometry;

@@ -3,6 +3,7 @@
 mod batch;
 mod capture;
 mod compare;
+mod diagnose;
 mod eval;
 mod fit;
 mod inspect;
@@ -45,6 +46,8 @@ enum Command {
     Eval(eval::EvalArgs),
     /// Compare methods at equal budget, over inputs and seeds, as a recipe says
     Compare(compare::CompareArgs),
+    /// Report what a model's spectrum says about its signal, beside null models
+    Diagnose(diagnose::DiagnoseArgs),
     /// Evaluate a model at points of a .npy file
     Query(query::QueryArgs),
     /// Say what is in a mesh, a capture, a picture, a sound or a model, and what is wrong with it
@@ -62,6 +65,7 @@ pub fn run() -> ExitCode {
         Command::Mesh(args) => mesh::run(&args),
         Command::Eval(args) => eval::run(&args),
         Command::Compare(args) => compare::run(&args),
+        Command::Diagnose(args) => diagnose::run(&args),
         Command::Query(args) => query::run(&args),
         Command::Inspect(args) => inspect::run(&args),
     };

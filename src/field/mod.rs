@@ -9,9 +9,11 @@ pub mod flex;
 #[cfg(all(test, feature = "gpu"))]
 mod gpu_suite;
 pub mod init;
+pub mod jet;
 pub mod latent;
 pub mod model;
 pub mod preset;
+pub mod probe;
 pub mod radiance;
 #[cfg(test)]
 mod rays_suite;

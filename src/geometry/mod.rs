@@ -1,8 +1,10 @@
 //! Triangle meshes: reading, writing and judging them, distance, sign, sampling and isosurfaces. Knows no field.
 
+pub mod attributes;
 pub mod bvh;
 pub mod closest;
 pub mod crossing;
+pub mod curvature;
 pub mod error;
 pub mod isosurface;
 pub mod mesh;

@@ -1,0 +1,338 @@
+//! `nstr diagnose`: what a model's spectrum says about its signal, beside what null models say.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use anyhow::{Context, bail};
+use clap::Args;
+use nstr::capture::{Split, View, read_capture};
+use nstr::diagnostics::maps::{self, Lattice, SignalInput};
+use nstr::diagnostics::nulls::{Parameters, without_spectrum};
+use nstr::diagnostics::report::Report;
+use nstr::diagnostics::sdf::{self, ColouredSurface, Reference, SdfInput, StudyOptions};
+use nstr::diagnostics::{frequency, questions, radiance};
+use nstr::field::init::InitSpec;
+use nstr::field::model::Model;
+use nstr::fit::sdf::SdfSource;
+use nstr::fit::signal::{Signal, SignalInfo, SignalSource};
+use nstr::fit::{FitConfig, Work};
+use nstr::geometry::attributes::{VertexData, write_ply_with};
+use nstr::kernel::spec::{FieldSpec, Interpolation, MlpSpec};
+use nstr::render::{Orbit, RayCaster, Up};
+
+use super::eval::write_json;
+use super::fit::Recipe;
+use super::load::{self, Loaded, LoadedMesh, LoadedModel, LoadedRadiance, LoadedSignal, SignArgs};
+
+/// Arguments of `nstr diagnose`.
+#[derive(Args)]
+pub struct DiagnoseArgs {
+    /// Model to diagnose
+    model: PathBuf,
+    /// Mesh, capture, picture or sound that it was fitted to: adds what needs it, and the null models that are fitted to it
+    reference: Option<PathBuf>,
+    /// Folder for report.html (one page with everything in it), report.json, figures and coloured meshes
+    #[arg(short, long, value_name = "DIR")]
+    output: PathBuf,
+    /// Points of the surface
+    #[arg(long, default_value_t = 20_000, value_name = "N")]
+    samples: usize,
+    /// Seed of the points, of the bootstrap and of what is shuffled
+    #[arg(long, default_value_t = 0)]
+    seed: u64,
+    /// Steps that a field without spectrum is fitted for, as a null model; 0: none
+    #[arg(long, default_value_t = 1000, value_name = "N")]
+    null_steps: u64,
+    /// Write the numbers of report.json to this file too
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
+}
+
+/// Views of a radiance field that are looked at, and their longest side in pixels.
+const VIEWS: usize = 4;
+const VIEW_SIZE: u32 = 256;
+
+/// Runs `nstr diagnose`.
+pub fn run(args: &DiagnoseArgs) -> anyhow::Result<()> {
+    if !(100..=10_000_000).contains(&args.samples) {
+        bail!("--samples {}: must be 100 to 10000000", args.samples);
+    }
+    let model = Model::load(&args.model)?;
+    let recipe: Option<Recipe> = serde_json::from_value(model.config.clone()).ok();
+    let init = recipe.as_ref().map_or(InitSpec::default(), |r| InitSpec { seed: r.seed, ..r.fit.field.init });
+    let mut report =
+        Report { title: title(&args.model), facts: facts(args, &model, recipe.as_ref()), ..Report::default() };
+    let recipe = recipe.as_ref();
+    let surface = match load::of(&args.model, &model)? {
+        Loaded::Sdf(loaded) => Some(surface(args, &loaded, recipe, init, &mut report)?),
+        Loaded::Radiance(loaded) => {
+            views(args, &loaded, recipe, init, &mut report)?;
+            None
+        }
+        Loaded::Signal(loaded) => {
+            signal(args, &loaded, recipe, init, &mut report)?;
+            None
+        }
+    };
+    eprintln!("  transport and perturbations");
+    if let Some(found) = questions::transport(&model, &init, args.seed) {
+        report.push("transport", found);
+    }
+    if let Some(found) = questions::frequencies(&model, &init, args.seed) {
+        report.push("decay", found);
+    }
+    report.write(&args.output)?;
+    if let Some(surface) = &surface {
+        write_surfaces(&args.output, surface)?;
+    }
+    if let Some(file) = &args.json {
+        write_json(file, &report.json())?;
+    }
+    for section in &report.sections {
+        println!("{}: {}", section.title, section.verdict);
+    }
+    println!("wrote {}", args.output.join("report.html").display());
+    Ok(())
+}
+
+fn title(path: &Path) -> String {
+    format!("Diagnosis of {}", path.file_name().unwrap_or_default().to_string_lossy())
+}
+
+/// What the model is.
+fn facts(args: &DiagnoseArgs, model: &Model, recipe: Option<&Recipe>) -> Vec<(String, String)> {
+    let spec = &model.spec;
+    let known = |name: &str| model.provenance.get(name).cloned().unwrap_or("unknown".into());
+    let file = |path: &Path| path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    let reference = args.reference.as_ref().map_or("none given".into(), |r| file(r));
+    let steps = model.metrics.get("steps").map_or(String::new(), |s| format!(", {s} steps"));
+    [
+        ("fitted to", format!("{} ({}){steps}", known("input"), known("task"))),
+        ("reference", reference),
+        ("parameters", spec.parameters().to_string()),
+        ("latent grid", grid(spec)),
+        ("spectrum", spectrum(spec)),
+        ("decoder", network(&spec.decoder)),
+        ("regularisers", recipe.map_or("unknown".into(), regularisers)),
+        ("program", format!("nstr {}", env!("CARGO_PKG_VERSION"))),
+    ]
+    .map(|(name, value)| (name.to_string(), value))
+    .to_vec()
+}
+
+fn network(mlp: &MlpSpec) -> String {
+    let activation = format!("{:?}", mlp.activation).to_lowercase();
+    if mlp.layers == 0 { "linear".into() } else { format!("{} × {}, {activation}", mlp.layers, mlp.width) }
+}
+
+fn grid(spec: &FieldSpec) -> String {
+    if spec.latent.levels.is_empty() {
+        return "none".into();
+    }
+    let levels: Vec<String> = spec.latent.levels.iter().map(|l| l.cells.to_string()).collect();
+    let blend = if spec.latent.interpolation == Interpolation::Linear { "linear" } else { "smoothstep" };
+    format!("{} cells, {} features, {blend} interpolation", levels.join(", "), spec.latent.features)
+}
+
+fn spectrum(spec: &FieldSpec) -> String {
+    match (spec.modulates(), spec.basis_width()) {
+        (true, k) => format!("{} values for {k} sinusoids, H: {}", spec.spectrum_width(), network(&spec.spectrum)),
+        (false, 0) => "none: no sinusoids; z stands for S".into(),
+        (false, k) => format!("none: {k} sinusoids that are not modulated; z stands for S"),
+    }
+}
+
+/// Weights of the terms of the loss that speak of S.
+fn regularisers(recipe: &Recipe) -> String {
+    let train = &recipe.fit.train;
+    let untrained = match (recipe.fit.field.spec().transports(), train.lambda_pde > 0.0) {
+        (true, false) => ": F was not trained, what it says is chance",
+        (false, _) => "; there is no F",
+        _ => "",
+    };
+    format!("λ_pde = {}, λ_smooth = {}{untrained}", train.lambda_pde, train.lambda_smooth)
+}
+
+/// A signed distance field.
+fn surface(
+    args: &DiagnoseArgs,
+    loaded: &LoadedModel,
+    recipe: Option<&Recipe>,
+    init: InitSpec,
+    report: &mut Report,
+) -> anyhow::Result<ColouredSurface> {
+    let usual = SignArgs { sign: Default::default(), thickness: 0.005, sign_resolution: 256 };
+    let sign = recipe.and_then(|r| r.sign.clone()).unwrap_or(usual);
+    let mesh = args.reference.as_ref().map(|path| load::mesh(path, &sign)).transpose()?;
+    let null = fitted_null(args, loaded, mesh.as_ref(), recipe)?;
+    let input = SdfInput {
+        model: &loaded.model,
+        field: &loaded.field,
+        reference: mesh.as_ref().map(|m| Reference { mesh: &m.mesh, query: &m.query }),
+        init,
+        without_spectrum: null.as_ref().map_err(String::as_str),
+    };
+    eprintln!("  curvature and spectrum at {} points", args.samples);
+    let options = StudyOptions { samples: args.samples, seed: args.seed, ..StudyOptions::default() };
+    let (found, surface) = sdf::study(&input, &options).with_context(|| args.model.display().to_string())?;
+    report.push("curvature", found);
+    Ok(surface)
+}
+
+/// A field without spectrum fitted to the same mesh, or why there is none.
+fn fitted_null(
+    args: &DiagnoseArgs,
+    loaded: &LoadedModel,
+    mesh: Option<&LoadedMesh>,
+    recipe: Option<&Recipe>,
+) -> anyhow::Result<Result<Parameters, String>> {
+    if args.null_steps == 0 {
+        return Ok(Err("--null-steps is 0".into()));
+    }
+    let Some(mesh) = mesh else { return Ok(Err("it has to be fitted to the mesh, which was not given".into())) };
+    let Some((recipe, sample)) = recipe.and_then(|r| Some((r, r.fit.sample.clone()?))) else {
+        return Ok(Err(UNKNOWN.into()));
+    };
+    let source = SdfSource::new(
+        mesh.mesh.clone(),
+        mesh.query.clone(),
+        loaded.model.domain.clone(),
+        sample,
+        recipe.fit.train.batch,
+        recipe.seed,
+    );
+    let source = source.context("the reference's faces have no area")?;
+    eprintln!("  fitting a field without spectrum: {} steps", args.null_steps);
+    let work = Work::Points(Arc::new(source));
+    Ok(without_spectrum(&seeded(recipe), work, args.null_steps).map_err(|e| e.to_string()))
+}
+
+/// A radiance field.
+fn views(
+    args: &DiagnoseArgs,
+    loaded: &LoadedRadiance,
+    recipe: Option<&Recipe>,
+    init: InitSpec,
+    report: &mut Report,
+) -> anyhow::Result<()> {
+    let renderer = loaded.renderer()?;
+    let views = match &args.reference {
+        Some(path) => capture_views(path, recipe)?,
+        None => Vec::new(),
+    };
+    let orbit = Orbit { frames: VIEWS, size: (VIEW_SIZE, VIEW_SIZE), up: Up::Z, ..Orbit::default() };
+    let around = if views.is_empty() { orbit.cameras(renderer.bounds())? } else { Vec::new() };
+    let of_capture = views.iter().map(|v| v as &dyn RayCaster);
+    let all: Vec<&dyn RayCaster> = of_capture.chain(around.iter().map(|c| c as &dyn RayCaster)).collect();
+    eprintln!("  depth and spectrum in {} views", all.len());
+    report.push("depth", radiance::study(&loaded.model, &renderer, &all, &init, args.seed)?);
+    Ok(())
+}
+
+/// A few views of a capture, small.
+fn capture_views(path: &Path, recipe: Option<&Recipe>) -> anyhow::Result<Vec<View>> {
+    let how = recipe.and_then(|r| r.capture.clone()).context("the model was not fitted to a capture")?;
+    let capture = read_capture(path, &how.options(Split::Test))?;
+    let found =
+        if capture.test.is_empty() { read_capture(path, &how.options(Split::Train))?.train } else { capture.test };
+    let stride = found.len().div_ceil(VIEWS).max(1);
+    let small = |v: &View| v.thinned(v.camera.width.max(v.camera.height).div_ceil(VIEW_SIZE));
+    Ok(found.iter().step_by(stride).map(small).collect())
+}
+
+/// Most pixels along the longest side of a picture, and frames of a sound, at which a signal is looked at.
+const PIXELS: usize = 320;
+const FRAMES: usize = 1 << 16;
+
+/// A picture or a sound.
+fn signal(
+    args: &DiagnoseArgs,
+    loaded: &LoadedSignal,
+    recipe: Option<&Recipe>,
+    init: InitSpec,
+    report: &mut Report,
+) -> anyhow::Result<()> {
+    let [width, height] = loaded.info.size();
+    let reference = args.reference.as_deref().map(|path| like(path, loaded)).transpose()?;
+    // Pictures are looked at through boxes, sounds from their beginning.
+    let (lattice, seen) = match loaded.info {
+        SignalInfo::Picture { .. } => {
+            let n = width.max(height).div_ceil(PIXELS).min(width.min(height));
+            (Lattice::picture(width, height, n), reference.as_ref().and_then(|r| r.reduced(n)))
+        }
+        SignalInfo::Sound { .. } => (Lattice::sound(width, FRAMES), reference.clone()),
+    };
+    let codec = loaded.info.codec();
+    let values = seen.map(|s| -> Vec<f64> {
+        let all = s.data().iter().map(|v| f64::from(codec.encode(*v)));
+        all.take(lattice.size.0 * lattice.size.1 * s.channels()).collect()
+    });
+    let null = signal_null(args, loaded, reference.as_ref(), recipe);
+    eprintln!("  spectrum at {} places", lattice.size.0 * lattice.size.1);
+    let input = SignalInput {
+        model: &loaded.model,
+        init,
+        lattice: &lattice,
+        reference: values.as_deref(),
+        without_spectrum: null.as_ref().map_err(String::as_str),
+    };
+    report.push("regions", maps::study(&input, args.seed));
+    if let Some(omega) = reference.as_ref().and_then(frequency::known) {
+        eprintln!("  local frequency");
+        report.push("frequency", questions::recovery(&loaded.model, &init, &lattice, &omega, args.seed));
+    }
+    Ok(())
+}
+
+/// The picture or sound that a model was fitted to.
+fn like(path: &Path, loaded: &LoadedSignal) -> anyhow::Result<Signal> {
+    let signal = Signal::read(path)?;
+    let outputs = loaded.model.spec.outputs;
+    if signal.size() != loaded.info.size() || signal.channels() != outputs {
+        let ([w, h], [a, b]) = (signal.size(), loaded.info.size());
+        bail!(
+            "{}: {w}x{h} samples of {} values, but the model stands for {a}x{b} of {outputs}",
+            path.display(),
+            signal.channels()
+        );
+    }
+    Ok(signal)
+}
+
+/// A field without spectrum fitted to the same signal, or why there is none.
+fn signal_null(
+    args: &DiagnoseArgs,
+    loaded: &LoadedSignal,
+    signal: Option<&Signal>,
+    recipe: Option<&Recipe>,
+) -> Result<Parameters, String> {
+    if args.null_steps == 0 {
+        return Err("--null-steps is 0".into());
+    }
+    let signal = signal.ok_or("it has to be fitted to the signal, which was not given")?;
+    let (recipe, how) = recipe.and_then(|r| Some((r, r.fit.signal.clone()?))).ok_or(UNKNOWN)?;
+    let source = SignalSource::new(signal, loaded.info.codec(), &how, recipe.fit.train.batch, recipe.seed);
+    let source = source.ok_or("its settings leave nothing to learn from")?;
+    eprintln!("  fitting a field without spectrum: {} steps", args.null_steps);
+    without_spectrum(&seeded(recipe), Work::Signal(Arc::new(source)), args.null_steps).map_err(|e| e.to_string())
+}
+
+/// Why no null model can be fitted.
+const UNKNOWN: &str = "the model file does not say how it was fitted";
+
+/// The settings of a fit with its seed.
+fn seeded(recipe: &Recipe) -> FitConfig {
+    let mut fit = recipe.fit.clone();
+    fit.field.init.seed = recipe.seed;
+    fit
+}
+
+/// The surface in the colours of ∇S and of curvature, with all values at its vertices.
+fn write_surfaces(folder: &Path, surface: &ColouredSurface) -> anyhow::Result<()> {
+    let values: Vec<(&str, &[f32])> = surface.attributes.values.iter().map(|(n, v)| (*n, v.as_slice())).collect();
+    for (name, colours) in ["surface-grad-s.ply", "surface-curvature.ply"].iter().zip(&surface.colours) {
+        let data = VertexData { normals: &surface.attributes.normals, colours, values: &values };
+        write_ply_with(&folder.join(name), &surface.mesh, data)?;
+    }
+    Ok(())
+}

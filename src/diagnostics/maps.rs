@@ -1,0 +1,425 @@
+//! Pictures and sounds: where the spectrum changes, how F flows, and what that has to do with edges.
+
+use serde_json::{Value, json};
+
+use super::nulls::{Parameters, untrained};
+use super::regions::{ALONE, NEAR, QUIET, Region, WIDE, energy, regions};
+use super::report::{Part, Picture, Section, Table, short};
+use super::stats::{auc, blocks, mean, quantile};
+use super::subject::{self, RAW, RESIDUAL, Subject, Taken};
+use crate::field::init::InitSpec;
+use crate::field::jet::{Order, norm};
+use crate::field::model::Model;
+use crate::field::probe::Probe;
+use crate::plot::{Axis, Chart, Estimate};
+use crate::render::colour::{diverging_colour, false_colour};
+use crate::render::image::Rgba8;
+
+/// The places at which a signal is looked at: `size` columns and rows (one row for a sound).
+#[derive(Clone, Debug, PartialEq)]
+pub struct Lattice {
+    /// Columns and rows.
+    pub size: (usize, usize),
+    /// Field coordinates, `[row][column][dim]`.
+    pub x: Vec<f64>,
+}
+
+impl Lattice {
+    /// Middles of boxes of `n`×`n` of the `width` × `height` pixels that fill the unit square; what is left over at the right
+    /// and the bottom is left out.
+    pub fn picture(width: usize, height: usize, n: usize) -> Self {
+        let n = n.max(1);
+        let (w, h) = (width / n, height / n);
+        let at = |i: usize, whole: usize| (i as f64 + 0.5) * n as f64 / whole as f64;
+        let x = (0..w * h).flat_map(|i| [at(i % w, width), at(i / w, height)]).collect();
+        Self { size: (w, h), x }
+    }
+
+    /// The first `count` of `frames` frames that fill the unit interval.
+    pub fn sound(frames: usize, count: usize) -> Self {
+        let count = count.min(frames);
+        Self { size: (count, 1), x: (0..count).map(|i| (i as f64 + 0.5) / frames as f64).collect() }
+    }
+}
+
+/// What is studied.
+#[derive(Clone, Copy, Debug)]
+pub struct SignalInput<'a> {
+    /// The model, of one or two coordinates.
+    pub model: &'a Model,
+    /// How its parameters started.
+    pub init: InitSpec,
+    /// Where it is looked at.
+    pub lattice: &'a Lattice,
+    /// The signal that it was fitted to at the lattice's places, `[place][outputs]`; the field's own values without it.
+    pub reference: Option<&'a [f64]>,
+    /// A field without spectrum that was fitted to the same signal, or why there is none.
+    pub without_spectrum: Result<&'a Parameters, &'a str>,
+}
+
+/// Everything at the lattice's places.
+struct Map {
+    size: (usize, usize),
+    dim: usize,
+    values: Vec<f64>,
+    outputs: usize,
+    /// S, `[place][k]`.
+    spectrum: Vec<f64>,
+    width: usize,
+    slope: Vec<f64>,
+    residual: Vec<f64>,
+    divergence: Vec<f64>,
+    /// F, `[place][k][dim]`; empty without F.
+    flow: Vec<f64>,
+}
+
+impl Map {
+    fn new(probe: &Probe<'_>, lattice: &Lattice) -> Self {
+        let rows = probe.each(&lattice.x, Order::First, |_, at| {
+            let flow = at.transport.as_ref().map_or(Vec::new(), |f| f.values().to_vec());
+            (
+                at.value.values().to_vec(),
+                at.spectrum.values().to_vec(),
+                [at.spectrum.gradient_norm(), at.residual().unwrap_or(f64::NAN), at.divergence().unwrap_or(f64::NAN)],
+                flow,
+            )
+        });
+        let spec = probe.spec();
+        let column = |c: usize| rows.iter().map(|r| r.2[c]).collect();
+        Self {
+            size: lattice.size,
+            dim: spec.dim,
+            outputs: spec.outputs,
+            width: rows.first().map_or(0, |r| r.1.len()),
+            slope: column(0),
+            residual: column(1),
+            divergence: column(2),
+            values: rows.iter().flat_map(|r| r.0.clone()).collect(),
+            spectrum: rows.iter().flat_map(|r| r.1.clone()).collect(),
+            flow: rows.into_iter().flat_map(|r| r.3).collect(),
+        }
+    }
+
+    fn has_flow(&self) -> bool {
+        !self.flow.is_empty()
+    }
+}
+
+/// What is correlated with.
+const TARGET: &str = "gradient of the signal";
+/// Cells along the longest side that count as one observation each.
+const BLOCKS: u32 = 24;
+/// The same of a sound.
+const SOUND_BLOCKS: u32 = 200;
+
+/// Studies a picture or a sound: a section of the report with its numbers.
+pub fn study(input: &SignalInput<'_>, seed: u64) -> (Section, Value) {
+    let probe = Probe::new(&input.model.spec, &input.model.grid, &input.model.net);
+    let start = untrained(&input.model.spec, &input.init);
+    let map = Map::new(&probe, input.lattice);
+    let signal = input.reference.unwrap_or(&map.values);
+    let found = regions(signal, map.outputs, map.size);
+    let subjects = subjects(input, &probe, &start, &map, seed);
+    let target: Vec<f64> = energy(signal, map.outputs, map.size).iter().map(|e| e.sqrt()).collect();
+    let cells_along = if map.dim == 1 { SOUND_BLOCKS } else { BLOCKS };
+    let blocks = blocks(&input.lattice.x, map.dim, cells_along);
+    let cells = subject::correlations(&subjects, &[(TARGET.into(), target)], &blocks, seed);
+    let edges: Vec<bool> = found.iter().map(|r| *r == Region::Edge).collect();
+    let mut section = Section::new("Edges, texture and the spectrum");
+    section.verdict = subject::verdict(&cells, RAW, TARGET);
+    let share = |r: Region| 100.0 * found.iter().filter(|f| **f == r).count() as f64 / found.len().max(1) as f64;
+    let shares: Vec<String> = Region::ALL.iter().map(|r| format!("{} {} %", r.name(), short(share(*r)))).collect();
+    section.text(format!(
+        "{} places, regions by the {}: with the energy of differences blurred over {NEAR} and over {WIDE} samples, smooth \
+         where the first is below {QUIET} of its mean, an edge where it is {ALONE} times the second or more, texture \
+         elsewhere ({}).",
+        found.len(),
+        if input.reference.is_some() { "reference" } else { "field's own values (no reference was given)" },
+        shares.join(", ")
+    ));
+    if map.dim == 1 {
+        sound_parts(&map, signal, &found, &mut section)
+    } else {
+        picture_parts(&map, signal, &found, &mut section)
+    };
+    if let Err(why) = input.without_spectrum {
+        section.text(format!("No field without spectrum stands beside the model: {why}."));
+    }
+    let table = region_table(&subjects, &found, &edges);
+    section.parts.push(Part::Table(table.0, REGIONS.into()));
+    section.parts.push(Part::Table(subject::table(&cells, true), SPEARMAN.into()));
+    let numbers = json!({
+        "places": found.len(),
+        "shares": Region::ALL.iter().map(|r| (r.name(), share(*r) / 100.0)).collect::<std::collections::BTreeMap<_, _>>(),
+        "regions": table.1, "correlations": cells, "without_spectrum": input.without_spectrum.err(),
+        "mean_absolute_divergence": mean(&map.divergence.iter().map(|d| d.abs()).collect::<Vec<_>>()),
+    });
+    (section, numbers)
+}
+
+const REGIONS: &str = "Of latent grids ∇S means ∇z. Means over each region over the field's mean everywhere, and how well the measure tells edges from the rest \
+    (area under the ROC curve, 0.5 is chance). Expected if the spectrum follows the signal: large at edges, small where it is \
+    smooth, and more so than in the latent grid. Expected under the null: as in the latent grid; 1.00 and 0.5 where untrained \
+    or shuffled.";
+const SPEARMAN: &str = "Spearman's ρ of the measures against the length of the signal's differences, with 95 % intervals from \
+    drawing blocks of neighbours with replacement.";
+
+fn subjects(input: &SignalInput<'_>, probe: &Probe<'_>, start: &Parameters, map: &Map, seed: u64) -> Vec<Subject> {
+    let x = &input.lattice.x;
+    let own = if probe.has_spectrum() { "model: S" } else { "model: z, it has no S" };
+    let mut subjects = vec![Subject::new(own, probe, Taken::Spectrum, x, None)];
+    if map.has_flow() {
+        let size = map.divergence.iter().map(|d| d.abs()).collect();
+        subjects[0].measures.push(("|∇·F|", size));
+    }
+    if probe.has_spectrum() {
+        subjects.push(Subject::new("its own latent grid z", probe, Taken::Latent, x, None));
+    }
+    if let Ok(fitted) = input.without_spectrum {
+        subjects.push(Subject::new("field without spectrum: z", &fitted.probe(), Taken::Latent, x, None));
+    }
+    subjects.push(Subject::new("untrained field", &start.probe(), Taken::Spectrum, x, None));
+    subjects.push(Subject::shuffled(&subjects[0], seed));
+    subjects
+}
+
+/// Means by region, relative to the whole, and the area under the curve of edges against the rest.
+fn region_table(subjects: &[Subject], found: &[Region], edges: &[bool]) -> (Table, Value) {
+    let mut table = Table::new(["field", "measure"]);
+    table.header.extend(Region::ALL.map(|r| r.name().to_string()));
+    table.header.push("AUC of edges".into());
+    let mut rows = Vec::new();
+    for (i, subject) in subjects.iter().enumerate() {
+        for (measure, values) in &subject.measures {
+            let whole = mean(values);
+            let of = |region: Region| {
+                let part: Vec<f64> = values.iter().zip(found).filter(|(_, r)| **r == region).map(|(v, _)| *v).collect();
+                mean(&part) / whole
+            };
+            let means = Region::ALL.map(of);
+            let area = auc(values, edges);
+            if i == 0 {
+                table.strong.push(table.rows.len());
+            }
+            let cells = means.iter().map(|m| format!("{m:.2}").replace("NaN", "–")).chain([short(area)]);
+            table.row([subject.name.clone(), measure.to_string()].into_iter().chain(cells));
+            rows.push(json!({
+                "subject": subject.name, "measure": measure, "mean": whole,
+                "edges": means[0], "texture": means[1], "smooth": means[2], "auc_of_edges": area,
+            }));
+        }
+    }
+    (table, Value::from(rows))
+}
+
+/// Share of values within the colours of a map.
+const WITHIN: f64 = 0.98;
+
+fn largest(values: &[f64]) -> f64 {
+    let mut sorted: Vec<f64> = values.iter().map(|v| v.abs()).filter(|v| v.is_finite()).collect();
+    sorted.sort_by(f64::total_cmp);
+    quantile(&sorted, WITHIN).max(f64::MIN_POSITIVE)
+}
+
+fn bytes([r, g, b]: [f32; 3]) -> [u8; 4] {
+    [r, g, b, 1.0].map(|v| (v.clamp(0.0, 1.0) * 255.0).round() as u8)
+}
+
+/// A picture of `size` in false colours, dark 0 to yellow `most`.
+fn positive(values: &[f64], size: (usize, usize), most: f64) -> Rgba8 {
+    Rgba8::from_fn(size.0 as u32, size.1 as u32, |i| bytes(false_colour((values[i] / most) as f32)))
+}
+
+/// A picture of `size`, blue −`most` over grey 0 to red `most`.
+fn signed(values: &[f64], size: (usize, usize), most: f64) -> Rgba8 {
+    Rgba8::from_fn(size.0 as u32, size.1 as u32, |i| bytes(diverging_colour((values[i] / most) as f32)))
+}
+
+/// A vector as a colour: hue by direction (red along +x, then yellow, green, cyan, blue, magenta as it turns towards +y and
+/// on), brightness by length over `most`.
+pub fn flow_colour(u: f64, v: f64, most: f64) -> [f32; 3] {
+    let turn = v.atan2(u).rem_euclid(std::f64::consts::TAU) / std::f64::consts::TAU * 6.0;
+    let bright = (u.hypot(v) / most).clamp(0.0, 1.0);
+    std::array::from_fn(|c| {
+        let away = (turn + [0.0, 4.0, 2.0][c]).rem_euclid(6.0) - 3.0;
+        (bright * (away.abs() - 1.0).clamp(0.0, 1.0)) as f32
+    })
+}
+
+/// Channels of S that are shown.
+const SHOWN: usize = 8;
+
+fn picture_parts(map: &Map, signal: &[f64], found: &[Region], section: &mut Section) {
+    let (size, n) = (map.size, map.size.0 * map.size.1);
+    let plain = |values: &[f64]| {
+        Rgba8::from_fn(size.0 as u32, size.1 as u32, |i| {
+            let c = |c: usize| values[i * map.outputs + if map.outputs >= 3 { c } else { 0 }] as f32;
+            bytes([c(0), c(1), c(2)])
+        })
+    };
+    let parts = Rgba8::from_fn(size.0 as u32, size.1 as u32, |i| {
+        bytes(match found[i] {
+            Region::Smooth => [0.93, 0.93, 0.92],
+            Region::Texture => [0.0, 0.62, 0.45],
+            Region::Edge => [0.84, 0.37, 0.0],
+        })
+    });
+    let slope = largest(&map.slope);
+    let mut first = vec![
+        Picture::new("signal", plain(signal), "The signal."),
+        Picture::new("regions", parts, "Regions: edges orange, texture green, smooth grey."),
+        Picture::new(
+            "grad-s",
+            positive(&map.slope, size, slope),
+            format!("‖∇S‖, dark 0 to yellow {} per edge.", short(slope)),
+        ),
+    ];
+    if map.has_flow() {
+        let (residual, divergence) = (largest(&map.residual), largest(&map.divergence));
+        let said = format!("‖∇S − F‖, dark 0 to yellow {} per edge.", short(residual));
+        first.push(Picture::new("residual", positive(&map.residual, size, residual), said));
+        let said = format!("Divergence of F summed over S, blue to red ±{} per edge squared.", short(divergence));
+        first.push(Picture::new("divergence", signed(&map.divergence, size, divergence), said));
+    }
+    let text = "Expected if the spectrum follows the signal: ‖∇S‖ bright at edges (orange), dark in smooth parts. Expected under \
+                the null: the pattern of the grid's cells. Colours span 98 % of the values.";
+    section.parts.push(Part::Pictures(first, text.into()));
+    let channel = |k: usize| -> Vec<f64> { (0..n).map(|i| map.spectrum[i * map.width + k]).collect() };
+    let spectra = (0..SHOWN.min(map.width)).map(|k| {
+        let values = channel(k);
+        let centre = mean(&values);
+        let moved: Vec<f64> = values.iter().map(|v| v - centre).collect();
+        let most = largest(&moved);
+        let said = format!("S of base {k}: {} ± {}.", short(centre), short(most));
+        Picture::new(format!("s-{k}"), signed(&moved, size, most), said)
+    });
+    section
+        .parts
+        .push(Part::Pictures(spectra.collect(), format!("The first of {} values of S about their means.", map.width)));
+    if map.has_flow() {
+        section.parts.push(flows(map));
+    }
+}
+
+/// F of the bases whose flow is strongest.
+fn flows(map: &Map) -> Part {
+    let (n, k) = (map.size.0 * map.size.1, map.width);
+    let at = |i: usize, k: usize| [map.flow[(i * map.width + k) * 2], map.flow[(i * map.width + k) * 2 + 1]];
+    let strength = |k: usize| (0..n).map(|i| norm(&at(i, k)).powi(2)).sum::<f64>();
+    let mut order: Vec<(usize, f64)> = (0..k).map(|k| (k, strength(k))).collect();
+    order.sort_by(|a, b| b.1.total_cmp(&a.1));
+    let list = order.iter().take(4).map(|(k, _)| {
+        let most = largest(&(0..n).map(|i| norm(&at(i, *k))).collect::<Vec<_>>());
+        let colour = |i: usize| {
+            let [u, v] = at(i, *k);
+            bytes(flow_colour(u, v, most))
+        };
+        let image = Rgba8::from_fn(map.size.0 as u32, map.size.1 as u32, colour);
+        Picture::new(format!("flow-{k}"), image, format!("F of base {k}, up to {} per edge.", short(most)))
+    });
+    let text = "F(x, S), what the transport network says S changes by: hue is direction (red right, green-yellow down, cyan left, \
+                violet up), brightness is length. Untrained F (λ_pde = 0) shows arbitrary flows.";
+    Part::Pictures(list.collect(), text.into())
+}
+
+/// Columns of a strip of a sound.
+const COLUMNS: usize = 900;
+
+fn sound_parts(map: &Map, signal: &[f64], found: &[Region], section: &mut Section) {
+    let frames = map.size.0;
+    let columns = COLUMNS.min(frames);
+    let part = |c: usize| c * frames / columns..((c + 1) * frames / columns).max(c * frames / columns + 1);
+    let over = |values: &dyn Fn(usize) -> f64| -> Vec<f64> {
+        (0..columns).map(|c| mean(&part(c).map(values).collect::<Vec<_>>())).collect()
+    };
+    let (rows, height) = (map.width.min(64), 6);
+    let strips: Vec<Vec<f64>> = (0..rows)
+        .map(|k| {
+            let values = over(&|i| map.spectrum[i * map.width + k]);
+            let centre = mean(&values);
+            let most = largest(&values.iter().map(|v| v - centre).collect::<Vec<_>>());
+            values.iter().map(|v| (v - centre) / most).collect()
+        })
+        .collect();
+    let image = Rgba8::from_fn(columns as u32, (rows * height) as u32, |i| {
+        bytes(diverging_colour(strips[i / columns / height][i % columns] as f32))
+    });
+    let said = "S over time, a row a value, each about its mean and over its range.";
+    if rows > 0 {
+        section.parts.push(Part::Pictures(vec![Picture::new("spectrum", image, said)], String::new()));
+    }
+    let time = |c: usize| (c as f64 + 0.5) / columns as f64;
+    let curve = |values: Vec<f64>| -> Vec<Estimate> {
+        let scale = 1.0 / mean(&values);
+        values.iter().enumerate().map(|(c, v)| Estimate { x: time(c), y: v * scale, spread: 0.0 }).collect()
+    };
+    let mut chart =
+        Chart::new("Spectrum over time", Axis::linear("time, in lengths of the sound"), Axis::linear("over its mean"));
+    let outputs = map.outputs;
+    chart.lines("level of the sound", curve(over(&|i| norm(&signal[i * outputs..(i + 1) * outputs]))));
+    chart.lines(RAW, curve(over(&|i| map.slope[i])));
+    if map.has_flow() {
+        chart.lines(RESIDUAL, curve(over(&|i| map.residual[i])));
+    }
+    let share = over(&|i| f64::from(u8::from(found[i] == Region::Edge)));
+    if share.iter().any(|s| *s > 0.0) {
+        chart.note("onsets and other edges are those regions that stand alone; see the table");
+    }
+    section.parts.push(Part::Chart("time".into(), chart, "Means over short stretches, each over its own mean.".into()));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kernel::spec::*;
+    use std::collections::BTreeMap;
+
+    fn model(dim: usize) -> Model {
+        let mlp = |layers| MlpSpec::new(layers, 8, Activation::Relu);
+        let levels = vec![LevelSpec::new(4, None)];
+        let mut spec = crate::field::config::preset("sdf-tiny").unwrap().spec();
+        (spec.dim, spec.outputs, spec.basis) = (dim, 3 - dim.min(2) + 1, 6);
+        spec.latent = LatentSpec { levels, features: 3, ..spec.latent.clone() };
+        (spec.spectrum, spec.decoder, spec.transport) = (mlp(1), mlp(1), mlp(1));
+        let made = untrained(&spec, &InitSpec { grid_scale: 1.0, ..InitSpec::default() });
+        Model {
+            spec,
+            domain: Default::default(),
+            grid: made.grid,
+            net: made.net,
+            config: Value::Null,
+            provenance: BTreeMap::new(),
+            metrics: BTreeMap::new(),
+            occupancy: None,
+        }
+    }
+
+    #[test]
+    fn pictures_and_sounds_are_studied() {
+        for (dim, lattice) in [(2, Lattice::picture(81, 60, 2)), (1, Lattice::sound(4000, 3000))] {
+            let model = model(dim);
+            let init = InitSpec::default();
+            let null = Err("there is none");
+            let input = SignalInput { model: &model, init, lattice: &lattice, reference: None, without_spectrum: null };
+            let (section, numbers) = study(&input, 0);
+            assert!(section.verdict.starts_with("ρ(‖∇S‖, gradient of the signal) ="), "{}", section.verdict);
+            let regions = numbers["regions"].as_array().unwrap();
+            assert!(regions.iter().all(|r| r["mean"].as_f64().unwrap() >= 0.0));
+            let pictures = section.parts.iter().filter(|p| matches!(p, Part::Pictures(..))).count();
+            assert_eq!(pictures, if dim == 2 { 3 } else { 1 });
+            let reference = vec![0.5; lattice.size.0 * lattice.size.1 * model.spec.outputs];
+            // A flat reference has no edges; nothing may panic.
+            study(&SignalInput { reference: Some(&reference), ..input }, 0);
+        }
+    }
+
+    #[test]
+    fn directions_have_their_hues() {
+        let close = |a: [f32; 3], b: [f32; 3]| a.iter().zip(b).all(|(a, b)| (a - b).abs() < 1e-6);
+        assert!(close(flow_colour(2.0, 0.0, 2.0), [1.0, 0.0, 0.0]));
+        assert!(close(flow_colour(-1.0, 0.0, 2.0), [0.0, 0.5, 0.5]));
+        assert!(close(flow_colour(0.0, 9.0, 2.0), [0.5, 1.0, 0.0]));
+        assert!(close(flow_colour(0.0, -2.0, 2.0), [0.5, 0.0, 1.0]));
+        assert!(close(flow_colour(0.0, 0.0, 2.0), [0.0; 3]));
+    }
+}

@@ -1,0 +1,393 @@
+//! Signed distance fields: does the spectrum change where the surface bends?
+
+use glam::{DVec3, Vec3};
+use rayon::prelude::*;
+use serde_json::{Value, json};
+use thiserror::Error;
+
+use super::nulls::{Parameters, untrained};
+use super::report::{Part, Picture, Section, Table, short};
+use super::shape::Curvature;
+use super::stats::{blocks, mean, median, quantile};
+use super::subject::{self, NORMALISED, RAW, RESIDUAL, Subject, TANGENT, Taken};
+use super::surface::{Attributes, SCALES, SurfacePoints, curvature_at, of_mesh};
+use crate::field::init::InitSpec;
+use crate::field::jet::Order;
+use crate::field::model::Model;
+use crate::field::probe::Probe;
+use crate::field::sdf::NeuralSdf;
+use crate::fit::evaluate::{ScoreError, extract};
+use crate::geometry::sample::SurfaceSampler;
+use crate::geometry::{DistanceQuery, TriMesh};
+use crate::plot::{Axis, Bin, Chart, Estimate, binned};
+use crate::render::colour::{diverging_colour, false_colour};
+use crate::render::cpu::RenderError;
+use crate::render::layers::{Range, picture};
+use crate::render::{
+    CameraError, Frame, Layer, LayerSet, Orbit, RenderSettings, SphereTracer, TracerSettings, UnitCube,
+};
+
+/// The mesh that a field was fitted to.
+#[derive(Clone, Copy, Debug)]
+pub struct Reference<'a> {
+    /// Its triangles.
+    pub mesh: &'a TriMesh,
+    /// Their closest points.
+    pub query: &'a DistanceQuery,
+}
+
+/// What is studied.
+#[derive(Clone, Copy, Debug)]
+pub struct SdfInput<'a> {
+    /// The model.
+    pub model: &'a Model,
+    /// Its field.
+    pub field: &'a NeuralSdf,
+    /// Its mesh, where it is there.
+    pub reference: Option<Reference<'a>>,
+    /// How its parameters started.
+    pub init: InitSpec,
+    /// A field without spectrum that was fitted to the same mesh, or why there is none.
+    pub without_spectrum: Result<&'a Parameters, &'a str>,
+}
+
+/// How it is studied.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct StudyOptions {
+    /// Points.
+    pub samples: usize,
+    /// Seed of the points, the bootstrap and the shuffling.
+    pub seed: u64,
+    /// Cells along the cube's edge for the surface that points are drawn from.
+    pub resolution: usize,
+    /// Pixels along the edge of pictures.
+    pub picture: u32,
+}
+
+impl Default for StudyOptions {
+    fn default() -> Self {
+        Self { samples: 20_000, seed: 0, resolution: 128, picture: 480 }
+    }
+}
+
+/// Why a surface can't be studied.
+#[derive(Debug, Error)]
+pub enum StudyError {
+    /// There is no surface.
+    #[error(transparent)]
+    Surface(#[from] ScoreError),
+    /// It can't be drawn.
+    #[error(transparent)]
+    Render(#[from] RenderError),
+    /// No camera sees it.
+    #[error(transparent)]
+    Camera(#[from] CameraError),
+}
+
+/// Cells along the longest side of the points' box that count as one observation each.
+const BLOCKS: u32 = 12;
+/// Names of what is correlated with.
+const MEAN: &str = "|H|";
+const GAUSSIAN: &str = "|K|";
+const MESH_MEAN: &str = "|H| of the mesh";
+const MESH_GAUSSIAN: &str = "|K| of the mesh";
+
+/// A surface with what is known at its vertices, to be written as PLY.
+#[derive(Clone, Debug, Default)]
+pub struct ColouredSurface {
+    /// World units.
+    pub mesh: TriMesh,
+    /// Normals and values.
+    pub attributes: Attributes,
+    /// Colours by the tangential ‖∇S‖, and by mean curvature.
+    pub colours: [Vec<[u8; 3]>; 2],
+}
+
+/// Studies the surface: a section of the report with its numbers, and the surface itself in colours.
+///
+/// # Errors
+/// [`StudyError`], above all where the field has no surface.
+pub fn study(input: &SdfInput<'_>, options: &StudyOptions) -> Result<((Section, Value), ColouredSurface), StudyError> {
+    let cube = UnitCube::from(&input.model.domain);
+    let probe = Probe::new(&input.model.spec, &input.model.grid, &input.model.net);
+    let mesh = extract(input.field, &input.model.domain, options.resolution)?.mesh;
+    let sampler = SurfaceSampler::new(&mesh).ok_or(ScoreError::NoSurface)?;
+    let drawn: Vec<DVec3> = sampler.sample(options.samples, options.seed).iter().map(|s| s.position).collect();
+    let mut points = SurfacePoints::new(&probe, cube, &drawn);
+    let of_mesh = input.reference.map(|r| of_mesh(r.mesh, r.query, &points.world(cube)));
+    let agreement = of_mesh.as_ref().map(|m| points.agreement(&m.iter().map(|c| c[0]).collect::<Vec<f64>>()));
+    agreement.iter().for_each(|a| points.choose(a));
+    let untrained = untrained(&input.model.spec, &input.init);
+    let subjects = subjects(input, &probe, &points, &untrained, options.seed);
+    let targets = targets(&points, of_mesh.as_deref());
+    let cells = subject::correlations(&subjects, &targets, &blocks(&points.x, 3, BLOCKS), options.seed);
+    let mut section = Section::new("Curvature and the spectrum");
+    let target = if input.reference.is_some() { MESH_MEAN } else { MEAN };
+    section.verdict = subject::verdict(&cells, TANGENT, target);
+    describe(input, &points, agreement.as_ref(), cube, &mut section);
+    section.parts.push(Part::Table(subject::table(&cells, true), SPEARMAN.into()));
+    charts(&subjects, &targets, &mut section);
+    let mut frame = frame(input.field, cube, options.picture)?;
+    bend(&mut frame, &probe, cube, points.scale);
+    section.parts.push(pictures(&frame));
+    section.parts.push(Part::Table(subject::table(&cells, false), PEARSON.into()));
+    section.parts.push(Part::Table(sizes(&subjects), SIZES.into()));
+    let numbers = json!({
+        "points": points.len(),
+        "blocks_along_the_longest_side": BLOCKS,
+        "curvature_from": if points.scale.is_none() { "second derivatives" } else { "differences" },
+        "difference_step": points.scale.map(|s| SCALES[s]),
+        "difference_step_world": points.scale.map(|s| SCALES[s] * cube.size),
+        "mean_curvature_against_the_mesh_spearman": agreement.map(|a| json!({
+            "second_derivatives": a[0],
+            "differences": SCALES.iter().zip(&a[1..]).map(|(step, rho)| json!([step, rho])).collect::<Vec<_>>(),
+        })),
+        "correlations": cells,
+        "medians": subjects.iter().map(|s| (s.name.clone(), medians(s))).collect::<serde_json::Map<_, _>>(),
+        "without_spectrum": input.without_spectrum.err(),
+    });
+    let surface = coloured(&probe, cube, mesh, points.scale);
+    Ok(((section, numbers), surface))
+}
+
+const SPEARMAN: &str = "Spearman's ρ with 95 % intervals; of latent grids ∇S means ∇z. Expected if the spectrum follows the surface: the model's rows lie \
+    above all others. Expected under the null: the latent grids, which every fit bends where the surface bends, do as well, \
+    and what is shuffled or untrained lies around 0 (an untrained field may be off 0 by chance: it has one random grid).";
+const PEARSON: &str = "Pearson's r of the same pairs. Curvature and ∇S have heavy tails, which a few points decide; the ranks \
+    above are the safer reading.";
+const SIZES: &str = "Medians over the surface, ∇S per edge of the cube.";
+
+/// The model, its null models.
+fn subjects(
+    input: &SdfInput<'_>,
+    probe: &Probe<'_>,
+    points: &SurfacePoints,
+    untrained: &Parameters,
+    seed: u64,
+) -> Vec<Subject> {
+    let normals = Some(points.normals.as_slice());
+    let x = &points.x;
+    let own = if probe.has_spectrum() { "model: S" } else { "model: z, it has no S" };
+    let mut subjects = vec![Subject::new(own, probe, Taken::Spectrum, x, normals)];
+    if probe.has_spectrum() {
+        subjects.push(Subject::new("its own latent grid z", probe, Taken::Latent, x, normals));
+    }
+    if let Ok(fitted) = input.without_spectrum {
+        subjects.push(Subject::new("field without spectrum: z", &fitted.probe(), Taken::Latent, x, normals));
+    }
+    subjects.push(Subject::new("untrained field", &untrained.probe(), Taken::Spectrum, x, normals));
+    subjects.push(Subject::shuffled(&subjects[0], seed));
+    subjects
+}
+
+fn targets(points: &SurfacePoints, of_mesh: Option<&[[f64; 2]]>) -> Vec<(String, Vec<f64>)> {
+    let of = |f: fn(&Curvature) -> f64| points.curvature().iter().map(f).collect::<Vec<f64>>();
+    let mut targets = vec![(MEAN.into(), of(|c| c.mean.abs())), (GAUSSIAN.into(), of(|c| c.gaussian.abs()))];
+    if let Some(rows) = of_mesh {
+        targets.push((MESH_MEAN.into(), rows.iter().map(|r| r[0].abs()).collect()));
+        targets.push((MESH_GAUSSIAN.into(), rows.iter().map(|r| r[1].abs()).collect()));
+    }
+    targets
+}
+
+fn describe(
+    input: &SdfInput<'_>,
+    points: &SurfacePoints,
+    agreement: Option<&[f64; 1 + SCALES.len()]>,
+    cube: UnitCube,
+    section: &mut Section,
+) {
+    section.text(format!(
+        "{} points of the zero level set, drawn evenly by area and moved onto the zero. Coefficients are taken over all of \
+         them. Neighbours say the same, so intervals come from drawing cells of a lattice of {BLOCKS} along the longest side \
+         with replacement, all points of a cell together.",
+        points.len()
+    ));
+    let how = match points.scale {
+        None => "H and K are mean and Gaussian curvature of the level set by the field's exact second derivatives, which are \
+                 continuous: its activations are smooth and its grid blends with smoothstep."
+            .to_string(),
+        Some(s) => format!(
+            "H and K are mean and Gaussian curvature of the level set by central differences of the exact gradient over ±{} of \
+             the cube's edge (±{} world units). The field has rectifiers or linear interpolation, so its second derivatives miss \
+             what happens at kinks and cell borders, where it does much of its bending; what bends more tightly than the step is \
+             smoothed.",
+            SCALES[s],
+            short(SCALES[s] * cube.size)
+        ),
+    };
+    section.text(how);
+    match agreement {
+        Some([exact, differences @ ..]) => {
+            let list = SCALES.iter().zip(differences).map(|(step, rho)| format!("{rho:.2} over ±{step}"));
+            section.text(format!(
+                "The mesh's curvature is discrete (cotangent Laplacian and angle defect over mixed Voronoi areas) at its \
+                 vertices, blended at the closest point; it follows the tessellation: flat within large faces, growing at edges \
+                 as triangles shrink. Rank correlation of the field's mean curvature with it: {exact:.2} by second derivatives, \
+                 by differences {}. The step that agrees best is used.",
+                list.collect::<Vec<_>>().join(", ")
+            ));
+        }
+        None => section.text(
+            "No mesh was given: curvature is that of the field alone, which shares its grid with S. Give the mesh for curvature \
+             that does not.",
+        ),
+    }
+    if let Err(why) = input.without_spectrum {
+        section.text(format!("No field without spectrum stands beside the model: {why}."));
+    }
+}
+
+/// Mean curvature at the pixels' hits, taken as everywhere else in the section.
+fn bend(frame: &mut Frame, probe: &Probe<'_>, cube: UnitCube, scale: Option<usize>) {
+    let at = |(p, d): (&[f32; 3], &f32)| match d.is_finite() {
+        true => curvature_at(probe, cube, cube.to_unit(DVec3::from(p.map(f64::from))), scale).mean as f32,
+        false => 0.0,
+    };
+    frame.curvature = frame.position.par_iter().zip(&frame.depth_ray).map(at).collect();
+}
+
+/// Bins of a chart.
+const BINS: usize = 12;
+
+fn charts(subjects: &[Subject], targets: &[(String, Vec<f64>)], section: &mut Section) {
+    let (name, target) = if targets.len() > 2 { &targets[2] } else { &targets[0] };
+    let axis = format!("{name} per world unit");
+    let pairs = |values: &[f64]| -> Vec<(f64, f64)> {
+        let all = target.iter().copied().zip(values.iter().copied());
+        // Flat places have no place on a logarithmic axis.
+        all.filter(|(x, y)| *x > 0.0 && *y > 0.0 && x.is_finite() && y.is_finite()).collect()
+    };
+    let Some(own) = subjects.first().and_then(|s| s.measure(TANGENT)) else { return };
+    let mut scatter =
+        Chart::new("Spectrum against curvature", Axis::log(&axis), Axis::log(format!("{TANGENT}, per edge")));
+    scatter.note("dots: points of the surface; steps: means of equally many points");
+    scatter.points("points", pairs(own));
+    scatter.bins("means", standard_errors(binned(&pairs(own), BINS)));
+    section.parts.push(Part::Chart(
+        "scatter".into(),
+        scatter,
+        "Expected under the null: level steps. A slope alone is no evidence for the spectrum; see the next figure."
+            .into(),
+    ));
+    let mut chart =
+        Chart::new("Model and null models", Axis::log(&axis), Axis::linear(format!("{TANGENT}, over its mean")));
+    chart.note("means of equally many points with standard errors; flat places left out");
+    for subject in subjects {
+        let Some(values) = subject.measure(TANGENT) else { continue };
+        let scale = 1.0 / mean(values);
+        let scaled: Vec<f64> = values.iter().map(|v| v * scale).collect();
+        let pairs = pairs(&scaled);
+        let points = binned(&pairs, BINS).into_iter().map(|b| {
+            let inside = pairs.iter().map(|p| p.0).filter(|x| (b.from..=b.to).contains(x));
+            let x = median(&inside.collect::<Vec<f64>>());
+            Estimate { x, y: b.mean, spread: b.spread / (b.count.max(1) as f64).sqrt() }
+        });
+        let points: Vec<Estimate> = points.collect();
+        chart.lines(&subject.name, points.clone());
+        chart.marks(&subject.name, points);
+    }
+    section.parts.push(Part::Chart(
+        "binned".into(),
+        chart,
+        "Each field's measure over its own mean, so that shapes can be compared. Expected if the spectrum itself follows \
+         curvature: the model rises more steeply than the latent grids. Expected under the null: it does not."
+            .into(),
+    ));
+}
+
+/// Error bars of the mean in place of the values' deviation.
+fn standard_errors(bins: Vec<Bin>) -> Vec<Bin> {
+    bins.into_iter().map(|b| Bin { spread: b.spread / (b.count.max(1) as f64).sqrt(), ..b }).collect()
+}
+
+fn medians(subject: &Subject) -> Value {
+    subject
+        .measures
+        .iter()
+        .map(|(name, v)| (name.to_string(), json!(median(v))))
+        .collect::<serde_json::Map<_, _>>()
+        .into()
+}
+
+fn sizes(subjects: &[Subject]) -> Table {
+    let names = [RAW, NORMALISED, TANGENT, RESIDUAL];
+    let mut table = Table::new(["field", RAW, NORMALISED, TANGENT, RESIDUAL]);
+    for subject in subjects.iter().filter(|s| !s.name.contains("shuffled")) {
+        let cell = |name: &&str| subject.measure(name).map_or("–".into(), |v| short(median(v)));
+        table.row([subject.name.clone()].into_iter().chain(names.iter().map(cell)));
+    }
+    table
+}
+
+/// The surface from one side with the layers that are shown.
+fn frame(field: &NeuralSdf, cube: UnitCube, size: u32) -> Result<Frame, StudyError> {
+    let tracer = SphereTracer::new(field, cube, TracerSettings { grid_cells: 64, ..TracerSettings::default() })?;
+    let orbit = Orbit { size: (size, size), elevation: 20.0, azimuth: 30.0, margin: 0.85, ..Orbit::default() };
+    let layers = [Layer::Colour, Layer::DepthRay, Layer::Position, Layer::GradS, Layer::Residual];
+    let settings = RenderSettings { layers: LayerSet::of(&layers), samples: 4, ..RenderSettings::default() };
+    let cameras = orbit.cameras(tracer.bounds())?;
+    Ok(tracer.render(&cameras[0], &settings)?)
+}
+
+/// Share of the values within a picture's colours.
+const WITHIN: f64 = 0.98;
+
+fn pictures(frame: &Frame) -> Part {
+    let largest = |values: &[f32]| {
+        let hits = values.iter().zip(&frame.depth_ray).filter(|(_, d)| d.is_finite());
+        let mut sorted: Vec<f64> = hits.map(|(v, _)| f64::from(v.abs())).filter(|v| v.is_finite()).collect();
+        sorted.sort_by(f64::total_cmp);
+        quantile(&sorted, WITHIN) as f32
+    };
+    let shown = [
+        (Layer::Colour, "shaded", 0.0, "The surface.".to_string()),
+        (Layer::Curvature, "curvature", largest(&frame.curvature), String::new()),
+        (Layer::GradS, "grad-s", largest(&frame.grad_s), String::new()),
+        (Layer::Residual, "residual", largest(&frame.residual), String::new()),
+    ];
+    let list = shown.into_iter().filter_map(|(layer, name, most, said)| {
+        let low = if layer == Layer::Curvature { -most } else { 0.0 };
+        let image = picture(frame, layer, 0, Range::Fixed(low, most))?;
+        let most = short(f64::from(most));
+        let caption = match layer {
+            Layer::Curvature => format!("Mean curvature, blue hollow to red convex, ±{most} per world unit."),
+            Layer::GradS => format!("‖∇S‖, dark 0 to yellow {most} per edge."),
+            Layer::Residual => format!("‖∇S − F‖, dark 0 to yellow {most} per edge."),
+            _ => said,
+        };
+        Some(Picture::new(name, image, caption))
+    });
+    let text = "Colours span 98 % of what is seen. Expected if the spectrum follows curvature: bright where the second \
+                picture is strongly coloured. Expected under the null: the pattern of the grid's cells.";
+    Part::Pictures(list.collect(), text.into())
+}
+
+/// Everything at the vertices of the surface.
+fn coloured(probe: &Probe<'_>, cube: UnitCube, mesh: TriMesh, scale: Option<usize>) -> ColouredSurface {
+    let x: Vec<f64> = mesh.positions.iter().flat_map(|p| cube.to_unit(*p).to_array()).collect();
+    let rows = probe.each(&x, Order::First, |x, at| {
+        let normal = DVec3::from(at.value.gradient(0)).normalize_or_zero();
+        let bend = curvature_at(probe, cube, DVec3::from_slice(x), scale);
+        let tangent = subject::tangential(&at.spectrum, normal);
+        let residual = at.residual().unwrap_or(f64::NAN);
+        (normal.as_vec3(), [bend.mean, bend.gaussian, at.spectrum.gradient_norm(), tangent, residual])
+    });
+    let column = |c: usize| -> Vec<f32> { rows.iter().map(|r| r.1[c] as f32).collect() };
+    let names = ["mean_curvature", "gaussian_curvature", "grad_s", "grad_s_tangent", "residual"];
+    let values: Vec<(&'static str, Vec<f32>)> = names.into_iter().enumerate().map(|(c, n)| (n, column(c))).collect();
+    let most = |v: &[f32]| {
+        let mut sorted: Vec<f64> = v.iter().map(|v| f64::from(v.abs())).filter(|v| v.is_finite()).collect();
+        sorted.sort_by(f64::total_cmp);
+        quantile(&sorted, WITHIN).max(1e-30) as f32
+    };
+    let byte = |rgb: [f32; 3]| rgb.map(|v| (v * 255.0).round() as u8);
+    let (bend, tangent) = (&values[0].1, &values[3].1);
+    let (bend_most, tangent_most) = (most(bend), most(tangent));
+    let colours = [
+        tangent.iter().map(|v| byte(false_colour(v / tangent_most))).collect(),
+        bend.iter().map(|v| byte(diverging_colour(v / bend_most))).collect(),
+    ];
+    let normals: Vec<Vec3> = rows.iter().map(|r| r.0).collect();
+    ColouredSurface { mesh, attributes: Attributes { normals, values }, colours }
+}
