@@ -327,7 +327,7 @@ pub fn held_in(count: usize, share: f64, seed: u64) -> Vec<u32> {
 impl BatchSource for SignalSource {
     /// One sample of each of equally long stretches of the signal: as even as taking turns, and in the order of memory.
     fn batch(&self, index: u64) -> Batch {
-        let mut rng = Pcg64::new(u128::from(self.seed) ^ 0x0516_4a1d_77, u128::from(index));
+        let mut rng = Pcg64::new(u128::from(self.seed) ^ 0x0005_164a_1d77, u128::from(index));
         let (count, n) = (self.count(), self.batch.min(self.count()));
         let mut batch = Batch {
             x: Vec::with_capacity(n * self.dim),

@@ -78,10 +78,10 @@ impl ProductPlan {
                 for plane in 1..planes {
                     let r = plane * TILE + p;
                     let (d, slope) = (*dz.ptr.add(r * dz.row + at), self.factors(u, r, g, f));
-                    for i in 0..self.group {
+                    for (i, sum) in sums.iter_mut().enumerate().take(self.group) {
                         *du.ptr.add(r * du.row + column(i)) = d * without(&value, i);
                         for k in (0..self.group).filter(|k| *k != i) {
-                            sums[i] += d * slope[k] * without_two(&value, i, k);
+                            *sum += d * slope[k] * without_two(&value, i, k);
                         }
                     }
                 }
