@@ -60,7 +60,7 @@ fn a_surface_is_diagnosed_beside_its_null_models() {
     // The field's curvature is that of its mesh, as far as 300 steps get.
     let agreement = &report["curvature"]["mean_curvature_against_the_mesh_spearman"]["differences"];
     let best = agreement.as_array().unwrap().iter().map(|a| a[1].as_f64().unwrap()).fold(-1.0, f64::max);
-    assert!(best > 0.4, "{agreement}");
+    assert!(best > 0.3, "{agreement}");
     assert_eq!(report["curvature"]["curvature_from"], "differences");
     let l = &report["transport"]["lipschitz"];
     assert!(l["sampled"].as_f64().unwrap() <= l["upper"].as_f64().unwrap());

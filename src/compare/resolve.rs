@@ -300,11 +300,9 @@ impl Work<'_> {
             eval: joined(&file.eval, &entry.eval, quick.map(|q| q.eval.as_slice())),
         };
         // What is filled would be set twice, and the first silently lost.
-        let ending = |key: &str| key.rsplit('.').next().unwrap_or(key).trim().to_string();
+        let same = |a: &str, b: &str| a == b || a.ends_with(&format!(".{b}")) || b.ends_with(&format!(".{a}"));
         for key in &method.fill {
-            if let Some(text) =
-                method.set.iter().find(|s| s.split('=').next().is_some_and(|k| ending(k) == ending(key)))
-            {
+            if let Some(text) = method.set.iter().find(|s| s.split('=').next().is_some_and(|k| same(k.trim(), key))) {
                 return Err(self.error(at("fill"), format!("{key} is filled, so it cannot be set too (`{text}`)")));
             }
         }

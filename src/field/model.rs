@@ -477,9 +477,15 @@ mod tests {
         good.save(&path, Precision::F32).unwrap();
         let before = fs::read(&path).unwrap();
         let mut bad = good.clone();
-        bad.net[5] = 1e6;
+        bad.net[bad.spec.net_layout().decoder[0].weight] = 1e6;
         let message = bad.save(&path, Precision::F16).unwrap_err().to_string();
-        assert!(message.contains("m.safetensors: tensor `basis.omega`: holds 1000000"), "{message}");
+        assert!(message.contains("m.safetensors: tensor `decoder.0.weight`: holds 1000000"), "{message}");
+        // Frequencies are kept whole.
+        let mut fast = good.clone();
+        fast.net[5] = 123_456.7;
+        fast.save(&path, Precision::F16).unwrap();
+        assert_eq!(Model::load(&path).unwrap().net[5], 123_456.7);
+        good.save(&path, Precision::F32).unwrap();
         bad.net.pop();
         assert!(bad.save(&path, Precision::F32).unwrap_err().to_string().contains("`net`"));
         assert_eq!(fs::read(&path).unwrap(), before);

@@ -124,7 +124,7 @@ fn image(kind: &str) -> FieldConfig {
         ..sdf("")
     };
     match kind {
-        "tiny" => FieldConfig { latent: LatentConfig::hash([16, 768], 9, 2, 1 << 12), decoder: relu(2, 48), ..image },
+        "tiny" => FieldConfig { latent: LatentConfig::hash([16, 768], 9, 2, 1 << 12), decoder: relu(2, 40), ..image },
         "fine" => FieldConfig { latent: LatentConfig::hash([16, 1536], 11, 2, 1 << 16), ..image },
         _ => image,
     }
@@ -147,7 +147,7 @@ fn audio(kind: &str) -> FieldConfig {
             decoder: relu(2, 40),
             ..audio
         },
-        "fine" => FieldConfig { latent: LatentConfig::hash([64, 150_000], 14, 2, 1 << 14), ..audio },
+        "fine" => FieldConfig { latent: LatentConfig::hash([64, 150_000], 14, 2, 1 << 15), ..audio },
         _ => audio,
     }
 }

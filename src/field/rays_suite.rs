@@ -1,12 +1,11 @@
 //! The ray step of radiance fields: plain tensors in f64 against finite differences, and the fused step against them.
 
-use burn::tensor::Tensor;
 use rand_pcg::Pcg64;
 use rand_pcg::rand_core::SeedableRng;
 
 use super::backend;
 use super::suite::{
-    Case, Draw, FUSED, JUDGE, OnFlex, REFERENCE, assert_close, differences, every, narrow, values, variants,
+    Case, Draw, FUSED, JUDGE, OnFlex, REFERENCE, assert_close, differences, every, gradient, narrow, values, variants,
 };
 use crate::kernel::spec::{Activation, DirectionEncoding, FieldSpec, MlpSpec, ViewSpec};
 use crate::kernel::{Fused, Outputs, PointLoss, RayLoss, RayStats, Rays};
@@ -72,8 +71,7 @@ fn step(on: &OnFlex, case: &Case, rays: &Rays, loss: RayLoss) -> (f64, Vec<f64>,
     let (grid, net) = (leaf(&case.grid), leaf(&case.net));
     let (value, stats) = backend::ray_loss(&on.op(case), grid.clone(), net.clone(), rays, loss);
     let grads = (value.clone() * 3.0).backward();
-    let get = |t: &Tensor<_, 1>| values(t.grad(&grads).unwrap());
-    (values(value.inner())[0], get(&grid), get(&net), stats)
+    (values(value.inner())[0], gradient(&grid, &grads), gradient(&net, &grads), stats)
 }
 
 const LOSS: RayLoss = RayLoss { loss: PointLoss::L2, min_transmittance: 0.0, distortion: 0.05 };

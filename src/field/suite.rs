@@ -76,7 +76,7 @@ pub(super) fn values<const D: usize>(tensor: Tensor<Flex, D>) -> Vec<f64> {
 }
 
 /// A tensor's gradient; 0 where nothing depends on it, as on the grid of a field without levels.
-fn gradient<const D: usize>(of: &Tensor<Auto, D>, grads: &<Auto as AutodiffBackend>::Gradients) -> Vec<f64> {
+pub(super) fn gradient<const D: usize>(of: &Tensor<Auto, D>, grads: &<Auto as AutodiffBackend>::Gradients) -> Vec<f64> {
     of.grad(grads).map_or_else(|| vec![0.0; of.dims().iter().product()], values)
 }
 
