@@ -124,7 +124,7 @@ fn image(kind: &str) -> FieldConfig {
         ..sdf("")
     };
     match kind {
-        "tiny" => FieldConfig { latent: LatentConfig::hash([16, 768], 9, 2, 1 << 12), decoder: relu(2, 40), ..image },
+        "tiny" => FieldConfig { latent: LatentConfig::hash([16, 768], 9, 2, 1 << 12), decoder: relu(2, 36), ..image },
         "fine" => FieldConfig { latent: LatentConfig::hash([16, 1536], 11, 2, 1 << 16), ..image },
         _ => image,
     }
