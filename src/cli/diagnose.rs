@@ -22,7 +22,7 @@ use nstr::render::{Orbit, RayCaster, Up};
 
 use super::eval::write_json;
 use super::fit::Recipe;
-use super::load::{self, Loaded, LoadedMesh, LoadedModel, LoadedRadiance, LoadedSignal, SignArgs};
+use super::load::{self, Loaded, LoadedMesh, LoadedModel, LoadedRadiance, LoadedSignal};
 
 /// Arguments of `nstr diagnose`.
 #[derive(Args)]
@@ -161,8 +161,7 @@ fn surface(
     init: InitSpec,
     report: &mut Report,
 ) -> anyhow::Result<ColouredSurface> {
-    let usual = SignArgs { sign: Default::default(), thickness: 0.005, sign_resolution: 256 };
-    let sign = recipe.and_then(|r| r.sign.clone()).unwrap_or(usual);
+    let sign = recipe.and_then(|r| r.sign.clone()).unwrap_or_default();
     let mesh = args.reference.as_ref().map(|path| load::mesh(path, &sign)).transpose()?;
     let null = fitted_null(args, loaded, mesh.as_ref(), recipe)?;
     let input = SdfInput {

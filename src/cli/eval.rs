@@ -17,7 +17,7 @@ use serde::Serialize;
 use serde_json::{Map, Value, json};
 
 use super::fit::Recipe;
-use super::load::{self, Loaded, LoadedModel, LoadedRadiance, LoadedSignal, SignArgs};
+use super::load::{self, Loaded, LoadedModel, LoadedRadiance, LoadedSignal};
 
 /// Arguments of `nstr eval`.
 #[derive(Args)]
@@ -87,12 +87,12 @@ const FULL_ERROR: f64 = 0.1;
 /// Against a picture or a sound.
 fn signal(args: &EvalArgs, loaded: &LoadedSignal) -> anyhow::Result<Map<String, Value>> {
     let reference = Signal::read(&args.reference)?;
+    let fit = loaded.reconstruct();
     let scores = loaded
-        .scores(&reference)
+        .scores(&fit, &reference)
         .with_context(|| format!("{} against {}", args.model.display(), args.reference.display()))?;
     if let Some(folder) = &args.images {
         std::fs::create_dir_all(folder).with_context(|| folder.display().to_string())?;
-        let fit = loaded.info.reconstruct(&loaded.field, &loaded.window());
         match (&fit, &reference) {
             (Signal::Sound(sound), Signal::Sound(original)) => {
                 load::write_signal(&fit, &folder.join("render.wav"))?;
@@ -129,8 +129,7 @@ fn capture(args: &EvalArgs, loaded: &LoadedRadiance) -> anyhow::Result<Map<Strin
 /// Against a mesh.
 fn mesh(args: &EvalArgs, loaded: &LoadedModel) -> anyhow::Result<Map<String, Value>> {
     let recipe: Option<Recipe> = serde_json::from_value(loaded.model.config.clone()).ok();
-    let usual = SignArgs { sign: Default::default(), thickness: 0.005, sign_resolution: 256 };
-    let mut sign = recipe.and_then(|r| r.sign).unwrap_or(usual);
+    let mut sign = recipe.and_then(|r| r.sign).unwrap_or_default();
     if let Some(method) = args.sign {
         sign.sign = method;
     }

@@ -34,6 +34,13 @@ pub struct SignArgs {
     pub sign_resolution: usize,
 }
 
+/// As the options are without being given.
+impl Default for SignArgs {
+    fn default() -> Self {
+        Self { sign: SignMethod::default(), thickness: 0.005, sign_resolution: 256 }
+    }
+}
+
 /// A mesh with what was found out about it.
 pub struct LoadedMesh {
     pub file: MeshFile,
@@ -133,15 +140,14 @@ pub fn signal_of(path: &Path, model: &Model) -> anyhow::Result<LoadedSignal> {
 }
 
 impl LoadedSignal {
-    /// The signal's own samples.
-    pub fn window(&self) -> Window {
-        Window::whole(self.info.size())
+    /// The signal that the model stands for, at its own samples.
+    pub fn reconstruct(&self) -> Signal {
+        self.info.reconstruct(&self.field, &Window::whole(self.info.size()))
     }
 
-    /// Its figures against the original.
-    pub fn scores(&self, reference: &Signal) -> anyhow::Result<SignalScores> {
-        let fit = self.info.reconstruct(&self.field, &self.window());
-        Ok(compare(&fit, reference, self.config.share, self.seed)?)
+    /// Figures of the signal against the original.
+    pub fn scores(&self, signal: &Signal, reference: &Signal) -> anyhow::Result<SignalScores> {
+        Ok(compare(signal, reference, self.config.share, self.seed)?)
     }
 }
 

@@ -5,8 +5,8 @@ use serde::Serialize;
 use thiserror::Error;
 
 use super::signal::{Signal, held_in};
-use crate::metrics::image::{SSIM_WINDOW, psnr_of_mse, ssim};
-use crate::metrics::sound::{SoundMetricError, si_sdr, snr_db, spectral_convergence};
+use crate::metrics::image::{SSIM_WINDOW, psnr, ssim};
+use crate::metrics::sound::{SoundMetricError, compare_sounds, snr_db};
 use crate::render::colour::srgb_from_linear;
 use crate::signal::{Picture, Scale};
 
@@ -67,18 +67,15 @@ pub fn compare(fit: &Signal, reference: &Signal, share: f64, seed: u64) -> Resul
     match (fit, reference) {
         (Signal::Picture(fit), Signal::Picture(reference)) => Ok(pictures(fit, reference, share, seed)),
         (Signal::Sound(fit), Signal::Sound(reference)) => {
-            let (f, r) = (&fit.data, &reference.data);
-            let channels = reference.channels;
-            let unseen = unseen(r.len() / channels, share, seed);
-            let pick = |data: &[f32]| -> Vec<f32> {
-                unseen.iter().flat_map(|i| &data[i * channels..(i + 1) * channels]).copied().collect()
-            };
-            let held = (!unseen.is_empty()).then(|| snr_db(&pick(r), &pick(f))).transpose()?;
+            let (f, r, channels) = (&fit.data, &reference.data, reference.channels);
+            let unseen = unseen(reference.frames(), share, seed);
+            let held = || snr_db(&pick(r, &unseen, channels), &pick(f, &unseen, channels));
+            let all = compare_sounds(r, f, channels)?;
             Ok(SignalScores {
-                snr: Some(snr_db(r, f)?),
-                snr_held_out: held,
-                si_sdr: Some(si_sdr(r, f)?),
-                spectral_convergence: Some(spectral_convergence(r, f, channels)?),
+                snr: Some(all.snr),
+                snr_held_out: (!unseen.is_empty()).then(held).transpose()?,
+                si_sdr: Some(all.si_sdr),
+                spectral_convergence: Some(all.spectral_convergence),
                 ..SignalScores::default()
             })
         }
@@ -89,23 +86,24 @@ pub fn compare(fit: &Signal, reference: &Signal, share: f64, seed: u64) -> Resul
 fn pictures(fit: &Picture, reference: &Picture, share: f64, seed: u64) -> SignalScores {
     let Picture { width, height, channels, .. } = *reference;
     let [a, b] = [fit, reference].map(shown);
-    let mse = |data: &mut dyn Iterator<Item = usize>| {
-        let (sum, n) = data.fold((0.0, 0usize), |(sum, n), i| (sum + f64::from(a[i] - b[i]).powi(2), n + 1));
-        sum / n.max(1) as f64
-    };
     let unseen = unseen(width * height, share, seed);
-    let held = psnr_of_mse(mse(&mut unseen.iter().flat_map(|p| p * channels..(p + 1) * channels)));
+    let held = || psnr(&pick(&a, &unseen, channels), &pick(&b, &unseen, channels));
     let relative = |(v, r): (&f32, &f32)| f64::from(v - r).powi(2) / (f64::from(r * r) + 0.01);
     SignalScores {
-        psnr: Some(psnr_of_mse(mse(&mut (0..a.len())))),
+        psnr: Some(psnr(&a, &b)),
         ssim: (width.min(height) >= SSIM_WINDOW).then(|| ssim(&a, &b, (width, height), channels).ok()).flatten(),
         relative_mse: (reference.scale == Scale::Linear).then(|| {
             let each = fit.data.iter().zip(&reference.data).map(relative);
             each.sum::<f64>() / reference.data.len().max(1) as f64
         }),
-        psnr_held_out: (!unseen.is_empty()).then_some(held),
+        psnr_held_out: (!unseen.is_empty()).then(held),
         ..SignalScores::default()
     }
+}
+
+/// The values of some samples.
+fn pick(data: &[f32], samples: &[usize], channels: usize) -> Vec<f32> {
+    samples.iter().flat_map(|i| &data[i * channels..(i + 1) * channels]).copied().collect()
 }
 
 /// Values as they are shown, 0 to 1.

@@ -315,20 +315,12 @@ impl SignalSource {
     }
 }
 
-/// The samples of `count` that training sees where it sees a share, the same for the same seed; empty where it sees all.
-pub fn held_in(count: usize, share: f64, seed: u64) -> Vec<u32> {
-    if share >= 1.0 {
-        return Vec::new();
-    }
-    let mut rng = Pcg64::new(u128::from(seed) ^ 0x0516_4a1d, 0x5b);
-    (0..count as u32).filter(|_| rng.random::<f64>() < share).collect()
-}
-
-impl BatchSource for SignalSource {
-    /// One sample of each of equally long stretches of the signal: as even as taking turns, and in the order of memory.
-    fn batch(&self, index: u64) -> Batch {
+impl SignalSource {
+    /// One sample of each of `most` equally long stretches of the signal (or of as many as there are samples): as even as
+    /// taking turns, and in the order of memory.
+    fn draw(&self, index: u64, most: usize) -> Batch {
         let mut rng = Pcg64::new(u128::from(self.seed) ^ 0x0005_164a_1d77, u128::from(index));
-        let (count, n) = (self.count(), self.batch.min(self.count()));
+        let (count, n) = (self.count(), most.min(self.count()));
         let mut batch = Batch {
             x: Vec::with_capacity(n * self.dim),
             target: Vec::with_capacity(n * self.channels),
@@ -341,6 +333,21 @@ impl BatchSource for SignalSource {
             batch.target.extend(values);
         }
         batch
+    }
+}
+
+/// The samples of `count` that training sees where it sees a share, the same for the same seed; empty where it sees all.
+pub fn held_in(count: usize, share: f64, seed: u64) -> Vec<u32> {
+    if share >= 1.0 {
+        return Vec::new();
+    }
+    let mut rng = Pcg64::new(u128::from(seed) ^ 0x0516_4a1d, 0x5b);
+    (0..count as u32).filter(|_| rng.random::<f64>() < share).collect()
+}
+
+impl BatchSource for SignalSource {
+    fn batch(&self, index: u64) -> Batch {
+        self.draw(index, self.batch)
     }
 }
 
@@ -373,7 +380,7 @@ pub struct SignalTask {
 impl SignalTask {
     /// Learns `source` from step `step` on.
     pub fn start(op: &FieldOp, source: Arc<SignalSource>, config: super::FeedConfig, step: u64) -> Self {
-        let probe = SignalSource { batch: PROBES, ..source.like() }.batch(u64::MAX);
+        let probe = source.draw(u64::MAX, PROBES);
         let square = probe.target.iter().map(|v| f64::from(v * v)).sum::<f64>() / probe.target.len().max(1) as f64;
         let picture = source.dim == 2;
         Self {
@@ -394,12 +401,6 @@ impl SignalTask {
         let square = |(a, b): (&f32, &f32)| f64::from((a - b) * (a - b));
         let mse = out.iter().zip(&self.probe.target).map(square).sum::<f64>() / out.len().max(1) as f64;
         10.0 * (self.power / mse.max(1e-20)).log10()
-    }
-}
-
-impl SignalSource {
-    fn like(&self) -> Self {
-        Self { values: self.values.clone(), seen: self.seen.clone(), ..*self }
     }
 }
 

@@ -54,7 +54,7 @@ pub fn fit(args: &FitArgs, input: &Path) -> anyhow::Result<Map<String, Value>> {
     }
     if let Some(picture) = &args.render {
         let loaded = load::signal_of(&output, &model)?;
-        load::write_signal(&loaded.info.reconstruct(&loaded.field, &loaded.window()), picture)?;
+        load::write_signal(&loaded.reconstruct(), picture)?;
         println!("wrote {}", picture.display());
     }
     Ok(figures)
@@ -63,7 +63,7 @@ pub fn fit(args: &FitArgs, input: &Path) -> anyhow::Result<Map<String, Value>> {
 /// The measurement at the end of a fit, stored with the model.
 fn measure(model: &mut Model, signal: &Signal, output: &Path, args: &FitArgs) -> anyhow::Result<SignalScores> {
     let loaded = load::signal_of(output, model)?;
-    let scores = loaded.scores(signal).with_context(|| output.display().to_string())?;
+    let scores = loaded.scores(&loaded.reconstruct(), signal).with_context(|| output.display().to_string())?;
     let figures = serde_json::to_value(&scores)?;
     for (name, value) in figures.as_object().into_iter().flatten() {
         model.metrics.extend(value.as_f64().map(|v| (name.clone(), v)));
