@@ -10,6 +10,52 @@ use common::{command, fails, json, ok, run, scene};
 use npyz::WriterBuilder;
 use nstr::field::model::{Checkpoint, Model};
 
+/// Cameras of a capture that stand within 60 degrees of where the first one does, seen from the middle.
+fn one_side(from: &Path, to: &Path) {
+    let mut file = json(&from.join("transforms_train.json"));
+    let frames = file["frames"].as_array_mut().unwrap();
+    let position = |frame: &serde_json::Value| [0, 1].map(|i| frame["transform_matrix"][i][3].as_f64().unwrap());
+    let [x, y] = position(&frames[0]);
+    frames.retain(|f| {
+        let [u, v] = position(f);
+        u * x + v * y > 0.5 * u.hypot(v) * x.hypot(y)
+    });
+    assert!(frames.len() > 8, "{}", frames.len());
+    for frame in frames {
+        let name = from.join(frame["file_path"].as_str().unwrap());
+        frame["file_path"] = name.to_str().unwrap().into();
+    }
+    std::fs::create_dir(to).unwrap();
+    std::fs::write(to.join("transforms_train.json"), file.to_string()).unwrap();
+}
+
+#[test]
+fn what_is_seen_from_one_side_is_shown_from_there() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = folder.path();
+    one_side(Path::new(&scene("teaset")), &at.join("side"));
+    let mut fit = vec!["fit", "side", "-o", "s.safetensors", "--steps", "30", "--no-eval"];
+    fit.extend(QUICK);
+    ok(at, &fit);
+    let model = Model::load(at.join("s.safetensors")).unwrap();
+    let swing: nstr::render::Swing = serde_json::from_value(model.config["swing"].clone()).unwrap();
+    assert!(swing.is_valid() && swing.reach < 60.0, "{swing:?}");
+    let pictures = |args: &[&str], to: &str| {
+        let size = ["render", "s.safetensors", "--size", "32x32", "-o", to];
+        ok(at, &[&size[..], args].concat());
+        let mut files: Vec<_> = std::fs::read_dir(at.join(to)).unwrap().map(|f| f.unwrap().path()).collect();
+        files.sort();
+        files.into_iter().map(|f| std::fs::read(f).unwrap()).collect::<Vec<_>>()
+    };
+    // There and back: the second of four frames stands at one end, the last at the other, the third where the first does.
+    let swung = pictures(&["--orbit", "4"], "swung");
+    assert!(swung[0] == swung[2] && swung[1] != swung[3] && swung[0] != swung[1]);
+    // Any angle given asks for the circle.
+    let circle = pictures(&["--orbit", "4", "--azimuth", "30"], "circle");
+    assert!(circle[0] != circle[2] && circle[0] != swung[0]);
+    assert_eq!(pictures(&["--spiral", "3"], "spiral").len(), 3);
+}
+
 /// Settings of a fit that takes a few seconds.
 const QUICK: [&str; 6] = ["--preset", "radiance-tiny", "--set", "rays.samples=8192", "--downscale", "2"];
 

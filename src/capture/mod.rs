@@ -14,11 +14,12 @@ pub mod lens;
 mod llff;
 mod scene;
 mod shot;
+mod swing;
 mod transforms;
 mod view;
 
 #[cfg(test)]
-mod testing;
+pub(crate) mod testing;
 #[cfg(test)]
 mod tests;
 
@@ -34,6 +35,7 @@ pub use lens::Lens;
 use scene::Evidence;
 pub use scene::{SceneBox, SceneCube, SceneRule};
 use shot::{Reel, Shot};
+pub use swing::swing;
 pub use view::{Image, View};
 
 /// How a capture is stored.

@@ -296,7 +296,7 @@ fn nearest_point(views: &[View], points: &[DVec3]) -> Option<f64> {
 }
 
 /// The value below which the share `q` of the values lies; `None` of nothing.
-fn quantile(values: &mut [f64], q: f64) -> Option<f64> {
+pub(super) fn quantile(values: &mut [f64], q: f64) -> Option<f64> {
     let last = values.len().checked_sub(1)?;
     let at = (q * last as f64).round() as usize;
     Some(*values.select_nth_unstable_by(at.min(last), f64::total_cmp).1)

@@ -15,7 +15,7 @@ use nstr::fit::signal::{Signal, SignalConfig, SignalInfo};
 use nstr::geometry::{DistanceQuery, MeshFile, MeshReport, QueryOptions, SignMethod, TriMesh, Trust, read_mesh};
 use nstr::render::cpu::RenderError;
 use nstr::render::volume::{VolumeRenderer, VolumeSettings};
-use nstr::render::{Background, Occupancy, UnitCube};
+use nstr::render::{Background, Occupancy, Swing, UnitCube};
 use serde::{Deserialize, Serialize};
 
 use super::fit::Recipe;
@@ -74,6 +74,8 @@ pub struct LoadedModel {
 pub struct LoadedRadiance {
     pub model: Model,
     pub field: NeuralRadiance,
+    /// Where the capture's cameras stood, if not all around.
+    pub swing: Option<Swing>,
     settings: VolumeSettings,
 }
 
@@ -91,6 +93,16 @@ pub enum Loaded {
     Sdf(LoadedModel),
     Radiance(LoadedRadiance),
     Signal(LoadedSignal),
+}
+
+impl Loaded {
+    /// The arc that the cameras of a capture stood on that does not show its object from all around.
+    pub fn swing(&self) -> Option<Swing> {
+        match self {
+            Self::Radiance(model) => model.swing,
+            _ => None,
+        }
+    }
 }
 
 /// Reads a model.
@@ -159,20 +171,30 @@ pub fn field(model: &Model) -> NeuralSdf {
 
 /// The evaluator of the radiance model that was read from `path`.
 pub fn radiance_of(path: &Path, model: &Model) -> anyhow::Result<LoadedRadiance> {
-    let (settings, cells) = marching_of(path, model)?;
-    let occupancy = model.occupancy.clone().unwrap_or_else(|| Occupancy::full(cells));
+    let marching = marching_of(path, model)?;
+    let occupancy = model.occupancy.clone().unwrap_or_else(|| Occupancy::full(marching.cells));
     let field = NeuralRadiance::new(&model.spec, model.grid.clone(), &model.net, occupancy);
-    Ok(LoadedRadiance { model: model.clone(), field, settings })
+    Ok(LoadedRadiance { model: model.clone(), field, swing: marching.swing, settings: marching.settings })
 }
 
-/// How rays are marched through the radiance model that was read from `path`, and the cells of its occupancy.
-pub fn marching_of(path: &Path, model: &Model) -> anyhow::Result<(VolumeSettings, usize)> {
+/// What a radiance model's recipe says of showing it.
+pub struct Marching {
+    /// How rays are marched.
+    pub settings: VolumeSettings,
+    /// Cells of the occupancy along an axis.
+    pub cells: usize,
+    /// Where the capture's cameras stood, if not all around.
+    pub swing: Option<Swing>,
+}
+
+/// How the radiance model that was read from `path` is shown.
+pub fn marching_of(path: &Path, model: &Model) -> anyhow::Result<Marching> {
     let name = || format!("{}: its recipe cannot be read; fit the capture again", path.display());
     let recipe: Recipe = serde_json::from_value(model.config.clone()).with_context(name)?;
     let (rays, capture) = recipe.fit.rays.zip(recipe.capture).with_context(name)?;
     let cube = UnitCube::from(&model.domain);
     let settings = volume_settings(&rays, capture.near.unwrap_or(0.0), cube);
-    Ok((settings, rays.cells))
+    Ok(Marching { settings, cells: rays.cells, swing: recipe.swing.filter(Swing::is_valid) })
 }
 
 /// Samples of a picture for each sample of training: training sees all places of a stratum in turn, a picture only its

@@ -10,7 +10,8 @@ use nstr::render::image::video::Video;
 use nstr::render::image::{Rgba8, exr, folder, gif, png};
 use nstr::render::layers::{Range, picture};
 use nstr::render::{
-    Background, Camera, Frame, Layer, LayerSet, Orbit, RenderSettings, Section, SectionView, Spiral, Up, read_cameras,
+    Background, Camera, Frame, Layer, LayerSet, Orbit, RenderSettings, Section, SectionView, Spiral, Swing, Up,
+    read_cameras,
 };
 
 use super::load::{self, Loaded};
@@ -32,10 +33,11 @@ pub struct RenderArgs {
     /// Cameras along a path: a transforms.json with `frames`
     #[arg(long, value_name = "JSON", conflicts_with_all = ["orbit", "spiral"])]
     path: Option<PathBuf>,
-    /// Turn around the model in N frames
+    /// Turn around the model in N frames; around what a capture shows from one side only, go along the arc of its cameras
+    /// and back, unless --elevation, --azimuth or --up is given
     #[arg(long, value_name = "N")]
     orbit: Option<usize>,
-    /// Turn around the model on a rising and falling path in N frames
+    /// The same on a rising and falling path
     #[arg(long, value_name = "N", conflicts_with = "orbit")]
     spiral: Option<usize>,
     /// Frames a second of a .gif or .mp4
@@ -70,12 +72,12 @@ pub struct RenderArgs {
     /// 1/40 of the cube's edge, or 1 - exp(-density/100)
     #[arg(long, requires = "section")]
     section_field: bool,
-    /// Degrees above the horizon, without --camera and --path
-    #[arg(long, default_value_t = 20.0, allow_negative_numbers = true)]
-    elevation: f64,
-    /// Degrees around the up axis, without --camera and --path
-    #[arg(long, default_value_t = 30.0, allow_negative_numbers = true)]
-    azimuth: f64,
+    /// Degrees above the horizon, without --camera and --path [default: 20, or as a one-sided capture's cameras]
+    #[arg(long, value_name = "DEGREES", allow_negative_numbers = true)]
+    elevation: Option<f64>,
+    /// Degrees around the up axis, without --camera and --path [default: 30, or as a one-sided capture's cameras]
+    #[arg(long, value_name = "DEGREES", allow_negative_numbers = true)]
+    azimuth: Option<f64>,
     /// Which axis points up: y or z [default: y for meshes, z for captures]
     #[arg(long)]
     up: Option<Up>,
@@ -102,6 +104,11 @@ pub fn parse_size(text: &str) -> Result<(u32, u32), String> {
         .ok_or_else(|| "must be WxH, each 1 to 32768, for example 800x600".into())
 }
 
+/// Pixels of a picture where nothing says how many.
+const SIZE: (u32, u32) = (800, 800);
+/// Elevation and azimuth in degrees from where a model is seen where nothing says from where.
+const HOME: (f64, f64) = (20.0, 30.0);
+
 /// What `--output` names.
 const KINDS: [&str; 5] = ["png", "exr", "gif", "mp4", ""];
 
@@ -119,7 +126,7 @@ pub fn run(args: &RenderArgs) -> anyhow::Result<()> {
         bail!("{}: pictures are .png, .exr, .gif, .mp4, or a folder of PNGs", args.output.display());
     }
     let renderer = Renderer::new(&loaded, args.renderer)?;
-    let cameras = cameras(args, &renderer)?;
+    let cameras = cameras(args, &renderer, loaded.swing())?;
     if cameras.len() > 1 && matches!(kind.as_str(), "png" | "exr") {
         bail!("{}: {} frames need a .gif, an .mp4 or a folder", args.output.display(), cameras.len());
     }
@@ -195,7 +202,7 @@ fn show(frame: &Frame, layers: LayerSet) -> anyhow::Result<Rgba8> {
     picture(frame, layer, 0, Range::Auto).with_context(|| format!("the layer {layer} is empty"))
 }
 
-fn cameras(args: &RenderArgs, renderer: &Renderer<'_>) -> anyhow::Result<Vec<Camera>> {
+fn cameras(args: &RenderArgs, renderer: &Renderer<'_>, swing: Option<Swing>) -> anyhow::Result<Vec<Camera>> {
     if let Some(file) = args.camera.as_ref().or(args.path.as_ref()) {
         let mut cameras = read_cameras(file, args.size)?;
         if let Some((w, h)) = args.size {
@@ -211,11 +218,16 @@ fn cameras(args: &RenderArgs, renderer: &Renderer<'_>) -> anyhow::Result<Vec<Cam
             bail!("{name} {}: must be 1 to 100000", frames.unwrap_or_default());
         }
     }
+    let (frames, size) = (args.spiral.or(args.orbit).unwrap_or(1), args.size.unwrap_or(SIZE));
+    let anywhere = args.elevation.is_none() && args.azimuth.is_none() && args.up.is_none();
+    if let (Some(swing), true) = (swing, anywhere) {
+        return Ok(swing.cameras(frames, size, args.spiral.is_some())?);
+    }
     let orbit = Orbit {
-        frames: args.spiral.or(args.orbit).unwrap_or(1),
-        size: args.size.unwrap_or((800, 800)),
-        elevation: args.elevation,
-        azimuth: args.azimuth,
+        frames,
+        size,
+        elevation: args.elevation.unwrap_or(HOME.0),
+        azimuth: args.azimuth.unwrap_or(HOME.1),
         up: args.up.unwrap_or(renderer.up()),
         ..Orbit::default()
     };
@@ -227,14 +239,17 @@ fn cameras(args: &RenderArgs, renderer: &Renderer<'_>) -> anyhow::Result<Vec<Cam
 
 /// The picture that `nstr fit --render` writes.
 pub fn portrait(model: &Model, path: &Path) -> anyhow::Result<()> {
-    let orbit = Orbit { frames: 1, size: (800, 800), elevation: 20.0, azimuth: 30.0, ..Orbit::default() };
     let shading = Shading { shadow: true, ambient_occlusion: true, ..Shading::default() };
     let settings = RenderSettings { samples: 8, filter: Filter::Tent, shading, ..RenderSettings::default() };
     let loaded = load::of(path, model)?;
     let renderer = Renderer::new(&loaded, Device::Auto)?;
-    let camera = Orbit { up: renderer.up(), ..orbit }.cameras(renderer.bounds())?.into_iter().next();
+    let orbit = Orbit { size: SIZE, elevation: HOME.0, azimuth: HOME.1, up: renderer.up(), ..Orbit::default() };
+    let cameras = match loaded.swing() {
+        Some(swing) => swing.cameras(1, SIZE, false)?,
+        None => orbit.cameras(renderer.bounds())?,
+    };
     let samples = if renderer.traces() { settings.samples } else { 4 };
-    let frame = renderer.render(&camera.context("no camera")?, &RenderSettings { samples, ..settings })?;
+    let frame = renderer.render(cameras.first().context("no camera")?, &RenderSettings { samples, ..settings })?;
     png::write(path, &frame.to_srgb())?;
     println!("wrote {} ({:.2} s)", path.display(), frame.stats.seconds);
     Ok(())

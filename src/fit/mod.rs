@@ -15,6 +15,7 @@ pub mod signal;
 pub mod task;
 pub mod trainer;
 pub mod views;
+pub mod visible;
 
 pub use config::FitConfig;
 pub use curve::{Curve, Recording};

@@ -1,6 +1,6 @@
 //! Cameras, rays and pictures of fields.
 //!
-//! [`Camera`]s, [`orbit`] and [`spiral`] paths say from where. [`cpu::SphereTracer`] traces an [`SdfSource`] and
+//! [`Camera`]s, [`orbit`], [`spiral`] and [`swing`] paths say from where. [`cpu::SphereTracer`] traces an [`SdfSource`] and
 //! [`volume::VolumeRenderer`] marches a [`RadianceSource`], skipping what its [`Occupancy`] knows to be empty; both make
 //! a [`Frame`] of colour and data [`Layer`]s, and [`image`] writes frames to PNG, EXR, GIF and MP4. Frames know no file
 //! format, and renderers know no field: anything that answers one of the two traits can be drawn, the [`analytic`] shapes
@@ -25,6 +25,7 @@ pub mod orbit;
 pub mod section;
 pub mod source;
 pub mod spiral;
+pub mod swing;
 pub mod volume;
 
 pub use camera::{Camera, CameraError, Ray};
@@ -40,4 +41,5 @@ pub use orbit::{Orbit, Up};
 pub use section::{Section, SectionView};
 pub use source::SdfSource;
 pub use spiral::Spiral;
+pub use swing::Swing;
 pub use volume::{RadianceSource, VolumeRenderSettings, VolumeRenderer, VolumeSettings};

@@ -16,7 +16,7 @@ use nstr::field::model::{Model, Precision};
 use nstr::fit::evaluate::SdfScores;
 use nstr::fit::signal::{Signal, SignalInfo};
 use nstr::fit::{Budget, FitConfig, Recording};
-use nstr::render::Background;
+use nstr::render::{Background, Swing};
 use serde::{Deserialize, Serialize};
 
 use super::capture::CaptureArgs;
@@ -126,6 +126,9 @@ pub struct Recipe {
     /// Of a capture.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub capture: Option<CaptureArgs>,
+    /// Of a capture that does not show its object from all around.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub swing: Option<Swing>,
     /// Of a picture or a sound.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub signal: Option<SignalInfo>,
@@ -135,7 +138,7 @@ pub struct Recipe {
 impl Recipe {
     /// A recipe without anything of its input.
     pub fn new(fit: FitConfig, budget: Budget, seed: u64) -> Self {
-        Self { fit, budget, sign: None, capture: None, signal: None, seed }
+        Self { fit, budget, sign: None, capture: None, swing: None, signal: None, seed }
     }
 }
 

@@ -12,10 +12,11 @@ use nstr::field::radiance::NeuralRadiance;
 use nstr::fit::occupied::occupancy_of;
 use nstr::fit::radiance::Probe;
 use nstr::fit::views::{self, ViewScores, score_views};
+use nstr::fit::visible::visible;
 use nstr::fit::{PixelSource, RadianceTask, TrainState, Work};
 use nstr::kernel::spec::FieldSpec;
 use nstr::render::volume::{VolumeRenderer, VolumeSettings};
-use nstr::render::{UnitCube, Up};
+use nstr::render::{Occupancy, UnitCube, Up};
 
 use super::job::{Job, check_output};
 use super::{FitArgs, Recipe, default_output};
@@ -46,7 +47,8 @@ pub fn fit(args: &FitArgs, input: &Path) -> anyhow::Result<()> {
     let mut kept = args.capture.clone();
     // What the rules found, so that the model knows it whatever they say later.
     kept.near = Some(capture.scene.near);
-    let recipe = Recipe { capture: Some(kept), ..Recipe::new(fit, budget, args.seed) };
+    let swing = nstr::capture::swing(&capture.train);
+    let recipe = Recipe { capture: Some(kept), swing, ..Recipe::new(fit, budget, args.seed) };
     let cube = capture.scene.cube();
     let domain = |_: &Recipe| Ok(Domain { origin: cube.origin.to_array(), size: cube.size, units: String::new() });
     let job = Job::begin(args, input, &output, "radiance", recipe, domain, (args.is_quiet(), start))?;
@@ -86,6 +88,11 @@ pub fn fit(args: &FitArgs, input: &Path) -> anyhow::Result<()> {
     args.live.begin(cube.bounds(), Up::Z, &train);
     let complete = |model: &mut Model, state: &TrainState| {
         model.occupancy = occupancy_of(&state.task, rays.cells);
+        // A room has a back that no camera saw; what is shown as an object keeps the inside that closes it.
+        if let (true, Some(occupancy), Some(density)) = (open, &mut model.occupancy, state.task.arrays.get("density")) {
+            let reached = visible(&train, cube, rays.cells, density, scene.near);
+            *occupancy = Occupancy::from_bits(rays.cells, |i| occupancy.get(i) && reached[i]);
+        }
         for (name, key) in [("rays", "drawn"), ("samples", "used")] {
             model.metrics.insert(name.into(), state.task.numbers.get(key).copied().unwrap_or(0.0));
         }

@@ -1,0 +1,122 @@
+//! From where a capture shows its object: all around, or an arc.
+
+use glam::DVec3;
+
+use super::scene::{focus, quantile};
+use super::view::View;
+use crate::render::Swing;
+
+/// Degrees without a camera, around the object, from which on a capture does not go all around it.
+const GAP: f64 = 100.0;
+/// Part of the arc between the outermost cameras that paths take: at its very ends half of a picture is of places that
+/// one camera saw.
+const INNER: f64 = 0.9;
+/// Cosine between the world's z axis and the cameras' mean upward direction from which on z is what is up.
+const UPRIGHT: f64 = 0.85;
+
+/// The arc that the views' cameras stand on, where they leave a side of what they look at unseen; `None` where they go all
+/// around, or look at no common point.
+pub fn swing(views: &[View]) -> Option<Swing> {
+    let target = focus(views)?;
+    let up = upwards(views)?;
+    let out: Vec<DVec3> = views.iter().map(|v| v.camera.position() - target).collect();
+    let flat = |v: &DVec3| (*v - up * v.dot(up)).try_normalize();
+    let side = out.iter().find_map(flat)?;
+    let across = up.cross(side);
+    let mut azimuths: Vec<f64> = out.iter().filter_map(flat).map(|v| v.dot(across).atan2(v.dot(side))).collect();
+    azimuths.sort_unstable_by(f64::total_cmp);
+    let (first, span) = arc(&azimuths);
+    if 360.0 - span.to_degrees() < GAP {
+        return None;
+    }
+    let (sin, cos) = (first + 0.5 * span).sin_cos();
+    let median = |values: &[f64], q: f64| quantile(&mut values.to_vec(), q);
+    let elevations: Vec<f64> =
+        out.iter().filter_map(|v| Some(v.try_normalize()?.dot(up).asin().to_degrees())).collect();
+    let distances: Vec<f64> = out.iter().map(|v| v.length()).collect();
+    let fovs: Vec<f64> = views.iter().map(fov).collect();
+    Some(Swing {
+        target,
+        up,
+        front: side * cos + across * sin,
+        reach: 0.5 * INNER * span.to_degrees(),
+        elevation: median(&elevations, 0.5)?,
+        rise: 0.5 * (median(&elevations, 0.9)? - median(&elevations, 0.1)?),
+        distance: median(&distances, 0.5)?,
+        fov: median(&fovs, 0.5)?,
+    })
+    .filter(|s| s.distance > 0.0)
+}
+
+/// Where the arc of ascending angles begins that leaves their largest gap out, and how long it is; radians.
+fn arc(azimuths: &[f64]) -> (f64, f64) {
+    let turn = std::f64::consts::TAU;
+    let n = azimuths.len();
+    let gap = |i: usize| azimuths[(i + 1) % n] - azimuths[i] + if i + 1 == n { turn } else { 0.0 };
+    let widest = (0..n).max_by(|a, b| gap(*a).total_cmp(&gap(*b))).unwrap_or(0);
+    if n == 0 { (0.0, 0.0) } else { (azimuths[(widest + 1) % n], turn - gap(widest)) }
+}
+
+/// The world's z where the cameras agree to it, else their mean upward direction.
+fn upwards(views: &[View]) -> Option<DVec3> {
+    let mean = views.iter().map(|v| v.camera.axes()[1]).sum::<DVec3>().try_normalize()?;
+    Some(if mean.z > UPRIGHT { DVec3::Z } else { mean })
+}
+
+/// Degrees across the diagonal.
+fn fov(view: &View) -> f64 {
+    let c = &view.camera;
+    let half = (0.5 * f64::from(c.width) / c.focal.x).hypot(0.5 * f64::from(c.height) / c.focal.y);
+    2.0 * half.atan().to_degrees()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::capture::testing::{ball_views, ring};
+    use crate::render::Camera;
+
+    /// Views at `azimuths` (degrees, from x towards y) and elevations of −10°, 10° and 30° in turn.
+    fn views(azimuths: &[f64], middle: DVec3) -> Vec<View> {
+        let pose = |(i, azimuth): (usize, &f64)| {
+            let (elevation, azimuth) = ((20.0 * (i % 3) as f64 - 10.0).to_radians(), azimuth.to_radians());
+            let out = DVec3::new(azimuth.cos() * elevation.cos(), azimuth.sin() * elevation.cos(), elevation.sin());
+            Camera::look_at(middle + out * 4.0, middle, DVec3::Z).unwrap()
+        };
+        let poses: Vec<_> = azimuths.iter().enumerate().map(pose).collect();
+        ball_views(&poses, 8, middle, 1.0)
+    }
+
+    #[test]
+    fn an_arc_across_the_cut_of_the_angles() {
+        let middle = DVec3::new(1.0, -2.0, 0.5);
+        let azimuths: Vec<f64> = (0..13).map(|i| 150.0 + 5.0 * i as f64).collect();
+        let s = swing(&views(&azimuths, middle)).unwrap();
+        assert!((s.target - middle).length() < 1e-9 && s.up == DVec3::Z);
+        assert!((s.front - DVec3::NEG_X).length() < 1e-6, "{}", s.front);
+        assert!((s.reach - 27.0).abs() < 1e-6 && (s.distance - 4.0).abs() < 1e-9);
+        assert!((s.elevation - 10.0).abs() < 1e-6 && (s.rise - 20.0).abs() < 1e-6, "{s:?}");
+        // `ball_views` has a focal length of 1.4 sides.
+        assert!((s.fov - 2.0 * (0.5f64.sqrt() / 1.4).atan().to_degrees()).abs() < 1e-9);
+    }
+
+    #[test]
+    fn rings_and_panoramas_have_none() {
+        let ring = ball_views(&ring(24, 4.0, DVec3::ZERO), 8, DVec3::ZERO, 1.0);
+        assert_eq!(swing(&ring), None);
+        assert_eq!(swing(&[]), None);
+        assert_eq!(swing(&ring[..1]), None, "one view has no common point");
+    }
+
+    #[test]
+    fn a_world_that_lies_on_its_side() {
+        let turn = glam::DMat4::from_rotation_x(-std::f64::consts::FRAC_PI_2);
+        let mut turned = views(&[-30.0, -15.0, 0.0, 15.0, 30.0, 40.0], DVec3::ZERO);
+        for view in &mut turned {
+            view.camera.camera_to_world = turn * view.camera.camera_to_world;
+        }
+        let s = swing(&turned).unwrap();
+        assert!(s.up.y > 0.9, "z went to y: {}", s.up);
+        assert!(s.front.x > 0.9 && s.reach < 60.0);
+    }
+}
