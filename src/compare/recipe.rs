@@ -122,6 +122,19 @@ pub struct Run {
     pub method: usize,
 }
 
+/// What takes the place of what a recipe and its table `[quick]` say; `None` leaves it.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Selection {
+    /// The seeds.
+    pub seeds: Option<Vec<u64>>,
+    /// The budget of every method.
+    pub budget: Option<Budget>,
+    /// Inputs, by name or path.
+    pub inputs: Option<Vec<String>>,
+    /// Methods, by name.
+    pub methods: Option<Vec<String>>,
+}
+
 /// A comparison.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Recipe {
@@ -146,13 +159,13 @@ pub struct Recipe {
 }
 
 impl Recipe {
-    /// Reads a recipe, shortened by its table `[quick]` if `quick`.
+    /// Reads a recipe, shortened by its table `[quick]` if `quick`, then by `selection`.
     ///
     /// # Errors
     /// [`RecipeError`].
-    pub fn load(path: &Path, quick: bool) -> Result<Self, RecipeError> {
+    pub fn load(path: &Path, quick: bool, selection: &Selection) -> Result<Self, RecipeError> {
         let text = std::fs::read_to_string(path).map_err(|source| RecipeError::Read { path: path.into(), source })?;
-        Self::parse(&text, path, quick, &|name| std::env::var(name).ok())
+        Self::parse(&text, path, (quick, selection), &|name| std::env::var(name).ok())
     }
 
     /// The recipe that `text` says, as if read from `path`; `variable` gives environment variables.
@@ -162,10 +175,10 @@ impl Recipe {
     pub fn parse(
         text: &str,
         path: &Path,
-        quick: bool,
+        (quick, selection): (bool, &Selection),
         variable: &dyn Fn(&str) -> Option<String>,
     ) -> Result<Self, RecipeError> {
-        resolve::recipe(text, path, quick, variable)
+        resolve::recipe(text, path, (quick, selection), variable)
     }
 
     /// Every run in the order in which they are done: methods side by side, so that a machine whose speed drifts

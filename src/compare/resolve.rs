@@ -9,7 +9,7 @@ use serde::de::value::MapAccessDeserializer;
 use serde::de::{MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 
-use super::recipe::{Input, Method, Metric, Recipe, RecipeError};
+use super::recipe::{Input, Method, Metric, Recipe, RecipeError, Selection};
 use crate::fit::Budget;
 use crate::fit::signal::Signal;
 
@@ -44,7 +44,7 @@ fn one_seed() -> Vec<u64> {
     vec![0]
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, Default)]
 #[serde(deny_unknown_fields)]
 struct Quick {
     seeds: Option<Vec<u64>>,
@@ -148,16 +148,39 @@ impl<'de> Deserialize<'de> for Time {
 type Variables<'a> = &'a dyn Fn(&str) -> Option<String>;
 
 /// See [`Recipe::parse`].
-pub fn recipe(text: &str, path: &Path, quick: bool, variable: Variables<'_>) -> Result<Recipe, RecipeError> {
+pub fn recipe(
+    text: &str,
+    path: &Path,
+    (quick, selection): (bool, &Selection),
+    variable: Variables<'_>,
+) -> Result<Recipe, RecipeError> {
     let parse = |e: toml::de::Error| RecipeError::Parse { path: path.into(), message: e.to_string().trim_end().into() };
     let mut file: File = toml::from_str(text).map_err(parse)?;
     let work = Work { path, variable };
-    let quick = match (quick, file.quick.take()) {
-        (false, _) => None,
-        (true, Some(quick)) => Some(quick),
+    let short = match (quick, file.quick.take()) {
+        (false, _) => Quick::default(),
+        (true, Some(quick)) => quick,
         (true, None) => return Err(work.error("quick", "--quick needs a table [quick] with what it shortens")),
     };
-    work.resolve(file, quick)
+    Ok(Recipe { quick, ..work.resolve(file, short.with(selection))? })
+}
+
+impl Quick {
+    /// This with what is selected instead.
+    fn with(mut self, selection: &Selection) -> Self {
+        if let Some(budget) = selection.budget {
+            (self.steps, self.time) = match budget {
+                Budget::Steps(steps) => (Some(steps), None),
+                Budget::Time(time) => (None, Some(Time(time))),
+            };
+        }
+        let entry =
+            |path: &String| InputEntry { path: path.clone(), name: None, set: vec![], fit: vec![], eval: vec![] };
+        self.seeds = selection.seeds.clone().or(self.seeds);
+        self.inputs = selection.inputs.as_ref().map(|paths| paths.iter().map(entry).collect()).or(self.inputs);
+        self.methods = selection.methods.clone().or(self.methods);
+        self
+    }
 }
 
 struct Work<'a> {
@@ -170,27 +193,24 @@ impl Work<'_> {
         RecipeError::Field { path: self.path.into(), field: field.to_string(), reason: reason.to_string() }
     }
 
-    fn resolve(&self, mut file: File, quick: Option<Quick>) -> Result<Recipe, RecipeError> {
+    fn resolve(&self, mut file: File, short: Quick) -> Result<Recipe, RecipeError> {
         let metrics = self.metrics(&file.metrics)?;
         let reference = self.reference(&file.methods)?;
         self.vary(&mut file)?;
         let mut methods = Vec::new();
         for entry in &file.methods {
-            methods.push(self.method(&file, quick.as_ref(), entry)?);
+            methods.push(self.method(&file, &short, entry)?);
         }
         let distinct = methods.iter().map(|m| m.name.as_str());
         self.distinct("method", distinct, "methods need different names")?;
-        let (mut seeds, mut entries) = (file.seeds, file.inputs);
-        let is_quick = quick.is_some();
-        if let Some(quick) = quick {
-            seeds = quick.seeds.unwrap_or(seeds);
-            if let Some(names) = &quick.methods {
-                methods = self.chosen(methods, names)?;
-            }
-            if let Some(few) = quick.inputs {
-                entries = Self::few(entries, few);
-            }
+        let seeds = short.seeds.unwrap_or(file.seeds);
+        if let Some(names) = &short.methods {
+            methods = self.chosen(methods, names)?;
         }
+        let entries = match short.inputs {
+            Some(few) => Self::few(file.inputs, few),
+            None => file.inputs,
+        };
         if seeds.is_empty() {
             return Err(self.error("seeds", "needs one seed at least, for example [0]"));
         }
@@ -200,11 +220,11 @@ impl Work<'_> {
         }
         let inputs = entries.iter().map(|e| self.input(e)).collect::<Result<Vec<_>, _>>()?;
         self.distinct("inputs", inputs.iter().map(|i| i.name.as_str()), "give one of them another: { path, name }")?;
-        // The reference may have been left out by `[quick]`.
+        // The reference may have been left out.
         let reference = methods.iter().position(|m| m.name == reference).unwrap_or(0);
         let path = self.path.to_path_buf();
         let (title, question) = (file.title, file.question);
-        Ok(Recipe { path, title, question, metrics, inputs, seeds, methods, reference, quick: is_quick })
+        Ok(Recipe { path, title, question, metrics, inputs, seeds, methods, reference, quick: false })
     }
 
     fn metrics(&self, names: &[String]) -> Result<Vec<Metric>, RecipeError> {
@@ -274,9 +294,9 @@ impl Work<'_> {
         Ok(())
     }
 
-    fn method(&self, file: &File, quick: Option<&Quick>, entry: &MethodEntry) -> Result<Method, RecipeError> {
+    fn method(&self, file: &File, short: &Quick, entry: &MethodEntry) -> Result<Method, RecipeError> {
         let at = |field: &str| format!("method `{}`, {field}", entry.name);
-        let shortened = quick.map(|q| self.budget("quick", q.steps, q.time)).transpose()?.flatten();
+        let shortened = self.budget("quick", short.steps, short.time)?;
         let own = self.budget(&at("budget"), entry.steps, entry.time)?;
         let common = self.budget("steps and time", file.steps, file.time)?;
         let Some(budget) = shortened.or(own).or(common) else {
@@ -286,18 +306,16 @@ impl Work<'_> {
         if parameters.is_none() && !entry.fill.is_empty() {
             return Err(self.error(at("fill"), "needs `parameters`, the number to fill up to"));
         }
-        let joined = |common: &[String], own: &[String], quick: Option<&[String]>| -> Vec<String> {
-            common.iter().chain(own).chain(quick.into_iter().flatten()).cloned().collect()
-        };
+        let joined = |common: &[String], own: &[String], short: &[String]| [common, own, short].concat();
         let method = Method {
             name: entry.name.clone(),
             preset: entry.preset.clone(),
-            set: joined(&file.set, &entry.set, quick.map(|q| q.set.as_slice())),
+            set: joined(&file.set, &entry.set, &short.set),
             budget,
             parameters,
             fill: entry.fill.clone(),
-            fit: joined(&file.fit, &entry.fit, quick.map(|q| q.fit.as_slice())),
-            eval: joined(&file.eval, &entry.eval, quick.map(|q| q.eval.as_slice())),
+            fit: joined(&file.fit, &entry.fit, &short.fit),
+            eval: joined(&file.eval, &entry.eval, &short.eval),
         };
         // What is filled would be set twice, and the first silently lost.
         let same = |a: &str, b: &str| a == b || a.ends_with(&format!(".{b}")) || b.ends_with(&format!(".{a}"));
@@ -324,11 +342,11 @@ impl Work<'_> {
         if let Some(name) = names.iter().find(|name| methods.iter().all(|m| m.name != **name)) {
             let all: Vec<&str> = methods.iter().map(|m| m.name.as_str()).collect();
             let reason = format!("there is no method `{name}`; there are {}", all.join(", "));
-            return Err(self.error("quick.methods", reason));
+            return Err(self.error("methods", reason));
         }
         let few: Vec<Method> = methods.into_iter().filter(|m| names.contains(&m.name)).collect();
         if few.is_empty() {
-            return Err(self.error("quick.methods", "needs one method at least"));
+            return Err(self.error("methods", "needs one method at least"));
         }
         Ok(few)
     }

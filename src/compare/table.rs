@@ -247,7 +247,7 @@ mod tests {
         for name in ["a.obj", "b.obj"] {
             std::fs::write(folder.path().join(name), "").unwrap();
         }
-        Recipe::parse(text, &folder.path().join("r.toml"), false, &|_| None).unwrap()
+        Recipe::parse(text, &folder.path().join("r.toml"), (false, &Default::default()), &|_| None).unwrap()
     }
 
     fn record(recipe: &Recipe, run: Run, psnr: f64, seconds: f64) -> Record {

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::time::Duration;
 
-use super::recipe::{Recipe, RecipeError, Run, budget_text};
+use super::recipe::{Recipe, RecipeError, Run, Selection, budget_text};
 use super::record::difference;
 use crate::fit::Budget;
 
@@ -54,10 +54,14 @@ fn folder() -> tempfile::TempDir {
 }
 
 fn parse(text: &str, quick: bool) -> Result<Recipe, RecipeError> {
+    selected(text, quick, &Selection::default())
+}
+
+fn selected(text: &str, quick: bool, selection: &Selection) -> Result<Recipe, RecipeError> {
     let folder = folder();
     let data = folder.path().join("data").display().to_string();
     let variable = |name: &str| (name == "DATA").then(|| data.clone());
-    Recipe::parse(text, &folder.path().join("r.toml"), quick, &variable)
+    Recipe::parse(text, &folder.path().join("r.toml"), (quick, selection), &variable)
 }
 
 #[test]
@@ -93,6 +97,28 @@ fn quick_shortens_everything() {
     assert_eq!(r.methods[0].set.last().unwrap(), "train.batch=32");
     assert_eq!((r.inputs.len(), r.inputs[0].set.len(), r.inputs[0].name.as_str()), (1, 1, "bee"));
     assert_eq!(r.runs().len(), 2);
+}
+
+#[test]
+fn a_selection_takes_the_place_of_what_the_recipe_says() {
+    let names = |names: &[&str]| Some(names.iter().map(|n| n.to_string()).collect());
+    let asked = Selection {
+        seeds: Some(vec![7, 8]),
+        budget: Some(Budget::Steps(12)),
+        inputs: names(&["bee"]),
+        methods: names(&["large", "tiny"]),
+    };
+    for quick in [false, true] {
+        let r = selected(BASE, quick, &asked).unwrap();
+        assert_eq!((r.seeds.as_slice(), r.quick, r.inputs.len(), r.methods.len()), (&[7, 8][..], quick, 1, 2));
+        assert!(r.methods.iter().all(|m| m.budget == Budget::Steps(12)), "{quick}");
+        // What only `[quick]` says still holds.
+        assert_eq!(r.methods[1].set.last().unwrap() == "train.batch=32", quick);
+    }
+    let unknown = Selection { methods: names(&["huge"]), ..Selection::default() };
+    assert!(selected(BASE, false, &unknown).unwrap_err().to_string().contains("there are large, tiny"));
+    let lost = Selection { inputs: names(&["wasp"]), ..Selection::default() };
+    assert!(selected(BASE, false, &lost).unwrap_err().to_string().contains("wasp"));
 }
 
 #[test]
@@ -140,7 +166,7 @@ fn errors_name_file_field_and_remedy() {
     let without = BASE.split("[quick]").next().unwrap().to_string() + "[[method]]\nname = \"a\"\npreset = \"sdf\"";
     assert!(parse(&without, true).unwrap_err().to_string().contains("[quick]"));
     assert!(parse(&without, false).is_ok());
-    let message = Recipe::load(Path::new("nowhere.toml"), false).unwrap_err().to_string();
+    let message = Recipe::load(Path::new("nowhere.toml"), false, &Selection::default()).unwrap_err().to_string();
     assert!(message.contains("nowhere.toml"), "{message}");
 }
 

@@ -10,9 +10,10 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, bail};
 use clap::Args;
 use nstr::compare::grid::Grid;
-use nstr::compare::recipe::{Shape, budget_text};
+use nstr::compare::recipe::{Selection, Shape, budget_text};
 use nstr::compare::summary::grouped;
 use nstr::compare::{Recipe, Record, Results, Status, charts, table};
+use nstr::fit::Budget;
 
 use super::watch::interrupted;
 use work::Work;
@@ -28,6 +29,21 @@ pub struct CompareArgs {
     /// Take the recipe's short form, its table [quick]
     #[arg(long)]
     quick: bool,
+    /// Take these seeds instead of the recipe's, for example 0,1,2
+    #[arg(long, value_name = "LIST", value_delimiter = ',')]
+    seeds: Option<Vec<u64>>,
+    /// Train every method for this many steps
+    #[arg(long, value_name = "N", conflicts_with = "time")]
+    steps: Option<u64>,
+    /// Train every method for this long, for example 40s or 10m
+    #[arg(long, value_name = "DURATION", value_parser = humantime::parse_duration)]
+    time: Option<Duration>,
+    /// Take this input, by its name in the recipe or by path; may be given several times
+    #[arg(long = "input", value_name = "NAME|PATH")]
+    inputs: Option<Vec<String>>,
+    /// Take this method only, by its name; may be given several times
+    #[arg(long = "method", value_name = "NAME")]
+    methods: Option<Vec<String>>,
     /// Do finished runs again
     #[arg(long)]
     again: bool,
@@ -39,9 +55,21 @@ pub struct CompareArgs {
     plan: bool,
 }
 
+impl CompareArgs {
+    /// What is asked for instead of what the recipe says.
+    fn selection(&self) -> Selection {
+        Selection {
+            seeds: self.seeds.clone(),
+            budget: self.steps.map(Budget::Steps).or(self.time.map(Budget::Time)),
+            inputs: self.inputs.clone(),
+            methods: self.methods.clone(),
+        }
+    }
+}
+
 /// Runs `nstr compare`.
 pub fn run(args: &CompareArgs) -> anyhow::Result<()> {
-    let recipe = Recipe::load(&args.recipe, args.quick)?;
+    let recipe = Recipe::load(&args.recipe, args.quick, &args.selection())?;
     let shapes = recipe.shapes()?;
     let folder = args.output.clone().unwrap_or_else(|| default_folder(&args.recipe));
     let work = Work::new(&recipe, &shapes, &folder, args.keep_models)?;
