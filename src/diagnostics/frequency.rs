@@ -1,9 +1,11 @@
 //! Whether the local frequency of a signal can be read from the spectrum: a map T fitted from S(x) to ω(x).
 
+use rand::{RngExt, SeedableRng};
+use rand_pcg::Pcg64;
 use serde::Serialize;
 
 use super::linear::{Ridge, r_squared};
-use super::stats::shuffled;
+use super::stats::{mean, shuffled};
 use crate::fit::signal::Signal;
 use crate::signal::Picture;
 use crate::signal::synthetic::{Chirp, Sweep, chirp_picture, sweep_sound};
@@ -50,7 +52,40 @@ const PENALTIES: [f64; 6] = [1e-6, 1e-4, 1e-3, 1e-2, 1e-1, 1.0];
 /// Points are dealt to fitting, choosing and testing by the number of their block: 3, 1 and 2 of 6.
 const DEAL: u32 = 6;
 
-/// Fits `targets` (`[point][outputs]`) linearly from `features` (`[point][width]`) and their squares.
+/// Hidden units of T.
+const HIDDEN: usize = 160;
+
+/// What T is linear in: the features, their squares, and a layer of ReLUs whose weights are drawn instead of learned (of the
+/// features scaled to variance 1), so that the fit stays one linear system.
+fn hidden(features: &[f64], width: usize) -> Vec<f64> {
+    let column = |c: usize| -> Vec<f64> { features.iter().skip(c).step_by(width).copied().collect() };
+    let scaling: Vec<(f64, f64)> = (0..width)
+        .map(|c| {
+            let values = column(c);
+            let centre = mean(&values);
+            let variance = mean(&values.iter().map(|v| (v - centre).powi(2)).collect::<Vec<_>>());
+            (centre, if variance > 0.0 { variance.sqrt().recip() } else { 0.0 })
+        })
+        .collect();
+    let mut rng = Pcg64::seed_from_u64(0);
+    let mut draw = |scale: f64| -> f64 { scale * rng.random_range(-1.75..1.75) };
+    let spread = (width as f64).sqrt().recip();
+    let weights: Vec<f64> = (0..HIDDEN * width).map(|_| draw(spread)).collect();
+    let biases: Vec<f64> = (0..HIDDEN).map(|_| draw(1.0)).collect();
+    let mut out = Vec::with_capacity(features.len() / width * (2 * width + HIDDEN));
+    for row in features.chunks_exact(width) {
+        let scaled: Vec<f64> = row.iter().zip(&scaling).map(|(v, (centre, by))| (v - centre) * by).collect();
+        out.extend(row.iter().copied().chain(row.iter().map(|v| v * v)));
+        out.extend(weights.chunks_exact(width).zip(&biases).map(|(w, b)| {
+            let sum: f64 = w.iter().zip(&scaled).map(|(w, v)| w * v).sum();
+            (sum + b).max(0.0)
+        }));
+    }
+    out
+}
+
+/// Fits a map T from `features` (`[point][width]`) to `targets` (`[point][outputs]`): linear in the features, their squares
+/// and [`HIDDEN`] random ReLUs of them.
 ///
 /// Whole blocks of points (see [`super::stats::blocks`]) are fitted or tested: neighbours of fitted points would be
 /// predicted by anything smooth. `None` where there is nothing to fit.
@@ -58,16 +93,15 @@ pub fn recover(features: &[f64], width: usize, targets: &[f64], outputs: usize, 
     if width == 0 || outputs == 0 {
         return None;
     }
-    let wide: Vec<f64> =
-        features.chunks_exact(width).flat_map(|row| row.iter().copied().chain(row.iter().map(|v| v * v))).collect();
+    let (wide, columns) = (hidden(features, width), 2 * width + HIDDEN);
     let part = |data: &[f64], columns: usize, which: &dyn Fn(u32) -> bool| -> Vec<f64> {
         let rows = data.chunks_exact(columns).zip(blocks).filter(|(_, b)| which(scatter(**b) % DEAL));
         rows.flat_map(|(row, _)| row.to_vec()).collect()
     };
-    let split = |which: &dyn Fn(u32) -> bool| (part(&wide, 2 * width, which), part(targets, outputs, which));
+    let split = |which: &dyn Fn(u32) -> bool| (part(&wide, columns, which), part(targets, outputs, which));
     let (fitted, chosen, tested) = (split(&|b| b < 3), split(&|b| b == 3), split(&|b| b > 3));
     let score = |penalty: f64, on: &(Vec<f64>, Vec<f64>)| -> Option<f64> {
-        let map = Ridge::fit(&fitted.0, 2 * width, &fitted.1, outputs, penalty)?;
+        let map = Ridge::fit(&fitted.0, columns, &fitted.1, outputs, penalty)?;
         Some(r_squared(&map.predict(&on.0), &on.1, outputs))
     };
     let best = PENALTIES.iter().filter_map(|p| Some((score(*p, &chosen)?, *p))).filter(|(r2, _)| r2.is_finite());
@@ -123,6 +157,10 @@ mod tests {
         let found = recover(&features, 3, &omega, 1, &blocks).unwrap();
         assert!(found.r2 > 0.99, "{found:?}");
         assert!(found.points[0] > 1500 && found.points[1] > 1000, "{found:?}");
+        // Neither linear nor a square of what it depends on: half of that would be left over without hidden units.
+        let kinks: Vec<f64> = omega.iter().map(|o| (o - 3.2).abs() + (o - 2.5).max(0.0)).collect();
+        let found = recover(&features, 3, &kinks, 1, &blocks).unwrap();
+        assert!(found.r2 > 0.97, "{found:?}");
         let chance = recover_shuffled(&features, 3, &omega, 1, &blocks, 1).unwrap();
         assert!(chance.r2 < 0.02, "{chance:?}");
         assert!(recover(&[], 3, &[], 1, &[]).is_none());

@@ -208,8 +208,8 @@ pub fn recovery(model: &Model, init: &InitSpec, lattice: &Lattice, omega: &Omega
         }
     );
     section.text(
-        "A linear map T from the features and their squares to the known local frequency ω(x), fitted by ridge regression on \
-         blocks of points, its penalty chosen on others, R² taken on the rest.",
+        "A map T from the features (linear in them, their squares and 160 random ReLUs of them) to the known local frequency \
+         ω(x), fitted by ridge regression on blocks of points, its penalty chosen on others, R² taken on the rest.",
     );
     let mut table = Table::new(["features", "R² on test points", "penalty", "points fitted / tested"]);
     table.strong.push(0);
