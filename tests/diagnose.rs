@@ -103,8 +103,10 @@ fn a_radiance_field_is_diagnosed() {
     let teaset = scene("teaset");
     let quick = ["--preset", "radiance-tiny", "--set", "rays.samples=8192", "--downscale", "2", "--no-eval"];
     ok(at, &[&["fit", &teaset, "-o", "t.safetensors", "--steps", "150"], &quick[..]].concat());
-    for arguments in [&["diagnose", "t.safetensors", &teaset, "-o", "r"][..], &["diagnose", "t.safetensors", "-o", "s"]]
-    {
+    for (arguments, fitted) in [
+        (&["diagnose", "t.safetensors", &teaset, "--null-steps", "40", "-o", "r"][..], true),
+        (&["diagnose", "t.safetensors", "-o", "s"], false),
+    ] {
         let said = ok(at, arguments);
         assert!(said.contains("AUC"), "{said}");
         let folder = at.join(arguments[arguments.len() - 1]);
@@ -112,6 +114,9 @@ fn a_radiance_field_is_diagnosed() {
         let report = json(&folder.join("report.json"));
         assert_eq!(report["depth"]["views"], 4);
         assert!(report["depth"]["pixels"].as_u64().unwrap() > 300, "{}", report["depth"]["pixels"]);
+        let areas = report["depth"]["auc"].as_array().unwrap();
+        assert_eq!(areas.iter().any(|a| a["subject"] == "field without spectrum: z"), fitted);
+        assert_eq!(report["depth"]["without_spectrum"].is_null(), fitted);
     }
 }
 

@@ -8,17 +8,20 @@ use clap::Args;
 use nstr::capture::{Split, View, read_capture};
 use nstr::diagnostics::maps::{self, Lattice, SignalInput};
 use nstr::diagnostics::nulls::{Parameters, without_spectrum};
+use nstr::diagnostics::radiance::{self, RadianceInput};
 use nstr::diagnostics::report::Report;
 use nstr::diagnostics::sdf::{self, ColouredSurface, Reference, SdfInput, StudyOptions};
-use nstr::diagnostics::{frequency, questions, radiance};
+use nstr::diagnostics::{frequency, questions};
+use nstr::field::backend::FieldOp;
 use nstr::field::init::InitSpec;
 use nstr::field::model::Model;
+use nstr::fit::occupied::Void;
 use nstr::fit::sdf::SdfSource;
 use nstr::fit::signal::{Signal, SignalInfo, SignalSource};
-use nstr::fit::{FitConfig, Work};
+use nstr::fit::{FitConfig, PixelSource, RadianceTask, Work};
 use nstr::geometry::attributes::{VertexData, write_ply_with};
 use nstr::kernel::spec::{FieldSpec, Interpolation, MlpSpec};
-use nstr::render::{Orbit, RayCaster, Up};
+use nstr::render::{Orbit, RayCaster, UnitCube, Up};
 
 use super::eval::write_json;
 use super::fit::Recipe;
@@ -163,7 +166,7 @@ fn surface(
 ) -> anyhow::Result<ColouredSurface> {
     let sign = recipe.and_then(|r| r.sign.clone()).unwrap_or_default();
     let mesh = args.reference.as_ref().map(|path| load::mesh(path, &sign)).transpose()?;
-    let null = fitted_null(args, loaded, mesh.as_ref(), recipe)?;
+    let null = fitted_null(args, recipe, |r| mesh_work(mesh.as_ref(), &loaded.model, r));
     let input = SdfInput {
         model: &loaded.model,
         field: &loaded.field,
@@ -178,32 +181,56 @@ fn surface(
     Ok(surface)
 }
 
-/// A field without spectrum fitted to the same mesh, or why there is none.
+/// Makes what a field is to be fitted to.
+type Making = Box<dyn FnOnce(&FieldOp) -> Work>;
+
+/// A field without spectrum fitted for a while to what `work` makes of the model's recipe, or why there is none.
 fn fitted_null(
     args: &DiagnoseArgs,
-    loaded: &LoadedModel,
-    mesh: Option<&LoadedMesh>,
     recipe: Option<&Recipe>,
-) -> anyhow::Result<Result<Parameters, String>> {
+    work: impl FnOnce(&Recipe) -> Result<Making, String>,
+) -> Result<Parameters, String> {
     if args.null_steps == 0 {
-        return Ok(Err("--null-steps is 0".into()));
+        return Err("--null-steps is 0".into());
     }
-    let Some(mesh) = mesh else { return Ok(Err("it has to be fitted to the mesh, which was not given".into())) };
-    let Some((recipe, sample)) = recipe.and_then(|r| Some((r, r.fit.sample.clone()?))) else {
-        return Ok(Err(UNKNOWN.into()));
-    };
-    let source = SdfSource::new(
-        mesh.mesh.clone(),
-        mesh.query.clone(),
-        loaded.model.domain.clone(),
-        sample,
-        recipe.fit.train.batch,
-        recipe.seed,
-    );
-    let source = source.context("the reference's faces have no area")?;
+    if args.reference.is_none() {
+        return Err("it has to be fitted to what the model was fitted to, which was not given".into());
+    }
+    let recipe = recipe.ok_or(UNKNOWN)?;
+    let work = work(recipe)?;
     eprintln!("  fitting a field without spectrum: {} steps", args.null_steps);
-    let work = Work::Points(Arc::new(source));
-    Ok(without_spectrum(&seeded(recipe), work, args.null_steps).map_err(|e| e.to_string()))
+    without_spectrum(&seeded(recipe), work, args.null_steps).map_err(|e| e.to_string())
+}
+
+/// Points of the mesh.
+fn mesh_work(mesh: Option<&LoadedMesh>, model: &Model, recipe: &Recipe) -> Result<Making, String> {
+    let (mesh, sample) = mesh.zip(recipe.fit.sample.clone()).ok_or(UNKNOWN)?;
+    let (query, domain, batch) = (mesh.query.clone(), model.domain.clone(), recipe.fit.train.batch);
+    let source = SdfSource::new(mesh.mesh.clone(), query, domain, sample, batch, recipe.seed);
+    let source = source.ok_or("the reference's faces have no area")?;
+    Ok(Box::new(move |_| Work::Points(Arc::new(source))))
+}
+
+/// Rays of the capture's training views.
+fn capture_work(path: Option<&Path>, model: &Model, recipe: &Recipe) -> Result<Making, String> {
+    let (rays, how) = recipe.fit.rays.clone().zip(recipe.capture.clone()).ok_or(UNKNOWN)?;
+    let capture = read_capture(path.ok_or(UNKNOWN)?, &how.options(Split::Train)).map_err(|e| e.to_string())?;
+    let (cube, near) = (UnitCube::from(&model.domain), how.near.unwrap_or(capture.scene.near));
+    // The hull lies in the cube that was found with it.
+    let hull = capture.hull.filter(|_| cube == capture.scene.cube());
+    let void = Void::new(rays.cells, hull, &capture.train, cube, near);
+    let pixels = PixelSource::new(Arc::new(capture.train), cube, near).ok_or("the images have no pixels")?;
+    let seed = recipe.seed;
+    let task = move |op: &FieldOp| RadianceTask::new(op, Arc::new(pixels), rays, seed, |i| void.get(i));
+    Ok(Box::new(move |op| Work::Rays(Box::new(task(op)))))
+}
+
+/// Samples of the picture or sound.
+fn signal_work(signal: Option<&Signal>, info: &SignalInfo, recipe: &Recipe) -> Result<Making, String> {
+    let (signal, how) = signal.zip(recipe.fit.signal.as_ref()).ok_or(UNKNOWN)?;
+    let source = SignalSource::new(signal, info.codec(), how, recipe.fit.train.batch, recipe.seed);
+    let source = source.ok_or("its settings leave nothing to learn from")?;
+    Ok(Box::new(move |_| Work::Signal(Arc::new(source))))
 }
 
 /// A radiance field.
@@ -223,8 +250,16 @@ fn views(
     let around = if views.is_empty() { orbit.cameras(renderer.bounds())? } else { Vec::new() };
     let of_capture = views.iter().map(|v| v as &dyn RayCaster);
     let all: Vec<&dyn RayCaster> = of_capture.chain(around.iter().map(|c| c as &dyn RayCaster)).collect();
+    let null = fitted_null(args, recipe, |r| capture_work(args.reference.as_deref(), &loaded.model, r));
     eprintln!("  depth and spectrum in {} views", all.len());
-    report.push("depth", radiance::study(&loaded.model, &renderer, &all, &init, args.seed)?);
+    let input = RadianceInput {
+        model: &loaded.model,
+        renderer: &renderer,
+        views: &all,
+        init,
+        without_spectrum: null.as_ref().map_err(String::as_str),
+    };
+    report.push("depth", radiance::study(&input, args.seed)?);
     Ok(())
 }
 
@@ -266,7 +301,7 @@ fn signal(
         let all = s.data().iter().map(|v| f64::from(codec.encode(*v)));
         all.take(lattice.size.0 * lattice.size.1 * s.channels()).collect()
     });
-    let null = signal_null(args, loaded, reference.as_ref(), recipe);
+    let null = fitted_null(args, recipe, |r| signal_work(reference.as_ref(), &loaded.info, r));
     eprintln!("  spectrum at {} places", lattice.size.0 * lattice.size.1);
     let input = SignalInput {
         model: &loaded.model,
@@ -296,24 +331,6 @@ fn like(path: &Path, loaded: &LoadedSignal) -> anyhow::Result<Signal> {
         );
     }
     Ok(signal)
-}
-
-/// A field without spectrum fitted to the same signal, or why there is none.
-fn signal_null(
-    args: &DiagnoseArgs,
-    loaded: &LoadedSignal,
-    signal: Option<&Signal>,
-    recipe: Option<&Recipe>,
-) -> Result<Parameters, String> {
-    if args.null_steps == 0 {
-        return Err("--null-steps is 0".into());
-    }
-    let signal = signal.ok_or("it has to be fitted to the signal, which was not given")?;
-    let (recipe, how) = recipe.and_then(|r| Some((r, r.fit.signal.clone()?))).ok_or(UNKNOWN)?;
-    let source = SignalSource::new(signal, loaded.info.codec(), &how, recipe.fit.train.batch, recipe.seed);
-    let source = source.ok_or("its settings leave nothing to learn from")?;
-    eprintln!("  fitting a field without spectrum: {} steps", args.null_steps);
-    without_spectrum(&seeded(recipe), Work::Signal(Arc::new(source)), args.null_steps).map_err(|e| e.to_string())
 }
 
 /// Why no null model can be fitted.

@@ -159,7 +159,7 @@ impl LoadedSignal {
 
     /// Figures of the signal against the original.
     pub fn scores(&self, signal: &Signal, reference: &Signal) -> anyhow::Result<SignalScores> {
-        Ok(compare(signal, reference, self.config.share, self.seed)?)
+        Ok(compare(signal, reference, &self.config, self.seed)?)
     }
 }
 

@@ -54,12 +54,16 @@ pub enum NullError {
     Train(#[from] TrainError),
 }
 
-/// A field with the same latent grid but no sinusoids and no S, fitted to the same work for `steps` steps on the processor,
-/// without regularisers.
+/// A field with the same latent grid but no sinusoids and no S, fitted for `steps` steps on the processor to what `work`
+/// makes for it, without regularisers.
 ///
 /// # Errors
 /// [`NullError`].
-pub fn without_spectrum(config: &FitConfig, work: impl Into<Work>, steps: u64) -> Result<Parameters, NullError> {
+pub fn without_spectrum(
+    config: &FitConfig,
+    work: impl FnOnce(&FieldOp) -> Work,
+    steps: u64,
+) -> Result<Parameters, NullError> {
     let mut config = config.clone();
     (config.field.modulation, config.field.skip) = (Modulation::None, true);
     let train = &mut config.train;
@@ -69,6 +73,7 @@ pub fn without_spectrum(config: &FitConfig, work: impl Into<Work>, steps: u64) -
     let start = untrained(&spec, &config.field.init);
     let state = TrainState::new(start.grid, start.net);
     let op: Arc<FieldOp> = FieldOp::new(spec.clone());
+    let work = work(&op);
     let device = crate::field::device::Device::Cpu;
     let done = run_on(device, op, config.train, &state, work, Budget::Steps(steps), &mut Quiet)?;
     let (grid, net) = done.result();

@@ -3,7 +3,7 @@
 use glam::DVec3;
 use serde_json::{Value, json};
 
-use super::nulls::untrained;
+use super::nulls::{Parameters, untrained};
 use super::report::{Part, Picture, Section, Table, short};
 use super::sdf::StudyError;
 use super::stats::{auc, quantile};
@@ -38,17 +38,26 @@ struct Pixels {
     along: [Vec<f64>; 2],
 }
 
+/// What is studied.
+pub struct RadianceInput<'a> {
+    /// The model.
+    pub model: &'a Model,
+    /// What shows it.
+    pub renderer: &'a VolumeRenderer<'a>,
+    /// From where it is looked at.
+    pub views: &'a [&'a dyn RayCaster],
+    /// What its parameters began with.
+    pub init: InitSpec,
+    /// A field without spectrum that was fitted to the same images, or why there is none.
+    pub without_spectrum: Result<&'a Parameters, &'a str>,
+}
+
 /// Studies views of a radiance field: a section of the report with its numbers.
 ///
 /// # Errors
 /// [`StudyError::Render`] where a view can't be rendered.
-pub fn study(
-    model: &Model,
-    renderer: &VolumeRenderer<'_>,
-    views: &[&dyn RayCaster],
-    init: &InitSpec,
-    seed: u64,
-) -> Result<(Section, Value), StudyError> {
+pub fn study(input: &RadianceInput<'_>, seed: u64) -> Result<(Section, Value), StudyError> {
+    let RadianceInput { model, renderer, views, init, without_spectrum } = input;
     let cube = UnitCube::from(&model.domain);
     let layers = [Layer::Colour, Layer::Alpha, Layer::DepthRay, Layer::Position, Layer::GradS, Layer::Residual];
     let settings = VolumeRenderSettings { layers: LayerSet::of(&layers), ..VolumeRenderSettings::default() };
@@ -73,6 +82,9 @@ pub fn study(
     if probe.has_spectrum() {
         subjects.push(Subject::new("its own latent grid z", &probe, Taken::Latent, &pixels.x, None));
     }
+    if let Ok(fitted) = without_spectrum {
+        subjects.push(Subject::new("field without spectrum: z", &fitted.probe(), Taken::Latent, &pixels.x, None));
+    }
     subjects.push(Subject::new("untrained field", &start.probe(), Taken::Spectrum, &pixels.x, None));
     subjects.push(Subject::shuffled(&subjects[0], seed));
     let log: Vec<f64> = pixels.jump.iter().map(|j| (j + 1e-6).ln()).collect();
@@ -96,6 +108,9 @@ pub fn study(
         views.len(),
         short(100.0 * share)
     ));
+    if let Err(why) = without_spectrum {
+        section.text(format!("No field without spectrum stands beside the model: {why}."));
+    }
     section.parts.push(Part::Table(areas_table(&cells, &areas), CAPTION.into()));
     if let Some(frame) = &first {
         section.parts.push(pictures(frame));
@@ -104,7 +119,7 @@ pub fn study(
         areas.into_iter().map(|(s, m, a)| json!({ "subject": s, "measure": m, "auc": a })).collect();
     let numbers = json!({
         "pixels": jumps.len(), "views": views.len(), "jump": JUMP, "share_of_jumps": share,
-        "correlations": cells, "auc": areas,
+        "correlations": cells, "auc": areas, "without_spectrum": without_spectrum.err(),
     });
     Ok((section, numbers))
 }

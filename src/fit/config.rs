@@ -202,6 +202,7 @@ fn validate_sample(s: &SampleConfig) -> Result<(), ConfigError> {
 
 fn validate_signal(s: &SignalConfig) -> Result<(), ConfigError> {
     check("signal.share", s.share, s.share > 0.0 && s.share <= 1.0, "must be above 0 and at most 1")?;
+    check("signal.block", s.block as f64, (1..=1 << 16).contains(&s.block), "must be 1 to 65536")?;
     check("signal.noise", s.noise, s.noise >= 0.0, "must be 0 or more")?;
     check("signal.reduce", s.reduce as f64, (1..=1024).contains(&s.reduce), "must be 1 to 1024")
 }

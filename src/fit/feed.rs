@@ -21,6 +21,8 @@ pub struct Batch {
     pub target: Vec<f32>,
     /// Weight of each point in the loss.
     pub weight: Vec<f32>,
+    /// Points `[point][dim]` where the regularisers hold, wherever there is nothing to learn too; empty: where `x` is.
+    pub unwatched: Vec<f32>,
 }
 
 /// Makes batches by number.

@@ -4,7 +4,7 @@ use rayon::prelude::*;
 use serde::Serialize;
 use thiserror::Error;
 
-use super::signal::{Signal, held_in};
+use super::signal::{Signal, SignalConfig, held_in};
 use crate::metrics::image::{SSIM_WINDOW, psnr, ssim};
 use crate::metrics::sound::{SoundMetricError, compare_sounds, snr_db};
 use crate::render::colour::srgb_from_linear;
@@ -55,20 +55,26 @@ pub enum LikenessError {
     Sound(#[from] SoundMetricError),
 }
 
-/// Compares `fit` with `reference`; with a `share` below 1 also on the samples that the fit with `seed` did not see.
+/// Compares `fit` with `reference`; where `config` has a share below 1 also on the samples that the fit with `seed` did not see.
 ///
 /// # Errors
 /// [`LikenessError`] where the two are no signals of the same kind and size, or the reference is silent.
-pub fn compare(fit: &Signal, reference: &Signal, share: f64, seed: u64) -> Result<SignalScores, LikenessError> {
+pub fn compare(
+    fit: &Signal,
+    reference: &Signal,
+    config: &SignalConfig,
+    seed: u64,
+) -> Result<SignalScores, LikenessError> {
     let differ = || LikenessError::Differ { model: describe(fit), reference: describe(reference) };
     if fit.size() != reference.size() || fit.channels() != reference.channels() {
         return Err(differ());
     }
+    // What is reduced has other samples than those that are compared.
+    let unseen = unseen(reference.size(), config, seed);
     match (fit, reference) {
-        (Signal::Picture(fit), Signal::Picture(reference)) => Ok(pictures(fit, reference, share, seed)),
+        (Signal::Picture(fit), Signal::Picture(reference)) => Ok(pictures(fit, reference, &unseen)),
         (Signal::Sound(fit), Signal::Sound(reference)) => {
             let (f, r, channels) = (&fit.data, &reference.data, reference.channels);
-            let unseen = unseen(reference.frames(), share, seed);
             let held = || snr_db(&pick(r, &unseen, channels), &pick(f, &unseen, channels));
             let all = compare_sounds(r, f, channels)?;
             Ok(SignalScores {
@@ -83,11 +89,10 @@ pub fn compare(fit: &Signal, reference: &Signal, share: f64, seed: u64) -> Resul
     }
 }
 
-fn pictures(fit: &Picture, reference: &Picture, share: f64, seed: u64) -> SignalScores {
+fn pictures(fit: &Picture, reference: &Picture, unseen: &[usize]) -> SignalScores {
     let Picture { width, height, channels, .. } = *reference;
     let [a, b] = [fit, reference].map(shown);
-    let unseen = unseen(width * height, share, seed);
-    let held = || psnr(&pick(&a, &unseen, channels), &pick(&b, &unseen, channels));
+    let held = || psnr(&pick(&a, unseen, channels), &pick(&b, unseen, channels));
     let relative = |(v, r): (&f32, &f32)| f64::from(v - r).powi(2) / (f64::from(r * r) + 0.01);
     SignalScores {
         psnr: Some(psnr(&a, &b)),
@@ -115,14 +120,14 @@ fn shown(picture: &Picture) -> Vec<f32> {
     picture.data.par_iter().map(value).collect()
 }
 
-/// The samples that training does not see.
-fn unseen(count: usize, share: f64, seed: u64) -> Vec<usize> {
-    if share >= 1.0 {
+/// The samples that training does not see; none where it sees all, or another, smaller signal.
+fn unseen(size: [usize; 2], config: &SignalConfig, seed: u64) -> Vec<usize> {
+    if config.share >= 1.0 || config.reduce > 1 {
         return Vec::new();
     }
-    let mut seen = vec![false; count];
-    held_in(count, share, seed).iter().for_each(|i| seen[*i as usize] = true);
-    (0..count).filter(|i| !seen[*i]).collect()
+    let mut seen = vec![false; size[0] * size[1]];
+    held_in(size, config, seed).iter().for_each(|i| seen[*i as usize] = true);
+    (0..seen.len()).filter(|i| !seen[*i]).collect()
 }
 
 fn describe(signal: &Signal) -> String {

@@ -10,7 +10,7 @@ use rayon::prelude::*;
 
 use super::rays::RayConfig;
 use super::task::TaskState;
-use crate::capture::View;
+use crate::capture::{Hull, View};
 use crate::kernel::{Fused, Prepared};
 use crate::render::{Occupancy, UnitCube};
 
@@ -66,6 +66,31 @@ impl Seen {
     pub fn get(&self, unit: [f64; 3]) -> bool {
         let [x, y, z] = unit.map(|v| ((v * COARSE as f64) as usize).min(COARSE - 1));
         self.0[x + COARSE * (y + COARSE * z)]
+    }
+}
+
+/// The cells that can hold nothing: outside the silhouettes, or not seen by cameras enough.
+pub struct Void {
+    cells: usize,
+    hull: Option<Hull>,
+    seen: Seen,
+}
+
+impl Void {
+    /// Of `cells` cells an axis of the cube that the views see, `near` as in [`seen`]; `hull` is what their silhouettes leave.
+    pub fn new(cells: usize, hull: Option<Hull>, views: &[View], cube: UnitCube, near: f64) -> Self {
+        Self { cells, hull, seen: seen(views, cube, near) }
+    }
+
+    /// Whether a cell (x fastest) can hold nothing.
+    pub fn get(&self, cell: usize) -> bool {
+        let n = self.cells;
+        let at = [cell % n, cell / n % n, cell / (n * n)];
+        let carved = self.hull.as_ref().is_some_and(|h| {
+            let [x, y, z] = at.map(|v| v * h.resolution / n);
+            !h.get(x, y, z)
+        });
+        carved || !self.seen.get(at.map(|v| (v as f64 + 0.5) / n as f64))
     }
 }
 

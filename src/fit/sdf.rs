@@ -129,6 +129,7 @@ impl BatchSource for SdfSource {
             x: points.iter().flat_map(|(p, _)| p.as_vec3().to_array()).collect(),
             weight: target.iter().map(|d| 1.0 / (1.0 + d.abs() / falloff)).collect(),
             target,
+            unwatched: Vec::new(),
         }
     }
 }

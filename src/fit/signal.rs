@@ -21,10 +21,13 @@ use crate::signal::{Picture, SampleFormat, Scale, SignalError, Sound, read_pictu
 
 /// What training sees of a signal; `--set signal.key=value` reaches each. Measurements are always taken on all of it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, default)]
 pub struct SignalConfig {
     /// Share of the samples that training sees, always the same ones; the rest is held out.
     pub share: f64,
+    /// Edge, in samples, of the blocks that training sees or does not see as a whole: 1 for single samples, more for holes
+    /// to be filled.
+    pub block: usize,
     /// Standard deviation of the noise added to what training sees, always the same, in the signal's own values.
     pub noise: f64,
     /// Pictures: training sees the picture this many times smaller (means of boxes); sounds: every so many samples' mean.
@@ -35,7 +38,7 @@ pub struct SignalConfig {
 
 impl Default for SignalConfig {
     fn default() -> Self {
-        Self { share: 1.0, noise: 0.0, reduce: 1, encoding: Encoding::Auto }
+        Self { share: 1.0, block: 1, noise: 0.0, reduce: 1, encoding: Encoding::Auto }
     }
 }
 
@@ -275,6 +278,8 @@ pub struct SignalSource {
     values: Vec<f32>,
     /// Numbers of the samples that training sees; empty: all.
     seen: Vec<u32>,
+    /// Whether there are places between or beside the samples that a rule may fill.
+    sparse: bool,
     batch: usize,
     seed: u64,
 }
@@ -289,13 +294,13 @@ impl SignalSource {
             if config.noise > 0.0 { v + (normal(rng) * config.noise) as f32 } else { *v }
         };
         let values: Vec<f32> = signal.data().iter().map(|v| codec.encode(noisy(v, &mut rng))).collect();
-        let count = values.len() / signal.channels();
-        let seen = held_in(count, config.share, seed);
+        let seen = held_in(signal.size(), config, seed);
         let source = Self {
             lattice: Window::whole(signal.size()),
             dim: signal.dim(),
             channels: signal.channels(),
             values,
+            sparse: !seen.is_empty() || reduced.is_some(),
             seen,
             batch,
             seed,
@@ -325,6 +330,7 @@ impl SignalSource {
             x: Vec::with_capacity(n * self.dim),
             target: Vec::with_capacity(n * self.channels),
             weight: vec![1.0; n],
+            unwatched: Vec::new(),
         };
         for i in 0..n {
             let place = (i as f64 + rng.random::<f64>()) / n as f64 * count as f64;
@@ -332,17 +338,35 @@ impl SignalSource {
             batch.x.extend(x);
             batch.target.extend(values);
         }
+        if self.sparse {
+            batch.unwatched = self.anywhere(n, &mut rng);
+        }
         batch
+    }
+
+    /// `n` places of the whole cube, evenly along the last axis.
+    fn anywhere(&self, n: usize, rng: &mut Pcg64) -> Vec<f32> {
+        let mut x = Vec::with_capacity(n * self.dim);
+        for i in 0..n {
+            x.extend((1..self.dim).map(|_| rng.random::<f32>()));
+            x.push((i as f32 + rng.random::<f32>()) / n as f32);
+        }
+        x
     }
 }
 
-/// The samples of `count` that training sees where it sees a share, the same for the same seed; empty where it sees all.
-pub fn held_in(count: usize, share: f64, seed: u64) -> Vec<u32> {
-    if share >= 1.0 {
+/// The samples that training sees of a signal of `size` where it sees a share, the same for the same seed; empty where it
+/// sees all.
+pub fn held_in(size: [usize; 2], config: &SignalConfig, seed: u64) -> Vec<u32> {
+    if config.share >= 1.0 {
         return Vec::new();
     }
+    let [width, height] = size;
+    let blocks = size.map(|n| n.div_ceil(config.block.max(1)));
     let mut rng = Pcg64::new(u128::from(seed) ^ 0x0516_4a1d, 0x5b);
-    (0..count as u32).filter(|_| rng.random::<f64>() < share).collect()
+    let kept: Vec<bool> = (0..blocks[0] * blocks[1]).map(|_| rng.random::<f64>() < config.share).collect();
+    let block = |i: usize| i % width / config.block.max(1) + blocks[0] * (i / width / config.block.max(1));
+    (0..width * height).filter(|i| kept[block(*i)]).map(|i| i as u32).collect()
 }
 
 impl BatchSource for SignalSource {
@@ -468,16 +492,34 @@ mod tests {
     fn a_share_is_always_the_same_and_noise_too() {
         let config = SignalConfig { share: 0.25, noise: 0.1, ..SignalConfig::default() };
         let [a, b] = [0, 1].map(|index| source(&config, 1 << 20, 4).batch(index));
-        assert_eq!(a, b, "a batch of all that is seen");
+        assert_eq!((&a.x, &a.target), (&b.x, &b.target), "a batch of all that is seen");
         let seen = a.weight.len();
         assert!((200..312).contains(&seen), "{seen} of 1024");
-        assert_eq!(seen, held_in(1024, 0.25, 4).len());
+        assert_eq!(seen, held_in([32, 32], &config, 4).len());
+        // Rules hold everywhere, not only where something is seen.
+        assert_eq!(a.unwatched.len(), a.x.len());
+        let quarter = |i: usize| a.unwatched.chunks(2).filter(|p| p[i] < 0.25).count() as f64 / seen as f64;
+        assert!((0.18..0.32).contains(&quarter(0)) && (0.24..0.26).contains(&quarter(1)), "{}", quarter(0));
+        assert!(source(&SignalConfig::default(), 64, 4).batch(0).unwatched.is_empty());
         let clean = source(&SignalConfig { noise: 0.0, ..config }, 1 << 20, 4).batch(0);
         let apart: f32 = a.target.iter().zip(&clean.target).map(|(a, b)| (a - b).powi(2)).sum::<f32>() / seen as f32;
         assert!((apart.sqrt() - 0.1).abs() < 0.02 && a.x == clean.x, "noise of {}", apart.sqrt());
         let reduced = source(&SignalConfig { reduce: 4, ..SignalConfig::default() }, 1 << 20, 0);
         assert_eq!(reduced.count(), 64);
         assert_eq!(reduced.batch(0).x[0], 0.5 / 8.0);
+        assert_eq!(reduced.batch(0).unwatched.len(), 128);
+    }
+
+    #[test]
+    fn holes_are_whole_blocks() {
+        let config = SignalConfig { share: 0.7, block: 5, ..SignalConfig::default() };
+        // 32 by 20 samples: 7 by 4 blocks, the last of a row 2 wide.
+        let seen: std::collections::HashSet<u32> = held_in([32, 20], &config, 6).into_iter().collect();
+        let at = |x: u32, y: u32| seen.contains(&(x + 32 * y));
+        let whole = (0..20).all(|y| (0..32).all(|x| at(x, y) == at(x / 5 * 5, y / 5 * 5)));
+        assert!(whole && seen.len() > 300 && seen.len() < 600, "{}", seen.len());
+        let singles = SignalConfig { block: 1, ..config };
+        assert_eq!(held_in([640, 1], &singles, 6), held_in([32, 20], &singles, 6), "in the order of the samples");
     }
 
     #[test]

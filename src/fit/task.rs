@@ -79,7 +79,7 @@ where
         let data =
             [self.tensor(&batch.x, spec.dim), self.tensor(&batch.target, spec.outputs), self.tensor(&batch.weight, 1)];
         let loss = backend::loss(self.op, self.grid.clone(), self.net.clone(), data, self.config.loss);
-        self.regularised(loss, &batch.x)
+        self.regularised(loss, if batch.unwatched.is_empty() { &batch.x } else { &batch.unwatched })
     }
 
     /// `loss` plus the regularisers of the method (DESIGN §2) at a share of the points `x` (`[point][dim]`):

@@ -9,7 +9,7 @@ use nstr::capture::{Capture, Split, View, read_capture};
 use nstr::field::backend::FieldOp;
 use nstr::field::model::{Domain, Model, Precision};
 use nstr::field::radiance::NeuralRadiance;
-use nstr::fit::occupied::occupancy_of;
+use nstr::fit::occupied::{Void, occupancy_of};
 use nstr::fit::radiance::Probe;
 use nstr::fit::views::{self, ViewScores, score_views};
 use nstr::fit::visible::visible;
@@ -60,17 +60,8 @@ pub fn fit(args: &FitArgs, input: &Path) -> anyhow::Result<()> {
     let train = Arc::new(train);
     let pixels = PixelSource::new(train.clone(), cube, scene.near)
         .with_context(|| format!("{}: the images have no pixels", input.display()))?;
-    let cells = rays.cells;
-    let seen = nstr::fit::occupied::seen(&train, cube, scene.near);
-    let void = |i: usize| {
-        let at = [i % cells, i / cells % cells, i / (cells * cells)];
-        let carved = hull.as_ref().is_some_and(|h| {
-            let [x, y, z] = at.map(|v| v * h.resolution / cells);
-            !h.get(x, y, z)
-        });
-        carved || !seen.get(at.map(|v| (v as f64 + 0.5) / cells as f64))
-    };
-    let mut task = RadianceTask::new(&op, Arc::new(pixels), rays.clone(), job.recipe.seed, void);
+    let void = Void::new(rays.cells, hull, &train, cube, scene.near);
+    let mut task = RadianceTask::new(&op, Arc::new(pixels), rays.clone(), job.recipe.seed, |i| void.get(i));
     if job.resumed {
         task = task.resumed(&job.state.task).with_context(|| {
             format!("{}: its checkpoint does not fit rays.cells; fit afresh without --resume", output.display())
