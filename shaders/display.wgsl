@@ -1,10 +1,11 @@
-// From the buffers of a frame to what is seen: background, exposure, false colours; as src/viewer/tone.rs.
+// From the buffers of a frame to what is seen: background, exposure, false colours; as src/viewer/tone.rs. Over a
+// transparent background straight alpha stays.
 
 struct Look {
     // Width, height, kind of picture, values of S a pixel.
     size: vec4<u32>,
-    // Factor that makes the sums of colours means, factor of exposure, 1 where colours mix as sRGB values, 1 for squares in
-    // place of the background.
+    // Factor that makes the sums of colours means, factor of exposure, 1 where colours mix as sRGB values, 1 where nothing
+    // lies behind.
     gain: vec4<f32>,
     // sRGB values behind the object.
     background: vec4<f32>,
@@ -72,9 +73,9 @@ fn corner(@builtin(vertex_index) i: u32) -> @builtin(position) vec4<f32> {
 fn display(@builtin(position) place: vec4<f32>) -> @location(0) vec4<f32> {
     let pixel = min(vec2<u32>(place.xy), look.size.xy - 1u);
     let c = seen(pixel.y * look.size.x + pixel.x);
-    var behind = look.background.rgb;
+    let behind = look.background.rgb;
     if look.gain.w > 0.0 {
-        behind = vec3(select(0.42, 0.50, ((pixel.x / 8u + pixel.y / 8u) & 1u) == 1u));
+        return select(c, vec4(0.0), c.a == 0.0);
     }
     if look.gain.z > 0.0 {
         return vec4(mix(behind, c.rgb, c.a), 1.0);

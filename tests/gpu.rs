@@ -10,6 +10,8 @@ use nstr::field::radiance::NeuralRadiance;
 use nstr::field::sdf::NeuralSdf;
 use nstr::render::cpu::{Filter, Shading, ShadingMode};
 use nstr::render::gpu::{Gpu, GpuField, GpuRenderer, Precision};
+use nstr::render::image::diff::compare;
+use nstr::render::image::png;
 use nstr::render::section::{Section, SectionView};
 use nstr::render::volume::{VolumeRenderSettings, VolumeRenderer, VolumeSettings};
 use nstr::render::{
@@ -183,6 +185,28 @@ fn the_command_renders_on_an_adapter_or_says_what_is_missing() {
     if adapter().is_some() {
         assert!(said.contains(" on "), "{said}");
     }
+    // Several frames, as a folder and as a GIF, are the processor's.
+    let frames = |renderer: &str, output: &str| {
+        let output = dir.path().join(output);
+        let args = ["render", model.to_str().unwrap(), "--orbit", "2", "--size", "48x36", "--renderer", renderer];
+        let out = nstr(&[&args[..], &["-o", output.to_str().unwrap()]].concat());
+        assert!(out.status.success(), "{}", String::from_utf8_lossy(&out.stderr));
+        output
+    };
+    let read = |folder: &Path| -> Vec<_> {
+        let names = std::fs::read_dir(folder).unwrap().map(|e| e.unwrap().path());
+        let mut names: Vec<PathBuf> = names.collect();
+        names.sort();
+        names.iter().map(|p| png::read(p).unwrap()).collect()
+    };
+    let (gpu, cpu) = (read(&frames("gpu", "by_gpu/")), read(&frames("cpu", "by_cpu/")));
+    assert_eq!((gpu.len(), cpu.len()), (2, 2));
+    for (gpu, cpu) in gpu.iter().zip(&cpu) {
+        let off = compare(gpu, cpu, 8).unwrap();
+        assert!(off.outliers < 0.01, "{off:?}");
+    }
+    assert!(compare(&gpu[0], &gpu[1], 8).unwrap().outliers > 0.02, "the camera turns");
+    assert!(std::fs::read(frames("gpu", "turn.gif")).unwrap().starts_with(b"GIF89a"));
     // A driver list without an entry is a machine without an adapter.
     let none = Command::new(env!("CARGO_BIN_EXE_nstr"))
         .args(args)

@@ -3,9 +3,11 @@
 use anyhow::bail;
 use clap::ValueEnum;
 use glam::DVec3;
+#[cfg(feature = "gpu")]
+use nstr::field::upload;
 use nstr::render::cpu::RenderError;
 #[cfg(feature = "gpu")]
-use nstr::render::gpu::{Gpu, GpuError, GpuField, GpuRenderer, Precision};
+use nstr::render::gpu::{Gpu, GpuError, GpuRenderer};
 use nstr::render::volume::{VolumeRenderSettings, VolumeRenderer};
 use nstr::render::{Camera, Frame, RenderSettings, SphereTracer, TracerSettings, UnitCube, Up};
 
@@ -127,24 +129,16 @@ fn gpu_renderer(model: &Loaded, cpu: &OnCpu<'_>, device: Device) -> Result<Optio
     if device == Device::Auto && gpu.is_software() {
         return Ok(None);
     }
-    let stored = match model {
-        Loaded::Sdf(m) => &m.model,
-        Loaded::Radiance(m) => &m.model,
-        Loaded::Signal(m) => &m.model,
-    };
-    let cube = UnitCube::from(&stored.domain);
-    let precision = Precision::lossless(&stored.grid);
-    let field = GpuField::new(&gpu, &stored.spec, &stored.grid, &stored.net, precision)?;
-    match (model, cpu) {
+    let (model, rays) = match (model, cpu) {
         (Loaded::Sdf(m), OnCpu::Sdf(tracer)) => {
-            let bound = nstr::render::SdfSource::lipschitz(&m.field);
-            let grid = tracer.grid().map(|g| &**g);
-            GpuRenderer::sdf(field, cube, TracerSettings::default(), bound, grid).map(Some)
+            let lipschitz = nstr::render::SdfSource::lipschitz(&m.field);
+            (&m.model, upload::Rays::Surface { lipschitz, empty: tracer.grid().map(|g| &**g) })
         }
         (Loaded::Radiance(m), _) => {
             let occupancy = nstr::render::RadianceSource::occupancy(&m.field);
-            GpuRenderer::volume(field, cube, m.settings(), occupancy).map(Some)
+            (&m.model, upload::Rays::Volume { settings: m.settings(), occupancy })
         }
-        _ => Ok(None),
-    }
+        _ => return Ok(None),
+    };
+    upload::renderer(&gpu, model, &rays).map(Some)
 }

@@ -27,9 +27,9 @@ pub struct ViewArgs {
     /// Model to show, or a mesh or a capture to fit while it is shown
     #[arg(value_name = "MODEL|INPUT")]
     input: PathBuf,
-    /// Size of the window
-    #[arg(long, default_value = "1280x800", value_name = "WxH", value_parser = parse_size)]
-    size: (u32, u32),
+    /// Size of the window in pixels [default: 1280x800, larger on displays that scale what they show]
+    #[arg(long, value_name = "WxH", value_parser = parse_size)]
+    size: Option<(u32, u32)>,
     /// Capture whose cameras [ and ] go to and whose images layer 9 compares with [default: the one that the model was
     /// fitted to, where it lies beside the model or in the current folder]
     #[arg(long, value_name = "DIR")]
@@ -43,6 +43,9 @@ pub struct ViewArgs {
     /// What renders: auto, cpu or gpu
     #[arg(long, default_value = "auto", value_parser = parse_choice)]
     renderer: Choice,
+    /// Camera path to begin with: one that the viewer saved, or a transforms.json with `frames`; F6 plays it
+    #[arg(long, value_name = "JSON")]
+    path: Option<PathBuf>,
     /// Follow a script of events: see docs/viewer.md
     #[arg(long, value_name = "FILE")]
     script: Option<PathBuf>,
@@ -110,6 +113,7 @@ fn setup(args: &ViewArgs, named: &Path, script: Option<Script>) -> Setup {
         settings: Settings { show: args.layer, background: args.background, ..Settings::default() },
         renderer: args.renderer,
         stem: PathBuf::from(stem),
+        path: args.path.clone(),
         training: None,
         script,
         quit: None,
@@ -214,11 +218,12 @@ pub fn fit(args: &FitArgs) -> anyhow::Result<()> {
     }
     let view = ViewArgs {
         input: input.clone(),
-        size: (1280, 800),
+        size: None,
         capture: None,
         layer: Show::default(),
         background: args.background,
         renderer: Choice::Auto,
+        path: None,
         script: None,
         output: None,
         preset: None,

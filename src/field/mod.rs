@@ -22,4 +22,6 @@ pub mod sdf;
 pub mod signal;
 #[cfg(test)]
 mod suite;
+#[cfg(feature = "gpu")]
+pub mod upload;
 pub mod view;

@@ -171,9 +171,12 @@ pub fn picture(frame: &Frame, layer: Layer, channel: usize, range: Range) -> Opt
     let hit = |i: usize| frame.depth_ray.get(i).is_none_or(|d| d.is_finite());
     let vector = |data: &[[f32; 3]], lo: [f32; 3], hi: [f32; 3]| {
         Rgba8::from_fn(w, h, |i| {
+            if data[i] == [0.0; 3] {
+                return [0; 4];
+            }
             let unit: [f32; 3] = std::array::from_fn(|c| (data[i][c] - lo[c]) / (hi[c] - lo[c]).max(1e-20));
             let [r, g, b] = unit.map(byte);
-            [r, g, b, if data[i] == [0.0; 3] { 0 } else { 255 }]
+            [r, g, b, 255]
         })
     };
     match layer {

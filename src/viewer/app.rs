@@ -13,24 +13,28 @@ use winit::event::{StartCause, WindowEvent};
 use winit::event_loop::{ActiveEventLoop, ControlFlow, EventLoopProxy};
 use winit::window::{Window, WindowId};
 
-use super::camera::ViewCamera;
 use super::desk::Waker;
 use super::error::ViewerError;
 use super::input::{Event, Input};
 use super::painter::{Painter, Shown, Update, View};
 use super::panel::{self, Command, Facts};
 use super::present::{Overlay, Presenter, Viewport};
+use super::recording::Recording;
 use super::scene::Scene;
 use super::script::Script;
 use super::session::{Effect, Session, Settings};
 use super::training::{Phase, Training};
+use super::translate;
 use super::{cpu_painter, gpu_painter};
-use super::{save, translate};
 use crate::capture;
 use crate::render::Up;
 
 mod display;
 mod drive;
+mod place;
+mod saving;
+
+use place::{home, viewport};
 
 /// Which painter renders.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -50,8 +54,8 @@ pub struct Setup {
     pub title: String,
     /// Lines about it, for the panel.
     pub details: Vec<String>,
-    /// Size of the window, physical pixels.
-    pub size: (u32, u32),
+    /// Size of the window, physical pixels; `None`: 1280×800 points, whatever the display's density.
+    pub size: Option<(u32, u32)>,
     /// The field; `None` where training brings it.
     pub scene: Option<Arc<Scene>>,
     /// A capture's images; none where there is none.
@@ -62,6 +66,8 @@ pub struct Setup {
     pub renderer: Choice,
     /// Folder and beginning of the names of saved pictures.
     pub stem: PathBuf,
+    /// Camera path to begin with.
+    pub path: Option<PathBuf>,
     /// The run that is looked at.
     pub training: Option<Training>,
     /// Events that come by themselves.
@@ -77,8 +83,12 @@ struct News;
 /// Opens the window and returns when it is closed. To be called on the main thread, once.
 ///
 /// # Errors
-/// Without a display or a graphics driver, and where a script can't be followed.
+/// Without a display or a graphics driver, where the camera path can't be read, and where a script can't be followed.
 pub fn run(setup: Setup) -> Result<(), ViewerError> {
+    if let Some(path) = &setup.path {
+        // Before a window opens, and before a fit begins.
+        Recording::load(path, &home((DVec3::ZERO, DVec3::ONE), Up::Y)).map_err(ViewerError::Path)?;
+    }
     let events = display::event_loop()?;
     let mut app = App::new(setup, events.create_proxy());
     let ended = events.run_app(&mut app).map_err(|e| ViewerError::EventLoop(e.to_string()));
@@ -137,7 +147,12 @@ impl App {
         let mut session = Session::new(home(bounds, up), setup.settings, setup.stem.clone());
         session.scene = setup.scene.take();
         if !setup.views.is_empty() {
-            session.set_views(setup.views.clone(), setup.size);
+            // In the window's shape as soon as it has one.
+            session.set_views(setup.views.clone(), setup.size.unwrap_or((1280, 800)));
+        }
+        // A fit's camera is known later.
+        if let Some(path) = setup.path.take_if(|_| session.scene.is_some()) {
+            session.load_path(&path);
         }
         let driver = setup.script.take().map(drive::Driver::new);
         Self {
@@ -173,12 +188,8 @@ impl App {
 
     fn open(&mut self, events: &ActiveEventLoop) -> Result<Opened, ViewerError> {
         let title = format!("{} - nstr", self.setup.title);
-        let (w, h) = self.setup.size;
-        let attributes = Window::default_attributes()
-            .with_title(title)
-            .with_inner_size(PhysicalSize::new(w, h))
-            .with_min_inner_size(PhysicalSize::new(480, 320));
-        let window = events.create_window(attributes).map_err(|e| ViewerError::Display(e.to_string()))?;
+        let window = events.create_window(place::window(title, self.setup.size));
+        let window = window.map_err(|e| ViewerError::Display(e.to_string()))?;
         let window = Arc::new(window);
         let presenter = Presenter::new(window.clone())?;
         let context = egui::Context::default();
@@ -192,7 +203,8 @@ impl App {
             training.on_news(self.waker());
             training.open();
         }
-        Ok(Opened { window, presenter, egui, viewport: Viewport { x: 0, y: 0, width: w, height: h } })
+        let PhysicalSize { width, height } = window.inner_size();
+        Ok(Opened { window, presenter, egui, viewport: Viewport { x: 0, y: 0, width, height } })
     }
 
     /// The painter asked for: on the presenter's device unless that is a program on the processor, which the processor's
@@ -252,7 +264,7 @@ impl App {
                 }
             }
             Command::SavePath => self.session.save_path(size),
-            Command::ClearPath => self.session.path.keys.clear(),
+            Command::ClearPath => self.session.clear_path(),
             Command::Stop => {
                 if let Some(training) = &self.setup.training {
                     training.stop();
@@ -284,45 +296,6 @@ impl App {
         }
     }
 
-    /// Renders all layers in a thread of their own.
-    fn save_exr(&mut self, file: PathBuf) {
-        let Some(view) = self.session.view(self.size()) else { return };
-        self.session.say(format!("rendering {}", file.display()));
-        let waker = self.waker();
-        self.exrs.push(std::thread::spawn(move || {
-            let said = match save::write_exr(&file, &view) {
-                Ok(()) => format!("wrote {}", file.display()),
-                Err(reason) => reason,
-            };
-            waker();
-            said
-        }));
-    }
-
-    /// Writes the PNGs that wait for a refined picture; says what became of EXRs.
-    fn save_due(&mut self) {
-        for thread in self.exrs.extract_if(.., |t| t.is_finished()) {
-            self.session.say(thread.join().unwrap_or_else(|_| "rendering the EXR failed".into()));
-            self.dirty = true;
-        }
-        if self.pngs.is_empty() || !self.is_refined() {
-            return;
-        }
-        let Some(shown) = &self.shown else { return };
-        let image = match (&shown.picture, &self.opened) {
-            (super::painter::Picture::Gpu(picture), Some(opened)) => {
-                opened.presenter.picture(picture).map_err(|e| e.to_string())
-            }
-            _ => save::picture(shown).ok_or_else(|| "there is no picture to save".to_string()),
-        };
-        for file in std::mem::take(&mut self.pngs) {
-            let written = image.as_ref().map_err(String::clone);
-            let written = written.and_then(|image| save::write_png(&file, image).map_err(|e| e.to_string()));
-            self.session.say(written.err().unwrap_or_else(|| format!("wrote {}", file.display())));
-        }
-        self.dirty = true;
-    }
-
     /// Whether the picture on the screen is the one asked for, to the full effort.
     fn is_refined(&self) -> bool {
         let same = |s: &Shown, v: &View| s.view.same(v);
@@ -346,6 +319,9 @@ impl App {
             self.session.set_home(home(start.bounds, start.up));
             if !start.views.is_empty() {
                 self.session.set_views(start.views, self.size());
+            }
+            if let Some(path) = self.setup.path.take() {
+                self.session.load_path(&path);
             }
         }
         if let Some(scene) = training.take_scene() {
@@ -481,29 +457,6 @@ impl App {
 
 const EMPTY: Viewport = Viewport { x: 0, y: 0, width: 0, height: 0 };
 
-/// The first camera; of boxes without extent, the unit cube's.
-fn home(bounds: (DVec3, DVec3), up: Up) -> ViewCamera {
-    let unit = || ViewCamera {
-        eye: DVec3::new(0.5, 0.5, 3.0),
-        rotation: glam::DQuat::IDENTITY,
-        distance: 2.5,
-        fov: 35.0,
-        aspect: 1.0,
-        shift: glam::DVec2::ZERO,
-        up: up.axis(),
-        radius: 0.87,
-    };
-    ViewCamera::home(bounds, up).unwrap_or_else(|_| unit())
-}
-
-/// The rectangle in whole pixels, within the window.
-fn viewport(area: egui::Rect, scale: f32, (width, height): (u32, u32)) -> Viewport {
-    let pixel = |v: f32, most: u32| (v * scale).round().clamp(0.0, most as f32) as u32;
-    let (x, y) = (pixel(area.left(), width), pixel(area.top(), height));
-    let (right, bottom) = (pixel(area.right(), width), pixel(area.bottom(), height));
-    Viewport { x, y, width: right.saturating_sub(x), height: bottom.saturating_sub(y) }
-}
-
 impl ApplicationHandler<News> for App {
     fn resumed(&mut self, events: &ActiveEventLoop) {
         if self.opened.is_some() {
@@ -526,13 +479,17 @@ impl ApplicationHandler<News> for App {
             WindowEvent::Resized(_) | WindowEvent::ScaleFactorChanged { .. } | WindowEvent::Occluded(false) => {
                 self.dirty = true;
             }
+            WindowEvent::DroppedFile(file) => {
+                self.session.drop_file(file);
+                self.dirty = true;
+            }
             WindowEvent::RedrawRequested => {
                 if let Err(failure) = self.redraw(events) {
                     self.fail(events, failure);
                 }
             }
             other => {
-                if let Some(event) = translate::event(other) {
+                if let Some(event) = translate::event(other, opened.window.scale_factor()) {
                     self.take(event);
                 }
             }

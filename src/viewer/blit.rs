@@ -16,6 +16,19 @@ pub struct Blit {
 struct Part {
     size: [f32; 2],
     shown: [f32; 2],
+    /// [`Behind`], and nothing.
+    behind: [u32; 4],
+}
+
+/// What a picture's transparent parts lie on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Behind {
+    /// The picture is opaque.
+    Nothing = 0,
+    /// Squares, mixed as sRGB values.
+    Squares = 1,
+    /// Squares, mixed in linear light.
+    LinearSquares = 2,
 }
 
 impl Blit {
@@ -92,7 +105,7 @@ impl Blit {
     }
 
     /// What [`Self::draw`] needs to draw the upper left `size` pixels of `texture` so that `shown` of them fill the
-    /// viewport.
+    /// viewport; transparent parts lie on what `behind` says.
     pub fn bind(
         &self,
         device: &wgpu::Device,
@@ -100,8 +113,9 @@ impl Blit {
         texture: &wgpu::Texture,
         size: (u32, u32),
         shown: [f32; 2],
+        behind: Behind,
     ) -> wgpu::BindGroup {
-        let part = Part { size: [size.0 as f32, size.1 as f32], shown };
+        let part = Part { size: [size.0 as f32, size.1 as f32], shown, behind: [behind as u32, 0, 0, 0] };
         queue.write_buffer(&self.uniform, 0, bytemuck::bytes_of(&part));
         let view = texture.create_view(&wgpu::TextureViewDescriptor::default());
         device.create_bind_group(&wgpu::BindGroupDescriptor {

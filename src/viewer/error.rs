@@ -23,6 +23,9 @@ pub enum ViewerError {
     /// The event loop ended with an error.
     #[error("the window system ended the viewer: {0}")]
     EventLoop(String),
+    /// The camera path that was asked for can't be read.
+    #[error("{0}")]
+    Path(String),
     /// A script can't be read or followed.
     #[error("{0}")]
     Script(String),

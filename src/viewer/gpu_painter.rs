@@ -14,9 +14,10 @@ use super::painter::{Effort, Picture, Shown, View};
 use super::passes::{Pace, Plan};
 use super::scene::{Field, Renderer, Scene};
 use super::tone;
+use crate::field::upload::{self, Rays};
 use crate::render::cpu::{Filter, Shading};
-use crate::render::gpu::{Canvas, Gpu, GpuError, GpuField, GpuRenderer, Job, Precision};
-use crate::render::{Background, Camera, RenderSettings, TracerSettings};
+use crate::render::gpu::{Canvas, Gpu, GpuError, GpuRenderer, Job};
+use crate::render::{Background, Camera, RenderSettings};
 
 /// Starts a painter on `gpu`, the window's device; `wake` is called when there is news.
 ///
@@ -83,37 +84,23 @@ impl GpuWork {
         if self.uploaded.as_ref().is_some_and(|(known, _)| Arc::ptr_eq(known, scene)) {
             return Ok(true);
         }
-        let like = |old: &Scene| {
-            old.cube == scene.cube && old.model.as_ref().is_some_and(|m| m.spec == model.spec) && marching(old, scene)
+        let prepared = scene.renderer()?;
+        let rays = match (&scene.field, &prepared) {
+            (Field::Sdf(source), Renderer::Surface(tracer)) => {
+                Rays::Surface { lipschitz: source.lipschitz(), empty: tracer.grid().map(|g| &**g) }
+            }
+            (Field::Radiance(source, settings), _) => {
+                Rays::Volume { settings: *settings, occupancy: source.occupancy() }
+            }
+            _ => return Ok(false),
         };
-        let renderer = match self.uploaded.take().filter(|(old, _)| like(old)) {
-            Some((_, mut renderer)) => {
-                match (&scene.field, scene.renderer()?) {
-                    (Field::Sdf(source), Renderer::Surface(tracer)) => {
-                        if let Some(grid) = tracer.grid() {
-                            renderer.update_sdf(&model.grid, &model.net, source.lipschitz(), grid)?;
-                        }
-                    }
-                    (Field::Radiance(source, _), _) => {
-                        renderer.update_volume(&model.grid, &model.net, source.occupancy())?;
-                    }
-                    _ => return Ok(false),
-                }
-                renderer
-            }
-            None => {
-                let field = GpuField::new(&self.gpu, &model.spec, &model.grid, &model.net, Precision::F32)?;
-                match (&scene.field, scene.renderer()?) {
-                    (Field::Sdf(source), Renderer::Surface(tracer)) => {
-                        let grid = tracer.grid().map(|g| &**g);
-                        GpuRenderer::sdf(field, scene.cube, TracerSettings::default(), source.lipschitz(), grid)?
-                    }
-                    (Field::Radiance(source, settings), _) => {
-                        GpuRenderer::volume(field, scene.cube, *settings, source.occupancy())?
-                    }
-                    _ => return Ok(false),
-                }
-            }
+        let kept = match self.uploaded.take() {
+            Some((_, mut known)) => upload::update(&mut known, model, &rays)?.then_some(known),
+            None => None,
+        };
+        let renderer = match kept {
+            Some(kept) => kept,
+            None => upload::renderer(&self.gpu, model, &rays)?,
         };
         self.uploaded = Some((scene.clone(), renderer));
         Ok(true)
@@ -183,15 +170,6 @@ impl GpuWork {
             psnr: None,
             note: None,
         });
-    }
-}
-
-/// Whether two scenes' rays are marched alike.
-fn marching(a: &Scene, b: &Scene) -> bool {
-    match (&a.field, &b.field) {
-        (Field::Sdf(_), Field::Sdf(_)) => true,
-        (Field::Radiance(_, a), Field::Radiance(_, b)) => a == b,
-        _ => false,
     }
 }
 

@@ -103,6 +103,8 @@ pub enum Action {
     AddKey,
     /// Play or stop the path.
     Play,
+    /// Take a path from the file that the panel names.
+    LoadPath,
     /// Pause or go on with training.
     Pause,
     /// Show or hide the help.
@@ -225,6 +227,7 @@ impl Input {
             }
             Key::F(5) => Some(Action::AddKey),
             Key::F(6) => Some(Action::Play),
+            Key::F(7) => Some(Action::LoadPath),
             Key::Space => Some(Action::Pause),
             Key::Escape => Some(Action::Dismiss),
             _ => None,

@@ -88,7 +88,7 @@ impl View {
 /// A picture made on the CPU.
 #[derive(Debug)]
 pub struct CpuPicture {
-    /// What is shown, sRGB; opaque.
+    /// What is shown, sRGB; opaque, squares in place of a transparent background.
     pub image: Rgba8,
     /// What it was made of.
     pub frame: Arc<Frame>,
@@ -97,7 +97,7 @@ pub struct CpuPicture {
 /// A picture that lies in a texture of the window's device.
 #[derive(Clone, Debug)]
 pub struct GpuPicture {
-    /// sRGB values (not linear light) in an `Rgba8Unorm` texture with the usages `TEXTURE_BINDING` and `COPY_SRC`.
+    /// sRGB values (not linear light) with straight alpha, opaque unless the background is transparent, in an `Rgba8Unorm` texture with the usages `TEXTURE_BINDING` and `COPY_SRC`.
     pub texture: wgpu::Texture,
     /// The part of it that holds the picture, from the upper left corner, in pixels.
     pub size: (u32, u32),

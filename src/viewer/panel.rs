@@ -156,10 +156,15 @@ fn legend(ui: &mut Ui, layer: Show, low: f32, high: f32) {
     });
 }
 
-/// Four significant digits.
+/// Four significant digits, without zeros at the end.
 fn number(v: f32) -> String {
     match v.abs() {
-        a if a == 0.0 || (1e-2..1e4).contains(&a) => format!("{v:.3}"),
+        0.0 => "0".into(),
+        a if (1e-2..1e4).contains(&a) => {
+            let decimals = (3.0 - a.log10().floor()).clamp(0.0, 4.0) as usize;
+            let text = format!("{v:.decimals$}");
+            if decimals > 0 { text.trim_end_matches('0').trim_end_matches('.').into() } else { text }
+        }
         _ => format!("{v:.2e}"),
     }
 }
@@ -291,6 +296,15 @@ fn path(ui: &mut Ui, session: &mut Session, commands: &mut Vec<Command>) {
             commands.push(Command::ClearPath);
         }
     });
+    ui.horizontal(|ui| {
+        let load = ui.button("Load").on_hover_text("F7; or drop a .json onto the window");
+        let field = egui::TextEdit::singleline(&mut session.path_name).hint_text("file, .json");
+        let named = ui.add(field.desired_width(ui.available_width() - 12.0));
+        let entered = named.lost_focus() && ui.input(|i| i.key_pressed(egui::Key::Enter));
+        if load.clicked() || entered {
+            commands.push(Command::Act(Action::LoadPath));
+        }
+    });
     if keys > 0 {
         row(ui, "Pace", Slider::new(&mut session.path.pace, PACE.0..=PACE.1).suffix(" s").logarithmic(true));
         let frames = (session.path.length() * FPS).round() as usize + 1;
@@ -333,7 +347,9 @@ fn training(ui: &mut Ui, report: &Report, commands: &mut Vec<Command>) {
     }
     let losses: Vec<(f64, f64)> = report.curve.iter().map(|p| (p.step as f64, p.loss)).collect();
     plot::curve(ui, "loss", &losses, true, Color32::from_rgb(110, 170, 230));
-    let figures: Vec<(f64, f64)> = report.curve.iter().filter_map(|p| Some((p.step as f64, p.figure?))).collect();
+    // Measured now and then: where it is only repeated, the curve has no point.
+    let mut figures: Vec<(f64, f64)> = report.curve.iter().filter_map(|p| Some((p.step as f64, p.figure?))).collect();
+    figures.dedup_by_key(|p| p.1);
     if !figures.is_empty() {
         let name = report.progress.and_then(|p| p.figure).map_or("PSNR", |f| f.0);
         plot::curve(ui, &format!("held-out {name}, dB"), &figures, false, Color32::from_rgb(230, 170, 90));
@@ -360,13 +376,21 @@ fn status(ui: &mut Ui, session: &Session, facts: &Facts<'_>) {
             parts.push(format!("{w} x {h}"));
             parts.push(if shown.divisor > 1 { format!("scale 1/{}", shown.divisor) } else { "scale 1".into() });
             parts.push(format!("{} spp", shown.samples));
-            parts.push(format!("{:.0} ms", shown.seconds * 1e3));
+            parts.push(match shown.seconds {
+                long if long >= 10.0 => format!("{long:.0} s"),
+                short => format!("{:.0} ms", short * 1e3),
+            });
             if let Some(psnr) = shown.psnr {
                 parts.push(format!("PSNR {psnr:.2} dB"));
             }
         }
-        parts.push(facts.fps.map_or("still".into(), |fps| format!("{fps:.0} fps")));
+        if let Some(fps) = facts.fps {
+            parts.push(format!("{fps:.0} fps"));
+        } else if !session.passing {
+            parts.push("still".into());
+        }
         parts.push(match facts.done {
+            true if session.passing => "training".into(),
             true => "refined".into(),
             false => format!("painting {:.0} %", 100.0 * facts.share),
         });
@@ -374,7 +398,8 @@ fn status(ui: &mut Ui, session: &Session, facts: &Facts<'_>) {
         ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
             let (painter, adapter) = facts.devices;
             let hint = if session.panel { "H help" } else { "H help   T panel" };
-            ui.add(egui::Label::new(small(format!("{painter}, shown by {adapter}   {hint}")).weak()).truncate());
+            let shown_by = if painter.contains(adapter) { String::new() } else { format!(", shown by {adapter}") };
+            ui.add(egui::Label::new(small(format!("{painter}{shown_by}   {hint}")).weak()).truncate());
         });
     });
 }
@@ -383,10 +408,15 @@ fn status(ui: &mut Ui, session: &Session, facts: &Facts<'_>) {
 fn overlays(ctx: &Context, session: &mut Session, facts: &Facts<'_>, picture: Rect) {
     let note = facts.shown.and_then(|s| s.note.as_deref());
     let away = session.settings.show == Show::Error && session.snapped.is_none();
-    let hint = away.then_some("no image to compare with from here: [ and ] go to the capture's cameras");
+    let hint = away.then_some(match session.views.is_empty() {
+        true => "the error needs a capture: give one with --capture DIR",
+        false => "no image to compare with from here: [ and ] go to the capture's cameras",
+    });
     let waiting = session.scene.is_none().then_some("reading the input ...");
     let text = session.message().map(|m| m.0).or(note).or(hint).or(waiting);
-    if let Some(text) = text {
+    if session.help {
+        help(ctx, picture);
+    } else if let Some(text) = text {
         let painter = ctx.layer_painter(egui::LayerId::new(egui::Order::Foreground, egui::Id::new("message")));
         let width = (picture.width() - 48.0).max(80.0);
         let laid = painter.layout(text.to_string(), FontId::proportional(13.5), Color32::from_gray(240), width);
@@ -394,9 +424,6 @@ fn overlays(ctx: &Context, session: &mut Session, facts: &Facts<'_>, picture: Re
         let area = Align2::CENTER_BOTTOM.anchor_size(picture.center_bottom() - Vec2::new(0.0, 16.0), size);
         painter.rect_filled(area, 5.0, Color32::from_black_alpha(205));
         painter.galley(area.min + Vec2::new(12.0, 7.0), laid, Color32::WHITE);
-    }
-    if session.help {
-        help(ctx, picture);
     }
 }
 
@@ -412,7 +439,7 @@ const HELP: [(&str, &str); 17] = [
     ("+  -", "narrower, wider field of view"),
     ("1 ... 9", "layer"),
     ("ctrl + C, ctrl + V", "copy, paste the camera"),
-    ("F5, F6", "add a key to the path, play it"),
+    ("F5, F6, F7", "add a key to the path, play it, load one"),
     ("P", "save the picture as PNG"),
     ("X", "save all layers as EXR"),
     ("space", "pause training, go on"),
@@ -433,6 +460,8 @@ fn help(ctx: &Context, picture: Rect) {
         .frame(frame)
         .pivot(Align2::CENTER_CENTER)
         .fixed_pos(picture.center())
+        .vscroll(true)
+        .max_height((picture.height() - 48.0).max(80.0))
         .show(ctx, |ui| {
             ui.label(RichText::new("Mouse and keys").strong().size(15.0));
             ui.add_space(4.0);
@@ -444,4 +473,26 @@ fn help(ctx: &Context, picture: Rect) {
                 }
             });
         });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_have_four_digits() {
+        for (value, text) in [
+            (0.0, "0"),
+            (115.0, "115"),
+            (-56.0213, "-56.02"),
+            (372.631, "372.6"),
+            (0.25, "0.25"),
+            (0.012_345_6, "0.0123"),
+            (1200.4, "1200"),
+            (9999.96, "10000"),
+            (3.2e-5, "3.20e-5"),
+        ] {
+            assert_eq!(number(value), text);
+        }
+    }
 }

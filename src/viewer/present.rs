@@ -10,10 +10,11 @@ use pixels::wgpu;
 use pixels::{Pixels, PixelsBuilder, SurfaceTexture};
 use winit::window::Window;
 
-use super::blit::Blit;
+use super::blit::{Behind, Blit};
 use super::error::ViewerError;
 use super::painter::{Picture, Shown};
 use super::readback;
+use crate::render::Background;
 use crate::render::gpu::Gpu;
 use crate::render::image::Rgba8;
 
@@ -253,8 +254,8 @@ impl Drawing<'_> {
             let camera = &shown.view.camera;
             let part = [camera.width as f32 / by, camera.height as f32 / by];
             match &shown.picture {
-                Picture::Cpu(_) => self.blit.bind(device, queue, buffer, size, part),
-                Picture::Gpu(gpu) => self.blit.bind(device, queue, &gpu.texture, size, part),
+                Picture::Cpu(_) => self.blit.bind(device, queue, buffer, size, part, Behind::Nothing),
+                Picture::Gpu(gpu) => self.blit.bind(device, queue, &gpu.texture, size, part, behind(shown)),
             }
         });
         let mut pass = encoder
@@ -283,6 +284,15 @@ impl Drawing<'_> {
         }
         pass.set_viewport(0.0, 0.0, self.size.0 as f32, self.size.1 as f32, 0.0, 1.0);
         self.egui.render(&mut pass, primitives, &screen);
+    }
+}
+
+/// What lies behind a GPU painter's picture.
+fn behind(shown: &Shown) -> Behind {
+    match (shown.view.background, shown.view.scene.is_radiance()) {
+        (Background::Transparent, true) => Behind::Squares,
+        (Background::Transparent, false) => Behind::LinearSquares,
+        _ => Behind::Nothing,
     }
 }
 

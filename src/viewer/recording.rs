@@ -22,8 +22,8 @@ pub struct Recording {
 
 /// Frames a second of the file.
 pub const FPS: f64 = 25.0;
-/// Shortest and longest time between keys, seconds.
-pub const PACE: (f64, f64) = (0.1, 60.0);
+/// Shortest and longest time between keys, seconds: from every frame a key.
+pub const PACE: (f64, f64) = (1.0 / FPS, 60.0);
 
 impl Default for Recording {
     fn default() -> Self {
@@ -103,7 +103,7 @@ impl Recording {
             None => Some(cameras.iter().map(|c| like.at(c, like.pivot())).collect()),
         };
         let keys = keys.ok_or_else(|| name("keys: a key has numbers that make no camera".into()))?;
-        Ok(Self { keys, pace: pace.clamp(1.0 / FPS, PACE.1) })
+        Ok(Self { keys, pace: pace.clamp(PACE.0, PACE.1) })
     }
 }
 

@@ -9,6 +9,7 @@
 //! wheel 3                    notches, away from the user
 //! resize 900x700             another size of the window
 //! minimise / restore
+//! load FILE.json             a camera path, as if dropped onto the window
 //! wait                       until the picture is refined (and training is over)
 //! wait picture               until there is a picture
 //! wait 2.5                   seconds
@@ -41,6 +42,8 @@ pub enum Step {
     Resize(u32, u32),
     /// Minimise (or restore) the window.
     Minimise(bool),
+    /// A file dropped onto the window.
+    Load(PathBuf),
     /// Until the picture is refined.
     WaitRefined,
     /// Until there is a picture.
@@ -115,6 +118,7 @@ fn step(line: &str) -> Result<Step, String> {
         }
         ("minimise", []) => Ok(Step::Minimise(true)),
         ("restore", []) => Ok(Step::Minimise(false)),
+        ("load", [_, ..]) => Ok(Step::Load(rest.into())),
         ("wait", []) => Ok(Step::WaitRefined),
         ("wait", ["picture"]) => Ok(Step::WaitPicture),
         ("wait", [time]) => Ok(Step::Wait(seconds(time)?)),
@@ -125,8 +129,8 @@ fn step(line: &str) -> Result<Step, String> {
         },
         ("close", []) => Ok(Step::Close),
         _ => Err(format!(
-            "{line:?} is no step; expected key, hold, drag, click, wheel, resize, minimise, restore, wait, screenshot, \
-             picture or close with its values (see docs/viewer.md)"
+            "{line:?} is no step; expected key, hold, drag, click, wheel, resize, minimise, restore, load, wait, \
+             screenshot, picture or close with its values (see docs/viewer.md)"
         )),
     }
 }
@@ -197,7 +201,7 @@ mod tests {
     fn scripts_parse() {
         let text = "# a tour\n key 3 \nhold shift+w 0.5\ndrag ctrl+left 1,2 3,4.5\n\nwheel -2 # out\nresize 900x700\n\
                     wait\nwait picture\nwait 0.25\nscreenshot a b.png\npicture x.exr\nclick 5,6\nminimise\nrestore\n\
-                    key ctrl+c\nkey F5\nclose";
+                    key ctrl+c\nkey F5\nload a tour.json\nclose";
         let mut script = Script::parse(text).unwrap();
         let steps: Vec<(usize, Step)> = std::iter::from_fn(|| script.next_step()).collect();
         let none = Modifiers::default();
@@ -219,7 +223,8 @@ mod tests {
             (15, Step::Minimise(false)),
             (16, Step::Key(Key::Char('c'), ctrl, Duration::ZERO)),
             (17, Step::Key(Key::F(5), none, Duration::ZERO)),
-            (18, Step::Close),
+            (18, Step::Load("a tour.json".into())),
+            (19, Step::Close),
         ];
         assert_eq!(steps, wanted);
     }
@@ -234,6 +239,7 @@ mod tests {
             ("resize 0x5", ["line 1", "WxH"]),
             ("wait -1", ["line 1", "seconds"]),
             ("wait nan", ["line 1", "no number"]),
+            ("load", ["line 1", "no step"]),
             ("picture a.bmp", ["line 1", ".exr"]),
             ("drag up 1,2 3,4", ["line 1", "no button"]),
         ] {

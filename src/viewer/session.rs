@@ -1,6 +1,6 @@
 //! What the user looks at and from where: everything of the viewer that needs no window.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -94,8 +94,8 @@ pub enum Effect {
     Pause,
 }
 
-/// How long a message stays.
-const MESSAGE: Duration = Duration::from_secs(4);
+/// How long a message stays, and one that something failed.
+const MESSAGE: [Duration; 2] = [Duration::from_secs(4), Duration::from_secs(10)];
 
 /// The state of a viewer.
 pub struct Session {
@@ -119,6 +119,10 @@ pub struct Session {
     pub visited: Option<usize>,
     /// Camera path.
     pub path: Recording,
+    /// Name of its file, as the panel has it; empty: the next free number.
+    pub path_name: String,
+    /// The file that the path was read from or written to.
+    path_file: Option<PathBuf>,
     /// Seconds into the path, while it plays.
     pub playing: Option<f64>,
     /// Whether the help is open.
@@ -127,7 +131,8 @@ pub struct Session {
     pub panel: bool,
     /// Folder and beginning of the names of saved pictures.
     pub stem: PathBuf,
-    message: Option<(String, Instant)>,
+    /// What is said, since when and for how long.
+    message: Option<(String, Instant, Duration)>,
 }
 
 impl Session {
@@ -144,6 +149,8 @@ impl Session {
             snapped: None,
             visited: None,
             path: Recording::default(),
+            path_name: String::new(),
+            path_file: None,
             playing: None,
             help: false,
             panel: true,
@@ -168,13 +175,18 @@ impl Session {
 
     /// Shows a message for a while.
     pub fn say(&mut self, text: impl Into<String>) {
-        self.message = Some((text.into(), Instant::now()));
+        self.message = Some((text.into(), Instant::now(), MESSAGE[0]));
+    }
+
+    /// Says what went wrong, for longer.
+    pub fn complain(&mut self, text: impl Into<String>) {
+        self.message = Some((text.into(), Instant::now(), MESSAGE[1]));
     }
 
     /// The message, and how long it stays.
     pub fn message(&self) -> Option<(&str, Duration)> {
-        let (text, since) = self.message.as_ref()?;
-        MESSAGE.checked_sub(since.elapsed()).map(|left| (text.as_str(), left))
+        let (text, since, time) = self.message.as_ref()?;
+        time.checked_sub(since.elapsed()).map(|left| (text.as_str(), left))
     }
 
     /// Does what the user asks for, in a picture of `size`.
@@ -201,6 +213,7 @@ impl Session {
             Action::Show(show) => self.show(show, size),
             Action::AddKey => self.add_key(),
             Action::Play => self.play(),
+            Action::LoadPath => self.load_named(),
             Action::Help => self.help = !self.help,
             Action::Panel => self.panel = !self.panel,
             Action::Dismiss => self.help = false,
@@ -232,7 +245,7 @@ impl Session {
                     self.say("camera pasted");
                 }
             }
-            Err(reason) => self.say(format!("the clipboard holds no camera ({reason})")),
+            Err(reason) => self.complain(format!("the clipboard holds no camera ({reason})")),
         }
     }
 
@@ -295,13 +308,69 @@ impl Session {
         self.playing = Some(0.0);
     }
 
-    /// Writes the path beside the pictures.
+    /// Writes the path to the file that the panel names, or beside the pictures; never over another path's file.
     pub fn save_path(&mut self, size: (u32, u32)) {
-        let file = self.free_name("json");
-        match self.path.save(&file, size) {
-            Ok(()) => self.say(format!("wrote {}; render it with --path", file.display())),
-            Err(e) => self.say(e.to_string()),
+        let file = match self.path_name.trim() {
+            "" => self.free_name("json"),
+            name => json(name),
+        };
+        if file.exists() && self.path_file.as_ref() != Some(&file) {
+            return self.complain(format!("{} is there already: load it, or name another file", file.display()));
         }
+        match self.path.save(&file, size) {
+            Ok(()) => {
+                self.say(format!("wrote {}; render it with --path", file.display()));
+                self.path_is(file);
+            }
+            Err(e) => self.complain(e.to_string()),
+        }
+    }
+
+    /// Takes the path from a file and goes to its first key; says why where it can't.
+    pub fn load_path(&mut self, file: &Path) {
+        match Recording::load(file, &self.home) {
+            Ok(path) => {
+                self.release();
+                self.camera = path.keys.first().copied().unwrap_or(self.camera);
+                self.path = path;
+                self.say(format!("{} keys from {}: F6 plays them", self.path.keys.len(), file.display()));
+                self.path_is(file.into());
+            }
+            Err(reason) => self.complain(reason),
+        }
+    }
+
+    /// Takes the path from the file that the panel names, or from the newest beside the pictures.
+    fn load_named(&mut self) {
+        let file = match self.path_name.trim() {
+            "" => match self.free_number("json").checked_sub(1) {
+                None | Some(0) => {
+                    return self.complain("no path to load: name its file in the panel, or drop it onto the window");
+                }
+                Some(newest) => self.numbered(newest, "json"),
+            },
+            name => json(name),
+        };
+        self.load_path(&file);
+    }
+
+    /// A file dropped onto the window.
+    pub fn drop_file(&mut self, file: &Path) {
+        match file.extension().is_some_and(|e| e.eq_ignore_ascii_case("json")) {
+            true => self.load_path(file),
+            false => self.complain(format!("{}: only camera paths (.json) can be dropped here", file.display())),
+        }
+    }
+
+    /// Forgets the path, not its file.
+    pub fn clear_path(&mut self) {
+        (self.path.keys, self.playing) = (Vec::new(), None);
+        (self.path_name, self.path_file) = (String::new(), None);
+    }
+
+    fn path_is(&mut self, file: PathBuf) {
+        self.path_name = file.display().to_string();
+        self.path_file = Some(file);
     }
 
     /// Lets time pass: flight and path. Whether the camera moved.
@@ -353,9 +422,23 @@ impl Session {
 
     /// `stem-N.extension` with the lowest N that is free.
     fn free_name(&self, extension: &str) -> PathBuf {
-        let name = |n: u32| PathBuf::from(format!("{}-{n}.{extension}", self.stem.display()));
-        (1..100_000).map(name).find(|p| !p.exists()).unwrap_or_else(|| name(0))
+        self.numbered(self.free_number(extension), extension)
     }
+
+    /// The lowest number above 0 of a file that isn't there; 0 where there is none.
+    fn free_number(&self, extension: &str) -> u32 {
+        (1..100_000).find(|n| !self.numbered(*n, extension).exists()).unwrap_or(0)
+    }
+
+    fn numbered(&self, n: u32, extension: &str) -> PathBuf {
+        PathBuf::from(format!("{}-{n}.{extension}", self.stem.display()))
+    }
+}
+
+/// A file's name with its extension.
+fn json(name: &str) -> PathBuf {
+    let file = PathBuf::from(name);
+    if file.extension().is_some() { file } else { file.with_extension("json") }
 }
 
 #[cfg(test)]
@@ -451,6 +534,46 @@ mod tests {
         assert!(s.advance(1e3, None) && s.playing.is_none());
         assert!((s.camera.eye - s.path.keys[1].eye).length() < 1e-9);
         assert!(!s.advance(0.1, None));
+    }
+
+    #[test]
+    fn paths_are_saved_and_loaded_by_name() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut s = Session { stem: dir.path().join("m"), ..session() };
+        let says = |s: &Session, what: &str| assert!(s.message().unwrap().0.contains(what), "{:?}", s.message());
+        s.act(Action::LoadPath, SIZE);
+        says(&s, "no path to load");
+        s.act(Action::AddKey, SIZE);
+        s.act(Action::Orbit(DVec2::new(90.0, 0.0)), SIZE);
+        s.act(Action::AddKey, SIZE);
+        s.save_path(SIZE);
+        let written = dir.path().join("m-1.json");
+        assert!(written.exists() && s.path_name == written.display().to_string());
+        let path = s.path.clone();
+        // Its own file is written again, another's never.
+        s.path.pace = 3.0;
+        s.save_path(SIZE);
+        s.clear_path();
+        assert!(s.path.keys.is_empty() && s.path_name.is_empty());
+        s.path_name = written.with_extension("").display().to_string();
+        s.path.keys = vec![s.camera];
+        s.save_path(SIZE);
+        says(&s, "already");
+        // By name without extension, and the newest without a name.
+        for name in [s.path_name.clone(), String::new()] {
+            s.clear_path();
+            s.path_name = name;
+            s.act(Action::LoadPath, SIZE);
+            assert_eq!((s.path.keys.len(), s.path.pace), (2, 3.0));
+            assert!((s.camera.eye - path.keys[0].eye).length() < 1e-9, "at its first key");
+        }
+        // What can't be read is said and changes nothing.
+        std::fs::write(&written, "{\"frames\": 3}").unwrap();
+        for file in [written.clone(), dir.path().join("none.json"), dir.path().join("m.safetensors")] {
+            s.drop_file(&file);
+            says(&s, &file.file_name().unwrap().to_string_lossy());
+            assert_eq!(s.path.keys.len(), 2);
+        }
     }
 
     #[test]

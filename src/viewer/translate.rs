@@ -7,11 +7,11 @@ use winit::keyboard::{Key as Logical, KeyCode, NamedKey, PhysicalKey};
 
 use super::input::{Button, Event, Key, Modifiers};
 
-/// Pixels of a touchpad's scrolling for one notch.
+/// Points of a touchpad's scrolling for one notch.
 const NOTCH: f64 = 50.0;
 
-/// What an event of the window says to the viewer.
-pub fn event(event: &WindowEvent) -> Option<Event> {
+/// What an event of a window with `scale` physical pixels a point says to the viewer.
+pub fn event(event: &WindowEvent, scale: f64) -> Option<Event> {
     match event {
         WindowEvent::KeyboardInput { event, is_synthetic: false, .. } => {
             let key = key(&event.logical_key, event.physical_key)?;
@@ -36,7 +36,7 @@ pub fn event(event: &WindowEvent) -> Option<Event> {
         WindowEvent::CursorMoved { position, .. } => Some(Event::Pointer(DVec2::new(position.x, position.y))),
         WindowEvent::MouseWheel { delta, .. } => Some(Event::Wheel(match delta {
             MouseScrollDelta::LineDelta(_, y) => f64::from(*y),
-            MouseScrollDelta::PixelDelta(by) => by.y / NOTCH,
+            MouseScrollDelta::PixelDelta(by) => by.y / (NOTCH * scale),
         })),
         WindowEvent::Focused(false) => Some(Event::Unfocused),
         _ => None,
@@ -68,6 +68,7 @@ fn key(logical: &Logical, physical: PhysicalKey) -> Option<Key> {
             NamedKey::F1 => Some(Key::F(1)),
             NamedKey::F5 => Some(Key::F(5)),
             NamedKey::F6 => Some(Key::F(6)),
+            NamedKey::F7 => Some(Key::F(7)),
             _ => None,
         },
         _ => None,
@@ -90,5 +91,29 @@ pub fn for_panel(event: Event, pointer: DVec2, pixels_per_point: f32) -> Option<
             modifiers: UiModifiers::NONE,
         }),
         _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use winit::dpi::PhysicalPosition;
+    use winit::event::{DeviceId, TouchPhase};
+
+    use super::*;
+
+    #[test]
+    fn scrolling_and_the_panel_count_in_points() {
+        let wheel = |delta| WindowEvent::MouseWheel { device_id: DeviceId::dummy(), delta, phase: TouchPhase::Moved };
+        // The same stretch of a touchpad is twice as many pixels on a display twice as dense.
+        for scale in [1.0, 1.5, 2.0] {
+            let pixels = MouseScrollDelta::PixelDelta(PhysicalPosition::new(0.0, 100.0 * scale));
+            assert_eq!(event(&wheel(pixels), scale), Some(Event::Wheel(2.0)));
+            assert_eq!(event(&wheel(MouseScrollDelta::LineDelta(0.0, 1.0)), scale), Some(Event::Wheel(1.0)));
+            let at = DVec2::new(300.0, 150.0) * scale;
+            let moved =
+                WindowEvent::CursorMoved { device_id: DeviceId::dummy(), position: PhysicalPosition::new(at.x, at.y) };
+            assert_eq!(event(&moved, scale), Some(Event::Pointer(at)), "the picture's pixels are physical");
+            assert_eq!(for_panel(Event::Pointer(at), at, scale as f32), Some(Ui::PointerMoved(pos2(300.0, 150.0))));
+        }
     }
 }

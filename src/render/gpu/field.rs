@@ -49,6 +49,11 @@ impl GpuField {
         &self.gpu
     }
 
+    /// How its grid is stored.
+    pub fn precision(&self) -> Precision {
+        self.precision
+    }
+
     /// The field's shape.
     pub fn spec(&self) -> &FieldSpec {
         self.program.spec()

@@ -141,6 +141,11 @@ impl GpuRenderer {
         Self { field, cube, kind, scene, params, layout, shaders: Mutex::default(), pace: Mutex::new(FIRST) }
     }
 
+    /// Where the field's cube lies in the world.
+    pub fn cube(&self) -> UnitCube {
+        self.cube
+    }
+
     /// The field.
     pub fn field(&self) -> &GpuField {
         &self.field
@@ -155,23 +160,29 @@ impl GpuRenderer {
         latent: &[f32],
         net: &[f32],
         bound: f32,
-        empty: &DistanceGrid,
+        empty: Option<&DistanceGrid>,
     ) -> Result<(), GpuError> {
         self.field.update(latent, net);
         if let Kind::Sphere { lipschitz, cells, .. } = &mut self.kind {
-            (*lipschitz, *cells) = (bound, empty.cells() as u32);
-            self.scene = empty_space(self.field.gpu(), Some(empty))?;
+            (*lipschitz, *cells) = (bound, empty.map_or(0, |g| g.cells() as u32));
+            self.scene = empty_space(self.field.gpu(), empty)?;
         }
         Ok(())
     }
 
-    /// Takes on new parameters of a radiance field and the occupancy that belongs to them.
+    /// Takes on new parameters of a radiance field, and the marching and the occupancy that belong to them.
     ///
     /// # Errors
     /// Those of [`Self::volume`].
-    pub fn update_volume(&mut self, latent: &[f32], net: &[f32], occupancy: &Occupancy) -> Result<(), GpuError> {
+    pub fn update_volume(
+        &mut self,
+        latent: &[f32],
+        net: &[f32],
+        settings: VolumeSettings,
+        occupancy: &Occupancy,
+    ) -> Result<(), GpuError> {
         self.field.update(latent, net);
-        if let Kind::Volume { settings, .. } = self.kind {
+        if matches!(self.kind, Kind::Volume { .. }) {
             self.kind = Self::occupied(settings, occupancy);
             self.scene = cells(self.field.gpu(), occupancy)?;
         }

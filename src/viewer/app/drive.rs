@@ -181,6 +181,7 @@ impl App {
                 opened.window.set_minimized(on);
                 driver.wait = Some(Wait::Resize);
             }
+            Step::Load(file) => self.session.drop_file(&file),
             Step::Screenshot(file) => driver.screenshot = Some(file),
             Step::Picture(file) => {
                 match file.extension().and_then(|e| e.to_str()) {
