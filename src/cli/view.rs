@@ -127,8 +127,8 @@ const FLAT: &str = "the window shows surfaces and volumes; a picture or a sound 
 /// The scene of a model that was read from (or will be written to) `path`.
 pub fn scene(path: &Path, model: Arc<Model>) -> anyhow::Result<Scene> {
     if model.spec.view.is_some() {
-        let settings = load::marching_of(path, &model)?.settings;
-        return Ok(Scene::radiance(model, settings));
+        let shown = load::marching_of(path, &model)?;
+        return Ok(Scene::radiance(model, shown.settings).seen_from(shown.swing));
     }
     if model.spec.dim != 3 {
         bail!("{}: {FLAT}", path.display());

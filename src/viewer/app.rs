@@ -34,7 +34,7 @@ mod drive;
 mod place;
 mod saving;
 
-use place::{home, viewport};
+use place::{first_view, home, viewport};
 
 /// Which painter renders.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -140,11 +140,11 @@ struct App {
 
 impl App {
     fn new(mut setup: Setup, proxy: EventLoopProxy<News>) -> Self {
-        let (bounds, up) = match &setup.scene {
-            Some(scene) => (scene.bounds(), scene.up()),
-            None => ((DVec3::ZERO, DVec3::ONE), Up::Y),
+        let start = match &setup.scene {
+            Some(scene) => first_view(scene),
+            None => home((DVec3::ZERO, DVec3::ONE), Up::Y),
         };
-        let mut session = Session::new(home(bounds, up), setup.settings, setup.stem.clone());
+        let mut session = Session::new(start, setup.settings, setup.stem.clone());
         session.scene = setup.scene.take();
         if !setup.views.is_empty() {
             // In the window's shape as soon as it has one.

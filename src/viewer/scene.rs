@@ -10,7 +10,8 @@ use crate::field::radiance::NeuralRadiance;
 use crate::field::sdf::NeuralSdf;
 use crate::render::cpu::{DistanceGrid, RenderError};
 use crate::render::{
-    Occupancy, RadianceSource, SdfSource, SphereTracer, TracerSettings, UnitCube, Up, VolumeRenderer, VolumeSettings,
+    Occupancy, RadianceSource, SdfSource, SphereTracer, Swing, TracerSettings, UnitCube, Up, VolumeRenderer,
+    VolumeSettings,
 };
 
 /// What is rendered.
@@ -29,6 +30,8 @@ pub struct Scene {
     pub cube: UnitCube,
     /// The model behind the field, for renderers that upload its parameters; `None` where the field is no model.
     pub model: Option<Arc<Model>>,
+    /// Where the cameras of its capture stood, if not all around.
+    pub swing: Option<Swing>,
     /// Cells of the distance grid along an axis (signed distances).
     cells: usize,
     grid: OnceLock<Option<Arc<DistanceGrid>>>,
@@ -40,7 +43,8 @@ const PASSING_CELLS: usize = 48;
 impl Scene {
     /// A field of any origin.
     pub fn new(field: Field, cube: UnitCube) -> Self {
-        Self { field, cube, model: None, cells: TracerSettings::default().grid_cells, grid: OnceLock::new() }
+        let cells = TracerSettings::default().grid_cells;
+        Self { field, cube, model: None, swing: None, cells, grid: OnceLock::new() }
     }
 
     /// The field of a signed distance model (3 coordinates, 1 value).
@@ -57,6 +61,11 @@ impl Scene {
         let field = NeuralRadiance::new(&model.spec, model.grid.clone(), &model.net, occupancy);
         let cube = UnitCube::from(&model.domain);
         Self { model: Some(model), ..Self::new(Field::Radiance(Arc::new(field), settings), cube) }
+    }
+
+    /// The same, looked at first from the middle of the arc of its capture's cameras.
+    pub fn seen_from(self, swing: Option<Swing>) -> Self {
+        Self { swing, ..self }
     }
 
     /// The same for a field in training, whose preparation must be quick.

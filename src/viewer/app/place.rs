@@ -8,6 +8,7 @@ use winit::window::{Window, WindowAttributes};
 use crate::render::Up;
 use crate::viewer::camera::ViewCamera;
 use crate::viewer::present::Viewport;
+use crate::viewer::scene::Scene;
 
 /// The window's size where none is asked for, and the least that it can be dragged to, points.
 const SIZES: [(f64, f64); 2] = [(1280.0, 800.0), (480.0, 320.0)];
@@ -32,6 +33,15 @@ pub(super) fn home(bounds: (DVec3, DVec3), up: Up) -> ViewCamera {
         radius: 0.87,
     };
     ViewCamera::home(bounds, up).unwrap_or_else(|_| unit())
+}
+
+/// The camera from which a scene is seen first: as `nstr render` without options.
+pub(super) fn first_view(scene: &Scene) -> ViewCamera {
+    let home = home(scene.bounds(), scene.up());
+    let Some(swing) = scene.swing else { return home };
+    let upright = ViewCamera { up: swing.up, ..home };
+    let camera = swing.cameras(1, (1, 1), false).ok().and_then(|c| c.first().copied());
+    camera.map_or(home, |camera| upright.at(&camera, swing.target))
 }
 
 /// The rectangle in whole pixels, within the window.
