@@ -78,7 +78,8 @@ fn sdf(kind: &str) -> FieldConfig {
         coordinates: false,
         transport: relu(2, 64),
         view: None,
-        init: InitSpec::default(),
+        // Sinusoids weak at first: strong ones are noise, and none at all are found late (docs/results.md).
+        init: InitSpec { spectrum_bias: 0.3, ..InitSpec::default() },
     };
     match kind {
         "tiny" => FieldConfig {
@@ -100,6 +101,7 @@ fn radiance(kind: &str) -> FieldConfig {
         decoder: relu(1, 64),
         transport: relu(1, 16),
         view: Some(ViewConfig { encoding: DirectionEncoding::Sh(4), features: 15, head: relu(1, 64) }),
+        init: InitSpec::default(),
         ..sdf("")
     };
     match kind {
@@ -116,7 +118,8 @@ fn image(kind: &str) -> FieldConfig {
         outputs: 3,
         latent: LatentConfig::hash([16, 768], 9, 2, 1 << 14),
         basis: 32,
-        spectrum: relu(1, 32),
+        // S linear in z: hidden layers of H cost pictures 0.3 dB and the chirp 1.7 (docs/results.md).
+        spectrum: relu(0, 32),
         decoder: relu(4, 64),
         transport: MlpSpec::ABSENT,
         // S starts at 0: sinusoids take part where they help, instead of being noise to get rid of (docs/results.md).
@@ -137,6 +140,7 @@ fn audio(kind: &str) -> FieldConfig {
         outputs: 1,
         latent: LatentConfig::hash([64, 150_000], 14, 2, 1 << 12),
         basis: 64,
+        spectrum: relu(1, 32),
         init: InitSpec { omega: OmegaLaw::Linear, omega_scale: 30_000.0, ..image("").init },
         ..image("")
     };
