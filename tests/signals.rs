@@ -91,7 +91,7 @@ fn a_picture_of_high_range_goes_through_logarithms() {
     let data: Vec<f32> = (0..48 * 40).flat_map(|i| [value(i), 0.5 * value(i), 0.1]).collect();
     let picture = Picture { width: 48, height: 40, channels: 3, scale: Scale::Linear, data };
     picture.write(&at.join("high.exr")).unwrap();
-    ok(at, &["fit", "high.exr", "--preset", "image-tiny", "--steps", "300", "--json", "log.json"]);
+    ok(at, &["fit", "high.exr", "--preset", "image-tiny", "--steps", "600", "--json", "log.json"]);
     ok(at, &["render", "high.safetensors", "-o", "again.exr"]);
     let again = read_picture(&at.join("again.exr")).unwrap();
     let error = |fit: &[f32]| {
