@@ -85,7 +85,7 @@ fn hidden(features: &[f64], width: usize) -> Vec<f64> {
 }
 
 /// Fits a map T from `features` (`[point][width]`) to `targets` (`[point][outputs]`): linear in the features, their squares
-/// and [`HIDDEN`] random ReLUs of them.
+/// and 160 random ReLUs of them.
 ///
 /// Whole blocks of points (see [`super::stats::blocks`]) are fitted or tested: neighbours of fitted points would be
 /// predicted by anything smooth. `None` where there is nothing to fit.
