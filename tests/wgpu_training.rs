@@ -31,7 +31,7 @@ impl BatchSource for Sphere {
         let distance = |p: &[f32]| p.iter().map(|c| (c - 0.5) * (c - 0.5)).sum::<f32>().sqrt() - 0.3;
         let target: Vec<f32> = x.chunks(3).map(distance).collect();
         let weight = target.iter().map(|d| 1.0 / (1.0 + d.abs() / 0.1)).collect();
-        Batch { x, target, weight }
+        Batch { x, target, weight, ..Batch::default() }
     }
 }
 
