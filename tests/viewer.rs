@@ -193,17 +193,7 @@ fn the_stored_pictures_are_painted() {
     camera.zoom(6.0);
     let middle = (scene.cube.bounds().0 + scene.cube.bounds().1) * 0.5;
     let cut = |show| Some(Section { normal: glam::DVec3::X, offset: middle.x, show });
-    let view = View {
-        camera: camera.camera((160, 120)),
-        scene,
-        show: Show::Shaded,
-        background: Background::White,
-        exposure: 0.0,
-        shadows: false,
-        section: None,
-        reference: None,
-        effort: Effort::Full(8),
-    };
+    let view = View::plain(scene, camera.camera((160, 120)), Effort::Full(8));
     let normals = View { show: Show::Normals, background: Background::Black, ..view.clone() };
     for (name, steps, share, view) in [
         ("shaded", 32, 0.01, view.clone()),

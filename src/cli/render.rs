@@ -220,9 +220,6 @@ fn cameras(args: &RenderArgs, renderer: &Renderer<'_>, swing: Option<Swing>) -> 
     }
     let (frames, size) = (args.spiral.or(args.orbit).unwrap_or(1), args.size.unwrap_or(SIZE));
     let anywhere = args.elevation.is_none() && args.azimuth.is_none() && args.up.is_none();
-    if let (Some(swing), true) = (swing, anywhere) {
-        return Ok(swing.cameras(frames, size, args.spiral.is_some())?);
-    }
     let orbit = Orbit {
         frames,
         size,
@@ -231,10 +228,16 @@ fn cameras(args: &RenderArgs, renderer: &Renderer<'_>, swing: Option<Swing>) -> 
         up: args.up.unwrap_or(renderer.up()),
         ..Orbit::default()
     };
-    if args.spiral.is_some() {
-        return Ok(Spiral { orbit, ..Spiral::default() }.cameras(renderer.bounds())?);
-    }
-    Ok(orbit.cameras(renderer.bounds())?)
+    around(renderer, swing.filter(|_| anywhere), orbit, args.spiral.is_some())
+}
+
+/// Cameras on the arc of a one-sided capture, else on `orbit`; at changing heights where `rising`.
+fn around(renderer: &Renderer<'_>, swing: Option<Swing>, orbit: Orbit, rising: bool) -> anyhow::Result<Vec<Camera>> {
+    Ok(match swing {
+        Some(swing) => swing.cameras(orbit.frames, orbit.size, rising)?,
+        None if rising => Spiral { orbit, ..Spiral::default() }.cameras(renderer.bounds())?,
+        None => orbit.cameras(renderer.bounds())?,
+    })
 }
 
 /// The picture that `nstr fit --render` writes.
@@ -244,10 +247,7 @@ pub fn portrait(model: &Model, path: &Path) -> anyhow::Result<()> {
     let loaded = load::of(path, model)?;
     let renderer = Renderer::new(&loaded, Device::Auto)?;
     let orbit = Orbit { size: SIZE, elevation: HOME.0, azimuth: HOME.1, up: renderer.up(), ..Orbit::default() };
-    let cameras = match loaded.swing() {
-        Some(swing) => swing.cameras(1, SIZE, false)?,
-        None => orbit.cameras(renderer.bounds())?,
-    };
+    let cameras = around(&renderer, loaded.swing(), orbit, false)?;
     let samples = if renderer.traces() { settings.samples } else { 4 };
     let frame = renderer.render(cameras.first().context("no camera")?, &RenderSettings { samples, ..settings })?;
     png::write(path, &frame.to_srgb())?;

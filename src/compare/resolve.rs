@@ -162,7 +162,7 @@ pub fn recipe(
         (true, Some(quick)) => quick,
         (true, None) => return Err(work.error("quick", "--quick needs a table [quick] with what it shortens")),
     };
-    Ok(Recipe { quick, ..work.resolve(file, short.with(selection))? })
+    work.resolve(file, short.with(selection), quick)
 }
 
 impl Quick {
@@ -193,7 +193,7 @@ impl Work<'_> {
         RecipeError::Field { path: self.path.into(), field: field.to_string(), reason: reason.to_string() }
     }
 
-    fn resolve(&self, mut file: File, short: Quick) -> Result<Recipe, RecipeError> {
+    fn resolve(&self, mut file: File, short: Quick, quick: bool) -> Result<Recipe, RecipeError> {
         let metrics = self.metrics(&file.metrics)?;
         let reference = self.reference(&file.methods)?;
         self.vary(&mut file)?;
@@ -224,7 +224,7 @@ impl Work<'_> {
         let reference = methods.iter().position(|m| m.name == reference).unwrap_or(0);
         let path = self.path.to_path_buf();
         let (title, question) = (file.title, file.question);
-        Ok(Recipe { path, title, question, metrics, inputs, seeds, methods, reference, quick: false })
+        Ok(Recipe { path, title, question, metrics, inputs, seeds, methods, reference, quick })
     }
 
     fn metrics(&self, names: &[String]) -> Result<Vec<Metric>, RecipeError> {

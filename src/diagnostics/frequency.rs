@@ -4,8 +4,8 @@ use rand::{RngExt, SeedableRng};
 use rand_pcg::Pcg64;
 use serde::Serialize;
 
-use super::linear::{Ridge, r_squared};
-use super::stats::{mean, shuffled};
+use super::linear::{Ridge, r_squared, scaling};
+use super::stats::shuffled;
 use crate::fit::signal::Signal;
 use crate::signal::Picture;
 use crate::signal::synthetic::{Chirp, Sweep, chirp_picture, sweep_sound};
@@ -58,15 +58,7 @@ const HIDDEN: usize = 160;
 /// What T is linear in: the features, their squares, and a layer of ReLUs whose weights are drawn instead of learned (of the
 /// features scaled to variance 1), so that the fit stays one linear system.
 fn hidden(features: &[f64], width: usize) -> Vec<f64> {
-    let column = |c: usize| -> Vec<f64> { features.iter().skip(c).step_by(width).copied().collect() };
-    let scaling: Vec<(f64, f64)> = (0..width)
-        .map(|c| {
-            let values = column(c);
-            let centre = mean(&values);
-            let variance = mean(&values.iter().map(|v| (v - centre).powi(2)).collect::<Vec<_>>());
-            (centre, if variance > 0.0 { variance.sqrt().recip() } else { 0.0 })
-        })
-        .collect();
+    let (centre, scale) = scaling(features, width);
     let mut rng = Pcg64::seed_from_u64(0);
     let mut draw = |scale: f64| -> f64 { scale * rng.random_range(-1.75..1.75) };
     let spread = (width as f64).sqrt().recip();
@@ -74,7 +66,7 @@ fn hidden(features: &[f64], width: usize) -> Vec<f64> {
     let biases: Vec<f64> = (0..HIDDEN).map(|_| draw(1.0)).collect();
     let mut out = Vec::with_capacity(features.len() / width * (2 * width + HIDDEN));
     for row in features.chunks_exact(width) {
-        let scaled: Vec<f64> = row.iter().zip(&scaling).map(|(v, (centre, by))| (v - centre) * by).collect();
+        let scaled: Vec<f64> = (0..width).map(|c| (row[c] - centre[c]) * scale[c]).collect();
         out.extend(row.iter().copied().chain(row.iter().map(|v| v * v)));
         out.extend(weights.chunks_exact(width).zip(&biases).map(|(w, b)| {
             let sum: f64 = w.iter().zip(&scaled).map(|(w, v)| w * v).sum();

@@ -20,15 +20,7 @@ impl Ridge {
         if rows == 0 || width == 0 || features.len() != rows * width {
             return None;
         }
-        let column =
-            |data: &[f64], of: usize, c: usize| -> Vec<f64> { data.iter().skip(c).step_by(of).copied().collect() };
-        let centre: Vec<f64> = (0..width).map(|c| mean(&column(features, width, c))).collect();
-        let deviation = |c: usize| {
-            let v = column(features, width, c).iter().map(|x| (x - centre[c]).powi(2)).sum::<f64>() / rows as f64;
-            // A constant says nothing.
-            if v > 0.0 { 1.0 / v.sqrt() } else { 0.0 }
-        };
-        let scale: Vec<f64> = (0..width).map(deviation).collect();
+        let (centre, scale) = scaling(features, width);
         let offset: Vec<f64> = (0..outputs).map(|c| mean(&column(targets, outputs, c))).collect();
         let mut normal = vec![0.0; width * width];
         let mut right = vec![0.0; width * outputs];
@@ -57,6 +49,24 @@ impl Ridge {
         }
         out
     }
+}
+
+/// Column `c` of rows of `width` values.
+fn column(data: &[f64], width: usize, c: usize) -> Vec<f64> {
+    data.iter().skip(c).step_by(width).copied().collect()
+}
+
+/// Mean of each column of rows of `width` values, and what its deviations are multiplied by to have variance 1.
+pub fn scaling(features: &[f64], width: usize) -> (Vec<f64>, Vec<f64>) {
+    let centre: Vec<f64> = (0..width).map(|c| mean(&column(features, width, c))).collect();
+    let scale = |c: usize| {
+        let squares: Vec<f64> = column(features, width, c).iter().map(|x| (x - centre[c]).powi(2)).collect();
+        let v = mean(&squares);
+        // A constant says nothing.
+        if v > 0.0 { 1.0 / v.sqrt() } else { 0.0 }
+    };
+    let scale = (0..width).map(scale).collect();
+    (centre, scale)
 }
 
 /// Solves the symmetric positive definite system in place by Cholesky's decomposition; only the lower triangle is read.

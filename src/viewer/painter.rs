@@ -32,6 +32,23 @@ pub struct View {
     pub effort: Effort,
 }
 
+impl View {
+    /// The shaded field on white, as it is, seen by `camera`.
+    pub fn plain(scene: Arc<Scene>, camera: Camera, effort: Effort) -> Self {
+        Self {
+            scene,
+            camera,
+            show: Show::Shaded,
+            background: Background::White,
+            exposure: 0.0,
+            shadows: false,
+            section: None,
+            reference: None,
+            effort,
+        }
+    }
+}
+
 /// One of a capture's images.
 #[derive(Clone, Debug)]
 pub struct Reference {

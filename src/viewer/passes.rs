@@ -132,22 +132,13 @@ mod tests {
 
     use super::*;
     use crate::render::analytic::{Analytic, sphere};
-    use crate::render::{Background, Camera, UnitCube};
+    use crate::render::{Camera, UnitCube};
     use crate::viewer::scene::{Field, Scene};
 
     fn view(effort: Effort) -> View {
         let sphere = Analytic::new(1.0, |p| sphere(p, Vec3::splat(0.5), 0.3));
-        View {
-            scene: Arc::new(Scene::new(Field::Sdf(Arc::new(sphere)), UnitCube::default())),
-            camera: Camera::with_fov_y(800, 600, 40.0, DMat4::IDENTITY).unwrap(),
-            show: Show::Shaded,
-            background: Background::White,
-            exposure: 0.0,
-            shadows: false,
-            section: None,
-            reference: None,
-            effort,
-        }
+        let scene = Arc::new(Scene::new(Field::Sdf(Arc::new(sphere)), UnitCube::default()));
+        View::plain(scene, Camera::with_fov_y(800, 600, 40.0, DMat4::IDENTITY).unwrap(), effort)
     }
 
     fn all(mut plan: Plan) -> Vec<Pass> {

@@ -12,17 +12,9 @@ use crate::viewer::scene::{Field, Scene};
 fn view(size: (u32, u32), effort: Effort) -> View {
     let sphere = Analytic::new(1.0, |p| sphere(p, Vec3::splat(0.5), 0.3));
     let pose = Camera::look_at(DVec3::new(0.5, 0.5, 2.0), DVec3::splat(0.5), DVec3::Y).unwrap();
-    View {
-        scene: Arc::new(Scene::new(Field::Sdf(Arc::new(sphere)), UnitCube::default())),
-        camera: Camera::with_fov_y(size.0, size.1, 40.0, pose).unwrap(),
-        show: Show::Shaded,
-        background: Background::Black,
-        exposure: 0.0,
-        shadows: false,
-        section: None,
-        reference: None,
-        effort,
-    }
+    let scene = Arc::new(Scene::new(Field::Sdf(Arc::new(sphere)), UnitCube::default()));
+    let camera = Camera::with_fov_y(size.0, size.1, 40.0, pose).unwrap();
+    View { background: Background::Black, ..View::plain(scene, camera, effort) }
 }
 
 /// Polls until the last request is done; every picture on the way.
