@@ -33,8 +33,17 @@ pub fn check_output(output: &Path) -> anyhow::Result<()> {
     }
 }
 
-/// Completes a model of a task's own from the state that it is made of.
-type Complete<'a> = &'a dyn Fn(&mut Model, &TrainState) -> anyhow::Result<()>;
+/// Completes a model of a task's own from the state that it is made of; more thoroughly where it is the [`Moment::End`].
+type Complete<'a> = &'a dyn Fn(&mut Model, &TrainState, Moment) -> anyhow::Result<()>;
+
+/// When a model is made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Moment {
+    /// While training goes on: for a checkpoint or a window, often.
+    Between,
+    /// After the last step, once.
+    End,
+}
 
 /// One fit: what is trained, from where, and what is kept.
 pub struct Job<'a> {
@@ -128,7 +137,7 @@ impl<'a> Job<'a> {
         let train = self.recipe.fit.train.clone();
         let look = |state: &TrainState| {
             let mut model = self.model(state);
-            complete(&mut model, state)?;
+            complete(&mut model, state, Moment::Between)?;
             Ok(model)
         };
         let trained = args.live.watch(&mut watch, output, &look, |observer| {
@@ -164,7 +173,7 @@ impl<'a> Job<'a> {
             ("steps", state.step as f64),
         ];
         model.metrics.extend(metrics.map(|(name, v)| (name.to_string(), v)));
-        complete(&mut model, &state)?;
+        complete(&mut model, &state, Moment::End)?;
         // Parameters of a run that diverged may be too large for f16.
         model.save(output, if failure.is_some() { Precision::F32 } else { args.precision })?;
         if let Some(failure) = failure {
@@ -205,7 +214,7 @@ impl<'a> Job<'a> {
 
     fn checkpoint(&self, state: &TrainState, complete: Complete<'_>) -> anyhow::Result<()> {
         let mut model = self.model(state);
-        complete(&mut model, state)?;
+        complete(&mut model, state, Moment::Between)?;
         // What goes on is the parameters themselves, not their average.
         (model.grid, model.net) = (state.grid.clone(), state.net.clone());
         let mut arrays = state.task.arrays.clone();

@@ -18,7 +18,7 @@ use nstr::kernel::spec::FieldSpec;
 use nstr::render::volume::{VolumeRenderer, VolumeSettings};
 use nstr::render::{Occupancy, UnitCube, Up};
 
-use super::job::{Job, check_output};
+use super::job::{Job, Moment, check_output};
 use super::{FitArgs, Recipe, default_output};
 use crate::cli::{eval, load, render};
 
@@ -77,10 +77,12 @@ pub fn fit(args: &FitArgs, input: &Path) -> anyhow::Result<()> {
         }
     }
     args.live.begin(cube.bounds(), Up::Z, &train);
-    let complete = |model: &mut Model, state: &TrainState| {
+    let complete = |model: &mut Model, state: &TrainState, moment: Moment| {
         model.occupancy = occupancy_of(&state.task, rays.cells);
         // A room has a back that no camera saw; what is shown as an object keeps the inside that closes it.
-        if let (true, Some(occupancy), Some(density)) = (open, &mut model.occupancy, state.task.arrays.get("density")) {
+        if let (true, Some(occupancy), Some(density)) =
+            (open && moment == Moment::End, &mut model.occupancy, state.task.arrays.get("density"))
+        {
             let reached = visible(&train, cube, rays.cells, density, scene.near);
             *occupancy = Occupancy::from_bits(rays.cells, |i| occupancy.get(i) && reached[i]);
         }

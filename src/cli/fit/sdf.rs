@@ -12,7 +12,7 @@ use nstr::fit::sdf::{SdfSource, domain_around};
 use nstr::fit::{TrainState, Work};
 use nstr::render::Up;
 
-use super::job::{Job, check_output};
+use super::job::{Job, Moment, check_output};
 use super::{FitArgs, Fitted, Recipe};
 use crate::cli::eval;
 use crate::cli::load::{self, LoadedMesh};
@@ -49,7 +49,7 @@ pub fn fit(args: &FitArgs, input: &Path, output: &Path, quiet: bool) -> anyhow::
     if let Some(bounds) = loaded.mesh.bounds() {
         args.live.begin(bounds, Up::Y, &Arc::default());
     }
-    let complete = |model: &mut Model, _: &TrainState| {
+    let complete = |model: &mut Model, _: &TrainState, _: Moment| {
         let field = load::field(model);
         model.metrics.insert("lipschitz".into(), f64::from(nstr::render::SdfSource::lipschitz(&field)));
         Ok(())

@@ -12,7 +12,7 @@ use nstr::fit::signal::{Signal, SignalSource};
 use nstr::fit::{TrainState, Work};
 use serde_json::{Map, Value};
 
-use super::job::{Job, check_output};
+use super::job::{Job, Moment, check_output};
 use super::{FitArgs, Recipe, default_output};
 use crate::cli::{eval, load};
 
@@ -39,9 +39,12 @@ pub fn fit(args: &FitArgs, input: &Path) -> anyhow::Result<Map<String, Value>> {
     job.say(&format!("{}: {}", input.display(), describe(&signal)));
     let op = FieldOp::new(job.recipe.fit.field.spec());
     job.announce(args.preset.as_deref().unwrap_or(usual), &op);
-    let source = SignalSource::new(&signal, codec, &how, job.recipe.fit.train.batch, job.recipe.seed)
-        .with_context(|| format!("{}: signal.share and signal.reduce leave nothing to learn from", input.display()))?;
-    let mut model = job.train(op, Work::Signal(Arc::new(source)), &|_: &mut Model, _: &TrainState| Ok(()))?;
+    let source =
+        SignalSource::new(&signal, codec, &how, job.recipe.fit.train.batch, job.recipe.seed).with_context(|| {
+            format!("{}: signal.share, signal.block and signal.reduce leave nothing to learn from", input.display())
+        })?;
+    let mut model =
+        job.train(op, Work::Signal(Arc::new(source)), &|_: &mut Model, _: &TrainState, _: Moment| Ok(()))?;
     let scores = if args.no_eval { None } else { Some(measure(&mut model, &signal, &output, args)?) };
     let bytes = std::fs::metadata(&output).with_context(|| output.display().to_string())?.len();
     let figures = eval::figures(&model, scores.as_ref(), bytes);
