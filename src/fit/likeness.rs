@@ -122,11 +122,10 @@ fn shown(picture: &Picture) -> Vec<f32> {
 
 /// The samples that training does not see; none where it sees all, or another, smaller signal.
 fn unseen(size: [usize; 2], config: &SignalConfig, seed: u64) -> Vec<usize> {
-    if config.share >= 1.0 || config.reduce > 1 {
-        return Vec::new();
-    }
+    let held_in = if config.reduce > 1 { None } else { held_in(size, config, seed) };
+    let Some(held_in) = held_in else { return Vec::new() };
     let mut seen = vec![false; size[0] * size[1]];
-    held_in(size, config, seed).iter().for_each(|i| seen[*i as usize] = true);
+    held_in.iter().for_each(|i| seen[*i as usize] = true);
     (0..seen.len()).filter(|i| !seen[*i]).collect()
 }
 

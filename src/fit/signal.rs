@@ -276,8 +276,8 @@ pub struct SignalSource {
     channels: usize,
     /// What training sees, in the field's values, `[sample][channel]`.
     values: Vec<f32>,
-    /// Numbers of the samples that training sees; empty: all.
-    seen: Vec<u32>,
+    /// Numbers of the samples that training sees; `None`: all.
+    seen: Option<Vec<u32>>,
     /// Whether there are places between or beside the samples that a rule may fill.
     sparse: bool,
     batch: usize,
@@ -300,7 +300,7 @@ impl SignalSource {
             dim: signal.dim(),
             channels: signal.channels(),
             values,
-            sparse: !seen.is_empty() || reduced.is_some(),
+            sparse: seen.is_some() || reduced.is_some(),
             seen,
             batch,
             seed,
@@ -310,12 +310,12 @@ impl SignalSource {
 
     /// Samples that training sees.
     pub fn count(&self) -> usize {
-        if self.seen.is_empty() { self.values.len() / self.channels } else { self.seen.len() }
+        self.seen.as_ref().map_or(self.values.len() / self.channels, Vec::len)
     }
 
     /// The point and the values of the `i`-th sample that training sees.
     fn sample(&self, i: usize) -> (impl Iterator<Item = f32>, &[f32]) {
-        let at = self.seen.get(i).map_or(i, |at| *at as usize);
+        let at = self.seen.as_ref().map_or(i, |seen| seen[i] as usize);
         (self.lattice.position(at).into_iter().take(self.dim), &self.values[at * self.channels..][..self.channels])
     }
 }
@@ -355,18 +355,18 @@ impl SignalSource {
     }
 }
 
-/// The samples that training sees of a signal of `size` where it sees a share, the same for the same seed; empty where it
+/// The samples that training sees of a signal of `size` where it sees a share, the same for the same seed; `None` where it
 /// sees all.
-pub fn held_in(size: [usize; 2], config: &SignalConfig, seed: u64) -> Vec<u32> {
+pub fn held_in(size: [usize; 2], config: &SignalConfig, seed: u64) -> Option<Vec<u32>> {
     if config.share >= 1.0 {
-        return Vec::new();
+        return None;
     }
     let [width, height] = size;
     let blocks = size.map(|n| n.div_ceil(config.block.max(1)));
     let mut rng = Pcg64::new(u128::from(seed) ^ 0x0516_4a1d, 0x5b);
     let kept: Vec<bool> = (0..blocks[0] * blocks[1]).map(|_| rng.random::<f64>() < config.share).collect();
     let block = |i: usize| i % width / config.block.max(1) + blocks[0] * (i / width / config.block.max(1));
-    (0..width * height).filter(|i| kept[block(*i)]).map(|i| i as u32).collect()
+    Some((0..width * height).filter(|i| kept[block(*i)]).map(|i| i as u32).collect())
 }
 
 impl BatchSource for SignalSource {
@@ -495,7 +495,7 @@ mod tests {
         assert_eq!((&a.x, &a.target), (&b.x, &b.target), "a batch of all that is seen");
         let seen = a.weight.len();
         assert!((200..312).contains(&seen), "{seen} of 1024");
-        assert_eq!(seen, held_in([32, 32], &config, 4).len());
+        assert_eq!(seen, held_in([32, 32], &config, 4).unwrap().len());
         // Rules hold everywhere, not only where something is seen.
         assert_eq!(a.unwatched.len(), a.x.len());
         let quarter = |i: usize| a.unwatched.chunks(2).filter(|p| p[i] < 0.25).count() as f64 / seen as f64;
@@ -514,10 +514,17 @@ mod tests {
     fn holes_are_whole_blocks() {
         let config = SignalConfig { share: 0.7, block: 5, ..SignalConfig::default() };
         // 32 by 20 samples: 7 by 4 blocks, the last of a row 2 wide.
-        let seen: std::collections::HashSet<u32> = held_in([32, 20], &config, 6).into_iter().collect();
+        let seen: std::collections::HashSet<u32> = held_in([32, 20], &config, 6).unwrap().into_iter().collect();
         let at = |x: u32, y: u32| seen.contains(&(x + 32 * y));
         let whole = (0..20).all(|y| (0..32).all(|x| at(x, y) == at(x / 5 * 5, y / 5 * 5)));
         assert!(whole && seen.len() > 300 && seen.len() < 600, "{}", seen.len());
+        // One block that is not kept leaves nothing, not everything.
+        let signal = Signal::Picture(chirp_picture(32));
+        let none = |seed: &u64| {
+            let whole = SignalConfig { share: 0.3, block: 64, ..SignalConfig::default() };
+            SignalSource::new(&signal, Codec::plain(1.0), &whole, 64, *seed).is_none()
+        };
+        assert!((4..14).contains(&(0..14).filter(none).count()));
         let singles = SignalConfig { block: 1, ..config };
         assert_eq!(held_in([640, 1], &singles, 6), held_in([32, 20], &singles, 6), "in the order of the samples");
     }
