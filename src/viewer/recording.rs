@@ -86,6 +86,13 @@ impl Recording {
         atomic::write(path, text.as_bytes()).map_err(|source| CameraError::Io { path: path.into(), source })
     }
 
+    /// Whether a file was written by [`Self::save`]: one that holds nothing but a path.
+    pub fn wrote(path: &Path) -> bool {
+        let text = std::fs::read_to_string(path).ok();
+        let root = text.and_then(|text| serde_json::from_str::<Value>(&text).ok());
+        root.is_some_and(|root| root.get("keys").is_some() && root.get("seconds_between_keys").is_some())
+    }
+
     /// Reads a path; from files that were not written here, every frame is a key. `like` gives what files don't hold.
     ///
     /// # Errors

@@ -314,8 +314,12 @@ impl Session {
             "" => self.free_name("json"),
             name => json(name),
         };
-        if file.exists() && self.path_file.as_ref() != Some(&file) {
-            return self.complain(format!("{} is there already: load it, or name another file", file.display()));
+        // A capture's own file may have been loaded, and holds more than a path.
+        if file.exists() && !(self.path_file.as_ref() == Some(&file) && Recording::wrote(&file)) {
+            return self.complain(format!(
+                "{} is there already: name another file, or load it if it is a path of the viewer's",
+                file.display()
+            ));
         }
         match self.path.save(&file, size) {
             Ok(()) => {
@@ -567,6 +571,17 @@ mod tests {
             assert_eq!((s.path.keys.len(), s.path.pace), (2, 3.0));
             assert!((s.camera.eye - path.keys[0].eye).length() < 1e-9, "at its first key");
         }
+        // A capture's file is read, and never written.
+        let capture = dir.path().join("transforms.json");
+        let mut root: serde_json::Value = serde_json::from_str(&std::fs::read_to_string(&written).unwrap()).unwrap();
+        root.as_object_mut().unwrap().retain(|k, _| k != "keys" && k != "seconds_between_keys");
+        std::fs::write(&capture, root.to_string()).unwrap();
+        s.load_path(&capture);
+        assert!(s.path.keys.len() > 2 && s.path_name == capture.display().to_string());
+        s.save_path(SIZE);
+        says(&s, "already");
+        assert_eq!(std::fs::read_to_string(&capture).unwrap(), root.to_string());
+        s.load_path(&written);
         // What can't be read is said and changes nothing.
         std::fs::write(&written, "{\"frames\": 3}").unwrap();
         for file in [written.clone(), dir.path().join("none.json"), dir.path().join("m.safetensors")] {
