@@ -11,8 +11,11 @@ const GAP: f64 = 100.0;
 /// Part of the arc between the outermost cameras that paths take: at its very ends half of a picture is of places that
 /// one camera saw.
 const INNER: f64 = 0.9;
-/// Cosine between the world's z axis and the cameras' mean upward direction from which on z is what is up.
-const UPRIGHT: f64 = 0.85;
+/// Sine of the roll, root mean square over the cameras, up to which they are level in a world whose z is up.
+const ROLL: f64 = 0.2;
+/// Cosine between z and the cameras' mean upward direction from which on they may look down in such a world; beyond, a
+/// world with another axis upwards is likelier.
+const UPRIGHT: f64 = 0.5;
 
 /// The arc that the views' cameras stand on, where they leave a side of what they look at unseen; `None` where they go all
 /// around, or look at no common point.
@@ -57,10 +60,11 @@ fn arc(azimuths: &[f64]) -> (f64, f64) {
     if n == 0 { (0.0, 0.0) } else { (azimuths[(widest + 1) % n], turn - gap(widest)) }
 }
 
-/// The world's z where the cameras agree to it, else their mean upward direction.
+/// The world's z where the cameras are level in it, however far they look down; else their mean upward direction.
 fn upwards(views: &[View]) -> Option<DVec3> {
     let mean = views.iter().map(|v| v.camera.axes()[1]).sum::<DVec3>().try_normalize()?;
-    Some(if mean.z > UPRIGHT { DVec3::Z } else { mean })
+    let roll = views.iter().map(|v| v.camera.axes()[0].z.powi(2)).sum::<f64>() / views.len() as f64;
+    Some(if mean.z > UPRIGHT && roll.sqrt() < ROLL { DVec3::Z } else { mean })
 }
 
 /// Degrees across the diagonal.
@@ -106,6 +110,18 @@ mod tests {
         assert_eq!(swing(&ring), None);
         assert_eq!(swing(&[]), None);
         assert_eq!(swing(&ring[..1]), None, "one view has no common point");
+    }
+
+    #[test]
+    fn cameras_that_look_down_are_upright() {
+        let pose = |i: usize| {
+            let (elevation, azimuth) = (50f64.to_radians(), (8.0 * i as f64).to_radians());
+            let out = DVec3::new(azimuth.cos() * elevation.cos(), azimuth.sin() * elevation.cos(), elevation.sin());
+            Camera::look_at(out * 4.0, DVec3::ZERO, DVec3::Z).unwrap()
+        };
+        let poses: Vec<_> = (0..12).map(pose).collect();
+        let s = swing(&ball_views(&poses, 8, DVec3::ZERO, 1.0)).unwrap();
+        assert!(s.up == DVec3::Z && (s.elevation - 50.0).abs() < 1e-6, "{s:?}");
     }
 
     #[test]
