@@ -216,8 +216,10 @@ fn capture_work(path: Option<&Path>, model: &Model, recipe: &Recipe) -> Result<M
     let (rays, how) = recipe.fit.rays.clone().zip(recipe.capture.clone()).ok_or(UNKNOWN)?;
     let capture = read_capture(path.ok_or(UNKNOWN)?, &how.options(Split::Train)).map_err(|e| e.to_string())?;
     let (cube, near) = (UnitCube::from(&model.domain), how.near.unwrap_or(capture.scene.near));
-    // The hull lies in the cube that was found with it.
-    let hull = capture.hull.filter(|_| cube == capture.scene.cube());
+    // The hull lies in the cube that was found with it; the model's went through text, which may cost the last digit.
+    let found = capture.scene.cube();
+    let far = (cube.origin - found.origin).abs().max_element().max((cube.size - found.size).abs());
+    let hull = capture.hull.filter(|_| far <= 1e-9 * found.size);
     let void = Void::new(rays.cells, hull, &capture.train, cube, near);
     let pixels = PixelSource::new(Arc::new(capture.train), cube, near).ok_or("the images have no pixels")?;
     let seed = recipe.seed;
