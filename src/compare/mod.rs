@@ -3,6 +3,7 @@
 pub mod charts;
 pub mod fill;
 pub mod grid;
+pub mod inputs;
 pub mod recipe;
 pub mod record;
 pub mod resolve;

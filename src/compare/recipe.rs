@@ -135,6 +135,23 @@ pub struct Selection {
     pub methods: Option<Vec<String>>,
 }
 
+impl Selection {
+    /// The options of `nstr compare` that ask for it.
+    pub fn options(&self) -> Vec<String> {
+        let quoted = |text: &String| if text.contains(' ') { format!("\"{text}\"") } else { text.clone() };
+        let seeds = |seeds: &Vec<u64>| seeds.iter().map(u64::to_string).collect::<Vec<_>>().join(",");
+        let budget = |budget| match budget {
+            Budget::Steps(n) => format!("--steps {n}"),
+            Budget::Time(t) => format!("--time {}", humantime::format_duration(t).to_string().replace(' ', "")),
+        };
+        let each = |name: &str, texts: &Option<Vec<String>>| {
+            texts.iter().flatten().map(|t| format!("--{name} {}", quoted(t))).collect::<Vec<_>>()
+        };
+        let first = [self.seeds.as_ref().map(|s| format!("--seeds {}", seeds(s))), self.budget.map(budget)];
+        first.into_iter().flatten().chain(each("input", &self.inputs)).chain(each("method", &self.methods)).collect()
+    }
+}
+
 /// A comparison.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Recipe {
@@ -154,8 +171,12 @@ pub struct Recipe {
     pub methods: Vec<Method>,
     /// Index of the method that others are compared with.
     pub reference: usize,
+    /// The method that others were to be compared with, where the selection left it out.
+    pub left_out: Option<String>,
     /// Whether this is the shortened comparison.
     pub quick: bool,
+    /// What was asked for instead of what the file says.
+    pub selection: Selection,
 }
 
 impl Recipe {
@@ -235,6 +256,10 @@ impl Recipe {
     /// What a user should know before the runs begin.
     pub fn warnings(&self, shapes: &[Vec<Shape>]) -> Vec<String> {
         let mut said = BTreeMap::new();
+        let left_out = self.left_out.iter().map(|name| {
+            let instead = &self.methods[self.reference].name;
+            format!("differences are to `{instead}`, because the reference, `{name}`, is left out")
+        });
         for (method, row) in self.methods.iter().zip(shapes) {
             let Some(most) = method.parameters else { continue };
             for shape in row {
@@ -248,7 +273,7 @@ impl Recipe {
                 }
             }
         }
-        said.into_values().collect()
+        left_out.chain(said.into_values()).collect()
     }
 }
 

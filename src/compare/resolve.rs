@@ -2,16 +2,14 @@
 
 use std::collections::HashSet;
 use std::fmt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
-use serde::de::value::MapAccessDeserializer;
-use serde::de::{MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 
-use super::recipe::{Input, Method, Metric, Recipe, RecipeError, Selection};
+use super::inputs::{Entry, Finder, Variables};
+use super::recipe::{Method, Metric, Recipe, RecipeError, Selection};
 use crate::fit::Budget;
-use crate::fit::signal::Signal;
 
 /// A recipe as it is written.
 #[derive(Deserialize)]
@@ -20,7 +18,7 @@ struct File {
     title: String,
     #[serde(default)]
     question: String,
-    inputs: Vec<InputEntry>,
+    inputs: Vec<Entry>,
     #[serde(default = "one_seed")]
     seeds: Vec<u64>,
     steps: Option<u64>,
@@ -50,7 +48,7 @@ struct Quick {
     seeds: Option<Vec<u64>>,
     steps: Option<u64>,
     time: Option<Time>,
-    inputs: Option<Vec<InputEntry>>,
+    inputs: Option<Vec<Entry>>,
     methods: Option<Vec<String>>,
     #[serde(default)]
     set: Vec<String>,
@@ -90,48 +88,6 @@ struct Vary {
     labels: Vec<String>,
 }
 
-/// A path, or a table with one.
-struct InputEntry {
-    path: String,
-    name: Option<String>,
-    set: Vec<String>,
-    fit: Vec<String>,
-    eval: Vec<String>,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct InputTable {
-    path: String,
-    name: Option<String>,
-    #[serde(default)]
-    set: Vec<String>,
-    #[serde(default)]
-    fit: Vec<String>,
-    #[serde(default)]
-    eval: Vec<String>,
-}
-
-impl<'de> Deserialize<'de> for InputEntry {
-    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
-        struct Either;
-        impl<'de> Visitor<'de> for Either {
-            type Value = InputEntry;
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a path, or a table { path = \"…\", name, set, fit, eval }")
-            }
-            fn visit_str<E>(self, path: &str) -> Result<InputEntry, E> {
-                Ok(InputEntry { path: path.into(), name: None, set: vec![], fit: vec![], eval: vec![] })
-            }
-            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<InputEntry, A::Error> {
-                let t = InputTable::deserialize(MapAccessDeserializer::new(map))?;
-                Ok(InputEntry { path: t.path, name: t.name, set: t.set, fit: t.fit, eval: t.eval })
-            }
-        }
-        from.deserialize_any(Either)
-    }
-}
-
 /// A duration such as `40s` or `10m`.
 #[derive(Clone, Copy)]
 struct Time(Duration);
@@ -144,9 +100,6 @@ impl<'de> Deserialize<'de> for Time {
     }
 }
 
-/// Gives environment variables.
-type Variables<'a> = &'a dyn Fn(&str) -> Option<String>;
-
 /// See [`Recipe::parse`].
 pub fn recipe(
     text: &str,
@@ -156,36 +109,18 @@ pub fn recipe(
 ) -> Result<Recipe, RecipeError> {
     let parse = |e: toml::de::Error| RecipeError::Parse { path: path.into(), message: e.to_string().trim_end().into() };
     let mut file: File = toml::from_str(text).map_err(parse)?;
-    let work = Work { path, variable };
+    let work = Work { path, finder: Finder { recipe: path, variable } };
     let short = match (quick, file.quick.take()) {
         (false, _) => Quick::default(),
         (true, Some(quick)) => quick,
         (true, None) => return Err(work.error("quick", "--quick needs a table [quick] with what it shortens")),
     };
-    work.resolve(file, short.with(selection), quick)
-}
-
-impl Quick {
-    /// This with what is selected instead.
-    fn with(mut self, selection: &Selection) -> Self {
-        if let Some(budget) = selection.budget {
-            (self.steps, self.time) = match budget {
-                Budget::Steps(steps) => (Some(steps), None),
-                Budget::Time(time) => (None, Some(Time(time))),
-            };
-        }
-        let entry =
-            |path: &String| InputEntry { path: path.clone(), name: None, set: vec![], fit: vec![], eval: vec![] };
-        self.seeds = selection.seeds.clone().or(self.seeds);
-        self.inputs = selection.inputs.as_ref().map(|paths| paths.iter().map(entry).collect()).or(self.inputs);
-        self.methods = selection.methods.clone().or(self.methods);
-        self
-    }
+    work.resolve(file, short, quick, selection)
 }
 
 struct Work<'a> {
     path: &'a Path,
-    variable: Variables<'a>,
+    finder: Finder<'a>,
 }
 
 impl Work<'_> {
@@ -193,24 +128,21 @@ impl Work<'_> {
         RecipeError::Field { path: self.path.into(), field: field.to_string(), reason: reason.to_string() }
     }
 
-    fn resolve(&self, mut file: File, short: Quick, quick: bool) -> Result<Recipe, RecipeError> {
+    fn resolve(&self, mut file: File, short: Quick, quick: bool, selection: &Selection) -> Result<Recipe, RecipeError> {
         let metrics = self.metrics(&file.metrics)?;
         let reference = self.reference(&file.methods)?;
         self.vary(&mut file)?;
         let mut methods = Vec::new();
         for entry in &file.methods {
-            methods.push(self.method(&file, &short, entry)?);
+            methods.push(self.method(&file, &short, selection.budget, entry)?);
         }
         let distinct = methods.iter().map(|m| m.name.as_str());
         self.distinct("method", distinct, "methods need different names")?;
-        let seeds = short.seeds.unwrap_or(file.seeds);
-        if let Some(names) = &short.methods {
+        let seeds = selection.seeds.clone().or(short.seeds).unwrap_or(file.seeds);
+        if let Some(names) = selection.methods.as_ref().or(short.methods.as_ref()) {
             methods = self.chosen(methods, names)?;
         }
-        let entries = match short.inputs {
-            Some(few) => Self::few(file.inputs, few),
-            None => file.inputs,
-        };
+        let entries = self.entries(&file.inputs, short.inputs, selection.inputs.as_deref())?;
         if seeds.is_empty() {
             return Err(self.error("seeds", "needs one seed at least, for example [0]"));
         }
@@ -218,13 +150,15 @@ impl Work<'_> {
         if entries.is_empty() {
             return Err(self.error("inputs", "needs one input at least"));
         }
-        let inputs = entries.iter().map(|e| self.input(e)).collect::<Result<Vec<_>, _>>()?;
+        let inputs = entries.iter().map(|e| self.finder.input(e)).collect::<Result<Vec<_>, _>>()?;
         self.distinct("inputs", inputs.iter().map(|i| i.name.as_str()), "give one of them another: { path, name }")?;
         // The reference may have been left out.
-        let reference = methods.iter().position(|m| m.name == reference).unwrap_or(0);
+        let kept = methods.iter().position(|m| m.name == reference);
+        let left_out = kept.is_none().then_some(reference);
         let path = self.path.to_path_buf();
         let (title, question) = (file.title, file.question);
-        Ok(Recipe { path, title, question, metrics, inputs, seeds, methods, reference, quick })
+        let (reference, selection) = (kept.unwrap_or(0), selection.clone());
+        Ok(Recipe { path, title, question, metrics, inputs, seeds, methods, reference, left_out, quick, selection })
     }
 
     fn metrics(&self, names: &[String]) -> Result<Vec<Metric>, RecipeError> {
@@ -294,12 +228,23 @@ impl Work<'_> {
         Ok(())
     }
 
-    fn method(&self, file: &File, short: &Quick, entry: &MethodEntry) -> Result<Method, RecipeError> {
+    fn method(
+        &self,
+        file: &File,
+        short: &Quick,
+        selected: Option<Budget>,
+        entry: &MethodEntry,
+    ) -> Result<Method, RecipeError> {
         let at = |field: &str| format!("method `{}`, {field}", entry.name);
+        let selected = match selected {
+            Some(Budget::Steps(n)) => self.budget("--steps", Some(n), None)?,
+            Some(Budget::Time(t)) => self.budget("--time", None, Some(Time(t)))?,
+            None => None,
+        };
         let shortened = self.budget("quick", short.steps, short.time)?;
         let own = self.budget(&at("budget"), entry.steps, entry.time)?;
         let common = self.budget("steps and time", file.steps, file.time)?;
-        let Some(budget) = shortened.or(own).or(common) else {
+        let Some(budget) = selected.or(shortened).or(own).or(common) else {
             return Err(self.error(at("budget"), "is missing; give steps or time, here or for all methods"));
         };
         let parameters = entry.parameters.or(file.parameters);
@@ -351,59 +296,25 @@ impl Work<'_> {
         Ok(few)
     }
 
-    /// The inputs of the shortened comparison: those of the whole one where names or paths are equal, else new ones.
-    fn few(mut entries: Vec<InputEntry>, few: Vec<InputEntry>) -> Vec<InputEntry> {
-        let mut known = |entry: InputEntry| {
-            let same = |e: &InputEntry| {
-                e.path == entry.path || e.name.as_ref() == Some(&entry.path) || stem(&e.path) == entry.path
-            };
-            let bare = entry.name.is_none() && entry.set.is_empty() && entry.fit.is_empty() && entry.eval.is_empty();
-            match entries.iter().position(same) {
-                Some(at) if bare => entries.swap_remove(at),
-                _ => entry,
+    /// The entries that are compared: those selected, those of `[quick]`, or all.
+    fn entries(
+        &self,
+        all: &[Entry],
+        short: Option<Vec<Entry>>,
+        selected: Option<&[String]>,
+    ) -> Result<Vec<Entry>, RecipeError> {
+        let short = short.map(|few| self.finder.shortened(all, few)).transpose()?;
+        let Some(selected) = selected else { return Ok(short.unwrap_or_else(|| all.to_vec())) };
+        let mut entries = Vec::new();
+        for text in selected {
+            for entry in self.finder.asked(&[short.as_deref().unwrap_or(&[]), all], text)? {
+                // By name and by path, perhaps.
+                if !entries.contains(&entry) {
+                    entries.push(entry);
+                }
             }
-        };
-        few.into_iter().map(&mut known).collect()
-    }
-
-    fn input(&self, entry: &InputEntry) -> Result<Input, RecipeError> {
-        let path = self.find(&entry.path)?;
-        let name = entry.name.clone().unwrap_or_else(|| stem(&entry.path));
-        if name.is_empty() {
-            return Err(self.error(format!("inputs, `{}`", entry.path), "needs a name: { path, name }"));
         }
-        let signal = match Signal::is_named(&path) && path.exists() {
-            true => Some(Signal::read(&path).map_err(|e| self.error(format!("inputs, `{name}`"), e))?),
-            false => None,
-        };
-        let (set, fit, eval) = (entry.set.clone(), entry.fit.clone(), entry.eval.clone());
-        Ok(Input { name, path, set, fit, eval, signal })
-    }
-
-    /// The path of an input: variables expanded, relative to the recipe's folder or else to the working directory.
-    fn find(&self, text: &str) -> Result<PathBuf, RecipeError> {
-        let field = || format!("inputs, `{text}`");
-        let expanded = expand(text, self.variable).map_err(|name| {
-            self.error(
-                field(),
-                format!("the environment variable {name} is not set; set it to the folder that is meant"),
-            )
-        })?;
-        let beside = self.path.parent().unwrap_or(Path::new("")).join(&expanded);
-        // Joining an absolute path gives that path.
-        let here = PathBuf::from(&expanded);
-        if beside.exists() {
-            return Ok(beside);
-        }
-        if here.exists() {
-            return Ok(here);
-        }
-        let places = if here.is_absolute() {
-            format!("there is no {}", here.display())
-        } else {
-            format!("there is neither {} nor {} in the working directory", beside.display(), here.display())
-        };
-        Err(self.error(field(), places))
+        Ok(entries)
     }
 
     /// Refuses names that are the same, or would be the same in file names.
@@ -421,29 +332,6 @@ impl Work<'_> {
         }
         Ok(())
     }
-}
-
-/// `$NAME` and `${NAME}` replaced; the name that is not set where there is one.
-fn expand(text: &str, variable: Variables<'_>) -> Result<String, String> {
-    let mut out = String::new();
-    let mut rest = text;
-    while let Some((before, after)) = rest.split_once('$') {
-        out += before;
-        let (name, next) = match after.strip_prefix('{').and_then(|a| a.split_once('}')) {
-            Some(braced) => braced,
-            None => after.split_at(after.find(|c: char| !c.is_alphanumeric() && c != '_').unwrap_or(after.len())),
-        };
-        out += &variable(name).ok_or_else(|| format!("${name}"))?;
-        rest = next;
-    }
-    Ok(out + rest)
-}
-
-/// The usual name of an input: its file's without the ending, the folder's for a `transforms.json`.
-fn stem(path: &str) -> String {
-    let path = Path::new(path);
-    let name = path.file_stem().filter(|s| *s != "transforms").or_else(|| path.parent()?.file_name());
-    name.map(|n| n.to_string_lossy().into_owned()).unwrap_or_default()
 }
 
 /// A name as part of a file name.

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use super::recipe::{Recipe, RecipeError, Run, Selection, budget_text};
-use super::record::difference;
+use super::record::{Record, difference};
 use crate::fit::Budget;
 
 const BASE: &str = r#"
@@ -118,7 +118,72 @@ fn a_selection_takes_the_place_of_what_the_recipe_says() {
     let unknown = Selection { methods: names(&["huge"]), ..Selection::default() };
     assert!(selected(BASE, false, &unknown).unwrap_err().to_string().contains("there are large, tiny"));
     let lost = Selection { inputs: names(&["wasp"]), ..Selection::default() };
-    assert!(selected(BASE, false, &lost).unwrap_err().to_string().contains("wasp"));
+    let message = selected(BASE, false, &lost).unwrap_err().to_string();
+    assert!(message.contains("wasp") && message.contains("the recipe's inputs are a, bee"), "{message}");
+    let nothing = Selection { budget: Some(Budget::Steps(0)), ..Selection::default() };
+    let message = selected(BASE, true, &nothing).unwrap_err().to_string();
+    assert!(message.contains("--steps: must be above 0"), "{message}");
+}
+
+#[test]
+fn selected_inputs_keep_their_settings_however_they_are_named() {
+    let folder = folder();
+    let data = folder.path().join("data");
+    for name in ["a.obj", "c.obj"] {
+        std::fs::write(data.join(name), "").unwrap();
+    }
+    // One file three times, under three names; a file that is called like another input; a variable that isn't set.
+    let inputs = "[{ path = \"$DATA/a.obj\", name = \"one\", set = [\"train.batch=1\"] }, \
+                  { path = \"data/a.obj\", name = \"two\" }, { path = \"data/../data/a.obj\", name = \"three\" }, \
+                  { path = \"b.obj\", name = \"c\" }, { path = \"data/c.obj\", name = \"d\" }, \
+                  { path = \"$LOST/e.obj\", name = \"e\" }]";
+    let text = format!(
+        "title = \"t\"\nmetrics = [\"iou\"]\nsteps = 3\ninputs = {inputs}\n[quick]\ninputs = [\"d\", \
+         {{ path = \"b.obj\", name = \"short\" }}]\n[[method]]\nname = \"m\"\npreset = \"sdf\"\n\
+         [[method]]\nname = \"n\"\npreset = \"sdf\"\n"
+    );
+    let place = data.display().to_string();
+    let variable = |name: &str| (name == "DATA").then(|| place.clone());
+    let asked = |quick: bool, names: &[&str]| {
+        let inputs = Some(names.iter().map(|n| n.to_string()).collect());
+        let selection = Selection { inputs, ..Selection::default() };
+        let r = Recipe::parse(&text, &folder.path().join("r.toml"), (quick, &selection), &variable).unwrap();
+        r.inputs.into_iter().map(|i| i.name).collect::<Vec<_>>()
+    };
+    let all = ["one", "two", "three"];
+    assert_eq!(asked(false, &[&format!("{place}/a.obj")]), all, "by the expanded path");
+    assert_eq!(asked(false, &["$DATA/a.obj"]), all, "as the recipe writes it");
+    assert_eq!(asked(false, &["a"]), all, "by the file's name");
+    assert_eq!(asked(false, &["three", "one", "data/a.obj"]), ["three", "one", "two"], "in their order, each once");
+    assert_eq!(asked(false, &["c"]), ["c"], "names before file names");
+    assert_eq!(asked(false, &["data/c.obj"]), ["d"]);
+    assert_eq!(asked(true, &["b.obj"]), ["short"], "`[quick]` first");
+    assert_eq!(asked(true, &["two", "c"]), ["two", "c"]);
+    std::fs::write(folder.path().join("new.obj"), "").unwrap();
+    assert_eq!(asked(false, &["new.obj"]), ["new"]);
+}
+
+#[test]
+fn a_selection_says_what_it_is_and_keeps_its_runs_apart() {
+    let asked = Selection {
+        seeds: Some(vec![7, 8]),
+        budget: Some(Budget::Time(Duration::from_secs(90))),
+        inputs: Some(vec!["bee".into()]),
+        methods: Some(vec!["large".into(), "tiny beta2=0.9".into()]),
+    };
+    let r = selected(BASE, false, &asked).unwrap();
+    assert_eq!(
+        r.selection.options().join(" "),
+        "--seeds 7,8 --time 1m30s --input bee --method large --method \"tiny beta2=0.9\""
+    );
+    // `tiny` is the recipe's reference.
+    let said = r.warnings(&r.shapes().unwrap());
+    assert!(said.iter().any(|w| w.contains("to `large`") && w.contains("`tiny`")), "{said:?}");
+    let place = |r: &Recipe| Record::path(Path::new("f"), r, r.runs()[0]).display().to_string();
+    assert_eq!(place(&r), "f/runs-1m-30s/large/bee-7.json");
+    let whole = selected(BASE, false, &Selection { budget: None, ..asked }).unwrap();
+    assert_eq!(place(&whole), "f/runs/large/bee-7.json");
+    assert_eq!(parse(BASE, false).unwrap().left_out, None);
 }
 
 #[test]

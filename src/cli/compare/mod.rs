@@ -229,11 +229,12 @@ fn markdown(results: &Results<'_>) -> String {
     if !recipe.question.is_empty() {
         text += &format!("{}\n\n", recipe.question.trim());
     }
-    let quick = if recipe.quick { ", shortened by `--quick`" } else { "" };
-    let name = recipe.path.file_name().unwrap_or_default().to_string_lossy();
+    let name = recipe.path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    let quick = recipe.quick.then(|| String::from("--quick"));
+    let command = [name].into_iter().chain(quick).chain(recipe.selection.options()).collect::<Vec<_>>().join(" ");
     let seeds: Vec<String> = recipe.seeds.iter().map(u64::to_string).collect();
     text += &format!(
-        "Made by `nstr compare {name}`{quick}: nstr {}, {} threads, seeds {}. Values are means, with ± the sample standard \
+        "Made by `nstr compare {command}`: nstr {}, {} threads, seeds {}. Values are means, with ± the sample standard \
          deviation over seeds; Δ is the mean of the differences to {}, seed by seed; × time is the ratio of training times \
          to it.\n\n",
         env!("CARGO_PKG_VERSION"),
