@@ -1,10 +1,14 @@
 //! What the user looks at and from where: everything of the viewer that needs no window.
 
-use std::path::{Path, PathBuf};
+mod paths;
+
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use glam::DVec3;
+
+use paths::Kept;
 
 use super::camera::ViewCamera;
 use super::input::Action;
@@ -121,8 +125,8 @@ pub struct Session {
     pub path: Recording,
     /// Name of its file, as the panel has it; empty: the next free number.
     pub path_name: String,
-    /// The file that the path was read from or written to.
-    path_file: Option<PathBuf>,
+    /// What of it is in which file.
+    kept: Kept,
     /// Seconds into the path, while it plays.
     pub playing: Option<f64>,
     /// Whether the help is open.
@@ -150,7 +154,7 @@ impl Session {
             visited: None,
             path: Recording::default(),
             path_name: String::new(),
-            path_file: None,
+            kept: Kept::default(),
             playing: None,
             help: false,
             panel: true,
@@ -290,93 +294,6 @@ impl Session {
         }
     }
 
-    /// Adds the camera to the path.
-    pub fn add_key(&mut self) {
-        self.path.keys.push(self.camera);
-        self.say(format!("key {} added to the camera path", self.path.keys.len()));
-    }
-
-    /// Plays the path from its start, or stops.
-    pub fn play(&mut self) {
-        if self.playing.take().is_some() {
-            return;
-        }
-        if self.path.keys.len() < 2 {
-            return self.say("a path needs two keys at least: F5 adds one");
-        }
-        self.snapped = None;
-        self.playing = Some(0.0);
-    }
-
-    /// Writes the path to the file that the panel names, or beside the pictures; never over another path's file.
-    pub fn save_path(&mut self, size: (u32, u32)) {
-        let file = match self.path_name.trim() {
-            "" => self.free_name("json"),
-            name => json(name),
-        };
-        // A capture's own file may have been loaded, and holds more than a path.
-        if file.exists() && !(self.path_file.as_ref() == Some(&file) && Recording::wrote(&file)) {
-            return self.complain(format!(
-                "{} is there already: name another file, or load it if it is a path of the viewer's",
-                file.display()
-            ));
-        }
-        match self.path.save(&file, size) {
-            Ok(()) => {
-                self.say(format!("wrote {}; render it with --path", file.display()));
-                self.path_is(file);
-            }
-            Err(e) => self.complain(e.to_string()),
-        }
-    }
-
-    /// Takes the path from a file and goes to its first key; says why where it can't.
-    pub fn load_path(&mut self, file: &Path) {
-        match Recording::load(file, &self.home) {
-            Ok(path) => {
-                self.release();
-                self.camera = path.keys.first().copied().unwrap_or(self.camera);
-                self.path = path;
-                self.say(format!("{} keys from {}: F6 plays them", self.path.keys.len(), file.display()));
-                self.path_is(file.into());
-            }
-            Err(reason) => self.complain(reason),
-        }
-    }
-
-    /// Takes the path from the file that the panel names, or from the newest beside the pictures.
-    fn load_named(&mut self) {
-        let file = match self.path_name.trim() {
-            "" => match self.free_number("json").checked_sub(1) {
-                None | Some(0) => {
-                    return self.complain("no path to load: name its file in the panel, or drop it onto the window");
-                }
-                Some(newest) => self.numbered(newest, "json"),
-            },
-            name => json(name),
-        };
-        self.load_path(&file);
-    }
-
-    /// A file dropped onto the window.
-    pub fn drop_file(&mut self, file: &Path) {
-        match file.extension().is_some_and(|e| e.eq_ignore_ascii_case("json")) {
-            true => self.load_path(file),
-            false => self.complain(format!("{}: only camera paths (.json) can be dropped here", file.display())),
-        }
-    }
-
-    /// Forgets the path, not its file.
-    pub fn clear_path(&mut self) {
-        (self.path.keys, self.playing) = (Vec::new(), None);
-        (self.path_name, self.path_file) = (String::new(), None);
-    }
-
-    fn path_is(&mut self, file: PathBuf) {
-        self.path_name = file.display().to_string();
-        self.path_file = Some(file);
-    }
-
     /// Lets time pass: flight and path. Whether the camera moved.
     pub fn advance(&mut self, seconds: f64, course: Option<(DVec3, bool)>) -> bool {
         if let Some(at) = self.playing {
@@ -423,39 +340,19 @@ impl Session {
             scene,
         })
     }
-
-    /// `stem-N.extension` with the lowest N that is free.
-    fn free_name(&self, extension: &str) -> PathBuf {
-        self.numbered(self.free_number(extension), extension)
-    }
-
-    /// The lowest number above 0 of a file that isn't there; 0 where there is none.
-    fn free_number(&self, extension: &str) -> u32 {
-        (1..100_000).find(|n| !self.numbered(*n, extension).exists()).unwrap_or(0)
-    }
-
-    fn numbered(&self, n: u32, extension: &str) -> PathBuf {
-        PathBuf::from(format!("{}-{n}.{extension}", self.stem.display()))
-    }
-}
-
-/// A file's name with its extension.
-fn json(name: &str) -> PathBuf {
-    let file = PathBuf::from(name);
-    if file.extension().is_some() { file } else { file.with_extension("json") }
 }
 
 #[cfg(test)]
-mod tests {
+pub mod tests {
     use glam::DVec2;
 
     use super::*;
     use crate::capture::lens::Lens;
     use crate::render::{Camera, Up};
 
-    const SIZE: (u32, u32) = (400, 300);
+    pub const SIZE: (u32, u32) = (400, 300);
 
-    fn session() -> Session {
+    pub fn session() -> Session {
         let home = ViewCamera::home((DVec3::ZERO, DVec3::ONE), Up::Z).unwrap();
         let dir = std::env::temp_dir().join("nstr-session-test");
         Session::new(home, Settings::default(), dir)
@@ -520,75 +417,6 @@ mod tests {
         s.paste("hello", SIZE);
         assert!(s.message().unwrap().0.contains("no camera"));
         assert!(s.camera.camera(SIZE).camera_to_world.abs_diff_eq(there.camera_to_world, 1e-9));
-    }
-
-    #[test]
-    fn paths_play_to_their_end_and_stop_when_taken_over() {
-        let mut s = session();
-        s.act(Action::Play, SIZE);
-        assert!(s.playing.is_none() && s.message().unwrap().0.contains("F5"));
-        s.act(Action::AddKey, SIZE);
-        s.act(Action::Orbit(DVec2::new(90.0, 0.0)), SIZE);
-        s.act(Action::AddKey, SIZE);
-        s.act(Action::Play, SIZE);
-        assert!(s.advance(0.5, None) && s.playing.is_some());
-        s.act(Action::Orbit(DVec2::ONE), SIZE);
-        assert!(s.playing.is_none());
-        s.act(Action::Play, SIZE);
-        assert!(s.advance(1e3, None) && s.playing.is_none());
-        assert!((s.camera.eye - s.path.keys[1].eye).length() < 1e-9);
-        assert!(!s.advance(0.1, None));
-    }
-
-    #[test]
-    fn paths_are_saved_and_loaded_by_name() {
-        let dir = tempfile::tempdir().unwrap();
-        let mut s = Session { stem: dir.path().join("m"), ..session() };
-        let says = |s: &Session, what: &str| assert!(s.message().unwrap().0.contains(what), "{:?}", s.message());
-        s.act(Action::LoadPath, SIZE);
-        says(&s, "no path to load");
-        s.act(Action::AddKey, SIZE);
-        s.act(Action::Orbit(DVec2::new(90.0, 0.0)), SIZE);
-        s.act(Action::AddKey, SIZE);
-        s.save_path(SIZE);
-        let written = dir.path().join("m-1.json");
-        assert!(written.exists() && s.path_name == written.display().to_string());
-        let path = s.path.clone();
-        // Its own file is written again, another's never.
-        s.path.pace = 3.0;
-        s.save_path(SIZE);
-        s.clear_path();
-        assert!(s.path.keys.is_empty() && s.path_name.is_empty());
-        s.path_name = written.with_extension("").display().to_string();
-        s.path.keys = vec![s.camera];
-        s.save_path(SIZE);
-        says(&s, "already");
-        // By name without extension, and the newest without a name.
-        for name in [s.path_name.clone(), String::new()] {
-            s.clear_path();
-            s.path_name = name;
-            s.act(Action::LoadPath, SIZE);
-            assert_eq!((s.path.keys.len(), s.path.pace), (2, 3.0));
-            assert!((s.camera.eye - path.keys[0].eye).length() < 1e-9, "at its first key");
-        }
-        // A capture's file is read, and never written.
-        let capture = dir.path().join("transforms.json");
-        let mut root: serde_json::Value = serde_json::from_str(&std::fs::read_to_string(&written).unwrap()).unwrap();
-        root.as_object_mut().unwrap().retain(|k, _| k != "keys" && k != "seconds_between_keys");
-        std::fs::write(&capture, root.to_string()).unwrap();
-        s.load_path(&capture);
-        assert!(s.path.keys.len() > 2 && s.path_name == capture.display().to_string());
-        s.save_path(SIZE);
-        says(&s, "already");
-        assert_eq!(std::fs::read_to_string(&capture).unwrap(), root.to_string());
-        s.load_path(&written);
-        // What can't be read is said and changes nothing.
-        std::fs::write(&written, "{\"frames\": 3}").unwrap();
-        for file in [written.clone(), dir.path().join("none.json"), dir.path().join("m.safetensors")] {
-            s.drop_file(&file);
-            says(&s, &file.file_name().unwrap().to_string_lossy());
-            assert_eq!(s.path.keys.len(), 2);
-        }
     }
 
     #[test]
