@@ -145,6 +145,7 @@ fn misuse_says_what_is_wrong_and_writes_nothing() {
         (vec!["fit", &bracket, "-o", "x.obj"], vec!["x.obj", ".safetensors"]),
         (vec!["fit", &bracket, "-o", "no/such/x.safetensors"], vec!["no/such"]),
         (vec!["fit", &bracket, "--preset", "huge"], vec!["huge", "sdf-fine"]),
+        (vec!["fit", &bracket, "--set", "basis=8", "train.batch=64"], vec!["train.batch=64", "--set train.batch=64"]),
         (vec!["fit", &bracket, "--set", "train.speed=1"], vec!["train.speed", "train.net_lr"]),
         (vec!["fit", &bracket, "--set", "basis=0"], vec!["basis"]),
         (vec!["eval", "none.safetensors", &bracket], vec!["none.safetensors"]),

@@ -81,6 +81,9 @@ pub fn expand(arguments: &[String]) -> anyhow::Result<Vec<(PathBuf, PathBuf)>> {
         } else if !path.exists() && argument.contains(['*', '?', '[']) {
             collect(argument, &mut found)?;
         } else {
+            if !path.exists() && argument.contains('=') {
+                bail!("{argument}: there is no such file; an override needs its own --set: --set {argument}");
+            }
             found.push(path.to_path_buf());
         }
         if found.len() == before {
@@ -207,7 +210,7 @@ pub fn run(args: &FitArgs, inputs: &[(PathBuf, PathBuf)]) -> anyhow::Result<()> 
             }
             Err(error) => {
                 failed += 1;
-                Row { status: "failed", message: format!("{error:#}"), ..row }
+                Row { status: "failed", message: super::explain(&error), ..row }
             }
         };
         let note = row.iou.map_or(row.message.clone(), |iou| format!("IoU {iou:.4}"));

@@ -72,8 +72,31 @@ pub fn run() -> ExitCode {
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("nstr: {error:#}");
+            eprintln!("nstr: {}", explain(&error));
             ExitCode::FAILURE
         }
+    }
+}
+
+/// An error and its causes in a line, without those that the error has named itself.
+fn explain(error: &anyhow::Error) -> String {
+    error.chain().map(ToString::to_string).fold(String::new(), |said, cause| match said.as_str() {
+        "" => cause,
+        _ if said.ends_with(&cause) => said,
+        _ => format!("{said}: {cause}"),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_error_says_each_cause_once() {
+        let read = |path: &str| nstr::field::model::Model::load(std::path::Path::new(path)).unwrap_err();
+        let text = explain(&anyhow::Error::from(read("none.safetensors")).context("in a batch"));
+        let cause = std::fs::read("none.safetensors").unwrap_err().to_string();
+        assert!(text.starts_with("in a batch: none.safetensors: "), "{text}");
+        assert_eq!(text.matches(&cause).count(), 1, "{text}");
     }
 }

@@ -199,7 +199,7 @@ fn train(args: &ViewArgs, script: Option<Script>) -> anyhow::Result<()> {
     let (result, stopped) = watch(&fit, setup(args, &args.input, script))?;
     match result {
         Err(error) if stopped => {
-            eprintln!("nstr: {error:#}");
+            eprintln!("nstr: {}", super::explain(&error));
             Ok(())
         }
         result => result,
@@ -256,7 +256,7 @@ fn watch(args: &FitArgs, setup: Setup) -> anyhow::Result<(anyhow::Result<()>, bo
             let said = match &result {
                 Ok(()) => Ok("finished and saved".to_string()),
                 Err(_) if training.is_stopped() => Ok("stopped and saved".to_string()),
-                Err(error) => Err(format!("{error:#}")),
+                Err(error) => Err(super::explain(error)),
             };
             training.end(said, last);
             result

@@ -14,6 +14,9 @@ use super::view::ViewConfig;
 use crate::kernel::product::MAX_GROUP;
 use crate::kernel::spec::{DirectionEncoding, FieldSpec, MlpSpec, Modulation};
 
+/// The reason of [`ConfigError::Key`] where no option has the name.
+pub const UNKNOWN: &str = "unknown option";
+
 /// A preset, a key or a value that can't be used.
 #[derive(Debug, Error, Clone, PartialEq, Eq)]
 pub enum ConfigError {
@@ -186,7 +189,7 @@ impl FieldConfig {
         let fits: Vec<_> = keys.iter().filter(|k| k.ends_with(&ending)).cloned().collect();
         match fits.as_slice() {
             [one] => Ok(one.clone()),
-            [] => Err(ConfigError::Key { reason: "unknown option", key: key.into(), options: keys.join(", ") }),
+            [] => Err(ConfigError::Key { reason: UNKNOWN, key: key.into(), options: keys.join(", ") }),
             _ => Err(ConfigError::Key { reason: "ambiguous option", key: key.into(), options: fits.join(", ") }),
         }
     }

@@ -12,7 +12,7 @@ use super::schedule::Budget;
 use super::sdf::SampleConfig;
 use super::signal::{Signal, SignalConfig};
 use super::trainer::TrainConfig;
-use crate::field::config::{ConfigError, FieldConfig, preset as field_preset};
+use crate::field::config::{ConfigError, FieldConfig, UNKNOWN, preset as field_preset};
 use crate::kernel::PointLoss;
 use crate::render::{Background, Occupancy};
 
@@ -93,9 +93,28 @@ impl FitConfig {
                 field.push(text.as_str());
             }
         }
-        self.field = self.field.set(&field)?;
+        self.field = self.field.clone().set(&field).map_err(|e| self.with_own_options(e))?;
         self.validate()?;
         Ok(self)
+    }
+
+    /// The field knows its own options only.
+    fn with_own_options(&self, error: ConfigError) -> ConfigError {
+        match error {
+            ConfigError::Key { reason: UNKNOWN, key, options } => {
+                let mut keys = vec![options];
+                list("train", &json_of(&self.train), &mut keys);
+                for (prefix, tree) in [
+                    ("sample", self.sample.as_ref().map(json_of)),
+                    ("signal", self.signal.as_ref().map(json_of)),
+                    ("rays", self.rays.as_ref().map(json_of)),
+                ] {
+                    tree.iter().for_each(|tree| list(prefix, tree, &mut keys));
+                }
+                ConfigError::Key { reason: UNKNOWN, key, options: keys.join(", ") }
+            }
+            other => other,
+        }
     }
 
     /// Checks ranges that types do not.
@@ -236,16 +255,20 @@ fn validate_rays(r: &RayConfig) -> Result<(), ConfigError> {
     colour.srgb().map(|_| ()).ok_or_else(|| expected("must be random or an opaque colour".into()))
 }
 
+fn json_of<T: Serialize>(data: &T) -> Value {
+    // Plain data of numbers, strings and booleans: this can't fail.
+    serde_json::to_value(data).unwrap_or_default()
+}
+
 /// `base` with the value at dotted `key` replaced.
 fn with<T: Serialize + DeserializeOwned>(base: &T, prefix: &str, key: &str, text: &str) -> Result<T, ConfigError> {
-    // Plain data of numbers, strings and booleans: this can't fail.
-    let mut tree = serde_json::to_value(base).unwrap_or_default();
+    let mut tree = json_of(base);
     let pointer = format!("/{}", key.replace('.', "/"));
     let name = format!("{prefix}{key}");
     let Some(leaf) = tree.pointer_mut(&pointer) else {
         let mut keys = Vec::new();
         list(prefix.trim_end_matches('.'), &tree, &mut keys);
-        return Err(ConfigError::Key { reason: "unknown option", key: name, options: keys.join(", ") });
+        return Err(ConfigError::Key { reason: UNKNOWN, key: name, options: keys.join(", ") });
     };
     // A number, a boolean or JSON; anything else is a word such as `l1`.
     *leaf = serde_json::from_str(text).unwrap_or_else(|_| Value::String(text.into()));
@@ -288,7 +311,9 @@ mod tests {
             ("sample.surface=0.9", "surface"),
             ("sample.near=x", "sample.near"),
             ("train.batch", "key=value"),
-            ("nothing=1", "nothing"),
+            ("nothing=1", "basis, "),
+            ("trin.batch=1", "train.batch, "),
+            ("signal.share=1", "sample.near, "),
         ] {
             let error = set(&[bad]).unwrap_err().to_string();
             assert!(error.contains(word), "{bad}: {error}");

@@ -146,7 +146,7 @@ fn reason(error: &anyhow::Error) -> String {
             "training diverged at step {step} (loss {loss}, learning rate {net_lr:.2e} for the networks, {grid_lr:.2e} for \
              the grid)"
         ),
-        _ => format!("{error:#}"),
+        _ => crate::cli::explain(error),
     }
 }
 
