@@ -120,6 +120,37 @@ fn the_same_seed_gives_the_same_numbers() {
 }
 
 #[test]
+fn a_transport_network_is_taken_from_another_fit() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = folder.path();
+    let network = ["transport.layers=1", "transport.width=16", "train.lambda_pde=1e-3", "train.batch=512"];
+    let fit = |input: &str, name: &str, more: &[&str]| {
+        let sets: Vec<&str> = network.iter().flat_map(|text| ["--set", text]).collect();
+        let usual = ["fit", input, "-o", name, "--preset", "image-tiny", "--precision", "f32", "--no-eval"];
+        let text = ok(at, &[&usual[..], &sets, more].concat());
+        let model = nstr::field::model::Model::load(at.join(name)).unwrap();
+        let f = model.net[model.spec.net_layout().transport_range()].to_vec();
+        (f, model, text)
+    };
+    let (first, ..) = fit(&scene("chirp.png"), "a.safetensors", &["--steps", "20"]);
+    let picture = Picture { width: 40, height: 30, channels: 1, scale: Scale::Srgb, data: vec![0.5; 1200] };
+    picture.write(&at.join("grey.png")).unwrap();
+    let from = ["--transport-from", "a.safetensors", "--steps", "20"];
+    let (moved, model, _) = fit("grey.png", "b.safetensors", &from);
+    assert_ne!(first, moved, "learned further");
+    assert_eq!(model.config["transport_from"], "a.safetensors");
+    let (kept, ..) = fit("grey.png", "c.safetensors", &[&from[..], &["--set", "train.train_transport=false"]].concat());
+    assert_eq!(first, kept, "fixed");
+    let other = ["fit", "grey.png", "-o", "d.safetensors", "--preset", "image-tiny", "--set", "transport.width=8"];
+    let message = fails(at, &[&other[..], &["--set", "transport.layers=1"], &from].concat());
+    for word in ["a.safetensors", "hidden layers 1 × 16", "hidden layers 1 × 8"] {
+        assert!(message.contains(word), "no {word}: {message}");
+    }
+    let message = fails(at, &[&["fit", &scene("chirp.png"), "-o", "e.safetensors"], &from[..]].concat());
+    assert!(message.contains("here none"), "{message}");
+}
+
+#[test]
 fn wrong_uses_name_the_remedy() {
     let folder = tempfile::tempdir().unwrap();
     let at = folder.path();

@@ -83,7 +83,11 @@ pub struct Finder<'a> {
 
 impl Finder<'_> {
     fn error(&self, text: &str, reason: impl fmt::Display) -> RecipeError {
-        RecipeError::Field { path: self.recipe.into(), field: format!("inputs, `{text}`"), reason: reason.to_string() }
+        self.at(&format!("inputs, `{text}`"), reason)
+    }
+
+    fn at(&self, field: &str, reason: impl fmt::Display) -> RecipeError {
+        RecipeError::Field { path: self.recipe.into(), field: field.into(), reason: reason.to_string() }
     }
 
     /// The inputs of a shortened comparison: those of `all` that are meant, and new ones.
@@ -151,15 +155,23 @@ impl Finder<'_> {
             true => Some(Signal::read(&path).map_err(|e| self.error(&name, e))?),
             false => None,
         };
-        let (set, fit, eval) = (entry.set.clone(), entry.fit.clone(), entry.eval.clone());
+        let options = |list: &[String]| self.options(&format!("inputs, `{name}`"), list);
+        let (set, fit, eval) = (entry.set.clone(), options(&entry.fit)?, options(&entry.eval)?);
         Ok(Input { name, path, set, fit, eval, signal })
+    }
+
+    /// Options with their variables expanded.
+    ///
+    /// # Errors
+    /// Variables that are not set, at `field`.
+    pub fn options(&self, field: &str, list: &[String]) -> Result<Vec<String>, RecipeError> {
+        let expanded = |text: &String| expand(text, self.variable).map_err(|name| self.at(field, unset(&name)));
+        list.iter().map(expanded).collect()
     }
 
     /// The path of an input: variables expanded, relative to the recipe's folder or else to the working directory.
     fn find(&self, text: &str) -> Result<PathBuf, RecipeError> {
-        let expanded = expand(text, self.variable).map_err(|name| {
-            self.error(text, format!("the environment variable {name} is not set; set it to the folder that is meant"))
-        })?;
+        let expanded = expand(text, self.variable).map_err(|name| self.error(text, unset(&name)))?;
         let beside = self.recipe.parent().unwrap_or(Path::new("")).join(&expanded);
         // Joining an absolute path gives that path.
         let here = PathBuf::from(&expanded);
@@ -176,6 +188,10 @@ impl Finder<'_> {
         };
         Err(self.error(text, places))
     }
+}
+
+fn unset(name: &str) -> String {
+    format!("the environment variable {name} is not set; set it to the file or folder that is meant")
 }
 
 /// `$NAME` and `${NAME}` replaced; the name that is not set where there is one.

@@ -259,8 +259,8 @@ impl Work<'_> {
             budget,
             parameters,
             fill: entry.fill.clone(),
-            fit: joined(&file.fit, &entry.fit, &short.fit),
-            eval: joined(&file.eval, &entry.eval, &short.eval),
+            fit: self.finder.options(&at("fit"), &joined(&file.fit, &entry.fit, &short.fit))?,
+            eval: self.finder.options(&at("eval"), &joined(&file.eval, &entry.eval, &short.eval))?,
         };
         // What is filled would be set twice, and the first silently lost.
         let same = |a: &str, b: &str| a == b || a.ends_with(&format!(".{b}")) || b.ends_with(&format!(".{a}"));

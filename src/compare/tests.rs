@@ -206,6 +206,7 @@ fn errors_name_file_field_and_remedy() {
         ("name = \"bee\"", "nam = \"bee\"", &["line 4", "unknown field `nam`"]),
         ("name = \"bee\"", "name = \"a\"", &["inputs", "`a` is there twice", "{ path, name }"]),
         ("$DATA", "$OTHER", &["$OTHER/a.obj", "$OTHER is not set"]),
+        ("steps = 200", "steps = 200\nfit = [\"--x=$OTHER\"]", &["method `large`, fit", "$OTHER is not set"]),
         ("\"b.obj\"", "\"c.obj\"", &["`c.obj`", "neither", "working directory"]),
         ("[3, 1]", "[3, 3]", &["seeds", "`3` is there twice"]),
         ("[3, 1]", "[]", &["seeds", "one seed at least"]),

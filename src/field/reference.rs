@@ -108,6 +108,11 @@ impl<B: Backend> Pass<'_, B> {
         x
     }
 
+    fn transport(&self, x: Tensor<B, 2>, s: Tensor<B, 2>) -> Tensor<B, 2> {
+        let input = Dual { value: Tensor::cat(vec![x, s], 1), tangents: Vec::new() };
+        self.mlp(&self.spec.net_layout().transport, self.spec.transport.activation, input).value
+    }
+
     /// `x` itself, with the unit vectors as tangents.
     fn coordinates(&self, x: &Tensor<B, 2>) -> Dual<B> {
         let axes = if self.tangents { self.spec.dim } else { 0 };
@@ -298,11 +303,18 @@ pub fn forward_full<B: Backend>(
     if let Some(s) = s {
         columns.extend([s.value.clone(), s.gradient()]);
         if spec.transports() {
-            let input = Dual { value: Tensor::cat(vec![x, s.value], 1), tangents: Vec::new() };
-            columns.push(pass.mlp(&spec.net_layout().transport, spec.transport.activation, input).value);
+            columns.push(pass.transport(x, s.value));
         }
     }
     Tensor::cat(columns, 1)
+}
+
+/// `F(x, s)` `[N, S × dim]` for any `s` `[N, S]`, that of the field or not; differentiable in `net`, `x` and `s`. The spec
+/// must have F.
+pub fn transport<B: Backend>(spec: &FieldSpec, net: Tensor<B, 1>, x: Tensor<B, 2>, s: Tensor<B, 2>) -> Tensor<B, 2> {
+    let grid = Tensor::zeros([1], &net.device());
+    let pass = Pass { spec, grid, net, tangents: false };
+    pass.transport(x, s)
 }
 
 /// Colours `[N, 3]` of the head from the decoder's values `[N, outputs]` and encoded directions `[N, encoding]`;

@@ -129,12 +129,19 @@ impl FitConfig {
             ("train.lambda_smooth", t.lambda_smooth),
             ("train.lambda_segment", t.lambda_segment),
             ("train.segment", t.segment),
+            ("train.lambda_anchor", t.lambda_anchor),
             ("train.anneal", t.anneal),
             ("train.lambda_eikonal", t.lambda_eikonal),
             ("train.weight_decay", t.weight_decay),
         ];
         amounts.into_iter().try_for_each(|(key, v)| check(key, v, v >= 0.0, "must be 0 or more"))?;
-        for (key, v) in [("train.lambda_pde", t.lambda_pde), ("train.lambda_segment", t.lambda_segment)] {
+        let transport = [
+            ("train.lambda_pde", t.lambda_pde),
+            ("train.lambda_segment", t.lambda_segment),
+            ("train.lambda_anchor", t.lambda_anchor),
+        ];
+        check("train.anchors", t.anchors as f64, (1..=4096).contains(&t.anchors), "must be 1 to 4096")?;
+        for (key, v) in transport {
             let there = v == 0.0 || self.field.spec().transports();
             check(key, v, there, "needs a transport network: set transport.layers=2 and transport.width=64")?;
         }

@@ -8,6 +8,7 @@ pub mod likeness;
 pub mod occupied;
 pub mod radiance;
 pub mod rays;
+mod regulariser;
 pub mod run;
 pub mod schedule;
 pub mod sdf;

@@ -15,7 +15,7 @@ use crate::field::config::preset;
 use crate::field::device::Device;
 use crate::field::init;
 use crate::kernel::PointLoss;
-use crate::kernel::spec::FieldSpec;
+use crate::kernel::spec::{Activation, FieldSpec};
 
 type Auto = Autodiff<Flex>;
 
@@ -189,7 +189,7 @@ fn the_regularisers_are_their_formula_and_their_fused_gradient_the_plain_one() {
     let smooth = mean(&|row| squares(&mut row[slope.clone()].iter().copied()));
     let eikonal =
         mean(&|row| (squares(&mut row[columns.gradient..columns.spectrum].iter().copied()).sqrt() - 1.0).powi(2));
-    let end = task::segment_ends(&batch.x, 0.05, 0);
+    let end = regulariser::segment_ends(&batch.x, 0.05, 0);
     let there = full_at(&end);
     let segments = (0..200).map(|p| {
         let [from, to] = [&full, &there].map(|rows| &rows[p * columns.len..(p + 1) * columns.len]);
@@ -199,8 +199,13 @@ fn the_regularisers_are_their_formula_and_their_fused_gradient_the_plain_one() {
         squares(&mut (0..spec.spectrum_width()).map(missed)) / squares(&mut delta.iter().copied())
     });
     let segments = segments.sum::<f64>() / 200.0;
+    let anchors = carried_from_anchors(&spec, &state.net, &batch.x, 5, &|x| {
+        let rows = full_at(x);
+        rows.chunks(columns.len).flat_map(|row| row[columns.spectrum..columns.spectrum_gradient].to_vec()).collect()
+    });
     for (name, config, expected) in [
         ("segment", TrainConfig { lambda_segment: 0.7, segment: 0.05, ..off.clone() }, 0.7 * segments),
+        ("anchor", TrainConfig { lambda_anchor: 0.7, anchors: 5, ..off.clone() }, 0.7 * anchors),
         ("pde", TrainConfig { lambda_pde: 0.7, ..off.clone() }, 0.7 * pde),
         ("smooth", TrainConfig { lambda_smooth: 0.7, ..off.clone() }, 0.7 * smooth),
         ("eikonal", TrainConfig { lambda_eikonal: 0.7, ..off.clone() }, 0.7 * eikonal),
@@ -216,6 +221,68 @@ fn the_regularisers_are_their_formula_and_their_fused_gradient_the_plain_one() {
         for (part, (a, b)) in ["grid", "net"].into_iter().zip(fused.iter().zip(&plain)) {
             close(&format!("{name} {part}"), a, b, 1e-4);
         }
+    }
+}
+
+/// The term of anchors in plain loops of f64; `spectrum` gives `[point][S]`.
+fn carried_from_anchors(
+    spec: &FieldSpec,
+    net: &[f32],
+    x: &[f32],
+    cells: usize,
+    spectrum: &dyn Fn(&[f32]) -> Vec<f32>,
+) -> f64 {
+    let layers = spec.net_layout().transport;
+    assert_eq!(spec.transport.activation, Activation::Relu);
+    let flow = |p: &[f64], s: &[f64]| {
+        layers.iter().fold([p, s].concat(), |input, slot| {
+            let unit = |o: usize| {
+                let weight = |i: usize| f64::from(net[slot.weight + i * slot.outputs + o]);
+                let sum = input.iter().enumerate().map(|(i, v)| v * weight(i)).sum::<f64>();
+                let sum = sum + f64::from(net[slot.bias + o]);
+                if slot.activated { sum.max(0.0) } else { sum }
+            };
+            (0..slot.outputs).map(unit).collect()
+        })
+    };
+    let (dim, width) = (spec.dim, spec.spectrum_width());
+    let from: Vec<f32> = x.iter().map(|v| (v * cells as f32).round() / cells as f32).collect();
+    let (here, there) = (spectrum(&from), spectrum(x));
+    let mut sum = 0.0;
+    for i in 0..x.len() / dim {
+        let at = |row: &[f32], n: usize| row[i * n..(i + 1) * n].iter().map(|v| f64::from(*v)).collect::<Vec<_>>();
+        let (a, x, mut s) = (at(&from, dim), at(x, dim), at(&here, width));
+        let place = |t: f64| a.iter().zip(&x).map(|(a, x)| a + t * (x - a)).collect::<Vec<_>>();
+        let h = 1.0 / regulariser::CARRIED as f64;
+        let moved = |s: &[f64], f: &[f64], h: f64| -> Vec<f64> {
+            let along = |k: usize| (0..dim).map(|j| f[k * dim + j] * (x[j] - a[j])).sum::<f64>();
+            s.iter().enumerate().map(|(k, s)| s + h * along(k)).collect()
+        };
+        for step in 0..regulariser::CARRIED {
+            let t = step as f64 * h;
+            let middle = moved(&s, &flow(&place(t), &s), 0.5 * h);
+            s = moved(&s, &flow(&place(t + 0.5 * h), &middle), h);
+        }
+        let missed = s.iter().zip(at(&there, width)).map(|(s, t)| (s - t).powi(2)).sum::<f64>();
+        sum += missed / a.iter().zip(&x).map(|(a, x)| (x - a).powi(2)).sum::<f64>();
+    }
+    sum / (x.len() / dim) as f64
+}
+
+#[test]
+fn a_transport_network_that_is_not_trained_stays() {
+    let spec = small(&[]);
+    let first = start(&spec, 4);
+    let off = TrainConfig { lambda_pde: 1e-2, regularised: 0.5, weight_decay: 0.1, ..config() };
+    let part = spec.net_layout().transport_range();
+    let tensors = spec.net_tensors();
+    let named: usize = tensors.iter().filter(|t| t.name.starts_with("transport")).map(|t| t.len()).sum();
+    assert_eq!(part.len(), named);
+    for train_transport in [false, true] {
+        let config = TrainConfig { train_transport, ..off.clone() };
+        let end = train(&config, &first, 20, &mut Watch::new(u64::MAX)).unwrap();
+        assert_eq!(end.net[part.clone()] == first.net[part.clone()], !train_transport);
+        assert!(end.net[..part.start].iter().zip(&first.net).filter(|(a, b)| a != b).count() > 100);
     }
 }
 

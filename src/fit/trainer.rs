@@ -1,5 +1,6 @@
 //! The one training loop, on any backend and for every [`Task`]: losses in, parameters out, by Adam.
 
+use std::ops::Range;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -39,6 +40,9 @@ pub struct TrainConfig {
     pub weight_decay: f64,
     /// Whether ω and b are trained (the networks always are).
     pub train_basis: bool,
+    /// Whether F is trained; without, it stays what it began as, perhaps another fit's.
+    #[serde(default = "yes")]
+    pub train_transport: bool,
     /// Warm-up and decay of the learning rate.
     pub schedule: Schedule,
     /// How batches are reused.
@@ -54,6 +58,13 @@ pub struct TrainConfig {
     /// Standard deviation of δ along each axis, in unit-cube coordinates.
     #[serde(default = "usual_segment")]
     pub segment: f64,
+    /// Weight of S as F carries it from coarse anchors, `‖S(x) − S(a) − ∫F(p, S) dp‖² / |x − a|²`, S on the way being what F
+    /// has made of it.
+    #[serde(default)]
+    pub lambda_anchor: f64,
+    /// Anchors are the corners of a lattice of so many cells along each axis.
+    #[serde(default = "usual_anchors")]
+    pub anchors: usize,
     /// Power of the budget's rest that the weights of the spectrum's terms fall with: 0 keeps them, 1 takes them to 0 along
     /// a line.
     #[serde(default)]
@@ -70,6 +81,14 @@ fn usual_segment() -> f64 {
     0.02
 }
 
+fn usual_anchors() -> usize {
+    16
+}
+
+fn yes() -> bool {
+    true
+}
+
 impl Default for TrainConfig {
     fn default() -> Self {
         Self {
@@ -82,12 +101,15 @@ impl Default for TrainConfig {
             eps: 1e-15,
             weight_decay: 0.0,
             train_basis: true,
+            train_transport: true,
             schedule: Schedule::default(),
             feed: FeedConfig::default(),
             lambda_pde: 0.0,
             lambda_smooth: 0.0,
             lambda_segment: 0.0,
             segment: usual_segment(),
+            lambda_anchor: 0.0,
+            anchors: usual_anchors(),
             anneal: 0.0,
             lambda_eikonal: 0.0,
             regularised: 1.0 / 16.0,
@@ -99,8 +121,8 @@ impl Default for TrainConfig {
 impl TrainConfig {
     /// Whether any regulariser is on.
     pub fn regularises(&self) -> bool {
-        let weights = [self.lambda_pde, self.lambda_smooth, self.lambda_segment, self.lambda_eikonal];
-        self.regularised > 0.0 && weights.iter().any(|w| *w > 0.0)
+        let spectrum = [self.lambda_pde, self.lambda_smooth, self.lambda_segment, self.lambda_anchor];
+        self.regularised > 0.0 && (self.lambda_eikonal > 0.0 || spectrum.iter().any(|w| *w > 0.0))
     }
 }
 
@@ -261,8 +283,8 @@ pub struct Trainer<B: FieldBackend> {
     config: TrainConfig,
     grid: Option<Parameters<B>>,
     net: Option<Parameters<B>>,
-    /// ω and b at the front of `net`, where they are not trained.
-    frozen: Option<Tensor<B, 1>>,
+    /// Parts of `net` that are not trained, and what they are.
+    frozen: Vec<(Range<usize>, Tensor<B, 1>)>,
     step: u64,
     /// Share of the budget spent.
     share: f64,
@@ -275,11 +297,14 @@ where
 {
     /// Starts or goes on from `state`, whose buffers must have the lengths of the field's spec.
     pub fn new(op: Arc<FieldOp>, config: TrainConfig, state: &TrainState, device: Device<B>) -> Self {
-        let frozen = (!config.train_basis).then(|| {
-            let basis = op.spec().net_layout().basis;
-            let values = state.net[..basis.bias + basis.outputs].to_vec();
-            Tensor::from_data(TensorData::new(values.clone(), [values.len()]), &device)
+        let layout = op.spec().net_layout();
+        let parts = [(config.train_basis, layout.basis_range()), (config.train_transport, layout.transport_range())];
+        let still = parts.into_iter().filter(|(trained, range)| !trained && !range.is_empty());
+        let frozen = still.map(|(_, range)| {
+            let values = TensorData::new(state.net[range.clone()].to_vec(), [range.len()]);
+            (range, Tensor::from_data(values, &device))
         });
+        let frozen = frozen.collect();
         // An average that is new begins at the parameters as they are.
         let average = |i: usize, value: &'_ [f32]| -> Option<Vec<f32>> {
             (config.average > 0.0).then(|| state.averages.as_ref().map_or(value.to_vec(), |a| a[i].clone()))
@@ -351,11 +376,9 @@ where
             None => net,
         };
         // Written back rather than left without a gradient: the decay of the weights would still move it.
-        if let Some(frozen) = &self.frozen {
-            let len = frozen.dims()[0];
-            #[expect(clippy::single_range_in_vec_init, reason = "one range for the tensor's one axis")]
-            let rows = [0..len];
-            net.value = net.value.clone().slice_assign(rows, frozen.clone());
+        for (range, values) in &self.frozen {
+            let rows = std::array::from_fn::<_, 1, _>(|_| range.clone());
+            net.value = net.value.clone().slice_assign(rows, values.clone());
         }
         // A young average must not keep the initial parameters for long.
         let decay = c.average.min((self.step + 1) as f64 / (self.step + 10) as f64);

@@ -24,6 +24,8 @@
 //! A radiance field has a [`ViewSpec`]: f is then `[raw density | features]`, which does not depend on the view, and
 //! `colour = sigmoid(head(f, encode(d)))`, `σ = exp(raw density)` with the viewing direction `d`.
 
+use std::ops::Range;
+
 use serde::{Deserialize, Serialize};
 
 /// How latent features between grid vertices are blended.
@@ -268,6 +270,21 @@ pub struct NetLayout {
     pub head: Vec<LayerSlot>,
     /// Length of `net`.
     pub len: usize,
+}
+
+impl NetLayout {
+    /// Where ω and b are in `net`.
+    pub fn basis_range(&self) -> Range<usize> {
+        0..self.basis.bias + self.basis.outputs
+    }
+    /// Where F is in `net`; empty without one.
+    pub fn transport_range(&self) -> Range<usize> {
+        match self.transport.as_slice() {
+            [first, .., last] => first.weight..last.bias + last.outputs,
+            [one] => one.weight..one.bias + one.outputs,
+            [] => 0..0,
+        }
+    }
 }
 
 impl LevelSpec {

@@ -12,6 +12,7 @@ use nstr::field::backend::FieldOp;
 use nstr::field::init;
 use nstr::field::model::{Checkpoint, Domain, Model, Precision};
 use nstr::fit::{Budget, Observer, TaskState, TrainError, TrainState, Work, run_on};
+use nstr::kernel::spec::FieldSpec;
 use serde_json::{Value, json};
 
 use super::{FitArgs, Recipe};
@@ -31,6 +32,33 @@ pub fn check_output(output: &Path) -> anyhow::Result<()> {
         Some(folder) if !folder.is_dir() => bail!("{}: there is no such folder", folder.display()),
         _ => Ok(()),
     }
+}
+
+/// Puts another model's F into `net`.
+fn take_transport(spec: &FieldSpec, net: &mut [f32], from: &Path) -> anyhow::Result<()> {
+    let other = Model::load(from)?;
+    let (ours, theirs) = (spec.net_layout(), other.spec.net_layout());
+    let shape = |spec: &FieldSpec| (spec.dim, spec.spectrum_width(), spec.transport);
+    if !spec.transports() || !other.spec.transports() || shape(spec) != shape(&other.spec) {
+        let text = |spec: &FieldSpec| match spec.transports() {
+            true => format!(
+                "{} coordinates, S of {}, hidden layers {} × {}",
+                spec.dim,
+                spec.spectrum_width(),
+                spec.transport.layers,
+                spec.transport.width
+            ),
+            false => "none".into(),
+        };
+        bail!(
+            "{}: its transport network does not fit: {}, here {}; give both fits the same preset, basis and transport options",
+            from.display(),
+            text(&other.spec),
+            text(spec)
+        );
+    }
+    net[ours.transport_range()].copy_from_slice(&other.net[theirs.transport_range()]);
+    Ok(())
 }
 
 /// Completes a model of a task's own from the state that it is made of; more thoroughly where it is the [`Moment::End`].
@@ -98,7 +126,11 @@ impl<'a> Job<'a> {
             eprintln!("  no checkpoint at {}: starting afresh", path.display());
         }
         let domain = domain(&recipe)?;
-        let (grid, net) = init::parameters(&recipe.fit.field.spec(), &recipe.fit.field.init);
+        let (grid, mut net) = init::parameters(&recipe.fit.field.spec(), &recipe.fit.field.init);
+        recipe.transport_from.clone_from(&args.transport_from);
+        if let Some(other) = &args.transport_from {
+            take_transport(&recipe.fit.field.spec(), &mut net, other)?;
+        }
         let state = TrainState::new(grid, net);
         Ok(Self { args, input, output, task, recipe, domain, state, resumed: false, quiet, start, stop })
     }

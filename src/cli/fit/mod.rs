@@ -63,6 +63,9 @@ pub struct FitArgs {
     /// Go on from the checkpoint of an interrupted fit
     #[arg(long)]
     pub resume: bool,
+    /// Begin with this model's F; with --set train.train_transport=false it stays as it is
+    #[arg(long, value_name = "MODEL")]
+    pub transport_from: Option<PathBuf>,
     #[command(flatten)]
     pub sign: SignArgs,
     #[command(flatten)]
@@ -132,13 +135,16 @@ pub struct Recipe {
     /// Of a picture or a sound.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub signal: Option<SignalInfo>,
+    /// Model that F was taken from.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub transport_from: Option<PathBuf>,
     pub seed: u64,
 }
 
 impl Recipe {
     /// A recipe without anything of its input.
     pub fn new(fit: FitConfig, budget: Budget, seed: u64) -> Self {
-        Self { fit, budget, sign: None, capture: None, swing: None, signal: None, seed }
+        Self { fit, budget, sign: None, capture: None, swing: None, signal: None, transport_from: None, seed }
     }
 }
 
