@@ -28,37 +28,20 @@ impl ProductPlan {
         self.groups * self.group * self.features
     }
 
-    /// Feature `f` of every level of group `g`, at row `r`.
-    ///
-    /// # Safety
-    /// `u` must have that row, with [`Self::inputs`] columns.
-    #[inline(always)]
-    unsafe fn factors(&self, u: View, r: usize, g: usize, f: usize) -> [f32; MAX_GROUP] {
-        // SAFETY: promised by the caller; the column is below `inputs`.
-        std::array::from_fn(|i| match i < self.group {
-            true => unsafe { *u.ptr.add(r * u.row + (g * self.group + i) * self.features + f) },
-            false => 1.0,
-        })
-    }
-
     /// Products of `u` into `z`, for `planes` blocks of rows.
     ///
     /// # Safety
     /// `u` must have [`Self::inputs`] columns, `z` groups × features, both [`TILE`] rows a plane.
+    #[inline(always)]
     pub unsafe fn forward(&self, u: View, z: View, planes: usize) {
-        for (p, g, f) in self.places() {
-            // SAFETY: rows and columns are those promised.
-            unsafe {
-                let value = self.factors(u, p, g, f);
-                let at = g * self.features + f;
-                *z.ptr.add(p * z.row + at) = value.iter().product();
-                for plane in 1..planes {
-                    let r = plane * TILE + p;
-                    let slope = self.factors(u, r, g, f);
-                    let each = |i: usize| slope[i] * without(&value, i);
-                    *z.ptr.add(r * z.row + at) = (0..self.group).map(each).sum();
-                }
-            }
+        // SAFETY: the same promise; columns end at `features`.
+        unsafe {
+            self.each(|place, wide| match (self.group, wide) {
+                (2, true) => self.multiply::<2, WIDE>(u, z, planes, place),
+                (2, false) => self.multiply::<2, 1>(u, z, planes, place),
+                (_, true) => self.multiply::<3, WIDE>(u, z, planes, place),
+                (_, false) => self.multiply::<3, 1>(u, z, planes, place),
+            });
         }
     }
 
@@ -66,52 +49,129 @@ impl ProductPlan {
     ///
     /// # Safety
     /// As for [`Self::forward`].
+    #[inline(always)]
     pub unsafe fn backward(&self, u: View, dz: View, du: View, planes: usize) {
-        for (p, g, f) in self.places() {
-            // SAFETY: as in `forward`.
-            unsafe {
-                let value = self.factors(u, p, g, f);
-                let at = g * self.features + f;
-                let column = |i: usize| (g * self.group + i) * self.features + f;
-                let d = *dz.ptr.add(p * dz.row + at);
-                let mut sums: [f32; MAX_GROUP] = std::array::from_fn(|i| d * without(&value, i));
-                for plane in 1..planes {
-                    let r = plane * TILE + p;
-                    let (d, slope) = (*dz.ptr.add(r * dz.row + at), self.factors(u, r, g, f));
-                    for (i, sum) in sums.iter_mut().enumerate().take(self.group) {
-                        *du.ptr.add(r * du.row + column(i)) = d * without(&value, i);
-                        for k in (0..self.group).filter(|k| *k != i) {
-                            *sum += d * slope[k] * without_two(&value, i, k);
-                        }
-                    }
-                }
-                for (i, sum) in sums.iter().enumerate().take(self.group) {
-                    *du.ptr.add(p * du.row + column(i)) = *sum;
-                }
+        // SAFETY: as in `forward`.
+        unsafe {
+            self.each(|place, wide| match (self.group, wide) {
+                (2, true) => self.spread::<2, WIDE>(u, dz, du, planes, place),
+                (2, false) => self.spread::<2, 1>(u, dz, du, planes, place),
+                (_, true) => self.spread::<3, WIDE>(u, dz, du, planes, place),
+                (_, false) => self.spread::<3, 1>(u, dz, du, planes, place),
+            });
+        }
+    }
+
+    /// Calls `work` for every point of a tile, group and run of features: [`WIDE`] at once, the rest one by one.
+    #[inline(always)]
+    fn each(&self, mut work: impl FnMut(Place, bool)) {
+        for p in 0..TILE {
+            for g in 0..self.groups {
+                let whole = self.features / WIDE * WIDE;
+                (0..whole).step_by(WIDE).for_each(|f| work(Place { p, g, f }, true));
+                (whole..self.features).for_each(|f| work(Place { p, g, f }, false));
             }
         }
     }
 
-    /// Every point of a tile, group and feature.
-    fn places(&self) -> impl Iterator<Item = (usize, usize, usize)> + use<> {
-        let (groups, features) = (self.groups, self.features);
-        (0..TILE).flat_map(move |p| (0..groups).flat_map(move |g| (0..features).map(move |f| (p, g, f))))
+    /// `W` features of level `i` of a group at row `r` of `u`.
+    ///
+    /// # Safety
+    /// As for [`Self::forward`]; the features must end at `features`.
+    #[inline(always)]
+    unsafe fn level<const G: usize, const W: usize>(&self, u: View, r: usize, at: Place, i: usize) -> *mut [f32; W] {
+        // SAFETY: promised by the caller; the column is below `inputs`.
+        unsafe { u.ptr.add(r * u.row + (at.g * G + i) * self.features + at.f).cast() }
+    }
+
+    /// # Safety
+    /// As for [`Self::level`].
+    #[inline(always)]
+    unsafe fn levels<const G: usize, const W: usize>(&self, u: View, r: usize, at: Place) -> [[f32; W]; G] {
+        // SAFETY: promised by the caller.
+        std::array::from_fn(|i| unsafe { self.level::<G, W>(u, r, at, i).read_unaligned() })
+    }
+
+    /// `W` products at row `r` of `z`.
+    ///
+    /// # Safety
+    /// As for [`Self::level`].
+    #[inline(always)]
+    unsafe fn products<const W: usize>(&self, z: View, r: usize, at: Place) -> *mut [f32; W] {
+        // SAFETY: promised by the caller; the column is below groups × features.
+        unsafe { z.ptr.add(r * z.row + at.g * self.features + at.f).cast() }
+    }
+
+    /// # Safety
+    /// As for [`Self::level`].
+    #[inline(always)]
+    unsafe fn multiply<const G: usize, const W: usize>(&self, u: View, z: View, planes: usize, at: Place) {
+        // SAFETY: promised by the caller.
+        unsafe {
+            let value = self.levels::<G, W>(u, at.p, at);
+            let rest = rests(&value);
+            self.products(z, at.p, at).write_unaligned(std::array::from_fn::<_, W, _>(|w| value[0][w] * rest[0][w]));
+            for plane in 1..planes {
+                let r = plane * TILE + at.p;
+                let slope = self.levels::<G, W>(u, r, at);
+                let mut sum = [0.0; W];
+                for (s, rest) in slope.iter().zip(&rest) {
+                    (0..W).for_each(|w| sum[w] += s[w] * rest[w]);
+                }
+                self.products(z, r, at).write_unaligned(sum);
+            }
+        }
+    }
+
+    /// # Safety
+    /// As for [`Self::level`].
+    #[inline(always)]
+    unsafe fn spread<const G: usize, const W: usize>(&self, u: View, dz: View, du: View, planes: usize, at: Place) {
+        // SAFETY: promised by the caller.
+        unsafe {
+            let value = self.levels::<G, W>(u, at.p, at);
+            let rest = rests(&value);
+            let d = self.products::<W>(dz, at.p, at).read_unaligned();
+            let times = |d: &[f32; W], rest: &[f32; W]| -> [f32; W] { std::array::from_fn(|w| d[w] * rest[w]) };
+            let mut sums: [[f32; W]; G] = std::array::from_fn(|i| times(&d, &rest[i]));
+            for plane in 1..planes {
+                let r = plane * TILE + at.p;
+                let (d, slope) = (self.products::<W>(dz, r, at).read_unaligned(), self.levels::<G, W>(u, r, at));
+                for i in 0..G {
+                    self.level::<G, W>(du, r, at, i).write_unaligned(times(&d, &rest[i]));
+                    for k in (0..G).filter(|k| *k != i) {
+                        // What is left of three factors without two; of two nothing is.
+                        let third = if G == MAX_GROUP { value[MAX_GROUP - i - k] } else { [1.0; W] };
+                        (0..W).for_each(|w| sums[i][w] += d[w] * slope[k][w] * third[w]);
+                    }
+                }
+            }
+            for (i, sum) in sums.iter().enumerate() {
+                self.level::<G, W>(du, at.p, at, i).write_unaligned(*sum);
+            }
+        }
     }
 }
 
-/// The product of all factors but one; those beyond the group are 1.
-#[inline(always)]
-fn without(factors: &[f32; MAX_GROUP], i: usize) -> f32 {
-    let [a, b, c] = *factors;
-    match i {
-        0 => b * c,
-        1 => a * c,
-        _ => a * b,
-    }
+/// Features that are worked on at once.
+const WIDE: usize = 8;
+
+/// Where a run of features begins: point, group, feature.
+#[derive(Clone, Copy)]
+struct Place {
+    p: usize,
+    g: usize,
+    f: usize,
 }
 
-/// The product of all factors but two.
+/// For each factor the product of the others.
 #[inline(always)]
-fn without_two(factors: &[f32; MAX_GROUP], i: usize, k: usize) -> f32 {
-    factors[MAX_GROUP - i - k]
+fn rests<const G: usize, const W: usize>(value: &[[f32; W]; G]) -> [[f32; W]; G] {
+    std::array::from_fn(|i| {
+        let mut product = [1.0; W];
+        for (_, other) in value.iter().enumerate().filter(|(k, _)| *k != i) {
+            (0..W).for_each(|w| product[w] *= other[w]);
+        }
+        product
+    })
 }
