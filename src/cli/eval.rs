@@ -201,6 +201,7 @@ pub fn describe(figures: &Map<String, Value>) -> String {
         ("snr_held_out", "SNR, held out", " dB"),
         ("si_sdr", "SI-SDR", " dB"),
         ("spectral_convergence", "spectral convergence", ""),
+        ("spectral_leakage", "spectral leakage", " dB"),
     ] {
         if let Some(v) = number(name) {
             line(title, format!("{v:.4}{unit}"));

@@ -37,6 +37,9 @@ pub struct SignalScores {
     /// Sounds: spectral convergence, the relative error of the magnitudes of the short-time Fourier transform.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub spectral_convergence: Option<f64>,
+    /// Sounds: spectral leakage in dB, the share of energy where the original's spectrogram has nothing.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub spectral_leakage: Option<f64>,
 }
 
 /// Why a signal cannot be compared with its original.
@@ -82,6 +85,7 @@ pub fn compare(
                 snr_held_out: (!unseen.is_empty()).then(held).transpose()?,
                 si_sdr: Some(all.si_sdr),
                 spectral_convergence: Some(all.spectral_convergence),
+                spectral_leakage: Some(all.spectral_leakage).filter(|v| v.is_finite()),
                 ..SignalScores::default()
             })
         }

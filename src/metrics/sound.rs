@@ -3,12 +3,15 @@
 //! Sounds are `[frame][channel]` buffers as `f32` or `f64`; sums run in `f64` over all channels together.
 
 use rayon::prelude::*;
+use realfft::num_complex::Complex;
 use serde::{Deserialize, Serialize};
 
 use crate::signal::stft::Stft;
 
 /// Samples of the Hann window that [`spectral_convergence`] uses.
 pub const STFT_WINDOW: usize = 1024;
+/// Share of the reference's largest magnitude below which it counts as nothing in [`spectral_leakage`]: −60 dB.
+pub const LEAKAGE_FLOOR: f64 = 1e-3;
 /// Samples from one window to the next.
 pub const STFT_HOP: usize = 256;
 /// Values or windows that share one partial sum.
@@ -24,6 +27,8 @@ pub struct SoundMetrics {
     pub si_sdr: f64,
     /// Spectral convergence, 0 for equal magnitudes.
     pub spectral_convergence: f64,
+    /// Spectral leakage in dB.
+    pub spectral_leakage: f64,
 }
 
 /// Why two sounds cannot be compared.
@@ -91,31 +96,64 @@ pub fn spectral_convergence<T: Copy + Into<f64> + Sync>(
     estimate: &[T],
     channels: usize,
 ) -> Result<f64, SoundMetricError> {
+    let [apart, whole] = spectra(reference, estimate, channels, [0.0; 2], |sum, r, e| {
+        [sum[0] + (r.norm() - e.norm()).powi(2), sum[1] + r.norm_sqr()]
+    })?
+    .into_iter()
+    .fold([0.0; 2], |a, b| [a[0] + b[0], a[1] + b[1]]);
+    if whole == 0.0 { Err(SoundMetricError::Silent) } else { Ok((apart / whole).sqrt()) }
+}
+
+/// Spectral leakage in dB: the share of the estimate's energy at places of the spectrogram where the reference has nothing,
+/// its magnitude being below [`LEAKAGE_FLOOR`] of its largest one; −∞ where there is none. Windows are those of
+/// [`spectral_convergence`].
+///
+/// # Errors
+/// As [`spectral_convergence`].
+pub fn spectral_leakage<T: Copy + Into<f64> + Sync>(
+    reference: &[T],
+    estimate: &[T],
+    channels: usize,
+) -> Result<f64, SoundMetricError> {
+    let peak = spectra(reference, estimate, channels, 0.0f64, |most, r, _| most.max(r.norm()))?;
+    let floor = LEAKAGE_FLOOR * peak.into_iter().fold(0.0, f64::max);
+    if floor == 0.0 {
+        return Err(SoundMetricError::Silent);
+    }
+    let [outside, all] = spectra(reference, estimate, channels, [0.0; 2], |sum, r, e| {
+        let energy = e.norm_sqr();
+        [sum[0] + if r.norm() < floor { energy } else { 0.0 }, sum[1] + energy]
+    })?
+    .into_iter()
+    .fold([0.0; 2], |a, b| [a[0] + b[0], a[1] + b[1]]);
+    // Not 0 / 0 for a silent estimate.
+    Ok(if outside == 0.0 { f64::NEG_INFINITY } else { 10.0 * (outside / all).log10() })
+}
+
+/// What `add` makes of both spectra of every frequency, window and channel, from `zero` on, in parts: the same ones on any
+/// number of threads, so that sums of them in order are the same bits.
+fn spectra<T: Copy + Into<f64> + Sync, A: Copy + Send + Sync>(
+    reference: &[T],
+    estimate: &[T],
+    channels: usize,
+    zero: A,
+    add: impl Fn(A, &Complex<f64>, &Complex<f64>) -> A + Sync,
+) -> Result<Vec<A>, SoundMetricError> {
     check(reference.len(), estimate.len(), channels)?;
     let frames = reference.len() / channels;
     let stft = Stft::new(STFT_WINDOW);
     let windows = 1 + frames / STFT_HOP;
     let jobs: Vec<usize> = (0..windows * channels).collect();
-    // Sums by fixed chunks, added in order: the same bits on any number of threads.
-    let parts: Vec<[f64; 2]> = jobs
-        .par_chunks(WINDOWS)
-        .map(|jobs| {
-            let (mut first, mut second) = (stft.scratch(), stft.scratch());
-            let mut sum = [0.0; 2];
-            for &job in jobs {
-                let (channel, centre) = (job / windows, job % windows * STFT_HOP);
-                let r = stft.at(frames, |i| reference[i * channels + channel].into(), centre, &mut first);
-                let e = stft.at(frames, |i| estimate[i * channels + channel].into(), centre, &mut second);
-                for (r, e) in r.iter().zip(e) {
-                    sum[0] += (r.norm() - e.norm()).powi(2);
-                    sum[1] += r.norm_sqr();
-                }
-            }
-            sum
+    let part = |jobs: &[usize]| {
+        let (mut first, mut second) = (stft.scratch(), stft.scratch());
+        jobs.iter().fold(zero, |sum, &job| {
+            let (channel, centre) = (job / windows, job % windows * STFT_HOP);
+            let r = stft.at(frames, |i| reference[i * channels + channel].into(), centre, &mut first);
+            let e = stft.at(frames, |i| estimate[i * channels + channel].into(), centre, &mut second);
+            r.iter().zip(e).fold(sum, |sum, (r, e)| add(sum, r, e))
         })
-        .collect();
-    let [apart, whole] = parts.iter().fold([0.0; 2], |a, b| [a[0] + b[0], a[1] + b[1]]);
-    if whole == 0.0 { Err(SoundMetricError::Silent) } else { Ok((apart / whole).sqrt()) }
+    };
+    Ok(jobs.par_chunks(WINDOWS).map(part).collect())
 }
 
 /// All measures of two sounds of `[frame][channels]`.
@@ -131,6 +169,7 @@ pub fn compare_sounds<T: Copy + Into<f64> + Sync>(
         snr: snr_db(reference, estimate)?,
         si_sdr: si_sdr(reference, estimate)?,
         spectral_convergence: spectral_convergence(reference, estimate, channels)?,
+        spectral_leakage: spectral_leakage(reference, estimate, channels)?,
     })
 }
 
@@ -170,6 +209,7 @@ mod tests {
         snr: f64,
         si_sdr: f64,
         spectral_convergence: f64,
+        spectral_leakage: f64,
     }
 
     /// The sounds of `tests/oracle/sound_metrics.py`, reference and estimate.
@@ -197,6 +237,7 @@ mod tests {
             assert!((m.si_sdr - case.si_sdr).abs() < 1e-9, "{m:?} {}", case.si_sdr);
             let apart = (m.spectral_convergence - case.spectral_convergence).abs();
             assert!(apart < 1e-10, "{m:?} {}", case.spectral_convergence);
+            assert!((m.spectral_leakage - case.spectral_leakage).abs() < 1e-6, "{m:?} {}", case.spectral_leakage);
             let [r, e] = [r, e].map(|v| v.iter().map(|&x| x as f32).collect::<Vec<_>>());
             let single = compare_sounds(&r, &e, case.channels).unwrap();
             assert!((single.snr - m.snr).abs() < 1e-3, "{single:?} {m:?}");
@@ -215,6 +256,19 @@ mod tests {
         assert!((m.spectral_convergence - 0.5).abs() < 1e-12, "{m:?}");
         assert_eq!(si_sdr(&[1.0, 0.0], &[0.0, 1.0]).unwrap(), f64::NEG_INFINITY);
         assert_eq!(si_sdr(&[1.0, 0.0], &[0.0, 0.0]).unwrap(), f64::NEG_INFINITY);
+        // A tone beside another: where the reference has nothing lies all of it, or half of a sum of both.
+        let tone = |f: f64| (0..8192).map(move |i| (f * i as f64).sin());
+        let (a, b) = (tone(0.3).collect::<Vec<_>>(), tone(1.7).collect::<Vec<_>>());
+        // (The reflection at the ends bends the tones: some of the windows there hold every frequency.)
+        let all = spectral_leakage(&a, &b, 1).unwrap();
+        assert!((-1.0..0.0).contains(&all), "{all}");
+        let sum: Vec<f64> = a.iter().zip(&b).map(|(a, b)| a + b).collect();
+        let both = spectral_leakage(&a, &sum, 1).unwrap();
+        assert!((both - all + 10.0 * 2f64.log10()).abs() < 0.3, "{both} {all}");
+        let none = spectral_leakage(&a, &a, 1).unwrap();
+        assert!(none < -45.0, "{none}");
+        assert_eq!(spectral_leakage(&a, &vec![0.0; 8192], 1).unwrap(), f64::NEG_INFINITY);
+        assert_eq!(spectral_leakage(&[0.0; 9], &[1.0; 9], 1), Err(SoundMetricError::Silent));
         assert!(snr_db(&[1.0, f64::NAN], &[0.0, 1.0]).unwrap().is_nan());
     }
 
@@ -240,6 +294,7 @@ mod tests {
             snr: 0.0,
             si_sdr: 0.0,
             spectral_convergence: 0.0,
+            spectral_leakage: 0.0,
         };
         let [r, e] = sounds(&case);
         let run = |threads: usize| {

@@ -43,6 +43,7 @@ for frames, channels, noise, gain in CASES:
         "snr": float(10 * np.log10(np.sum(r * r) / np.sum((r - e) ** 2))),
         "si_sdr": float(10 * np.log10(np.sum(target**2) / np.sum((target - e) ** 2))),
         "spectral_convergence": float(np.linalg.norm(a - b) / np.linalg.norm(a)),
+        "spectral_leakage": float(10 * np.log10(np.sum(b[a < 1e-3 * a.max()] ** 2) / np.sum(b**2))),
     })
 
 path = pathlib.Path(__file__).with_name("sound_metrics.json")
