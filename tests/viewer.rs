@@ -21,7 +21,8 @@ use nstr::viewer::{Scene, Show, cpu_painter};
 
 /// A virtual display, as long as it lives.
 struct Display {
-    name: String,
+    /// What programs find it by.
+    environment: Vec<(&'static str, String)>,
     server: Child,
 }
 
@@ -50,7 +51,7 @@ impl Display {
             let start = Instant::now();
             while start.elapsed() < Duration::from_secs(10) && server.try_wait().unwrap().is_none() {
                 if Path::new(&socket).exists() {
-                    return Some(Self { name, server });
+                    return Some(Self { environment: vec![("DISPLAY", name)], server });
                 }
                 std::thread::sleep(Duration::from_millis(20));
             }
@@ -61,9 +62,40 @@ impl Display {
         None
     }
 
+    /// A Wayland compositor without a screen, whose display shows every point as `scale` × `scale` pixels; its files are
+    /// in `folder`. `None`, said, where there is no Weston.
+    fn wayland(folder: &Path, scale: u32) -> Option<Self> {
+        use std::os::unix::fs::PermissionsExt;
+        std::fs::set_permissions(folder, std::fs::Permissions::from_mode(0o700)).unwrap();
+        let runtime = folder.display().to_string();
+        let server = Command::new("weston")
+            .args(["--backend=headless-backend.so", "--socket=test", "--idle-time=0", "--no-config"])
+            .args(["--width=2000", "--height=1600", &format!("--scale={scale}")])
+            .env("XDG_RUNTIME_DIR", &runtime)
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn();
+        let Ok(server) = server else {
+            println!("skipped: weston is not installed");
+            return None;
+        };
+        let environment = vec![("XDG_RUNTIME_DIR", runtime), ("WAYLAND_DISPLAY", "test".to_string())];
+        let mut display = Self { environment, server };
+        let start = Instant::now();
+        while start.elapsed() < Duration::from_secs(20) && display.server.try_wait().unwrap().is_none() {
+            if folder.join("test").exists() {
+                return Some(display);
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        println!("skipped: weston does not start here");
+        None
+    }
+
     fn command(&self, program: &str, folder: &Path) -> Command {
         let mut command = Command::new(program);
-        command.current_dir(folder).env("DISPLAY", &self.name).env_remove("WAYLAND_DISPLAY");
+        command.current_dir(folder).env_remove("WAYLAND_DISPLAY").env_remove("DISPLAY");
+        command.envs(self.environment.iter().map(|(name, value)| (name, value)));
         command
     }
 
@@ -333,6 +365,34 @@ fn a_fit_that_is_looked_at_stops_and_saves_when_the_window_closes() {
     let refused = display.nstr(at, &["view", &mesh], "close").unwrap();
     assert_eq!(refused.status.code(), Some(1));
     assert!(String::from_utf8_lossy(&refused.stderr).contains("-o"));
+}
+
+#[test]
+fn on_wayland_it_draws_the_same_and_keeps_to_the_pixels_asked_for() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = folder.path();
+    model(at);
+    let (x11, runtimes) = (Display::open(), [1, 2].map(|scale| (scale, tempfile::tempdir().unwrap())));
+    let script = "wait\npicture NAME.png\nscreenshot NAME-1.png\nkey 2\nwait\nresize 1100x800\nwait\nscreenshot NAME-2.png\nclose";
+    let args = ["view", "m.safetensors", "--size", "1000x700", "--renderer", "cpu"];
+    let mut pictures = Vec::new();
+    let mut run = |display: &Display, name: &str| {
+        let Some(output) = display.nstr(at, &args, &script.replace("NAME", name)) else { return };
+        done(&output);
+        for (number, size) in [(1, (1000, 700)), (2, (1100, 800))] {
+            let shot = png::read(&at.join(format!("{name}-{number}.png"))).unwrap();
+            assert_eq!((shot.width, shot.height), size, "{name}");
+        }
+        pictures.push(png::read(&at.join(format!("{name}.png"))).unwrap());
+    };
+    x11.iter().for_each(|display| run(display, "x11"));
+    for (scale, runtime) in &runtimes {
+        Display::wayland(runtime.path(), *scale).iter().for_each(|d| run(d, &format!("wayland-{scale}")));
+    }
+    // The panel takes more pixels of a display of twice the scale, so that only those of one scale are alike.
+    if let [a, b, ..] = pictures.as_slice() {
+        assert!(x11.is_none() || difference(a, b) < 0.05, "{}", difference(a, b));
+    }
 }
 
 #[test]

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use glam::DVec3;
 use winit::application::ApplicationHandler;
-use winit::dpi::PhysicalSize;
+use winit::dpi::{LogicalSize, PhysicalSize};
 use winit::event::{StartCause, WindowEvent};
 use winit::event_loop::{ActiveEventLoop, ControlFlow, EventLoopProxy};
 use winit::window::{Window, WindowId};
@@ -471,14 +471,21 @@ impl ApplicationHandler<News> for App {
         }
     }
 
-    fn window_event(&mut self, events: &ActiveEventLoop, _: WindowId, event: WindowEvent) {
+    fn window_event(&mut self, events: &ActiveEventLoop, _: WindowId, mut event: WindowEvent) {
         let Some(opened) = &mut self.opened else { return };
         self.dirty |= opened.egui.on_window_event(&opened.window, &event).repaint;
-        match &event {
+        match &mut event {
             WindowEvent::CloseRequested | WindowEvent::Destroyed => self.close(events),
-            WindowEvent::Resized(_) | WindowEvent::ScaleFactorChanged { .. } | WindowEvent::Occluded(false) => {
+            WindowEvent::ScaleFactorChanged { scale_factor, inner_size_writer } => {
+                // On Wayland a window learns its scale after it is there: what was asked for are pixels still, not points.
+                if let Some((w, h)) = self.setup.size.take()
+                    && opened.window.inner_size().to_logical::<u32>(*scale_factor) == LogicalSize::new(w, h)
+                {
+                    let _ = inner_size_writer.request_inner_size(PhysicalSize::new(w, h));
+                }
                 self.dirty = true;
             }
+            WindowEvent::Resized(_) | WindowEvent::Occluded(false) => self.dirty = true,
             WindowEvent::DroppedFile(file) => {
                 self.session.drop_file(file);
                 self.dirty = true;
