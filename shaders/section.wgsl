@@ -49,7 +49,7 @@ fn distance_colour(f: f32, steepness: f32) -> vec3<f32> {
     let nearest = round(f * 40.0);
     let off = abs(f - nearest / 40.0) / max(steepness, 0.2);
     if nearest == 0.0 {
-        return select(base, vec3(0.06), off < 0.0025);
+        return select(base, vec3(0.06), off < 0.0015);
     }
     return select(base, 0.62 * base, off < 0.0008);
 }

@@ -33,7 +33,17 @@ pub(crate) fn temporary(path: &Path) -> io::Result<tempfile::NamedTempFile> {
         // The usual rights of a new file (the umask takes its share); temporary files are private by default.
         builder.permissions(std::fs::Permissions::from_mode(0o666));
     }
-    builder.tempfile_in(folder(path))
+    builder.tempfile_in(folder(path)).map_err(unnamed)
+}
+
+/// The kind of an error alone: the name of the temporary file tells nobody anything.
+fn unnamed(error: io::Error) -> io::Error {
+    match error.kind() {
+        io::ErrorKind::NotFound => io::Error::new(io::ErrorKind::NotFound, "there is no such folder to write to"),
+        // One that says nothing by itself.
+        io::ErrorKind::Other => error,
+        kind => kind.into(),
+    }
 }
 
 fn folder(path: &Path) -> &Path {
@@ -52,7 +62,8 @@ mod tests {
         write(&path, b"two").unwrap();
         assert_eq!(std::fs::read(&path).unwrap(), b"two");
         assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 1);
-        assert!(write(&dir.path().join("no/such/file"), b"x").is_err());
+        let said = write(&dir.path().join("no/such/file"), b"x").unwrap_err().to_string();
+        assert!(!said.contains(".part"), "{said}");
         assert!(write(dir.path(), b"x").is_err());
         assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 1);
     }

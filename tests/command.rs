@@ -123,7 +123,7 @@ fn batches_shard_skip_and_tabulate() {
     for (input, status, message) in &all {
         if input.ends_with("broken.off") {
             assert_eq!(status, "failed");
-            assert!(message.contains("broken.off"), "{message}");
+            assert!(message.contains("broken.off:2: 3 vertices and 1 faces cannot fit"), "{message}");
         } else {
             assert_eq!(status, "fitted", "{input}: {message}");
         }
@@ -136,10 +136,51 @@ fn batches_shard_skip_and_tabulate() {
 }
 
 #[test]
+fn a_task_of_a_job_array_that_names_its_model_fits_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let bracket = scene("bracket.stl");
+    let fit = ["fit", &bracket, "-o", "m.safetensors", "--preset", "sdf-tiny", "--steps", "20", "--no-eval"];
+    let task = [("SLURM_ARRAY_TASK_ID", "1"), ("SLURM_ARRAY_TASK_COUNT", "2")];
+    let output = common::command(folder.path(), &fit).envs(task).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    assert!(folder.path().join("m.safetensors").is_file());
+}
+
+#[test]
+fn a_fit_is_resumed_on_its_own_input_only() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = folder.path();
+    std::fs::copy(scene("bracket.stl"), at.join("one.stl")).unwrap();
+    let fit = ["fit", "one.stl", "-o", "m.safetensors", "--preset", "sdf-tiny", "--steps", "100000", "--no-eval"];
+    let mut child = common::command(at, &fit).args(["--checkpoint-every", "200ms"]).spawn().unwrap();
+    let checkpoint = at.join("m.checkpoint.safetensors");
+    for _ in 0..600 {
+        if checkpoint.exists() {
+            break;
+        }
+        std::thread::sleep(std::time::Duration::from_millis(50));
+    }
+    child.kill().unwrap();
+    child.wait().unwrap();
+    let resume = |input: &str| {
+        let again = ["fit", input, "-o", "m.safetensors", "--preset", "sdf-tiny", "--steps", "1", "--resume"];
+        run(at, &[&again[..], &["--no-eval"]].concat())
+    };
+    let refused = resume(&scene("knot.ply"));
+    let said = String::from_utf8_lossy(&refused.stderr).into_owned();
+    assert!(!refused.status.success() && said.contains("made from one.stl") && said.contains("knot.ply"), "{said}");
+    // The same content under another name is the same input.
+    std::fs::rename(at.join("one.stl"), at.join("two.stl")).unwrap();
+    let resumed = resume("two.stl");
+    let said = String::from_utf8_lossy(&resumed.stderr).into_owned();
+    assert!(resumed.status.success() && said.contains("resumed at step"), "{said}");
+}
+
+#[test]
 fn misuse_says_what_is_wrong_and_writes_nothing() {
     let folder = tempfile::tempdir().unwrap();
     let at = folder.path();
-    let bracket = scene("bracket.stl");
+    let [bracket, knot, chirp] = ["bracket.stl", "knot.ply", "chirp.png"].map(scene);
     for (arguments, words) in [
         (vec!["fit", "nothing.obj"], vec!["nothing.obj"]),
         (vec!["fit", &bracket, "-o", "x.obj"], vec!["x.obj", ".safetensors"]),
@@ -149,6 +190,17 @@ fn misuse_says_what_is_wrong_and_writes_nothing() {
         (vec!["fit", &bracket, "--set", "train.speed=1"], vec!["train.speed", "train.net_lr"]),
         (vec!["fit", &bracket, "--set", "basis=0"], vec!["basis"]),
         (vec!["eval", "none.safetensors", &bracket], vec!["none.safetensors"]),
+        (vec!["eval", &bracket, "none.safetensors"], vec!["bracket.stl: is no model", "the model comes first"]),
+        (vec!["fit", &bracket, "--set", "dim=2"], vec!["dim = 2: must be 3"]),
+        (vec!["fit", &bracket, "--set", "outputs=3"], vec!["outputs = 3: must be 1"]),
+        (vec!["fit", &bracket, "--downscale", "2"], vec!["--downscale", "captures", "a mesh"]),
+        (vec!["fit", &bracket, "--render", "x.jpg"], vec!["x.jpg", ".png"]),
+        (vec!["fit", &bracket, "--json", "none/x.json"], vec!["none: there is no such folder"]),
+        (vec!["fit", &bracket, &knot, "-o", "x.safetensors"], vec!["-o x.safetensors: must be a folder"]),
+        (vec!["fit", &bracket, &knot, "--set", "foo=1"], vec!["unknown option `foo`"]),
+        (vec!["fit", &bracket, &chirp], vec!["chirp.png: several inputs must be meshes"]),
+        (vec!["inspect", &bracket, "--sign", "unsigned", "--thickness", "0"], vec!["--thickness 0"]),
+        (vec!["inspect", &bracket, "--sign-resolution", "1"], vec!["--sign-resolution 1: must be 8"]),
         (vec!["inspect", &bracket, "--sign", "winding", "--thickness", "2"], vec!["thickness"]),
     ] {
         let error = fails(at, &arguments);

@@ -180,6 +180,14 @@ fn bad_recipes_say_what_is_wrong_before_anything_is_run() {
         parts.iter().for_each(|part| assert!(error.contains(part), "{to}: no `{part}` in: {error}"));
         assert!(!at.join("out").exists());
     }
+    // A preset for another kind of input, and figures that no run has.
+    write(at, &RECIPE.replace("KNOT", &scene("chirp.png")));
+    let error = fails(at, &["compare", "two.toml", "--plan"]);
+    assert!(error.contains("is for a mesh, and `chirp` is a picture"), "{error}");
+    let metrics = RECIPE.lines().find(|line| line.starts_with("metrics")).unwrap();
+    write(at, &RECIPE.replace("KNOT", &scene("knot.ply")).replace(metrics, "metrics = [\"foo\"]"));
+    let error = fails(at, &["compare", "two.toml", "-o", "foo", "--steps", "5"]);
+    assert!(error.contains("metrics: the run has none of them") && error.contains("iou"), "{error}");
     assert!(fails(at, &["compare", "none.toml"]).contains("none.toml"));
     write(at, RECIPE.split("[quick]").next().unwrap());
     assert!(fails(at, &["compare", "two.toml"]).contains("missing field `method`"));

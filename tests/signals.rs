@@ -155,7 +155,16 @@ fn wrong_uses_name_the_remedy() {
     let folder = tempfile::tempdir().unwrap();
     let at = folder.path();
     chirp(at, &["--no-eval"]);
-    let cases: [(&[&str], &str); 9] = [
+    let silent = nstr::signal::Sound { data: vec![0.0; 4000], ..read_sound(Path::new(&scene("sweep.wav"))).unwrap() };
+    silent.write(&at.join("silent.wav")).unwrap();
+    let cases: [(&[&str], &str); 16] = [
+        (&["fit", "silent.wav"], "silent.wav: is silent"),
+        (&["fit", &scene("sweep.wav"), "--render", "x.png"], "x.png"),
+        (&["fit", &scene("chirp.png"), "--set", "outputs=2"], "outputs = 2: must be 1"),
+        (&["fit", &scene("chirp.png"), "--downscale", "2"], "this is a picture"),
+        (&["fit", &scene("chirp.png"), "--sign", "parity"], "this is a picture"),
+        (&["render", "chirp.safetensors", "-o", "x.png", "--orbit", "3"], "--orbit"),
+        (&["eval", "chirp.safetensors", &scene("chair.obj")], "is a mesh"),
         (&["fit", &scene("chirp.png"), "--preset", "sdf"], "image-tiny"),
         (&["fit", &scene("sweep.wav"), "--preset", "image"], "audio-tiny"),
         (&["fit", "absent.png"], "absent.png"),

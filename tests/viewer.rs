@@ -40,7 +40,7 @@ impl Display {
             }
             let name = format!(":{n}");
             let server = Command::new("Xvfb")
-                .args([&name, "-screen", "0", "1280x900x24", "-nolisten", "tcp"])
+                .args([&name, "-screen", "0", "1280x900x24", "-nolisten", "tcp", "-noreset"])
                 .stdout(Stdio::null())
                 .stderr(Stdio::null())
                 .spawn();

@@ -8,6 +8,7 @@ use std::sync::atomic::Ordering;
 
 use anyhow::{Context, bail};
 use nstr::field::model::Model;
+use nstr::fit::signal::Signal;
 use serde::Serialize;
 
 use super::fit::{FitArgs, checkpoint_path, one};
@@ -84,10 +85,16 @@ pub fn expand(arguments: &[String]) -> anyhow::Result<Vec<(PathBuf, PathBuf)>> {
             if !path.exists() && argument.contains('=') {
                 bail!("{argument}: there is no such file; an override needs its own --set: --set {argument}");
             }
+            if arguments.len() > 1 && Signal::is_named(path) {
+                bail!("{argument}: several inputs must be meshes; fit pictures and sounds one by one");
+            }
             found.push(path.to_path_buf());
         }
         if found.len() == before {
-            bail!("{argument}: no mesh found there");
+            bail!(
+                "{argument}: no mesh found there, and no capture (transforms.json, transforms_train.json, \
+                 poses_bounds.npy or COLMAP's cameras and images)"
+            );
         }
     }
     found.sort();
@@ -210,11 +217,15 @@ pub fn run(args: &FitArgs, inputs: &[(PathBuf, PathBuf)]) -> anyhow::Result<()> 
             }
             Err(error) => {
                 failed += 1;
-                Row { status: "failed", message: super::explain(&error), ..row }
+                // The row names the input already.
+                let message = super::explain(&error);
+                let message = message.strip_prefix(&format!("{}: ", row.input)).unwrap_or(&message).to_string();
+                Row { status: "failed", message, ..row }
             }
         };
         let note = row.iou.map_or(row.message.clone(), |iou| format!("IoU {iou:.4}"));
-        eprintln!("[{}/{}] {} {}: {note}", n + 1, mine.len(), row.status, input.display());
+        let note = if note.is_empty() { note } else { format!(": {note}") };
+        eprintln!("[{}/{}] {} {}{note}", n + 1, mine.len(), row.status, input.display());
         append(&table, &row)?;
     }
     println!("{fitted} fitted, {skipped} finished before, {failed} failed; table: {}", table.display());

@@ -9,10 +9,12 @@ use nstr::render::image::png;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
+use super::output::check_file;
+
 /// How a capture is read.
 #[derive(Args, Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct CaptureArgs {
-    /// Make images N times smaller
+    /// Captures: make images N times smaller
     #[arg(long, default_value_t = 1, value_name = "N")]
     pub downscale: u32,
     /// Keep every N-th training view
@@ -32,14 +34,14 @@ pub struct CaptureArgs {
     pub format: Option<Format>,
 }
 
-impl CaptureArgs {
-    /// The options of the library where nothing is said.
-    #[cfg(feature = "viewer")]
-    pub fn default_options(split: Split) -> CaptureOptions {
-        let args = Self { downscale: 1, every: 1, holdout: 8, scene: None, near: None, format: None };
-        args.options(split)
+/// As the options are without being given.
+impl Default for CaptureArgs {
+    fn default() -> Self {
+        Self { downscale: 1, every: 1, holdout: 8, scene: None, near: None, format: None }
     }
+}
 
+impl CaptureArgs {
     /// The options of the library.
     pub fn options(&self, split: Split) -> CaptureOptions {
         CaptureOptions {
@@ -60,6 +62,9 @@ const PICTURE: (u32, u32) = (1280, 960);
 
 /// Reads a capture, prints what it holds, and draws its cameras.
 pub fn inspect(path: &Path, args: &CaptureArgs, as_json: bool, picture: Option<&Path>) -> anyhow::Result<()> {
+    if let Some(to) = picture {
+        check_file(to, "the name of what --draw writes", &["png"])?;
+    }
     let capture = read_capture(path, &args.options(Split::All))?;
     if let Some(to) = picture {
         png::write(to, &draw::cameras(&capture, PICTURE.0, PICTURE.1)?)?;

@@ -26,6 +26,7 @@ use nstr::render::{Orbit, RayCaster, UnitCube, Up};
 use super::eval::write_json;
 use super::fit::Recipe;
 use super::load::{self, Loaded, LoadedMesh, LoadedModel, LoadedRadiance, LoadedSignal};
+use super::output::{check_file, check_folder};
 
 /// Arguments of `nstr diagnose`.
 #[derive(Args)]
@@ -60,13 +61,21 @@ pub fn run(args: &DiagnoseArgs) -> anyhow::Result<()> {
     if !(100..=10_000_000).contains(&args.samples) {
         bail!("--samples {}: must be 100 to 10000000", args.samples);
     }
-    let model = Model::load(&args.model)?;
+    check_folder(&args.output)?;
+    if let Some(file) = &args.json {
+        check_file(file, "the numbers' name", &[])?;
+    }
+    let model = load::read(&args.model)?;
     let recipe: Option<Recipe> = serde_json::from_value(model.config.clone()).ok();
     let init = recipe.as_ref().map_or(InitSpec::default(), |r| InitSpec { seed: r.seed, ..r.fit.field.init });
     let mut report =
         Report { title: title(&args.model), facts: facts(args, &model, recipe.as_ref()), ..Report::default() };
     let recipe = recipe.as_ref();
-    let surface = match load::of(&args.model, &model)? {
+    let loaded = load::of(&args.model, &model)?;
+    if let Some(reference) = &args.reference {
+        loaded.check_reference(&args.model, reference)?;
+    }
+    let surface = match loaded {
         Loaded::Sdf(loaded) => Some(surface(args, &loaded, recipe, init, &mut report)?),
         Loaded::Radiance(loaded) => {
             views(args, &loaded, recipe, init, &mut report)?;

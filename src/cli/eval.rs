@@ -18,6 +18,7 @@ use serde_json::{Map, Value, json};
 
 use super::fit::Recipe;
 use super::load::{self, Loaded, LoadedModel, LoadedRadiance, LoadedSignal};
+use super::output::{check_file, check_folder};
 
 /// Arguments of `nstr eval`.
 #[derive(Args)]
@@ -74,7 +75,22 @@ pub fn measure(args: &EvalArgs) -> anyhow::Result<Map<String, Value>> {
     if !(1..=100_000_000).contains(&args.samples) {
         bail!("--samples {}: must be 1 to 100000000", args.samples);
     }
-    match load::any(&args.model)? {
+    if let Some(file) = &args.json {
+        check_file(file, "the figures' name", &[])?;
+    }
+    let loaded = load::any(&args.model)?;
+    loaded.check_reference(&args.model, &args.reference)?;
+    let of_captures = args.train_views || args.downscale.is_some();
+    if of_captures && !matches!(loaded, Loaded::Radiance(_)) {
+        bail!("--train-views and --downscale are for captures");
+    }
+    if let Some(folder) = &args.images {
+        if matches!(loaded, Loaded::Sdf(_)) {
+            bail!("--images is for captures, pictures and sounds; render a mesh's model with `nstr render`");
+        }
+        check_folder(folder)?;
+    }
+    match loaded {
         Loaded::Sdf(loaded) => mesh(args, &loaded),
         Loaded::Radiance(loaded) => capture(args, &loaded),
         Loaded::Signal(loaded) => signal(args, &loaded),

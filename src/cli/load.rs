@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use anyhow::{Context, bail};
 use clap::Args;
+use nstr::capture::is_capture;
 use nstr::field::model::Model;
 use nstr::field::radiance::NeuralRadiance;
 use nstr::field::sdf::NeuralSdf;
@@ -51,6 +52,12 @@ pub struct LoadedMesh {
 
 /// Reads a mesh, judges it and prepares distance and sign.
 pub fn mesh(path: &Path, sign: &SignArgs) -> anyhow::Result<LoadedMesh> {
+    if sign.sign == SignMethod::Unsigned && sign.thickness <= 0.0 {
+        bail!("--thickness {}: must be above 0 with --sign unsigned, which makes a shell of it", sign.thickness);
+    }
+    if !(8..=1024).contains(&sign.sign_resolution) {
+        bail!("--sign-resolution {}: must be 8 to 1024", sign.sign_resolution);
+    }
     let mut file = read_mesh(path)?;
     let report = MeshReport::new(&file.mesh);
     let options = QueryOptions {
@@ -96,6 +103,25 @@ pub enum Loaded {
 }
 
 impl Loaded {
+    /// Refuses what this model, read from `path`, cannot have been fitted to by its kind.
+    pub fn check_reference(&self, path: &Path, reference: &Path) -> anyhow::Result<()> {
+        let is = match reference {
+            signal if Signal::is_named(signal) => "a picture or a sound",
+            folder if folder.is_dir() || is_capture(folder) => "a capture",
+            _ => "a mesh",
+        };
+        let wanted = match self {
+            Self::Sdf(_) => "a mesh",
+            Self::Radiance(_) => "a capture",
+            Self::Signal(_) => "a picture or a sound",
+        };
+        if is != wanted && reference.exists() {
+            let (model, reference) = (path.display(), reference.display());
+            bail!("{model} was fitted to {wanted}, {reference} is {is}: give the file that it was fitted to");
+        }
+        Ok(())
+    }
+
     /// The arc that the cameras of a capture stood on that does not show its object from all around.
     pub fn swing(&self) -> Option<Swing> {
         match self {
@@ -107,7 +133,18 @@ impl Loaded {
 
 /// Reads a model.
 pub fn any(path: &Path) -> anyhow::Result<Loaded> {
-    of(path, &Model::load(path)?)
+    of(path, &read(path)?)
+}
+
+/// The file of a model.
+pub fn read(path: &Path) -> anyhow::Result<Model> {
+    if path.exists() && path.extension().is_none_or(|e| e != "safetensors") {
+        bail!(
+            "{}: is no model, a .safetensors file; the model comes first, then what it was fitted to (`nstr fit` makes one)",
+            path.display()
+        );
+    }
+    Ok(Model::load(path)?)
 }
 
 /// The model that was read from `path`, ready for use.

@@ -11,6 +11,7 @@ use nstr::render::volume::level_set;
 use nstr::render::{SdfSource, UnitCube};
 
 use super::load::{self, Loaded, LoadedModel, LoadedRadiance};
+use super::output::check_file;
 
 /// Arguments of `nstr mesh`.
 #[derive(Args)]
@@ -23,14 +24,19 @@ pub struct MeshArgs {
     /// Cells along the edge of the model's cube
     #[arg(long, default_value_t = 256, value_name = "N")]
     resolution: usize,
-    /// Radiance fields: the density, per edge of the cube, at which the surface lies
-    #[arg(long, default_value_t = 50.0, value_name = "DENSITY")]
-    level: f32,
+    /// Radiance fields: the density, per edge of the cube, at which the surface lies [default: 50]
+    #[arg(long, value_name = "DENSITY")]
+    level: Option<f32>,
 }
 
 /// Runs `nstr mesh`.
 pub fn run(args: &MeshArgs) -> anyhow::Result<()> {
+    check_file(&args.output, "a mesh's name", &["obj", "ply", "stl", "glb"])?;
+    if !(1..=4096).contains(&args.resolution) {
+        bail!("--resolution {}: must be 1 to 4096", args.resolution);
+    }
     let (mesh, evaluations) = match load::any(&args.model)? {
+        Loaded::Sdf(_) if args.level.is_some() => bail!("--level is for radiance fields; a distance's surface is at 0"),
         Loaded::Sdf(loaded) => surface(args, &loaded)?,
         Loaded::Radiance(loaded) => density(args, &loaded)?,
         Loaded::Signal(_) => bail!("{}: a picture or a sound has no surface", args.model.display()),
@@ -49,7 +55,7 @@ fn surface(args: &MeshArgs, loaded: &LoadedModel) -> anyhow::Result<(TriMesh, us
     let surface = extract(&loaded.field, &loaded.model.domain, args.resolution)?;
     let mesh = surface.mesh;
     if mesh.faces.is_empty() {
-        bail!("{}: the field has no surface", args.model.display());
+        bail!("{}: no surface is found with --resolution {}; try a higher one", args.model.display(), args.resolution);
     }
     let cube = UnitCube::from(&loaded.model.domain);
     let unit: Vec<Vec3> = mesh.positions.iter().map(|p| cube.to_unit(*p).as_vec3()).collect();
@@ -63,7 +69,7 @@ fn surface(args: &MeshArgs, loaded: &LoadedModel) -> anyhow::Result<(TriMesh, us
 /// A level set of a density.
 fn density(args: &MeshArgs, loaded: &LoadedRadiance) -> anyhow::Result<(TriMesh, usize)> {
     let cube = UnitCube::from(&loaded.model.domain);
-    let set = level_set(&loaded.field, cube, args.level, args.resolution)?;
+    let set = level_set(&loaded.field, cube, args.level.unwrap_or(50.0), args.resolution)?;
     write_mesh(&args.output, &set.mesh, Some(&set.normals), Some(&set.colours))?;
     Ok((set.mesh, set.evaluations))
 }

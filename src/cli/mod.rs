@@ -3,6 +3,7 @@
 mod batch;
 mod capture;
 mod compare;
+mod content;
 mod diagnose;
 mod eval;
 mod fit;
@@ -10,6 +11,7 @@ mod inspect;
 mod live;
 mod load;
 mod mesh;
+mod output;
 mod query;
 mod reconstruct;
 mod render;

@@ -12,6 +12,7 @@ use nstr::render::volume::RadianceSource;
 use nstr::render::{SdfSource, UnitCube};
 
 use super::load::{self, Loaded, LoadedSignal};
+use super::output::check_file;
 
 /// Arguments of `nstr query`.
 #[derive(Args)]
@@ -33,6 +34,7 @@ pub struct QueryArgs {
 
 /// Runs `nstr query`.
 pub fn run(args: &QueryArgs) -> anyhow::Result<()> {
+    check_file(&args.output, "the values' name", &["npy"])?;
     let loaded = load::any(&args.model)?;
     if let Loaded::Signal(signal) = &loaded {
         return samples(args, signal);
@@ -152,7 +154,11 @@ fn read_array(path: &Path) -> anyhow::Result<(Vec<f64>, usize)> {
     let file = NpyFile::new(&bytes[..]).with_context(|| format!("{}: not a .npy file", path.display()))?;
     let shape = file.shape().to_vec();
     let [_, columns @ 1..=64] = *shape.as_slice() else {
-        bail!("{}: an array of shape {shape:?}; points are [N, 3], with directions [N, 6]", path.display());
+        bail!(
+            "{}: an array of shape {shape:?}; points are rows: [N, 3], with directions [N, 6], of pictures [N, 2], of \
+             sounds [N, 1]",
+            path.display()
+        );
     };
     if file.order() != npyz::Order::C {
         bail!("{}: stored column by column; save it with numpy.ascontiguousarray", path.display());

@@ -49,8 +49,8 @@ pub struct RenderArgs {
     /// Samples a pixel [default: 4 for signed distances, 1 for radiance]
     #[arg(long, value_name = "N")]
     spp: Option<u32>,
-    /// Layers: colour, alpha, depth.ray, depth.z, position, normal, curvature, steps, gradS, residual, S. A PNG or GIF
-    /// shows the first in this order
+    /// Layers: all, depth (both), or some of colour, alpha, depth.ray, depth.z, position, normal, curvature, steps, gradS,
+    /// residual, S. A PNG or GIF shows the first in this order
     #[arg(long, default_value = "colour", value_name = "LIST")]
     layers: LayerSet,
     /// Signed distances: studio, headlight or matcap
@@ -73,10 +73,10 @@ pub struct RenderArgs {
     #[arg(long, requires = "section")]
     section_field: bool,
     /// Degrees above the horizon, without --camera and --path [default: 20, or as a one-sided capture's cameras]
-    #[arg(long, value_name = "DEGREES", allow_negative_numbers = true)]
+    #[arg(long, value_name = "DEGREES", allow_negative_numbers = true, conflicts_with_all = ["camera", "path"])]
     elevation: Option<f64>,
     /// Degrees around the up axis, without --camera and --path [default: 30, or as a one-sided capture's cameras]
-    #[arg(long, value_name = "DEGREES", allow_negative_numbers = true)]
+    #[arg(long, value_name = "DEGREES", allow_negative_numbers = true, conflicts_with_all = ["camera", "path"])]
     azimuth: Option<f64>,
     /// Which axis points up: y or z [default: y for meshes, z for captures]
     #[arg(long)]
@@ -92,6 +92,25 @@ pub struct RenderArgs {
 }
 
 impl RenderArgs {
+    /// Refuses options that a picture or a sound has no use for.
+    fn refuse_views(&self) -> anyhow::Result<()> {
+        let given = [
+            ("--camera", self.camera.is_some()),
+            ("--path", self.path.is_some()),
+            ("--orbit", self.orbit.is_some()),
+            ("--spiral", self.spiral.is_some()),
+            ("--ao", self.ao),
+            ("--shadow", self.shadow),
+            ("--section", self.section.is_some()),
+            ("--elevation", self.elevation.is_some()),
+            ("--azimuth", self.azimuth.is_some()),
+        ];
+        match given.into_iter().find(|(_, given)| *given) {
+            Some((name, _)) => bail!("{name} is for models of meshes and captures"),
+            None => Ok(()),
+        }
+    }
+
     fn section_view(&self) -> SectionView {
         if self.section_field { SectionView::Field } else { SectionView::Cut }
     }
@@ -116,6 +135,7 @@ const KINDS: [&str; 5] = ["png", "exr", "gif", "mp4", ""];
 pub fn run(args: &RenderArgs) -> anyhow::Result<()> {
     let loaded = load::any(&args.model)?;
     if let Loaded::Signal(signal) = &loaded {
+        args.refuse_views()?;
         return reconstruct::run(signal, &args.output, args.size, &args.signal);
     }
     if !args.signal.is_default() {

@@ -166,7 +166,7 @@ fn images(path: &Path, model: &Model) -> anyhow::Result<Vec<View>> {
     let recipe = serde_json::from_value::<Recipe>(model.config.clone()).ok();
     let options = match recipe.and_then(|r| r.capture) {
         Some(args) => args.options(Split::All),
-        None => CaptureArgs::default_options(Split::All),
+        None => CaptureArgs::default().options(Split::All),
     };
     let capture = read_capture(path, &options)?;
     eprintln!("{}: {} images to compare with", path.display(), capture.views().count());

@@ -94,7 +94,7 @@ fn sizes(results: &Results<'_>) -> Chart {
 
 /// A method's name in the legend, which says where there is nothing to be seen of it.
 fn named(name: &str, is_absent: bool) -> String {
-    if is_absent { format!("{name} (none finished)") } else { name.into() }
+    if is_absent { format!("{name} (nothing to show)") } else { name.into() }
 }
 
 /// What means and deviations are of.

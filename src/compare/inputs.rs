@@ -181,10 +181,11 @@ impl Finder<'_> {
         if here.exists() {
             return Ok(here);
         }
-        let places = if here.is_absolute() {
-            format!("there is no {}", here.display())
-        } else {
-            format!("there is neither {} nor {} in the working directory", beside.display(), here.display())
+        let (beside, shown) = (beside.display(), here.display());
+        let places = match self.recipe.parent().is_some_and(|p| !p.as_os_str().is_empty()) {
+            _ if here.is_absolute() => format!("there is no {shown}"),
+            true => format!("there is neither {beside} nor {shown} in the working directory"),
+            false => format!("there is no {shown} in the working directory"),
         };
         Err(self.error(text, places))
     }

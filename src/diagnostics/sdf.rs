@@ -253,15 +253,16 @@ const BINS: usize = 12;
 fn charts(subjects: &[Subject], targets: &[(String, Vec<f64>)], section: &mut Section) {
     let (name, target) = if targets.len() > 2 { &targets[2] } else { &targets[0] };
     let axis = format!("{name} per world unit");
+    // Flat places, whose curvature is round-off, have no place on a logarithmic axis.
+    let flat = 1e-6 * target.iter().copied().filter(|x| x.is_finite()).fold(0.0, f64::max);
     let pairs = |values: &[f64]| -> Vec<(f64, f64)> {
         let all = target.iter().copied().zip(values.iter().copied());
-        // Flat places have no place on a logarithmic axis.
-        all.filter(|(x, y)| *x > 0.0 && *y > 0.0 && x.is_finite() && y.is_finite()).collect()
+        all.filter(|(x, y)| *x > flat && *y > 0.0 && x.is_finite() && y.is_finite()).collect()
     };
     let Some(own) = subjects.first().and_then(|s| s.measure(TANGENT)) else { return };
     let mut scatter =
         Chart::new("Spectrum against curvature", Axis::log(&axis), Axis::log(format!("{TANGENT}, per edge")));
-    scatter.note("dots: points of the surface; steps: means of equally many points");
+    scatter.note("dots: points of the surface; steps: means of equally many points; flat places left out");
     scatter.points("points", pairs(own));
     scatter.bins("means", standard_errors(binned(&pairs(own), BINS)));
     section.parts.push(Part::Chart(

@@ -120,6 +120,20 @@ impl FitConfig {
     /// Checks ranges that types do not.
     pub fn validate(&self) -> Result<(), ConfigError> {
         let t = &self.train;
+        if self.sample.is_some() || self.rays.is_some() {
+            let (dim, outputs) = (self.field.dim, self.field.outputs);
+            check("dim", dim as f64, dim == 3, "must be 3 for meshes and captures")?;
+            check("outputs", outputs as f64, outputs == 1, "must be 1: a distance or a density")?;
+        }
+        check("train.eps", t.eps, t.eps > 0.0, "must be above 0")?;
+        if let PointLoss::Huber(delta) = t.loss {
+            check(
+                "train.loss, the scale of huber,",
+                delta.into(),
+                delta > 0.0 && delta.is_finite(),
+                "must be above 0",
+            )?;
+        }
         check("train.batch", t.batch as f64, (1..=1 << 24).contains(&t.batch), "must be 1 to 16777216")?;
         let amounts = [
             ("train.net_lr", t.net_lr),

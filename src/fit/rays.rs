@@ -120,6 +120,26 @@ impl PixelSource {
         found
     }
 
+    /// Whether any of a sparse lattice of pixels looks into the cube, beyond the near distance.
+    pub fn looks_inside(&self) -> bool {
+        const SIDE: u32 = 16;
+        let whole = Occupancy::from_bits(16, |_| true);
+        let steps = Stepping { step: 0.01, cone: 0.0, jitter: 0.5 };
+        let at = |size: u32, i: u32| (f64::from(i) + 0.5) / f64::from(SIDE) * f64::from(size);
+        self.views.par_iter().any(|view| {
+            (0..SIDE * SIDE).any(|i| {
+                let (x, y) = (at(view.image.width, i % SIDE), at(view.image.height, i / SIDE));
+                let ray = VolumeRay::from_world(&view.ray(x, y), self.cube, self.near, f64::INFINITY);
+                let mut met = false;
+                whole.march(&ray, &steps, |_| {
+                    met = true;
+                    false
+                });
+                met
+            })
+        })
+    }
+
     /// `count` random rays with their samples in the occupied cells. The same for the same seed, step and occupancy.
     pub fn draw(&self, config: &RayConfig, occupancy: &Occupancy, seed: u64, step: u64, count: usize) -> Rays {
         let background = config.background.parse::<Background>().ok().and_then(Background::srgb);

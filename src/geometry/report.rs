@@ -295,7 +295,8 @@ impl Edges {
             let (p, q) = (mesh.positions[a as usize] - origin, mesh.positions[b as usize] - origin);
             sums[root] += p.cross(q) * (0.5 * f64::from(count));
         }
-        sums.iter().map(|s| s.length()).sum()
+        // An empty sum is −0.
+        sums.iter().map(|s| s.length()).fold(0.0, |sum, length| sum + length)
     }
 }
 

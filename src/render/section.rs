@@ -141,7 +141,7 @@ pub fn clip(origin: DVec3, direction: DVec3, plane: Option<&Plane>) -> Option<St
 const SPACING: f32 = 1.0 / 40.0;
 /// Half the width of an isoline and of the line at 0, in edges of the cube.
 const THIN: f32 = 0.0008;
-const BOLD: f32 = 0.0025;
+const BOLD: f32 = 0.0015;
 /// Distance with the map's last colour, in edges of the cube.
 const FULL: f32 = 0.5;
 

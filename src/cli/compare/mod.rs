@@ -12,7 +12,7 @@ use clap::Args;
 use nstr::compare::grid::Grid;
 use nstr::compare::recipe::{Selection, Shape, budget_text};
 use nstr::compare::summary::grouped;
-use nstr::compare::{Recipe, Record, Results, Status, charts, table};
+use nstr::compare::{Metric, Recipe, Record, Results, Status, charts, table};
 use nstr::fit::Budget;
 
 use super::watch::interrupted;
@@ -169,6 +169,12 @@ fn all(recipe: &Recipe, work: &Work<'_>, again: bool) -> anyhow::Result<bool> {
         let Some(record) = record else { return Ok(false) };
         let left = start.elapsed().mul_f64((todo.len() - n - 1) as f64 / (n + 1) as f64);
         eprintln!("[{}/{}] {}{}", n + 1, todo.len(), describe(recipe, &record), remaining(left));
+        let lacks = |m: &Metric| record.figure(&m.name).is_none();
+        if n == 0 && record.status == Status::Finished && recipe.metrics.iter().all(lacks) {
+            let there: Vec<&str> =
+                record.figures.iter().filter(|(_, v)| v.is_number()).map(|(name, _)| name.as_str()).collect();
+            bail!("{}: metrics: the run has none of them; it has {}", recipe.path.display(), there.join(", "));
+        }
         if stop.load(Ordering::SeqCst) {
             return Ok(n + 1 == todo.len());
         }

@@ -7,11 +7,12 @@ use anyhow::Context;
 use nstr::capture::is_capture;
 use nstr::compare::recipe::{Run, Shape};
 use nstr::compare::record::{difference, fingerprint};
-use nstr::compare::{Recipe, RecipeError, Record, Status};
+use nstr::compare::{Input, Method, Recipe, RecipeError, Record, Status};
 use nstr::fit::{Curve, Recording, TrainError};
 use serde_json::{Map, Value, json};
 
 use super::lines;
+use crate::cli::content::hash;
 use crate::cli::fit::checkpoint_path;
 use crate::cli::watch::interrupted;
 use crate::cli::{eval, fit};
@@ -43,6 +44,9 @@ impl<'a> Work<'a> {
                 return Err(at(format!("{} is a folder, but no capture; name its files", input.path.display())));
             }
             hashes.push(hash(&input.path).map_err(|e| at(format!("{}: {e}", input.path.display())))?);
+        }
+        for (method, input) in recipe.methods.iter().flat_map(|m| recipe.inputs.iter().map(move |i| (m, i))) {
+            check_kind(recipe, method, input)?;
         }
         let work = Self { recipe, shapes, folder, keep_models, hashes };
         for run in recipe.runs() {
@@ -139,6 +143,28 @@ impl<'a> Work<'a> {
     }
 }
 
+/// Refuses a preset for another kind of input.
+fn check_kind(recipe: &Recipe, method: &Method, input: &Input) -> Result<(), RecipeError> {
+    let at = |reason: String| recipe.error(format!("method `{}`, preset", method.name), reason);
+    let config = method.config(input, &[]).map_err(|e| at(e.to_string()))?;
+    let wanted = match &input.signal {
+        Some(signal) if signal.dim() == 2 => "a picture",
+        Some(_) => "a sound",
+        None if is_capture(&input.path) || has(&input.fit, "--capture-format") => "a capture",
+        None => "a mesh",
+    };
+    let is = match (&config.signal, &config.rays) {
+        (Some(_), _) if config.field.dim == 2 => "a picture",
+        (Some(_), _) => "a sound",
+        (_, Some(_)) => "a capture",
+        _ => "a mesh",
+    };
+    match is == wanted {
+        true => Ok(()),
+        false => Err(at(format!("{} is for {is}, and `{}` is {wanted}", method.preset, input.name))),
+    }
+}
+
 /// Why a run failed, without the advice and the file names of `nstr fit`.
 fn reason(error: &anyhow::Error) -> String {
     match error.downcast_ref() {
@@ -152,37 +178,4 @@ fn reason(error: &anyhow::Error) -> String {
 
 fn has(options: &[String], name: &str) -> bool {
     options.iter().any(|o| o.split('=').next() == Some(name))
-}
-
-/// A hash of a file's content, or of the names and sizes of a folder's files (FNV-1a, 64 bits).
-fn hash(path: &Path) -> std::io::Result<String> {
-    let mut state = 0xcbf2_9ce4_8422_2325_u64;
-    let mut add = |bytes: &[u8]| {
-        for byte in bytes {
-            state = (state ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3);
-        }
-    };
-    if path.is_dir() {
-        let mut names = Vec::new();
-        list(path, path, &mut names)?;
-        names.sort();
-        names.iter().for_each(|name| add(name.as_bytes()));
-    } else {
-        add(&std::fs::read(path)?);
-    }
-    Ok(format!("{state:016x}"))
-}
-
-fn list(root: &Path, folder: &Path, to: &mut Vec<String>) -> std::io::Result<()> {
-    for entry in std::fs::read_dir(folder)? {
-        let path = entry?.path();
-        let about = std::fs::metadata(&path)?;
-        if about.is_dir() {
-            list(root, &path, to)?;
-        } else {
-            let name = path.strip_prefix(root).unwrap_or(&path);
-            to.push(format!("{} {}\n", name.display(), about.len()));
-        }
-    }
-    Ok(())
 }

@@ -16,6 +16,8 @@ use nstr::kernel::spec::FieldSpec;
 use serde_json::{Value, json};
 
 use super::{FitArgs, Recipe};
+use crate::cli::content::hash;
+use crate::cli::output::check_file;
 use crate::cli::watch::{Watch, interrupted};
 
 /// Where a fit in progress is kept.
@@ -23,14 +25,16 @@ pub fn checkpoint_path(output: &Path) -> PathBuf {
     output.with_extension("checkpoint.safetensors")
 }
 
-/// Refuses outputs that could not be written at the end.
-pub fn check_output(output: &Path) -> anyhow::Result<()> {
-    if output.extension().is_none_or(|e| e != "safetensors") {
-        bail!("{}: a model's name ends in .safetensors", output.display());
+/// Refuses a device that is not there, and outputs that could not be written at the end: the model, figures, and a picture (or a sound) of these `endings`.
+pub fn check_outputs(args: &FitArgs, output: &Path, endings: &[&str]) -> anyhow::Result<()> {
+    args.device.check()?;
+    check_file(output, "a model's name", &["safetensors"])?;
+    if let Some(file) = &args.json {
+        check_file(file, "the figures' name", &[])?;
     }
-    match output.parent().filter(|p| !p.as_os_str().is_empty()) {
-        Some(folder) if !folder.is_dir() => bail!("{}: there is no such folder", folder.display()),
-        _ => Ok(()),
+    match &args.render {
+        Some(file) => check_file(file, "the name of what --render writes", endings),
+        None => Ok(()),
     }
 }
 
@@ -103,6 +107,7 @@ impl<'a> Job<'a> {
     ) -> anyhow::Result<Self> {
         let stop = interrupted()?;
         recipe.fit.field.init.seed = recipe.seed;
+        recipe.input = Some(hash(input).with_context(|| input.display().to_string())?);
         let path = checkpoint_path(output);
         if args.resume && path.exists() {
             let found = Checkpoint::load(&path)?;
@@ -118,6 +123,15 @@ impl<'a> Job<'a> {
                 );
             }
             let budget = if args.steps.is_some() || args.time.is_some() { recipe.budget } else { kept.budget };
+            // Older checkpoints don't know their input.
+            if kept.input.is_some() && kept.input != recipe.input {
+                let before = found.model.provenance.get("input").map_or("another input", String::as_str);
+                bail!(
+                    "{}: made from {before} as it was then, not from {} as it is; fit afresh without --resume",
+                    path.display(),
+                    input.display()
+                );
+            }
             let domain = found.model.domain.clone();
             let (recipe, state) = (Recipe { budget, ..kept }, state_of(found));
             return Ok(Self { args, input, output, task, recipe, domain, state, resumed: true, quiet, start, stop });

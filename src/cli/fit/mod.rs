@@ -135,6 +135,9 @@ pub struct Recipe {
     /// Of a picture or a sound.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub signal: Option<SignalInfo>,
+    /// Hash of the input.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub input: Option<String>,
     /// Model that F was taken from.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub transport_from: Option<PathBuf>,
@@ -144,11 +147,45 @@ pub struct Recipe {
 impl Recipe {
     /// A recipe without anything of its input.
     pub fn new(fit: FitConfig, budget: Budget, seed: u64) -> Self {
-        Self { fit, budget, sign: None, capture: None, swing: None, signal: None, transport_from: None, seed }
+        Self {
+            fit,
+            budget,
+            sign: None,
+            capture: None,
+            swing: None,
+            signal: None,
+            input: None,
+            transport_from: None,
+            seed,
+        }
     }
 }
 
 impl FitArgs {
+    /// Whether the output is one model: then a job array, whose tasks choose their inputs themselves, changes nothing.
+    fn names_model(&self) -> bool {
+        self.output.as_ref().is_some_and(|o| o.extension().is_some_and(|e| e == "safetensors"))
+    }
+
+    /// Refuses options for meshes where the input is none.
+    fn refuse_sign(&self, input: &Path, kind: &str) -> anyhow::Result<()> {
+        if self.sign == SignArgs::default() {
+            return Ok(());
+        }
+        bail!("{}: --sign, --thickness and --sign-resolution are for meshes; this is {kind}", input.display());
+    }
+
+    /// Refuses options for captures where the input is none.
+    fn refuse_capture(&self, input: &Path, kind: &str) -> anyhow::Result<()> {
+        if self.capture == CaptureArgs::default() {
+            return Ok(());
+        }
+        bail!(
+            "{}: --downscale, --every, --holdout, --scene, --near and --capture-format are for captures; this is {kind}",
+            input.display()
+        );
+    }
+
     /// Whether nothing is printed.
     fn is_quiet(&self) -> bool {
         self.recording.is_some()
@@ -198,7 +235,7 @@ pub fn run(args: &FitArgs) -> anyhow::Result<()> {
         && !args.output.as_ref().is_some_and(|o| o.is_dir())
         && args.shard.is_none()
         && args.table.is_none()
-        && (args.is_quiet() || !batch::in_job_array())
+        && (args.is_quiet() || args.names_model() || !batch::in_job_array())
     {
         let output = args.output.clone().unwrap_or_else(|| default_output(path));
         let fitted = one(args, path, &output, args.is_quiet())?;
@@ -212,6 +249,16 @@ pub fn run(args: &FitArgs) -> anyhow::Result<()> {
     }
     if args.json.is_some() || args.render.is_some() {
         bail!("--json and --render take one input; with several, see --table");
+    }
+    if args.names_model() {
+        bail!(
+            "-o {}: must be a folder for several inputs, --shard or --table",
+            args.output.as_deref().unwrap_or(Path::new("")).display()
+        );
+    }
+    // What is wrong with the options is wrong for all inputs.
+    if args.config("sdf", |config| config)?.0.sample.is_none() {
+        bail!("several inputs must be meshes, with one of the presets sdf-tiny, sdf, sdf-fine or a baseline sdf-…");
     }
     batch::run(args, &inputs)
 }

@@ -18,7 +18,7 @@ use nstr::kernel::spec::FieldSpec;
 use nstr::render::volume::{VolumeRenderer, VolumeSettings};
 use nstr::render::{Occupancy, UnitCube, Up};
 
-use super::job::{Job, Moment, check_output};
+use super::job::{Job, Moment, check_outputs};
 use super::{FitArgs, Recipe, default_output};
 use crate::cli::{eval, load, render};
 
@@ -33,7 +33,8 @@ const PROBE_VIEWS: usize = 2;
 pub fn fit(args: &FitArgs, input: &Path) -> anyhow::Result<()> {
     let start = Instant::now();
     let output = args.output.clone().unwrap_or_else(|| default_output(input));
-    check_output(&output)?;
+    check_outputs(args, &output, &["png"])?;
+    args.refuse_sign(input, "a capture")?;
     let background = load::opaque(args.background)?;
     let capture = read_capture(input, &args.capture.options(Split::All))?;
     if capture.train.is_empty() {
@@ -60,6 +61,15 @@ pub fn fit(args: &FitArgs, input: &Path) -> anyhow::Result<()> {
     let train = Arc::new(train);
     let pixels = PixelSource::new(train.clone(), cube, scene.near)
         .with_context(|| format!("{}: the images have no pixels", input.display()))?;
+    if !pixels.looks_inside() {
+        bail!(
+            "{}: no camera looks into the scene's cube (centre {}, edge {}) beyond the near distance {}; change --scene or --near",
+            input.display(),
+            scene.centre,
+            scene.size,
+            scene.near
+        );
+    }
     let void = Void::new(rays.cells, hull, &train, cube, scene.near);
     let mut task = RadianceTask::new(&op, Arc::new(pixels), rays.clone(), job.recipe.seed, |i| void.get(i));
     if job.resumed {

@@ -12,7 +12,7 @@ use nstr::fit::sdf::{SdfSource, domain_around};
 use nstr::fit::{TrainState, Work};
 use nstr::render::Up;
 
-use super::job::{Job, Moment, check_output};
+use super::job::{Job, Moment, check_outputs};
 use super::{FitArgs, Fitted, Recipe};
 use crate::cli::eval;
 use crate::cli::load::{self, LoadedMesh};
@@ -20,7 +20,8 @@ use crate::cli::load::{self, LoadedMesh};
 /// Fits one mesh and writes its model.
 pub fn fit(args: &FitArgs, input: &Path, output: &Path, quiet: bool) -> anyhow::Result<Fitted> {
     let start = Instant::now();
-    check_output(output)?;
+    check_outputs(args, output, &["png"])?;
+    args.refuse_capture(input, "a mesh")?;
     let (fit, budget) = args.config("sdf", |config| config)?;
     let Some(sample) = fit.sample.clone() else {
         bail!("{}: a mesh needs one of the presets sdf-tiny, sdf, sdf-fine or a baseline sdf-…", input.display());

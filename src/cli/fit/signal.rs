@@ -12,7 +12,7 @@ use nstr::fit::signal::{Signal, SignalSource};
 use nstr::fit::{TrainState, Work};
 use serde_json::{Map, Value};
 
-use super::job::{Job, Moment, check_output};
+use super::job::{Job, Moment, check_outputs};
 use super::{FitArgs, Recipe, default_output};
 use crate::cli::{eval, load};
 
@@ -20,13 +20,30 @@ use crate::cli::{eval, load};
 pub fn fit(args: &FitArgs, input: &Path) -> anyhow::Result<Map<String, Value>> {
     let (start, quiet) = (Instant::now(), args.is_quiet());
     let output = args.output.clone().unwrap_or_else(|| default_output(input));
-    check_output(&output)?;
     let signal = Signal::read(input)?;
+    let endings: &[&str] = if signal.dim() == 2 { &["png", "exr"] } else { &["wav"] };
+    check_outputs(args, &output, endings)?;
+    let kind = if signal.dim() == 2 { "a picture" } else { "a sound" };
+    args.refuse_sign(input, kind)?;
+    args.refuse_capture(input, kind)?;
+    if matches!(signal, Signal::Sound(_)) && signal.data().iter().all(|v| *v == 0.0) {
+        bail!(
+            "{}: is silent (all samples are 0): there is nothing to learn; choose a stretch with sound",
+            input.display()
+        );
+    }
     let usual = if signal.dim() == 2 { "image" } else { "audio" };
     let dim = signal.dim();
     let (fit, budget) = args.config(usual, |config| config.for_signal(&signal))?;
+    let preset = args.preset.as_deref().unwrap_or(usual);
+    if preset.starts_with(usual) {
+        for (key, value, wanted) in [("dim", fit.field.dim, dim), ("outputs", fit.field.outputs, signal.channels())] {
+            if value != wanted {
+                bail!("{key} = {value}: must be {wanted} for {}, {kind} of {}", input.display(), describe(&signal));
+            }
+        }
+    }
     let Some(how) = fit.signal.clone().filter(|_| fit.field.dim == dim) else {
-        let kind = if dim == 2 { "a picture" } else { "a sound" };
         bail!(
             "{}: {kind} needs one of the presets {usual}-tiny, {usual}, {usual}-fine or a baseline {usual}-…",
             input.display()
@@ -38,7 +55,7 @@ pub fn fit(args: &FitArgs, input: &Path) -> anyhow::Result<Map<String, Value>> {
     let job = Job::begin(args, input, &output, usual, recipe, |_| Ok(Domain::default()), (quiet, start))?;
     job.say(&format!("{}: {}", input.display(), describe(&signal)));
     let op = FieldOp::new(job.recipe.fit.field.spec());
-    job.announce(args.preset.as_deref().unwrap_or(usual), &op);
+    job.announce(preset, &op);
     let source =
         SignalSource::new(&signal, codec, &how, job.recipe.fit.train.batch, job.recipe.seed).with_context(|| {
             format!("{}: signal.share, signal.block and signal.reduce leave nothing to learn from", input.display())
