@@ -27,7 +27,7 @@ impl Gpu {
     /// # Errors
     /// [`GpuError::NoAdapter`] where there is none with compute shaders, [`GpuError::Device`] where the driver refuses.
     pub fn new() -> Result<Self, GpuError> {
-        // Without OpenGL, whose libraries ask for a display and complain where there is none.
+        // Those of the viewer: Vulkan, Metal, DirectX 12.
         let backends = wgpu::Backends::from_env().unwrap_or(wgpu::Backends::PRIMARY);
         let descriptor =
             wgpu::InstanceDescriptor { backends, ..wgpu::InstanceDescriptor::new_without_display_handle() };
