@@ -17,6 +17,11 @@ use super::watch::interrupted;
 /// Extensions that a folder is searched for.
 const MESHES: [&str; 6] = ["obj", "ply", "stl", "off", "glb", "gltf"];
 
+/// Whether a file with this extension is taken for a mesh.
+pub fn is_mesh(extension: &str) -> bool {
+    MESHES.contains(&extension.to_lowercase().as_str())
+}
+
 /// Part `index` of `count`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Shard {

@@ -19,6 +19,7 @@ use nstr::render::volume::{VolumeRenderer, VolumeSettings};
 use nstr::render::{Background, Occupancy, Swing, UnitCube};
 use serde::{Deserialize, Serialize};
 
+use super::batch::is_mesh;
 use super::fit::Recipe;
 
 /// How inside is told from outside.
@@ -103,12 +104,13 @@ pub enum Loaded {
 }
 
 impl Loaded {
-    /// Refuses what this model, read from `path`, cannot have been fitted to by its kind.
+    /// Refuses what this model, read from `path`, cannot have been fitted to by its kind; other names are left to the reader.
     pub fn check_reference(&self, path: &Path, reference: &Path) -> anyhow::Result<()> {
         let is = match reference {
             signal if Signal::is_named(signal) => "a picture or a sound",
             folder if folder.is_dir() || is_capture(folder) => "a capture",
-            _ => "a mesh",
+            mesh if mesh.extension().and_then(|e| e.to_str()).is_some_and(is_mesh) => "a mesh",
+            _ => return Ok(()),
         };
         let wanted = match self {
             Self::Sdf(_) => "a mesh",

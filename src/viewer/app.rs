@@ -438,6 +438,9 @@ impl App {
     }
 
     fn close(&mut self, events: &ActiveEventLoop) {
+        for file in self.pngs.drain(..) {
+            eprintln!("note: {} was not written: the window closed before its picture was refined", file.display());
+        }
         if let Some(training) = &self.setup.training {
             training.stop();
         }

@@ -25,7 +25,8 @@ pub fn checkpoint_path(output: &Path) -> PathBuf {
     output.with_extension("checkpoint.safetensors")
 }
 
-/// Refuses a device that is not there, and outputs that could not be written at the end: the model, figures, and a picture (or a sound) of these `endings`.
+/// Refuses a device that is not there, and outputs that could not be written at the end: the model, figures, and a picture
+/// or a sound of these `endings`.
 pub fn check_outputs(args: &FitArgs, output: &Path, endings: &[&str]) -> anyhow::Result<()> {
     args.device.check()?;
     check_file(output, "a model's name", &["safetensors"])?;
