@@ -9,6 +9,7 @@ use anyhow::{Context, bail};
 use clap::{Args, Parser};
 use nstr::capture::{Split, View, is_capture, read_capture};
 use nstr::field::model::Model;
+use nstr::fit::Budget;
 use nstr::fit::signal::Signal;
 use nstr::render::Background;
 use nstr::viewer::session::Settings;
@@ -192,9 +193,8 @@ fn train(args: &ViewArgs, script: Option<Script>) -> anyhow::Result<()> {
     let mut words: Vec<OsString> = vec!["nstr".into(), args.input.clone().into(), "--output".into(), output.into()];
     let texts = args.set.iter().flat_map(|s| ["--set".to_string(), s.clone()]);
     let texts = texts.chain(args.preset.iter().flat_map(|p| ["--preset".to_string(), p.clone()]));
-    let texts = texts.chain(args.steps.iter().flat_map(|n| ["--steps".to_string(), n.to_string()]));
-    let time = args.time.map(|t| humantime::format_duration(t).to_string().replace(' ', ""));
-    words.extend(texts.chain(time.iter().flat_map(|t| ["--time".to_string(), t.clone()])).map(OsString::from));
+    let budget = args.steps.map(Budget::Steps).or(args.time.map(Budget::Time));
+    words.extend(texts.chain(budget.into_iter().flat_map(Budget::option)).map(OsString::from));
     let fit = Fit::try_parse_from(words).context("nstr view")?.args;
     let (result, stopped) = watch(&fit, setup(args, &args.input, script))?;
     match result {

@@ -111,13 +111,9 @@ impl Finder<'_> {
     /// # Errors
     /// Where there is no such path either.
     pub fn asked(&self, lists: &[&[Entry]], text: &str) -> Result<Vec<Entry>, RecipeError> {
-        let place = self.find(text).and_then(|path| path.canonicalize().map_err(|e| self.error(text, e)));
+        let place = self.place(text);
         // Entries whose variables are not set are not meant.
-        let here = |entry: &Entry| {
-            let same =
-                |path: &PathBuf| self.find(&entry.path).ok().and_then(|p| p.canonicalize().ok()).as_ref() == Some(path);
-            place.as_ref().is_ok_and(same)
-        };
+        let here = |entry: &Entry| place.is_ok() && self.place(&entry.path) == place;
         let ways: [&dyn Fn(&Entry) -> bool; 3] = [&|e| e.name() == text, &here, &|e| stem(&e.path) == text];
         for (way, list) in ways.iter().flat_map(|way| lists.iter().map(move |list| (way, list))) {
             let found: Vec<Entry> = list.iter().filter(|e| way(e)).cloned().collect();
@@ -125,20 +121,14 @@ impl Finder<'_> {
                 return Ok(found);
             }
         }
-        match place {
-            Ok(_) => Ok(vec![Entry::at(text)]),
-            Err(RecipeError::Field { path, field, reason }) => {
-                let mut names: Vec<String> = Vec::new();
-                for name in lists.iter().flat_map(|list| list.iter()).map(Entry::name) {
-                    if !names.contains(&name) {
-                        names.push(name);
-                    }
-                }
-                let reason = format!("{reason}; the recipe's inputs are {}", names.join(", "));
-                Err(RecipeError::Field { path, field, reason })
+        let Err(reason) = place else { return Ok(vec![Entry::at(text)]) };
+        let mut names: Vec<String> = Vec::new();
+        for name in lists.iter().flat_map(|list| list.iter()).map(Entry::name) {
+            if !names.contains(&name) {
+                names.push(name);
             }
-            Err(other) => Err(other),
         }
+        Err(self.error(text, format!("{reason}; the recipe's inputs are {}", names.join(", "))))
     }
 
     /// The input itself.
@@ -146,7 +136,7 @@ impl Finder<'_> {
     /// # Errors
     /// Where it isn't there, has no name, or is a picture or sound that can't be read.
     pub fn input(&self, entry: &Entry) -> Result<Input, RecipeError> {
-        let path = self.find(&entry.path)?;
+        let path = self.find(&entry.path).map_err(|reason| self.error(&entry.path, reason))?;
         let name = entry.name();
         if name.is_empty() {
             return Err(self.error(&entry.path, "needs a name: { path, name }"));
@@ -165,13 +155,19 @@ impl Finder<'_> {
     /// # Errors
     /// Variables that are not set, at `field`.
     pub fn options(&self, field: &str, list: &[String]) -> Result<Vec<String>, RecipeError> {
-        let expanded = |text: &String| expand(text, self.variable).map_err(|name| self.at(field, unset(&name)));
+        let expanded = |text: &String| expand(text, self.variable).map_err(|reason| self.at(field, reason));
         list.iter().map(expanded).collect()
     }
 
-    /// The path of an input: variables expanded, relative to the recipe's folder or else to the working directory.
-    fn find(&self, text: &str) -> Result<PathBuf, RecipeError> {
-        let expanded = expand(text, self.variable).map_err(|name| self.error(text, unset(&name)))?;
+    /// The path of an input, the same however it is written; why there is none.
+    fn place(&self, text: &str) -> Result<PathBuf, String> {
+        self.find(text)?.canonicalize().map_err(|e| e.to_string())
+    }
+
+    /// The path of an input: variables expanded, relative to the recipe's folder or else to the working directory; why there
+    /// is none.
+    fn find(&self, text: &str) -> Result<PathBuf, String> {
+        let expanded = expand(text, self.variable)?;
         let beside = self.recipe.parent().unwrap_or(Path::new("")).join(&expanded);
         // Joining an absolute path gives that path.
         let here = PathBuf::from(&expanded);
@@ -182,20 +178,15 @@ impl Finder<'_> {
             return Ok(here);
         }
         let (beside, shown) = (beside.display(), here.display());
-        let places = match self.recipe.parent().is_some_and(|p| !p.as_os_str().is_empty()) {
+        Err(match self.recipe.parent().is_some_and(|p| !p.as_os_str().is_empty()) {
             _ if here.is_absolute() => format!("there is no {shown}"),
             true => format!("there is neither {beside} nor {shown} in the working directory"),
             false => format!("there is no {shown} in the working directory"),
-        };
-        Err(self.error(text, places))
+        })
     }
 }
 
-fn unset(name: &str) -> String {
-    format!("the environment variable {name} is not set; set it to the file or folder that is meant")
-}
-
-/// `$NAME` and `${NAME}` replaced; the name that is not set where there is one.
+/// `$NAME` and `${NAME}` replaced; says which is not set.
 fn expand(text: &str, variable: Variables<'_>) -> Result<String, String> {
     let mut out = String::new();
     let mut rest = text;
@@ -205,7 +196,9 @@ fn expand(text: &str, variable: Variables<'_>) -> Result<String, String> {
             Some(braced) => braced,
             None => after.split_at(after.find(|c: char| !c.is_alphanumeric() && c != '_').unwrap_or(after.len())),
         };
-        out += &variable(name).ok_or_else(|| format!("${name}"))?;
+        out += &variable(name).ok_or_else(|| {
+            format!("the environment variable ${name} is not set; set it to the file or folder that is meant")
+        })?;
         rest = next;
     }
     Ok(out + rest)

@@ -140,14 +140,11 @@ impl Selection {
     pub fn options(&self) -> Vec<String> {
         let quoted = |text: &String| if text.contains(' ') { format!("\"{text}\"") } else { text.clone() };
         let seeds = |seeds: &Vec<u64>| seeds.iter().map(u64::to_string).collect::<Vec<_>>().join(",");
-        let budget = |budget| match budget {
-            Budget::Steps(n) => format!("--steps {n}"),
-            Budget::Time(t) => format!("--time {}", humantime::format_duration(t).to_string().replace(' ', "")),
-        };
         let each = |name: &str, texts: &Option<Vec<String>>| {
             texts.iter().flatten().map(|t| format!("--{name} {}", quoted(t))).collect::<Vec<_>>()
         };
-        let first = [self.seeds.as_ref().map(|s| format!("--seeds {}", seeds(s))), self.budget.map(budget)];
+        let first =
+            [self.seeds.as_ref().map(|s| format!("--seeds {}", seeds(s))), self.budget.map(|b| b.option().join(" "))];
         first.into_iter().flatten().chain(each("input", &self.inputs)).chain(each("method", &self.methods)).collect()
     }
 }
@@ -293,12 +290,4 @@ pub struct Shape {
     pub parameters: usize,
     /// The value of the filled keys.
     pub filled: Option<u64>,
-}
-
-/// A budget in words.
-pub fn budget_text(budget: Budget) -> String {
-    match budget {
-        Budget::Steps(n) => format!("{n} steps"),
-        Budget::Time(t) => humantime::format_duration(t).to_string(),
-    }
 }

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use super::recipe::{Recipe, Run, budget_text};
+use super::recipe::{Recipe, Run};
 use super::resolve::slug;
 use crate::fit::Curve;
 
@@ -48,7 +48,7 @@ impl Record {
         let mut runs = String::from(if recipe.quick { "runs-quick" } else { "runs" });
         // Nor must one with a budget of its own.
         if let Some(budget) = recipe.selection.budget {
-            runs += &format!("-{}", slug(&budget_text(budget)));
+            runs += &format!("-{}", slug(&budget.to_string()));
         }
         let (method, input) = (&recipe.methods[run.method].name, &recipe.inputs[run.input].name);
         folder.join(runs).join(slug(method)).join(format!("{}-{}.json", slug(input), run.seed))

@@ -129,6 +129,9 @@ impl Work<'_> {
     }
 
     fn resolve(&self, mut file: File, short: Quick, quick: bool, selection: &Selection) -> Result<Recipe, RecipeError> {
+        if let Some(budget) = selection.budget {
+            self.some(&budget.option()[0], budget)?;
+        }
         let metrics = self.metrics(&file.metrics)?;
         let reference = self.reference(&file.methods)?;
         self.vary(&mut file)?;
@@ -236,11 +239,6 @@ impl Work<'_> {
         entry: &MethodEntry,
     ) -> Result<Method, RecipeError> {
         let at = |field: &str| format!("method `{}`, {field}", entry.name);
-        let selected = match selected {
-            Some(Budget::Steps(n)) => self.budget("--steps", Some(n), None)?,
-            Some(Budget::Time(t)) => self.budget("--time", None, Some(Time(t)))?,
-            None => None,
-        };
         let shortened = self.budget("quick", short.steps, short.time)?;
         let own = self.budget(&at("budget"), entry.steps, entry.time)?;
         let common = self.budget("steps and time", file.steps, file.time)?;
@@ -275,10 +273,17 @@ impl Work<'_> {
     fn budget(&self, field: &str, steps: Option<u64>, time: Option<Time>) -> Result<Option<Budget>, RecipeError> {
         match (steps, time) {
             (Some(_), Some(_)) => Err(self.error(field, "steps and time exclude each other; give one of them")),
-            (Some(0), _) | (_, Some(Time(Duration::ZERO))) => Err(self.error(field, "must be above 0")),
-            (Some(steps), _) => Ok(Some(Budget::Steps(steps))),
-            (_, Some(Time(time))) => Ok(Some(Budget::Time(time))),
+            (Some(steps), _) => self.some(field, Budget::Steps(steps)).map(Some),
+            (_, Some(Time(time))) => self.some(field, Budget::Time(time)).map(Some),
             (None, None) => Ok(None),
+        }
+    }
+
+    /// A budget of something.
+    fn some(&self, field: &str, budget: Budget) -> Result<Budget, RecipeError> {
+        match budget {
+            Budget::Steps(0) | Budget::Time(Duration::ZERO) => Err(self.error(field, "must be above 0")),
+            budget => Ok(budget),
         }
     }
 

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::time::Duration;
 
-use super::recipe::{Recipe, RecipeError, Run, Selection, budget_text};
+use super::recipe::{Recipe, RecipeError, Run, Selection};
 use super::record::{Record, difference};
 use crate::fit::Budget;
 
@@ -71,7 +71,7 @@ fn a_recipe_comes_to_methods_inputs_and_runs() {
     assert_eq!(names, ["large", "tiny", "tiny beta2=0.9", "tiny beta2=0.95"]);
     assert_eq!((r.reference, r.quick, r.metrics[1].lower, r.metrics[1].name.as_str()), (1, false, true, "chamfer_l1"));
     assert_eq!(r.methods[0].budget, Budget::Time(Duration::from_secs(60)));
-    assert_eq!((r.methods[1].budget, budget_text(r.methods[1].budget)), (Budget::Steps(200), "200 steps".into()));
+    assert_eq!((r.methods[1].budget, r.methods[1].budget.to_string()), (Budget::Steps(200), "200 steps".into()));
     assert_eq!(r.methods[2].set, ["train.batch=64", "train.beta1=0.8", "train.beta2=0.9"]);
     assert_eq!(r.methods[2].eval, ["--lattice=64"]);
     assert_eq!(r.inputs.iter().map(|i| i.name.as_str()).collect::<Vec<_>>(), ["a", "bee"]);

@@ -112,7 +112,7 @@ fn radiance(kind: &str) -> FieldConfig {
     match kind {
         "tiny" => FieldConfig {
             latent: LatentConfig::hash([16, 128], 8, 8, 1 << 10),
-            // Weak sinusoids first gain 0.1 to 0.3 dB here, and nothing with more levels' worth of features.
+            // S from 0 is worth 0.1 to 0.3 dB here, and nothing in the larger one (docs/results.md).
             init: InitSpec { spectrum_bias: 0.0, ..InitSpec::default() },
             ..radiance
         },

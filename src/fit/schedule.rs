@@ -1,5 +1,6 @@
 //! How long a fit runs, and the learning rate along the way.
 
+use std::fmt;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -14,7 +15,24 @@ pub enum Budget {
     Time(Duration),
 }
 
+impl fmt::Display for Budget {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Steps(n) => write!(f, "{n} steps"),
+            Self::Time(t) => humantime::format_duration(*t).fmt(f),
+        }
+    }
+}
+
 impl Budget {
+    /// The option of `nstr fit` that gives it, and its value.
+    pub fn option(self) -> [String; 2] {
+        match self {
+            Self::Steps(n) => ["--steps".into(), n.to_string()],
+            Self::Time(t) => ["--time".into(), humantime::format_duration(t).to_string().replace(' ', "")],
+        }
+    }
+
     /// Share of the budget spent, 0 to 1.
     pub fn progress(self, step: u64, elapsed: Duration) -> f64 {
         match self {

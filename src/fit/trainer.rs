@@ -300,11 +300,12 @@ where
         let layout = op.spec().net_layout();
         let parts = [(config.train_basis, layout.basis_range()), (config.train_transport, layout.transport_range())];
         let still = parts.into_iter().filter(|(trained, range)| !trained && !range.is_empty());
-        let frozen = still.map(|(_, range)| {
-            let values = TensorData::new(state.net[range.clone()].to_vec(), [range.len()]);
-            (range, Tensor::from_data(values, &device))
-        });
-        let frozen = frozen.collect();
+        let frozen = still
+            .map(|(_, range)| {
+                let values = TensorData::new(state.net[range.clone()].to_vec(), [range.len()]);
+                (range, Tensor::from_data(values, &device))
+            })
+            .collect();
         // An average that is new begins at the parameters as they are.
         let average = |i: usize, value: &'_ [f32]| -> Option<Vec<f32>> {
             (config.average > 0.0).then(|| state.averages.as_ref().map_or(value.to_vec(), |a| a[i].clone()))
@@ -377,8 +378,7 @@ where
         };
         // Written back rather than left without a gradient: the decay of the weights would still move it.
         for (range, values) in &self.frozen {
-            let rows = std::array::from_fn::<_, 1, _>(|_| range.clone());
-            net.value = net.value.clone().slice_assign(rows, values.clone());
+            net.value = net.value.clone().slice_assign([range.clone()], values.clone());
         }
         // A young average must not keep the initial parameters for long.
         let decay = c.average.min((self.step + 1) as f64 / (self.step + 10) as f64);

@@ -279,11 +279,8 @@ impl NetLayout {
     }
     /// Where F is in `net`; empty without one.
     pub fn transport_range(&self) -> Range<usize> {
-        match self.transport.as_slice() {
-            [first, .., last] => first.weight..last.bias + last.outputs,
-            [one] => one.weight..one.bias + one.outputs,
-            [] => 0..0,
-        }
+        let ends = self.transport.first().zip(self.transport.last());
+        ends.map_or(0..0, |(first, last)| first.weight..last.bias + last.outputs)
     }
 }
 

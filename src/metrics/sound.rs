@@ -10,10 +10,10 @@ use crate::signal::stft::Stft;
 
 /// Samples of the Hann window that [`spectral_convergence`] uses.
 pub const STFT_WINDOW: usize = 1024;
-/// Share of the reference's largest magnitude below which it counts as nothing in [`spectral_leakage`]: −60 dB.
-pub const LEAKAGE_FLOOR: f64 = 1e-3;
 /// Samples from one window to the next.
 pub const STFT_HOP: usize = 256;
+/// Share of the reference's largest magnitude below which it counts as nothing in [`spectral_leakage`]: −60 dB.
+pub const LEAKAGE_FLOOR: f64 = 1e-3;
 /// Values or windows that share one partial sum.
 const CHUNK: usize = 1 << 14;
 const WINDOWS: usize = 32;
@@ -100,7 +100,7 @@ pub fn spectral_convergence<T: Copy + Into<f64> + Sync>(
         [sum[0] + (r.norm() - e.norm()).powi(2), sum[1] + r.norm_sqr()]
     })?
     .into_iter()
-    .fold([0.0; 2], |a, b| [a[0] + b[0], a[1] + b[1]]);
+    .fold([0.0; 2], plus);
     if whole == 0.0 { Err(SoundMetricError::Silent) } else { Ok((apart / whole).sqrt()) }
 }
 
@@ -125,7 +125,7 @@ pub fn spectral_leakage<T: Copy + Into<f64> + Sync>(
         [sum[0] + if r.norm() < floor { energy } else { 0.0 }, sum[1] + energy]
     })?
     .into_iter()
-    .fold([0.0; 2], |a, b| [a[0] + b[0], a[1] + b[1]]);
+    .fold([0.0; 2], plus);
     // Not 0 / 0 for a silent estimate.
     Ok(if outside == 0.0 { f64::NEG_INFINITY } else { 10.0 * (outside / all).log10() })
 }
@@ -187,13 +187,16 @@ fn sums<T: Copy + Into<f64> + Sync>(
     terms: impl Fn(f64, f64) -> [f64; 2] + Sync,
 ) -> Result<[f64; 2], SoundMetricError> {
     check(reference.len(), estimate.len(), 1)?;
-    let add = |a: [f64; 2], b: [f64; 2]| [a[0] + b[0], a[1] + b[1]];
     let parts: Vec<[f64; 2]> = reference
         .par_chunks(CHUNK)
         .zip(estimate.par_chunks(CHUNK))
-        .map(|(r, e)| r.iter().zip(e).map(|(&r, &e)| terms(r.into(), e.into())).fold([0.0; 2], add))
+        .map(|(r, e)| r.iter().zip(e).map(|(&r, &e)| terms(r.into(), e.into())).fold([0.0; 2], plus))
         .collect();
-    Ok(parts.into_iter().fold([0.0; 2], add))
+    Ok(parts.into_iter().fold([0.0; 2], plus))
+}
+
+fn plus(a: [f64; 2], b: [f64; 2]) -> [f64; 2] {
+    [a[0] + b[0], a[1] + b[1]]
 }
 
 #[cfg(test)]

@@ -15,7 +15,7 @@ use super::error::ViewerError;
 use super::painter::{Picture, Shown};
 use super::readback;
 use crate::render::Background;
-use crate::render::gpu::Gpu;
+use crate::render::gpu::{Gpu, device};
 use crate::render::image::Rgba8;
 
 /// What is drawn over the picture.
@@ -59,11 +59,10 @@ impl Presenter {
     pub fn new(window: Arc<Window>) -> Result<Self, ViewerError> {
         let size = window.inner_size();
         let size = (size.width.max(1), size.height.max(1));
-        let backends = wgpu::Backends::from_env().unwrap_or(wgpu::Backends::PRIMARY);
-        let (format, limits) = surface(&window, backends)?;
+        let (format, limits) = surface(&window)?;
         let surface = SurfaceTexture::new(size.0, size.1, window);
         let pixels = PixelsBuilder::new(size.0, size.1, surface)
-            .wgpu_backend(backends)
+            .wgpu_backend(device::backends())
             .texture_format(wgpu::TextureFormat::Rgba8Unorm)
             .surface_texture_format(format)
             // Everything the adapter has: fields and frames are large.
@@ -308,10 +307,8 @@ fn write(queue: &wgpu::Queue, texture: &wgpu::Texture, image: &Rgba8) {
 
 /// A format of the window's surface that doesn't encode by itself, or where there is none, its first; and the adapter's
 /// limits.
-fn surface(window: &Arc<Window>, backends: wgpu::Backends) -> Result<(wgpu::TextureFormat, wgpu::Limits), ViewerError> {
-    let descriptor =
-        wgpu::InstanceDescriptor { backends, ..wgpu::InstanceDescriptor::new_without_display_handle().with_env() };
-    let instance = wgpu::Instance::new(descriptor);
+fn surface(window: &Arc<Window>) -> Result<(wgpu::TextureFormat, wgpu::Limits), ViewerError> {
+    let instance = device::instance();
     let surface = instance.create_surface(window.clone()).map_err(|_| ViewerError::NoAdapter)?;
     let options = wgpu::RequestAdapterOptions { compatible_surface: Some(&surface), ..Default::default() };
     let adapter = pollster::block_on(instance.request_adapter(&options)).map_err(|_| ViewerError::NoAdapter)?;

@@ -4,7 +4,6 @@ use std::path::Path;
 
 use clap::Parser;
 use nstr::compare::recipe::{Recipe, RecipeError, Run, Shape};
-use nstr::fit::Budget;
 
 use crate::cli::eval::EvalArgs;
 use crate::cli::fit::FitArgs;
@@ -49,10 +48,7 @@ pub fn fit_words(recipe: &Recipe, run: Run, shape: &Shape, output: &Path) -> Vec
     let (method, input) = (&recipe.methods[run.method], &recipe.inputs[run.input]);
     let mut words = vec![input.path.display().to_string(), "-o".into(), output.display().to_string()];
     words.extend(["--preset".into(), method.preset.clone()]);
-    match method.budget {
-        Budget::Steps(n) => words.extend(["--steps".into(), n.to_string()]),
-        Budget::Time(t) => words.extend(["--time".into(), humantime::format_duration(t).to_string()]),
-    }
+    words.extend(method.budget.option());
     words.extend(["--seed".into(), run.seed.to_string()]);
     words.extend(shape.overrides.iter().flat_map(|text| ["--set".to_string(), text.clone()]));
     words.extend(method.fit.iter().chain(&input.fit).cloned());

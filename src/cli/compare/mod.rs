@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, bail};
 use clap::Args;
 use nstr::compare::grid::Grid;
-use nstr::compare::recipe::{Selection, Shape, budget_text};
+use nstr::compare::recipe::{Selection, Shape};
 use nstr::compare::summary::grouped;
 use nstr::compare::{Metric, Recipe, Record, Results, Status, charts, table};
 use nstr::fit::Budget;
@@ -152,7 +152,7 @@ fn methods(recipe: &Recipe, shapes: &[Vec<Shape>]) -> Grid {
             method.fill.iter().map(|key| filled.map_or(format!("{key} filled"), |v| format!("{key}={v} (filled)")));
         let words = [method.preset.clone()].into_iter().chain(method.set.iter().cloned()).chain(fill);
         let words = words.chain(method.fit.iter().cloned()).collect::<Vec<_>>().join(" ");
-        vec![method.name.clone(), size, budget_text(method.budget), words]
+        vec![method.name.clone(), size, method.budget.to_string(), words]
     };
     Grid { header, rows: recipe.methods.iter().enumerate().map(row).collect(), left: vec![0, 3] }
 }

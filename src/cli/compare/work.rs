@@ -8,7 +8,7 @@ use nstr::capture::is_capture;
 use nstr::compare::recipe::{Run, Shape};
 use nstr::compare::record::{difference, fingerprint};
 use nstr::compare::{Input, Method, Recipe, RecipeError, Record, Status};
-use nstr::fit::{Curve, Recording, TrainError};
+use nstr::fit::{Curve, FitConfig, Recording, TrainError};
 use serde_json::{Map, Value, json};
 
 use super::lines;
@@ -39,14 +39,15 @@ impl<'a> Work<'a> {
         let mut hashes = Vec::new();
         for input in &recipe.inputs {
             let at = |reason: String| recipe.error(format!("inputs, `{}`", input.name), reason);
-            let is_one = !input.path.is_dir() || is_capture(&input.path) || has(&input.fit, "--capture-format");
-            if !is_one {
+            if input.path.is_dir() && !is_of_capture(input) {
                 return Err(at(format!("{} is a folder, but no capture; name its files", input.path.display())));
             }
             hashes.push(hash(&input.path).map_err(|e| at(format!("{}: {e}", input.path.display())))?);
         }
-        for (method, input) in recipe.methods.iter().flat_map(|m| recipe.inputs.iter().map(move |i| (m, i))) {
-            check_kind(recipe, method, input)?;
+        for (method, row) in recipe.methods.iter().zip(shapes) {
+            for (input, shape) in recipe.inputs.iter().zip(row) {
+                check_kind(recipe, method, input, &shape.config)?;
+            }
         }
         let work = Self { recipe, shapes, folder, keep_models, hashes };
         for run in recipe.runs() {
@@ -144,13 +145,11 @@ impl<'a> Work<'a> {
 }
 
 /// Refuses a preset for another kind of input.
-fn check_kind(recipe: &Recipe, method: &Method, input: &Input) -> Result<(), RecipeError> {
-    let at = |reason: String| recipe.error(format!("method `{}`, preset", method.name), reason);
-    let config = method.config(input, &[]).map_err(|e| at(e.to_string()))?;
+fn check_kind(recipe: &Recipe, method: &Method, input: &Input, config: &FitConfig) -> Result<(), RecipeError> {
     let wanted = match &input.signal {
         Some(signal) if signal.dim() == 2 => "a picture",
         Some(_) => "a sound",
-        None if is_capture(&input.path) || has(&input.fit, "--capture-format") => "a capture",
+        None if is_of_capture(input) => "a capture",
         None => "a mesh",
     };
     let is = match (&config.signal, &config.rays) {
@@ -161,8 +160,15 @@ fn check_kind(recipe: &Recipe, method: &Method, input: &Input) -> Result<(), Rec
     };
     match is == wanted {
         true => Ok(()),
-        false => Err(at(format!("{} is for {is}, and `{}` is {wanted}", method.preset, input.name))),
+        false => {
+            let reason = format!("{} is for {is}, and `{}` is {wanted}", method.preset, input.name);
+            Err(recipe.error(format!("method `{}`, preset", method.name), reason))
+        }
     }
+}
+
+fn is_of_capture(input: &Input) -> bool {
+    is_capture(&input.path) || has(&input.fit, "--capture-format")
 }
 
 /// Why a run failed, without the advice and the file names of `nstr fit`.

@@ -11,7 +11,7 @@ use anyhow::{Context, bail};
 use nstr::field::backend::FieldOp;
 use nstr::field::init;
 use nstr::field::model::{Checkpoint, Domain, Model, Precision};
-use nstr::fit::{Budget, Observer, TaskState, TrainError, TrainState, Work, run_on};
+use nstr::fit::{Observer, TaskState, TrainError, TrainState, Work, run_on};
 use nstr::kernel::spec::FieldSpec;
 use serde_json::{Value, json};
 
@@ -159,14 +159,11 @@ impl<'a> Job<'a> {
 
     /// The line before training begins.
     pub fn announce(&self, preset: &str, op: &FieldOp) {
-        let budget = match self.recipe.budget {
-            Budget::Steps(n) => format!("{n} steps"),
-            Budget::Time(t) => humantime::format_duration(t).to_string(),
-        };
         let resumed = if self.resumed { format!(", resumed at step {}", self.state.step) } else { String::new() };
         self.say(&format!(
-            "  {preset}: {} parameters, {budget} on {}{resumed}; prepared in {:.2} s",
+            "  {preset}: {} parameters, {} on {}{resumed}; prepared in {:.2} s",
             op.spec().parameters(),
+            self.recipe.budget,
             self.args.device,
             self.start.elapsed().as_secs_f64(),
         ));

@@ -21,9 +21,11 @@ pub fn fit(args: &FitArgs, input: &Path) -> anyhow::Result<Map<String, Value>> {
     let (start, quiet) = (Instant::now(), args.is_quiet());
     let output = args.output.clone().unwrap_or_else(|| default_output(input));
     let signal = Signal::read(input)?;
-    let endings: &[&str] = if signal.dim() == 2 { &["png", "exr"] } else { &["wav"] };
+    let (usual, kind, endings): (_, _, &[&str]) = match signal {
+        Signal::Picture(_) => ("image", "a picture", &["png", "exr"]),
+        Signal::Sound(_) => ("audio", "a sound", &["wav"]),
+    };
     check_outputs(args, &output, endings)?;
-    let kind = if signal.dim() == 2 { "a picture" } else { "a sound" };
     args.refuse_sign(input, kind)?;
     args.refuse_capture(input, kind)?;
     if matches!(signal, Signal::Sound(_)) && signal.data().iter().all(|v| *v == 0.0) {
@@ -32,7 +34,6 @@ pub fn fit(args: &FitArgs, input: &Path) -> anyhow::Result<Map<String, Value>> {
             input.display()
         );
     }
-    let usual = if signal.dim() == 2 { "image" } else { "audio" };
     let dim = signal.dim();
     let (fit, budget) = args.config(usual, |config| config.for_signal(&signal))?;
     let preset = args.preset.as_deref().unwrap_or(usual);

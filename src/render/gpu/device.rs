@@ -21,17 +21,25 @@ pub struct Gpu {
     stage: Stage,
 }
 
+/// The graphics systems that are used, with a window and without: Vulkan, Metal, DirectX 12, or those that `WGPU_BACKEND`
+/// names.
+pub fn backends() -> wgpu::Backends {
+    wgpu::Backends::from_env().unwrap_or(wgpu::Backends::PRIMARY)
+}
+
+/// The way to their adapters.
+pub fn instance() -> wgpu::Instance {
+    let usual = wgpu::InstanceDescriptor::new_without_display_handle().with_env();
+    wgpu::Instance::new(wgpu::InstanceDescriptor { backends: backends(), ..usual })
+}
+
 impl Gpu {
     /// The fastest adapter, without a window.
     ///
     /// # Errors
     /// [`GpuError::NoAdapter`] where there is none with compute shaders, [`GpuError::Device`] where the driver refuses.
     pub fn new() -> Result<Self, GpuError> {
-        // Those of the viewer: Vulkan, Metal, DirectX 12.
-        let backends = wgpu::Backends::from_env().unwrap_or(wgpu::Backends::PRIMARY);
-        let descriptor =
-            wgpu::InstanceDescriptor { backends, ..wgpu::InstanceDescriptor::new_without_display_handle() };
-        let instance = wgpu::Instance::new(descriptor.with_env());
+        let instance = instance();
         let options = wgpu::RequestAdapterOptions {
             power_preference: wgpu::PowerPreference::HighPerformance,
             ..wgpu::RequestAdapterOptions::default()

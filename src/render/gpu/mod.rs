@@ -5,7 +5,7 @@
 //! shade.
 
 mod canvas;
-mod device;
+pub(crate) mod device;
 mod evaluate;
 mod field;
 mod frame;
