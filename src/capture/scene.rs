@@ -216,7 +216,9 @@ pub(super) fn focus(views: &[View]) -> Option<DVec3> {
         return None;
     }
     let point = a.inverse() * b;
-    let ahead = views.iter().filter(|v| v.to_camera(point).z > 0.0).count();
+    // Of cameras that turn in one place only round-off says whether they look at it.
+    let is_ahead = |v: &&View| v.to_camera(point).z > 1e-6 * v.camera.position().length().max(1.0);
+    let ahead = views.iter().filter(is_ahead).count();
     (point.is_finite() && 2 * ahead > views.len()).then_some(point)
 }
 
@@ -240,7 +242,8 @@ fn around_cameras(views: &[View], focus: Option<DVec3>) -> Cube {
         None => {
             let reach = farthest(mean);
             let ahead = if reach > 0.0 { 2.0 * reach } else { 1.0 };
-            let forward = views.iter().map(|v| v.forward()).sum::<DVec3>().normalize_or_zero();
+            // Of length 1 where all look the same way, 0 all around.
+            let forward = views.iter().map(|v| v.forward()).sum::<DVec3>() / views.len().max(1) as f64;
             Cube { centre: mean + forward * ahead, size: 2.0 * CAMERAS_MARGIN * (ahead + reach) }
         }
     }
@@ -321,6 +324,22 @@ mod tests {
         assert!((found.scene.size - 8.8).abs() < 1e-6 && (found.scene.near - 0.4).abs() < 1e-6, "{:?}", found.scene);
         assert_eq!(focus(&views[..1]), None);
         assert!(evidence(&views[..1], &[], &Extent::Unknown).find().notes[0].contains("--scene"));
+    }
+
+    #[test]
+    fn cameras_that_turn_in_one_place_get_a_box_around_it() {
+        let place = DVec3::new(1.0, 2.0, 3.0);
+        let mut views = ball_views(&ring(9, 4.0, place), 8, place, 1.0);
+        for view in &mut views {
+            // As far off as a pose in single precision is.
+            let off = DVec3::new(view.forward().y, -view.forward().z, view.forward().x) * 2e-7;
+            view.camera.camera_to_world.w_axis = (place + off).extend(1.0);
+        }
+        assert_eq!(focus(&views), None);
+        let found = evidence(&views, &[], &Extent::Unknown).find();
+        assert!(found.scene.size > 1e-6 && found.scene.near > 0.0, "{:?}", found.scene);
+        assert!((found.scene.centre - place).length() < 0.5 * found.scene.size, "{:?}", found.scene);
+        assert!(found.notes[0].contains("--scene"));
     }
 
     #[test]
