@@ -157,6 +157,7 @@ fn what_is_seen_follows_keys_and_pointer() {
         key 9\nkey ]\nwait\nkey h\nwait 0.3\nscreenshot help.png\nkey escape\n\
         key F5\ndrag left 140,200 180,200\nkey F5\nkey F6\nwait\nkey r\nkey 1\n\
         key t\nwait\npicture wide.png\nkey t\nwait\npicture all.exr\n\
+        key x\nresize 420x300\nscreenshot shrunk.png\nwait\n\
         resize 700x500\nwait\npicture small.png\nminimise\nrestore\nwait\nscreenshot last.png\nclose";
     let args = ["view", "m.safetensors", "--size", "580x420"];
     let Some(output) = display.nstr(at, &args, script) else { return };
@@ -189,6 +190,10 @@ fn what_is_seen_follows_keys_and_pointer() {
     assert!((0..first.height).all(|y| (0..first.width).all(|x| close(window.pixel(x, y), first.pixel(x, y)))));
     assert!(difference(&read("help.png"), &window) > 3.0);
     assert!(read("wide.png").width > first.width + 200);
+    // While the EXR is made there is no new picture: the old one is shown whole, white at its right as at its left.
+    let shrunk = read("shrunk.png");
+    assert_eq!((shrunk.width, shrunk.height), (420, 300));
+    assert!((10..190).all(|y| shrunk.pixel(2, y) == [255; 4] && shrunk.pixel(124, y) == [255; 4]));
     let (small, last) = (read("small.png"), read("last.png"));
     assert!(small.height > first.height && (last.width, last.height) == (700, 500));
     assert!(std::fs::metadata(at.join("all.exr")).unwrap().len() > 10_000);

@@ -47,6 +47,8 @@ pub struct Presenter {
     egui: egui_wgpu::Renderer,
     blit: Blit,
     size: (u32, u32),
+    /// Size of the buffer for CPU pictures.
+    buffer: (u32, u32),
     /// What the buffer holds; `None` where nothing was uploaded yet.
     uploaded: Option<Picture>,
 }
@@ -75,7 +77,7 @@ impl Presenter {
         let options = egui_wgpu::RendererOptions { dithering: false, ..Default::default() };
         let egui = egui_wgpu::Renderer::new(pixels.device(), format, options);
         let blit = Blit::new(pixels.device(), format);
-        Ok(Self { pixels, egui, blit, size, uploaded: None })
+        Ok(Self { pixels, egui, blit, size, buffer: size, uploaded: None })
     }
 
     /// The device that draws, for painters that share it.
@@ -121,10 +123,14 @@ impl Presenter {
         if (width, height) == self.size {
             return Ok(());
         }
-        let failed = |e: pixels::TextureError| ViewerError::Surface(e.to_string());
-        self.pixels.resize_surface(width, height).map_err(failed)?;
-        self.pixels.resize_buffer(width, height).map_err(failed)?;
-        (self.size, self.uploaded) = ((width, height), None);
+        self.pixels.resize_surface(width, height).map_err(texture_error)?;
+        self.size = (width, height);
+        self.resize_buffer(self.size)
+    }
+
+    fn resize_buffer(&mut self, size: (u32, u32)) -> Result<(), ViewerError> {
+        self.pixels.resize_buffer(size.0, size.1).map_err(texture_error)?;
+        (self.buffer, self.uploaded) = (size, None);
         Ok(())
     }
 
@@ -133,7 +139,7 @@ impl Presenter {
     /// # Errors
     /// What the driver says.
     pub fn present(&mut self, shown: Option<&Shown>, viewport: Viewport, overlay: &Overlay) -> Result<(), ViewerError> {
-        self.prepare(shown, overlay);
+        self.prepare(shown, overlay)?;
         let Self { pixels, egui, blit, size, .. } = self;
         let mut scene = Drawing { egui, blit, size: *size, shown, viewport, overlay };
         pixels
@@ -156,7 +162,7 @@ impl Presenter {
         viewport: Viewport,
         overlay: &Overlay,
     ) -> Result<Rgba8, ViewerError> {
-        self.prepare(shown, overlay);
+        self.prepare(shown, overlay)?;
         let Self { pixels, egui, blit, size, .. } = self;
         let (device, queue, format) = (pixels.device(), pixels.queue(), pixels.surface_texture_format());
         let texture = device.create_texture(&wgpu::TextureDescriptor {
@@ -192,28 +198,29 @@ impl Presenter {
     }
 
     /// Uploads what drawing needs: outside of it, as a window that is hidden is not drawn.
-    fn prepare(&mut self, shown: Option<&Shown>, overlay: &Overlay) {
+    fn prepare(&mut self, shown: Option<&Shown>, overlay: &Overlay) -> Result<(), ViewerError> {
         for (id, delta) in &overlay.textures.set {
             self.egui.update_texture(self.pixels.device(), self.pixels.queue(), *id, delta);
         }
-        self.upload(shown);
+        self.upload(shown)
     }
 
     /// Copies a CPU picture into the upper left of the buffer, unless it is there.
-    fn upload(&mut self, shown: Option<&Shown>) {
-        let Some(Picture::Cpu(picture)) = shown.map(|s| &s.picture) else { return };
+    fn upload(&mut self, shown: Option<&Shown>) -> Result<(), ViewerError> {
+        let Some(Picture::Cpu(picture)) = shown.map(|s| &s.picture) else { return Ok(()) };
         if matches!(&self.uploaded, Some(Picture::Cpu(there)) if Arc::ptr_eq(there, picture)) {
-            return;
+            return Ok(());
         }
-        let (w, h) = (picture.image.width as usize, picture.image.height as usize);
-        let row = self.size.0 as usize * 4;
-        let buffer = self.pixels.frame_mut();
-        // A picture from before the window shrank doesn't fit: what fits is shown until the next one comes.
-        let shared = (w * 4).min(row);
-        for (to, from) in buffer.chunks_exact_mut(row).zip(picture.image.data.chunks_exact(w * 4)).take(h) {
-            to[..shared].copy_from_slice(&from[..shared]);
+        let (w, h) = (picture.image.width, picture.image.height);
+        // A picture from before the window shrank is shown whole until the next one comes.
+        if w > self.buffer.0 || h > self.buffer.1 {
+            self.resize_buffer((w.max(self.buffer.0), h.max(self.buffer.1)))?;
         }
+        let (row, width) = (self.buffer.0 as usize * 4, w as usize * 4);
+        let rows = self.pixels.frame_mut().chunks_exact_mut(row);
+        rows.zip(picture.image.data.chunks_exact(width)).for_each(|(to, from)| to[..width].copy_from_slice(from));
         self.uploaded = Some(Picture::Cpu(picture.clone()));
+        Ok(())
     }
 
     fn forget(&mut self, overlay: &Overlay) {
@@ -284,6 +291,10 @@ impl Drawing<'_> {
         pass.set_viewport(0.0, 0.0, self.size.0 as f32, self.size.1 as f32, 0.0, 1.0);
         self.egui.render(&mut pass, primitives, &screen);
     }
+}
+
+fn texture_error(e: pixels::TextureError) -> ViewerError {
+    ViewerError::Surface(e.to_string())
 }
 
 /// What lies behind a GPU painter's picture.

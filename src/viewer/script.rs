@@ -58,9 +58,12 @@ pub enum Step {
     Close,
 }
 
-/// The steps that are left, with their lines.
+/// The steps that are left, with their lines, and the file that they are from.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Script(VecDeque<(usize, Step)>);
+pub struct Script {
+    name: String,
+    steps: VecDeque<(usize, Step)>,
+}
 
 impl Script {
     /// Reads a script.
@@ -68,12 +71,13 @@ impl Script {
     /// # Errors
     /// Files that can't be read; lines that are no step, by number.
     pub fn read(path: &Path) -> Result<Self, ViewerError> {
-        let name = path.display();
+        let name = path.display().to_string();
         let text = std::fs::read_to_string(path).map_err(|e| ViewerError::Script(format!("{name}: {e}")))?;
-        Self::parse(&text).map_err(|e| ViewerError::Script(format!("{name}: {e}")))
+        let steps = Self::parse(&text).map_err(|e| ViewerError::Script(format!("{name}: {e}")))?.steps;
+        Ok(Self { name, steps })
     }
 
-    /// Parses a script.
+    /// Parses a script without a file.
     ///
     /// # Errors
     /// The first line that is no step, and why.
@@ -85,12 +89,17 @@ impl Script {
                 steps.push_back((i + 1, step(line).map_err(|e| format!("line {}: {e}", i + 1))?));
             }
         }
-        Ok(Self(steps))
+        Ok(Self { name: "script".into(), steps })
+    }
+
+    /// The file as it was named.
+    pub fn name(&self) -> &str {
+        &self.name
     }
 
     /// The next step and its line.
     pub fn next_step(&mut self) -> Option<(usize, Step)> {
-        self.0.pop_front()
+        self.steps.pop_front()
     }
 }
 

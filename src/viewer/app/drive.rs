@@ -65,7 +65,7 @@ impl Driver {
     }
 
     fn stuck(&self, what: &str) -> ViewerError {
-        ViewerError::Script(format!("script, line {}: {what}", self.line))
+        ViewerError::Script(format!("{}: line {}: {what}", self.script.name(), self.line))
     }
 
     /// Writes the screenshot that is due, from what was just presented.
