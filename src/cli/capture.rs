@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::output::check_file;
+use super::words::count;
 
 /// How a capture is read.
 #[derive(Args, Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -108,11 +109,11 @@ const LISTED: usize = 4;
 fn print(path: &Path, capture: &Capture) {
     let masked = capture.views().filter(|v| v.mask.is_some()).count();
     println!(
-        "{} ({}): {} training views, {} test views{}{}",
+        "{} ({}): {}, {}{}{}",
         path.display(),
         capture.format,
-        capture.train.len(),
-        capture.test.len(),
+        count(capture.train.len(), "training view"),
+        count(capture.test.len(), "test view"),
         if capture.has_alpha { ", with alpha" } else { ", opaque" },
         if masked > 0 { format!(", {masked} with masked pixels") } else { String::new() },
     );
@@ -122,8 +123,15 @@ fn print(path: &Path, capture: &Capture) {
         let [x, y] = [(c.width, c.focal.x), (c.height, c.focal.y)]
             .map(|(side, f)| 2.0 * (0.5 * side as f64 / f).atan().to_degrees());
         println!(
-            "  {:<11} {}x{}, focal {:.2} {:.2}, centre {:.2} {:.2}, {x:.1}° by {y:.1}° ({} views)",
-            "camera", c.width, c.height, c.focal.x, c.focal.y, c.centre.x, c.centre.y, group.count
+            "  {:<11} {}x{}, focal {:.2} {:.2}, centre {:.2} {:.2}, {x:.1}° by {y:.1}° ({})",
+            "camera",
+            c.width,
+            c.height,
+            c.focal.x,
+            c.focal.y,
+            c.centre.x,
+            c.centre.y,
+            count(group.count, "view")
         );
         println!("  {:<11} {}", "lens", lens(group.view));
     }

@@ -19,6 +19,7 @@ use serde_json::{Map, Value, json};
 use super::fit::Recipe;
 use super::load::{self, Loaded, LoadedModel, LoadedRadiance, LoadedSignal};
 use super::output::{check_file, check_folder};
+use super::words::count;
 
 /// Arguments of `nstr eval`.
 #[derive(Args)]
@@ -206,7 +207,7 @@ pub fn describe(figures: &Map<String, Value>) -> String {
     if let Some(psnr) = number("psnr") {
         let views = figures.get("psnr_per_view").and_then(Value::as_array).map(Vec::len);
         let background = figures.get("background").and_then(Value::as_str).unwrap_or_default();
-        let of = views.map_or(String::new(), |n| format!(", mean of {n} views on {background}"));
+        let of = views.map_or(String::new(), |n| format!(", mean of {} on {background}", count(n, "view")));
         line("PSNR", format!("{psnr:.3} dB{of}"));
     }
     for (name, title, unit) in [

@@ -19,6 +19,7 @@ mod renderer;
 #[cfg(feature = "viewer")]
 mod view;
 mod watch;
+mod words;
 
 use std::process::ExitCode;
 

@@ -17,6 +17,7 @@ use nstr::render::{
 use super::load::{self, Loaded};
 use super::reconstruct::{self, SignalArgs};
 use super::renderer::{Device, Renderer};
+use super::words::count;
 
 /// Arguments of `nstr render`.
 #[derive(Args)]
@@ -195,7 +196,7 @@ pub fn run(args: &RenderArgs) -> anyhow::Result<()> {
             folder::write(&args.output, &pictures)?;
         }
     }
-    println!("wrote {} ({} frames)", args.output.display(), cameras.len());
+    println!("wrote {} ({})", args.output.display(), count(cameras.len(), "frame"));
     Ok(())
 }
 

@@ -4,6 +4,7 @@ pub mod config;
 pub mod curve;
 pub mod evaluate;
 pub mod feed;
+mod gaussian;
 pub mod likeness;
 pub mod occupied;
 pub mod radiance;

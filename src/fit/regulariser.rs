@@ -5,7 +5,7 @@ use burn::tensor::Tensor;
 use burn::tensor::backend::AutodiffBackend;
 use rand_pcg::Pcg64;
 
-use super::signal::normal;
+use super::gaussian::normal;
 use super::task::Place;
 use crate::field::backend::{self, FieldBackend};
 use crate::field::reference;

@@ -8,6 +8,7 @@ use rand_pcg::Pcg64;
 use serde::{Deserialize, Serialize};
 
 use super::feed::{Batch, BatchSource};
+use super::gaussian::normal3;
 use crate::field::model::Domain;
 use crate::geometry::query::DistanceQuery;
 use crate::geometry::sample::SurfaceSampler;
@@ -101,7 +102,7 @@ impl BatchSource for SdfSource {
                 } else {
                     c.around_sigma
                 };
-                let offset = normal(&mut rng) * sigma;
+                let offset = normal3(&mut rng) * sigma;
                 ((p + offset).clamp(DVec3::ZERO, DVec3::ONE), (offset.length() * self.domain.size) as f32)
             })
             .collect();
@@ -132,17 +133,6 @@ impl BatchSource for SdfSource {
             unwatched: Vec::new(),
         }
     }
-}
-
-/// Three independent standard normal numbers (Box & Muller 1958).
-fn normal(rng: &mut Pcg64) -> DVec3 {
-    let mut pair = || {
-        let (u, v): (f64, f64) = (1.0 - rng.random::<f64>(), rng.random());
-        let (r, a) = ((-2.0 * u.ln()).sqrt(), v * std::f64::consts::TAU);
-        [r * a.cos(), r * a.sin()]
-    };
-    let ([a, b], [c, _]) = (pair(), pair());
-    DVec3::new(a, b, c)
 }
 
 /// Position along a Morton curve over 1024³ cells of the unit cube.

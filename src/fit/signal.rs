@@ -12,6 +12,7 @@ use rand_pcg::Pcg64;
 use serde::{Deserialize, Serialize};
 
 use super::feed::{Batch, BatchSource, Feed};
+use super::gaussian::normal;
 use super::task::{Place, Task};
 use super::trainer::TrainError;
 use crate::field::backend::{FieldBackend, FieldOp};
@@ -373,12 +374,6 @@ impl BatchSource for SignalSource {
     fn batch(&self, index: u64) -> Batch {
         self.draw(index, self.batch)
     }
-}
-
-/// A standard normal number (Box & Muller 1958).
-pub(super) fn normal(rng: &mut Pcg64) -> f64 {
-    let (u, v): (f64, f64) = (1.0 - rng.random::<f64>(), rng.random());
-    (-2.0 * u.ln()).sqrt() * (v * std::f64::consts::TAU).cos()
 }
 
 /// Samples that the figure of the progress line is taken on.

@@ -20,6 +20,7 @@ use nstr::render::{Occupancy, UnitCube, Up};
 
 use super::job::{Job, Moment, check_outputs};
 use super::{FitArgs, Recipe, default_output};
+use crate::cli::words::count;
 use crate::cli::{eval, load, render};
 
 /// Pixels along the longer side that the progress line is measured on, of each view.
@@ -134,13 +135,13 @@ fn is_open(capture: &Capture) -> bool {
 fn describe(job: &Job<'_>, capture: &Capture, open: bool) {
     let size = capture.train.first().map_or((0, 0), |v| (v.image.width, v.image.height));
     job.say(&format!(
-        "{} ({}): {} training views of {}x{}, {} test views{}",
+        "{} ({}): {} of {}x{}, {}{}",
         job.input.display(),
         capture.format,
-        capture.train.len(),
+        count(capture.train.len(), "training view"),
         size.0,
         size.1,
-        capture.test.len(),
+        count(capture.test.len(), "test view"),
         if capture.has_alpha { ", with alpha" } else { "" },
     ));
     capture.notes.iter().for_each(|note| job.say(&format!("  note: {note}")));
