@@ -181,9 +181,9 @@ impl FitConfig {
 fn baseline_rate(name: &str, train: TrainConfig) -> TrainConfig {
     match name.split_once('-').map(|(_, kind)| kind) {
         // Gains multiply the rate of what they stand before: the first layer's is 30, of sounds 3000. At twice these rates
-        // small batches already diverge (docs/results.md, "The rate of a SIREN").
+        // small batches already diverge (docs/results.md, "Rates of the baselines").
         Some("siren") => TrainConfig { net_lr: if name == "audio-siren" { 5e-4 } else { 1e-3 }, beta2: 0.999, ..train },
-        Some("fourier") => TrainConfig { net_lr: 1e-3, train_basis: false, ..train },
+        Some("fourier") => TrainConfig { net_lr: 1e-2, train_basis: false, ..train },
         Some("relu") => TrainConfig { net_lr: 1e-3, ..train },
         _ => train,
     }
