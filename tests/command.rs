@@ -198,6 +198,7 @@ fn misuse_says_what_is_wrong_and_writes_nothing() {
         (vec!["fit", &bracket, "--json", "none/x.json"], vec!["none: there is no such folder"]),
         (vec!["fit", &bracket, &knot, "-o", "x.safetensors"], vec!["-o x.safetensors: must be a folder"]),
         (vec!["fit", &bracket, &knot, "--set", "foo=1"], vec!["unknown option `foo`"]),
+        (vec!["fit", &bracket, "--set", "init.seed=1"], vec!["init.seed = 1", "--seed"]),
         (vec!["fit", &bracket, &chirp], vec!["chirp.png: several inputs must be meshes"]),
         (vec!["inspect", &bracket, "--sign", "unsigned", "--thickness", "0"], vec!["--thickness 0"]),
         (vec!["inspect", &bracket, "--sign-resolution", "1"], vec!["--sign-resolution 1: must be 8"]),
@@ -210,6 +211,9 @@ fn misuse_says_what_is_wrong_and_writes_nothing() {
     }
     let usage = run(at, &["fit"]);
     assert_eq!(usage.status.code(), Some(2));
+    let negative = run(at, &["fit", &bracket, "--time", "-3"]);
+    let words = String::from_utf8_lossy(&negative.stderr);
+    assert!(negative.status.code() == Some(2) && words.contains("invalid value '-3' for '--time"), "{words}");
     let flat = run(at, &["render", "b.safetensors", "-o", "b.png", "--section", "0,0,0,1"]);
     assert!(flat.status.code() == Some(2) && String::from_utf8_lossy(&flat.stderr).contains("NX,NY,NZ,OFFSET"));
     assert_eq!(std::fs::read_dir(at).unwrap().count(), 0, "nothing is left behind");

@@ -63,7 +63,7 @@ pub struct ViewArgs {
     #[arg(long, value_name = "N", conflicts_with = "time")]
     steps: Option<u64>,
     /// Fitting: for this long, for example 40s or 10m
-    #[arg(long, value_name = "DURATION", value_parser = humantime::parse_duration)]
+    #[arg(long, value_name = "DURATION", allow_negative_numbers = true, value_parser = humantime::parse_duration)]
     time: Option<Duration>,
 }
 

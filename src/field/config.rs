@@ -17,6 +17,9 @@ use crate::kernel::spec::{DirectionEncoding, FieldSpec, MlpSpec, Modulation};
 /// The reason of [`ConfigError::Key`] where no option has the name.
 pub const UNKNOWN: &str = "unknown option";
 
+/// The key that a fit's own seed overrules.
+const SEED: &str = "init.seed";
+
 /// A preset, a key or a value that can't be used.
 #[derive(Debug, Error, Clone, PartialEq, Eq)]
 pub enum ConfigError {
@@ -149,7 +152,12 @@ impl FieldConfig {
         for text in overrides {
             let text = text.as_ref();
             let (key, value) = text.split_once('=').ok_or_else(|| ConfigError::Form { text: text.into() })?;
-            pairs.push((self.resolve(key.trim())?, value.trim()));
+            let (key, value) = (key.trim(), value.trim());
+            if ["seed", SEED].contains(&key) {
+                let expected = "one seed rules a whole fit: give --seed, in a recipe seeds".into();
+                return Err(ConfigError::Value { key: key.into(), value: value.into(), expected });
+            }
+            pairs.push((self.resolve(key)?, value));
         }
         let before = self.clone();
         let (kind, rest): (Vec<_>, Vec<_>) = pairs.into_iter().partition(|(key, _)| key == "latent.kind");
@@ -168,10 +176,11 @@ impl FieldConfig {
         Ok(self)
     }
 
-    /// Every dotted key that [`FieldConfig::set`] takes.
+    /// Every dotted key that [`FieldConfig::set`] takes: all but the seed, which belongs to the fit.
     pub fn keys(&self) -> Vec<String> {
         let mut keys = Vec::new();
         leaves("", &self.tree(), &mut keys);
+        keys.retain(|key| key != SEED);
         keys
     }
 

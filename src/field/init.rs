@@ -55,7 +55,8 @@ const SPECTRUM_GAIN: f32 = 0.1;
 const SINE_BOUND: f32 = 6.0;
 
 /// Draws `(grid, net)` for the field: features uniform in ±`grid_scale`; ω and phases by their law (phases uniform in `[0, 2π)`);
-/// He-uniform weights before ReLU and SiLU, Glorot-uniform ones for linear outputs; biases zero except H's last.
+/// He-uniform weights before ReLU and SiLU, Glorot-uniform ones for linear outputs; biases zero except H's last and those of a
+/// decoder of coordinates alone, whose first layer's planes of zeros are spread over the cube.
 pub fn parameters(spec: &FieldSpec, init: &InitSpec) -> (Vec<f32>, Vec<f32>) {
     let mut draw = Draw(Pcg64::seed_from_u64(init.seed));
     let grid = (0..spec.grid_len()).map(|_| draw.symmetric(init.grid_scale)).collect();
@@ -64,6 +65,9 @@ pub fn parameters(spec: &FieldSpec, init: &InitSpec) -> (Vec<f32>, Vec<f32>) {
     basis(spec, init, &mut draw, &mut net);
     mlp(&layout.spectrum, &spec.spectrum, SPECTRUM_GAIN, init.spectrum_bias, &mut draw, &mut net);
     mlp(&layout.decoder, &spec.decoder, 1.0, 0.0, &mut draw, &mut net);
+    if spec.coordinates && spec.decoder_inputs() == spec.dim {
+        spread_kinks(&layout.decoder, &mut draw, &mut net);
+    }
     mlp(&layout.transport, &spec.transport, 1.0, 0.0, &mut draw, &mut net);
     if let Some(view) = &spec.view {
         mlp(&layout.head, &view.head, 1.0, 0.0, &mut draw, &mut net);
@@ -131,6 +135,21 @@ fn mlp(layers: &[LayerSlot], spec: &MlpSpec, gain: f32, bias: f32, draw: &mut Dr
     }
 }
 
+/// The first layer of a network that sees nothing but coordinates: as for coordinates in ±1, and every unit's plane of zeros goes
+/// through a point of the unit cube. With biases of zero all planes would meet in one corner.
+fn spread_kinks(layers: &[LayerSlot], draw: &mut Draw, net: &mut [f32]) {
+    let Some(first) = layers.first().filter(|slot| slot.activated) else { return };
+    for unit in 0..first.outputs {
+        let mut bias = 0.0;
+        for axis in 0..first.inputs {
+            let weight = &mut net[first.weight + axis * first.outputs + unit];
+            *weight *= 2.0;
+            bias -= *weight * draw.unit();
+        }
+        net[first.bias + unit] = bias;
+    }
+}
+
 /// Floats from the generator, by fixed arithmetic.
 struct Draw(Pcg64);
 
@@ -186,5 +205,24 @@ mod tests {
             let norm = (0..3).map(|j| net[j * 10 + k].powi(2)).sum::<f32>().sqrt();
             assert!((norm - 2.0 * (k + 1) as f32).abs() < 1e-3, "|ω_{k}| = {norm}");
         }
+    }
+
+    #[test]
+    fn a_decoder_of_coordinates_alone_has_its_kinks_in_the_cube() {
+        let spec = config::preset("sdf-relu").unwrap().spec();
+        let (_, net) = parameters(&spec, &InitSpec::default());
+        let first = &spec.net_layout().decoder[0];
+        let mut through_origin = 0;
+        for unit in 0..first.outputs {
+            let bias = net[first.bias + unit];
+            let corner = |wanted: fn(f32) -> bool| {
+                let weights = (0..3).map(|axis| net[first.weight + axis * first.outputs + unit]);
+                bias + weights.filter(|w| wanted(*w)).sum::<f32>()
+            };
+            let (least, most) = (corner(|w| w < 0.0), corner(|w| w > 0.0));
+            assert!(least <= 0.0 && most >= 0.0, "unit {unit} is {least} to {most} over the cube");
+            through_origin += usize::from(bias == 0.0);
+        }
+        assert!(through_origin < first.outputs / 10);
     }
 }

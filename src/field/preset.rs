@@ -202,11 +202,11 @@ fn baseline(task: &str, kind: &str) -> FieldConfig {
             FieldConfig { basis: width, basis_gain: if task == "audio" { 3000 } else { 30 }, decoder, init, ..no_grid }
         }
         "fourier" => {
-            // σ of Tancik et al.: 10 for images on [0, 1]²; ω = 2πσ.
+            // σ of Tancik et al.: 10 for images on [0, 1]²; ω = 2πσ. Of distances 8 was best among 3 to 30 (docs/results.md).
             let omega_scale = match task {
                 "audio" => 10_000.0,
                 "image" => 20.0 * std::f32::consts::PI,
-                _ => 4.0 * std::f32::consts::PI,
+                _ => 8.0,
             };
             let init = InitSpec { omega: OmegaLaw::Fourier, omega_scale, ..no_grid.init };
             let (basis, decoder) = if task == "audio" { (256, relu(2, 160)) } else { (256, relu(3, 224)) };

@@ -184,7 +184,7 @@ fn baseline_rate(name: &str, train: TrainConfig) -> TrainConfig {
         // small batches already diverge (docs/results.md, "Rates of the baselines").
         Some("siren") => TrainConfig { net_lr: if name == "audio-siren" { 5e-4 } else { 1e-3 }, beta2: 0.999, ..train },
         Some("fourier") => TrainConfig { net_lr: 1e-2, train_basis: false, ..train },
-        Some("relu") => TrainConfig { net_lr: 1e-3, ..train },
+        Some("relu") => TrainConfig { net_lr: 2e-3, ..train },
         _ => train,
     }
 }

@@ -16,6 +16,7 @@ use nstr::compare::{Metric, Recipe, Record, Results, Status, charts, table};
 use nstr::fit::Budget;
 
 use super::watch::interrupted;
+use super::words::count;
 use work::Work;
 
 /// Arguments of `nstr compare`.
@@ -36,7 +37,7 @@ pub struct CompareArgs {
     #[arg(long, value_name = "N", conflicts_with = "time")]
     steps: Option<u64>,
     /// Train every method for this long, for example 40s or 10m
-    #[arg(long, value_name = "DURATION", value_parser = humantime::parse_duration)]
+    #[arg(long, value_name = "DURATION", allow_negative_numbers = true, value_parser = humantime::parse_duration)]
     time: Option<Duration>,
     /// Take this input, by its name in the recipe or by path; may be given several times
     #[arg(long = "input", value_name = "NAME|PATH")]
@@ -99,7 +100,6 @@ fn default_folder(recipe: &Path) -> PathBuf {
 /// Says what will be run.
 fn announce(recipe: &Recipe, shapes: &[Vec<Shape>], work: &Work<'_>, again: bool) {
     let (m, i, s) = (recipe.methods.len(), recipe.inputs.len(), recipe.seeds.len());
-    let count = |n: usize, what: &str| format!("{n} {what}{}", if n == 1 { "" } else { "s" });
     eprintln!("{}{}", recipe.title, if recipe.quick { " (quick)" } else { "" });
     eprintln!(
         "  {} × {} × {} = {} on {}",

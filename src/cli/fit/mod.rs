@@ -52,7 +52,7 @@ pub struct FitArgs {
     #[arg(long, value_name = "N", conflicts_with = "time")]
     pub steps: Option<u64>,
     /// Train for this long, for example 40s or 10m
-    #[arg(long, value_name = "DURATION", value_parser = humantime::parse_duration)]
+    #[arg(long, value_name = "DURATION", allow_negative_numbers = true, value_parser = humantime::parse_duration)]
     pub time: Option<Duration>,
     /// Where to train: cpu, cuda or wgpu
     #[arg(long, default_value = "cpu")]
@@ -77,7 +77,7 @@ pub struct FitArgs {
     #[arg(long, default_value = "f16", value_parser = parse_precision)]
     pub precision: Precision,
     /// Time between checkpoints
-    #[arg(long, value_name = "DURATION", default_value = "60s", value_parser = humantime::parse_duration)]
+    #[arg(long, value_name = "DURATION", allow_negative_numbers = true, default_value = "60s", value_parser = humantime::parse_duration)]
     pub checkpoint_every: Duration,
     /// Render the result to this picture
     #[arg(long, value_name = "PNG")]
