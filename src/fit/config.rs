@@ -177,7 +177,7 @@ impl FitConfig {
     }
 }
 
-/// How a baseline's networks are trained, where another rate than the task's suits them: rate, and whether ω is.
+/// How a baseline's networks are trained, where other rates than the task's suit them, and whether ω is.
 fn baseline_rate(name: &str, train: TrainConfig) -> TrainConfig {
     match name.split_once('-').map(|(_, kind)| kind) {
         // Gains multiply the rate of what they stand before: the first layer's is 30, of sounds 3000. At twice these rates
@@ -185,13 +185,19 @@ fn baseline_rate(name: &str, train: TrainConfig) -> TrainConfig {
         Some("siren") => TrainConfig { net_lr: if name == "audio-siren" { 5e-4 } else { 1e-3 }, beta2: 0.999, ..train },
         Some("fourier") => TrainConfig { net_lr: 1e-2, train_basis: false, ..train },
         Some("relu") => TrainConfig { net_lr: 2e-3, ..train },
+        // A line's entry is one factor of many places' features.
+        Some("cp") => TrainConfig { grid_lr: 4e-1, ..train },
         _ => train,
     }
 }
 
 fn radiance_training(name: &str) -> TrainConfig {
     // Few entries, each seen by many rays a step, bear a higher rate (docs/results.md).
-    let grid_lr = if name == "radiance-tiny" { 5e-2 } else { 2e-2 };
+    let grid_lr = match name {
+        "radiance-tiny" => 5e-2,
+        "radiance-planes" | "radiance-vm" => 1e-1,
+        _ => 2e-2,
+    };
     TrainConfig { loss: PointLoss::Huber(0.1), net_lr: 1e-2, grid_lr, average: 0.95, ..TrainConfig::default() }
 }
 
