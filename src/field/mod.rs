@@ -5,6 +5,8 @@ pub mod backend;
 pub mod compositing;
 pub mod config;
 pub mod device;
+#[cfg(all(test, any(feature = "cuda", feature = "wgpu")))]
+mod device_suite;
 pub mod flex;
 #[cfg(all(test, feature = "gpu"))]
 mod gpu_suite;

@@ -1,11 +1,13 @@
 //! The ray step of radiance fields: plain tensors in f64 against finite differences, and the fused step against them.
 
+use burn::backend::Autodiff;
+use burn::tensor::backend::AutodiffBackend;
 use rand_pcg::Pcg64;
 use rand_pcg::rand_core::SeedableRng;
 
-use super::backend;
+use super::backend::{self, FieldBackend};
 use super::suite::{
-    Case, Draw, FUSED, JUDGE, OnFlex, REFERENCE, assert_close, differences, every, gradient, narrow, values, variants,
+    Case, Draw, FUSED, JUDGE, On, REFERENCE, assert_close, differences, every, gradient, narrow, values, variants,
 };
 use crate::kernel::spec::{Activation, DirectionEncoding, FieldSpec, MlpSpec, ViewSpec};
 use crate::kernel::{Fused, Outputs, PointLoss, RayLoss, RayStats, Rays};
@@ -32,7 +34,7 @@ pub(super) fn radiance_variants() -> Vec<(String, FieldSpec)> {
 }
 
 /// Rays of 0 to `most` samples at random places.
-fn rays(count: usize, most: u32, seed: u64) -> Rays {
+pub(super) fn rays(count: usize, most: u32, seed: u64) -> Rays {
     let mut draw = Draw(Pcg64::seed_from_u64(seed));
     let mut first = vec![0];
     for n in draw.vector(count, 0.0, f64::from(most) + 0.999) {
@@ -66,7 +68,11 @@ fn rays(count: usize, most: u32, seed: u64) -> Rays {
 }
 
 /// Loss and gradients with respect to grid and net, scaled by 3 so that the gradient from above is used.
-fn step(on: &OnFlex, case: &Case, rays: &Rays, loss: RayLoss) -> (f64, Vec<f64>, Vec<f64>, RayStats) {
+pub(super) fn step<B>(on: &On<B>, case: &Case, rays: &Rays, loss: RayLoss) -> (f64, Vec<f64>, Vec<f64>, RayStats)
+where
+    B: FieldBackend,
+    Autodiff<B>: FieldBackend + AutodiffBackend<InnerBackend = B>,
+{
     let leaf = |v: &Vec<f64>| on.tensor(v, [v.len()]).require_grad();
     let (grid, net) = (leaf(&case.grid), leaf(&case.net));
     let (value, stats) = backend::ray_loss(&on.op(case), grid.clone(), net.clone(), rays, loss);
@@ -74,7 +80,7 @@ fn step(on: &OnFlex, case: &Case, rays: &Rays, loss: RayLoss) -> (f64, Vec<f64>,
     (values(value.inner())[0], gradient(&grid, &grads), gradient(&net, &grads), stats)
 }
 
-const LOSS: RayLoss = RayLoss { loss: PointLoss::L2, min_transmittance: 0.0, distortion: 0.05 };
+pub(super) const LOSS: RayLoss = RayLoss { loss: PointLoss::L2, min_transmittance: 0.0, distortion: 0.05 };
 
 #[test]
 fn the_plain_step_agrees_with_finite_differences() {

@@ -75,6 +75,18 @@ fn scale<B: Backend>(tangents: Vec<Tensor<B, 2>>, slope: Option<Tensor<B, 2>>) -
     }
 }
 
+/// `x·weight`, written out for so few columns as coordinates have. There the product has to be exact: NVIDIA's matrix units,
+/// which Burn's CUDA backend uses, round f32 operands to 11 bits (TF32), and a phase of hundreds of radians with them.
+fn product<B: Backend>(x: Tensor<B, 2>, weight: Tensor<B, 2>) -> Tensor<B, 2> {
+    let columns = x.dims()[1];
+    if columns > 3 {
+        return x.matmul(weight);
+    }
+    let terms = (0..columns).map(|j| x.clone().narrow(1, j, 1) * weight.clone().narrow(0, j, 1));
+    // A layer has inputs.
+    terms.reduce(|a, b| a + b).unwrap_or_else(|| x.clone().matmul(weight.clone()))
+}
+
 /// One call: the spec, the parameters and whether tangents are carried.
 struct Pass<'a, B: Backend> {
     spec: &'a FieldSpec,
@@ -93,8 +105,8 @@ impl<B: Backend> Pass<'_, B> {
         let weight = part(slot.weight, inputs * outputs).reshape([inputs, outputs]);
         let bias = part(slot.bias, outputs).reshape([1, outputs]);
         Dual {
-            value: x.value.matmul(weight.clone()) + bias,
-            tangents: x.tangents.into_iter().map(|t| t.matmul(weight.clone())).collect(),
+            value: product(x.value, weight.clone()) + bias,
+            tangents: x.tangents.into_iter().map(|t| product(t, weight.clone())).collect(),
         }
     }
 

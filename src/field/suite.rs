@@ -7,20 +7,19 @@
 //! right answers differ; with the fixed seeds here and h = 1e-6 no point is that close, so tolerances need no outliers.
 
 use std::collections::BTreeMap;
+use std::marker::PhantomData;
 
 use burn::backend::Autodiff;
-use burn::tensor::backend::AutodiffBackend;
+use burn::tensor::backend::{AutodiffBackend, Backend};
 use burn::tensor::{DType, Tensor, TensorData};
 use burn_flex::Flex;
 use rand_pcg::Pcg64;
 use rand_pcg::rand_core::{Rng, SeedableRng};
 
-use super::backend::{self, FieldOp};
+use super::backend::{self, FieldBackend, FieldOp};
 use crate::kernel::Fused;
 use crate::kernel::adam::AdamHyper;
 use crate::kernel::spec::*;
-
-type Auto = Autodiff<Flex>;
 
 /// Parameters and points of one comparison.
 #[derive(Clone)]
@@ -33,10 +32,10 @@ pub(super) struct Case {
 
 /// Gradients of `Σ weight·output`.
 pub(super) struct Grads {
-    grid: Vec<f64>,
-    net: Vec<f64>,
+    pub grid: Vec<f64>,
+    pub net: Vec<f64>,
     /// Empty where the full output is differentiated.
-    x: Vec<f64>,
+    pub x: Vec<f64>,
 }
 
 /// A way to evaluate a field.
@@ -47,40 +46,54 @@ pub(super) trait Evaluator {
     fn grads_full(&self, case: &Case, weight: &[f64]) -> Grads;
 }
 
-/// Burn tensors on Flex, in f32 or f64, with or without the kernels.
-pub(super) struct OnFlex {
+/// Burn tensors on a backend, in f32 or f64, with or without the kernels.
+pub(super) struct On<B> {
     dtype: DType,
     fused: bool,
+    backend: PhantomData<B>,
 }
 
-pub(super) const JUDGE: OnFlex = OnFlex { dtype: DType::F64, fused: false };
-pub(super) const REFERENCE: OnFlex = OnFlex { dtype: DType::F32, fused: false };
-pub(super) const FUSED: OnFlex = OnFlex { dtype: DType::F32, fused: true };
+pub(super) const JUDGE: On<Flex> = On::new(DType::F64, false);
+pub(super) const REFERENCE: On<Flex> = On::new(DType::F32, false);
+pub(super) const FUSED: On<Flex> = On::new(DType::F32, true);
 
-impl OnFlex {
+impl<B> On<B> {
+    pub const fn new(dtype: DType, fused: bool) -> Self {
+        Self { dtype, fused, backend: PhantomData }
+    }
+}
+
+impl<B: Backend> On<B> {
     pub fn op(&self, case: &Case) -> std::sync::Arc<FieldOp> {
         if self.fused { FieldOp::new(case.spec.clone()) } else { FieldOp::plain(case.spec.clone()) }
     }
-    pub fn tensor<const D: usize>(&self, values: &[f64], shape: [usize; D]) -> Tensor<Auto, D> {
+    pub fn tensor<const D: usize>(&self, values: &[f64], shape: [usize; D]) -> Tensor<Autodiff<B>, D> {
         Tensor::from_data(TensorData::new(values.to_vec(), shape), (&Default::default(), self.dtype))
     }
-    fn inputs(&self, case: &Case) -> (Tensor<Auto, 1>, Tensor<Auto, 1>, Tensor<Auto, 2>) {
+    fn inputs(&self, case: &Case) -> Inputs<Autodiff<B>> {
         let n = case.x.len() / case.spec.dim;
         let one = |v: &Vec<f64>| self.tensor(v, [v.len()]).require_grad();
         (one(&case.grid), one(&case.net), self.tensor(&case.x, [n, case.spec.dim]).require_grad())
     }
 }
 
-pub(super) fn values<const D: usize>(tensor: Tensor<Flex, D>) -> Vec<f64> {
+/// Grid, net and points.
+type Inputs<B> = (Tensor<B, 1>, Tensor<B, 1>, Tensor<B, 2>);
+
+pub(super) fn values<B: Backend, const D: usize>(tensor: Tensor<B, D>) -> Vec<f64> {
     tensor.into_data().convert::<f64>().to_vec().unwrap()
 }
 
 /// A tensor's gradient; 0 where nothing depends on it, as on the grid of a field without levels.
-pub(super) fn gradient<const D: usize>(of: &Tensor<Auto, D>, grads: &<Auto as AutodiffBackend>::Gradients) -> Vec<f64> {
+pub(super) fn gradient<B: AutodiffBackend, const D: usize>(of: &Tensor<B, D>, grads: &B::Gradients) -> Vec<f64> {
     of.grad(grads).map_or_else(|| vec![0.0; of.dims().iter().product()], values)
 }
 
-impl Evaluator for OnFlex {
+impl<B> Evaluator for On<B>
+where
+    B: FieldBackend,
+    Autodiff<B>: FieldBackend + AutodiffBackend<InnerBackend = B>,
+{
     fn forward(&self, case: &Case) -> Vec<f64> {
         let (grid, net, x) = self.inputs(case);
         // Without autodiff, so that this path is covered too.
@@ -175,7 +188,7 @@ impl Case {
         Case { spec: spec.clone(), grid, net, x }
     }
     /// Random weights of the outputs.
-    fn weights(&self, columns: usize, seed: u64) -> Vec<f64> {
+    pub fn weights(&self, columns: usize, seed: u64) -> Vec<f64> {
         Draw(Pcg64::seed_from_u64(seed)).vector(self.points() * columns, -1.0, 1.0)
     }
 }
@@ -434,7 +447,7 @@ fn the_judge_agrees_with_the_independent_oracle() {
 }
 
 /// Points where the grid's rule matters: corners, borders of cells, outside.
-fn special_points(dim: usize) -> Vec<f64> {
+pub(super) fn special_points(dim: usize) -> Vec<f64> {
     let coordinates = [0.0, 1.0, 0.25, 0.5, 0.75, -0.5, 1.75, 0.125, 1e-7, 0.9999999];
     let count = coordinates.len();
     (0..40)
@@ -546,7 +559,7 @@ fn gradients_are_given_only_where_asked_for() {
 fn the_backward_composes_with_other_operations() {
     let (_, spec) = variants().remove(0);
     let case = Case::random(&spec, 33, 52);
-    let run = |e: &OnFlex| {
+    let run = |e: &On<Flex>| {
         let (grid, net, x) = e.inputs(&case);
         let op = e.op(&case);
         let scaled = net.clone() * 0.5;

@@ -13,7 +13,7 @@ use super::signal::{SignalSource, SignalTask};
 use super::task::Task;
 use super::trainer::{Observer, TrainConfig, TrainError, TrainState, Trainer};
 use crate::field::backend::{FieldBackend, FieldOp};
-use crate::field::device::{Device, DeviceError};
+use crate::field::device::Device;
 
 /// What a run learns.
 pub enum Work {
@@ -56,7 +56,7 @@ pub fn run_on(
         #[cfg(feature = "wgpu")]
         Device::Wgpu => job.on::<burn_wgpu::Vulkan>(),
         #[cfg(not(all(feature = "cuda", feature = "wgpu")))]
-        absent => Err(DeviceError::not_built(absent).into()),
+        absent => Err(crate::field::device::DeviceError::not_built(absent).into()),
     }
 }
 

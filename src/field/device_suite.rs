@@ -1,0 +1,154 @@
+//! The suite on backends of GPUs (features `cuda` and `wgpu`), which run the plain tensors in f32: each test says that it is
+//! skipped where there is no such device. Run with
+//! `cargo test --release --features cuda --lib -- device_suite --nocapture`.
+//!
+//! Sums over scattered indices are in no fixed order there, so repetition bit for bit is not asked for.
+
+use std::any::Any;
+use std::cell::Cell;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use burn::backend::Autodiff;
+use burn::tensor::DType;
+use burn::tensor::backend::AutodiffBackend;
+use burn_flex::Flex;
+
+use super::backend::FieldBackend;
+use super::device::Device;
+use super::rays_suite::{LOSS, radiance_variants, rays, step};
+use super::suite::{Case, Evaluator, JUDGE, On, assert_close, special_points, variants};
+use crate::kernel::spec::FieldSpec;
+
+fn message(panic: &(dyn Any + Send)) -> &str {
+    let owned = panic.downcast_ref::<String>().map(String::as_str);
+    owned.or(panic.downcast_ref::<&str>().copied()).unwrap_or("a panic without words")
+}
+
+/// Tries every variant before it fails, so that one run on a machine that is seldom at hand tells all.
+fn over(device: Device, variants: Vec<(String, FieldSpec)>, check: impl Fn(&str, &FieldSpec)) {
+    if let Err(error) = device.check() {
+        println!("skipped: {error}");
+        return;
+    }
+    let count = variants.len();
+    let failures: Vec<String> = variants
+        .into_iter()
+        .filter_map(|(name, spec)| {
+            let panic = catch_unwind(AssertUnwindSafe(|| check(&name, &spec))).err()?;
+            Some(format!("{name}: {}", message(&*panic)))
+        })
+        .collect();
+    println!("{device}: {} of {count} variants agree", count - failures.len());
+    assert!(failures.is_empty(), "{}", failures.join("\n"));
+}
+
+/// ‖a − b‖ / ‖b‖.
+fn apart(a: &[f64], b: &[f64]) -> f64 {
+    assert_eq!(a.len(), b.len());
+    let square = |v: &mut dyn Iterator<Item = f64>| v.map(|v| v * v).sum::<f64>();
+    (square(&mut a.iter().zip(b).map(|(a, b)| a - b)) / square(&mut b.iter().copied()).max(1e-6)).sqrt()
+}
+
+/// Compares with the judge: number for number, or where matrix products round their operands to TF32 (Burn's on NVIDIA GPUs)
+/// as wholes, since a ReLU within rounding of 0 changes a point's derivatives altogether.
+struct Judgement {
+    device: Device,
+    worst: Cell<f64>,
+}
+
+impl Judgement {
+    fn new(device: Device) -> Self {
+        Self { device, worst: Cell::new(0.0) }
+    }
+    fn check(&self, what: &str, got: &[f64], want: &[f64], exact: f64, rounded: f64) {
+        let off = apart(got, want);
+        self.worst.set(self.worst.get().max(off));
+        if self.device == Device::Cuda {
+            assert!(off <= rounded, "{what}: {off:.1e} of its norm off");
+        } else {
+            assert_close(what, got, want, exact);
+        }
+    }
+}
+
+impl Drop for Judgement {
+    fn drop(&mut self) {
+        println!("{}: furthest apart {:.1e} of the norm", self.device, self.worst.get());
+    }
+}
+
+fn points<B>(device: Device)
+where
+    B: FieldBackend,
+    Autodiff<B>: FieldBackend + AutodiffBackend<InnerBackend = B>,
+{
+    let (on, judge) = (On::<B>::new(DType::F32, true), Judgement::new(device));
+    over(device, variants(), |name, spec| {
+        let case = Case::random(spec, 70, 41);
+        judge.check(&format!("{name}: values"), &on.forward(&case), &JUDGE.forward(&case), 1e-4, 5e-3);
+        judge.check(&format!("{name}: full"), &on.forward_full(&case), &JUDGE.forward_full(&case), 1e-4, 5e-2);
+        for full in [false, true] {
+            let weight = case.weights(if full { spec.full_columns().len } else { spec.outputs }, 31);
+            let grads = |e: &dyn Evaluator| if full { e.grads_full(&case, &weight) } else { e.grads(&case, &weight) };
+            let (got, want) = (grads(&on), grads(&JUDGE));
+            judge.check(&format!("{name}: d_grid"), &got.grid, &want.grid, 3e-4, 5e-2);
+            judge.check(&format!("{name}: d_net"), &got.net, &want.net, 3e-4, 5e-2);
+            judge.check(&format!("{name}: d_x"), &got.x, &want.x, 3e-4, 5e-2);
+        }
+    });
+}
+
+fn borders<B>(device: Device)
+where
+    B: FieldBackend,
+    Autodiff<B>: FieldBackend + AutodiffBackend<InnerBackend = B>,
+{
+    let (on, judge) = (On::<B>::new(DType::F32, true), Judgement::new(device));
+    over(device, variants(), |name, spec| {
+        let case = Case { x: special_points(spec.dim), ..Case::random(spec, 1, 43) };
+        judge.check(&format!("{name}: values"), &on.forward(&case), &JUDGE.forward(&case), 1e-4, 5e-3);
+    });
+}
+
+fn ray_steps<B>(device: Device)
+where
+    B: FieldBackend,
+    Autodiff<B>: FieldBackend + AutodiffBackend<InnerBackend = B>,
+{
+    let (on, judge) = (On::<B>::new(DType::F32, true), Judgement::new(device));
+    over(device, radiance_variants(), |name, spec| {
+        let case = Case::random(spec, 1, 73);
+        let rays = rays(60, 20, 74);
+        let (got, want) = (step(&on, &case, &rays, LOSS), step::<Flex>(&JUDGE, &case, &rays, LOSS));
+        judge.check(&format!("{name}: loss"), &[got.0], &[want.0], 1e-5, 5e-3);
+        judge.check(&format!("{name}: d_grid"), &got.1, &want.1, 5e-4, 5e-2);
+        judge.check(&format!("{name}: d_net"), &got.2, &want.2, 5e-4, 5e-2);
+    });
+}
+
+macro_rules! on_device {
+    ($module:ident, $feature:literal, $backend:ty, $device:expr) => {
+        #[cfg(feature = $feature)]
+        mod $module {
+            use super::*;
+
+            #[test]
+            fn agrees_with_the_judge_over_every_axis() {
+                points::<$backend>($device);
+            }
+
+            #[test]
+            fn agrees_with_the_judge_on_borders_and_outside() {
+                borders::<$backend>($device);
+            }
+
+            #[test]
+            fn ray_steps_agree_with_the_judge() {
+                ray_steps::<$backend>($device);
+            }
+        }
+    };
+}
+
+on_device!(cuda, "cuda", burn_cuda::Cuda, Device::Cuda);
+on_device!(vulkan, "wgpu", burn_wgpu::Vulkan, Device::Wgpu);
