@@ -16,7 +16,7 @@ use burn_flex::Flex;
 use super::backend::FieldBackend;
 use super::device::Device;
 use super::rays_suite::{LOSS, radiance_variants, rays, step};
-use super::suite::{Case, Evaluator, JUDGE, On, assert_close, special_points, variants};
+use super::suite::{Case, Evaluator, JUDGE, On, Part, assert_close, compare, special_points, variants};
 use crate::kernel::spec::FieldSpec;
 
 fn message(panic: &(dyn Any + Send)) -> &str {
@@ -84,17 +84,10 @@ where
 {
     let (on, judge) = (On::<B>::new(DType::F32, true), Judgement::new(device));
     over(device, variants(), |name, spec| {
-        let case = Case::random(spec, 70, 41);
-        judge.check(&format!("{name}: values"), &on.forward(&case), &JUDGE.forward(&case), 1e-4, 5e-3);
-        judge.check(&format!("{name}: full"), &on.forward_full(&case), &JUDGE.forward_full(&case), 1e-4, 5e-2);
-        for full in [false, true] {
-            let weight = case.weights(if full { spec.full_columns().len } else { spec.outputs }, 31);
-            let grads = |e: &dyn Evaluator| if full { e.grads_full(&case, &weight) } else { e.grads(&case, &weight) };
-            let (got, want) = (grads(&on), grads(&JUDGE));
-            judge.check(&format!("{name}: d_grid"), &got.grid, &want.grid, 3e-4, 5e-2);
-            judge.check(&format!("{name}: d_net"), &got.net, &want.net, 3e-4, 5e-2);
-            judge.check(&format!("{name}: d_x"), &got.x, &want.x, 3e-4, 5e-2);
-        }
+        compare(&on, name, &Case::random(spec, 70, 41), |what, got, want, part| {
+            let rounded = if part == Part::Values { 5e-3 } else { 5e-2 };
+            judge.check(what, got, want, part.bound(), rounded);
+        });
     });
 }
 

@@ -82,9 +82,8 @@ fn product<B: Backend>(x: Tensor<B, 2>, weight: Tensor<B, 2>) -> Tensor<B, 2> {
     if columns > 3 {
         return x.matmul(weight);
     }
-    let terms = (0..columns).map(|j| x.clone().narrow(1, j, 1) * weight.clone().narrow(0, j, 1));
-    // A layer has inputs.
-    terms.reduce(|a, b| a + b).unwrap_or_else(|| x.clone().matmul(weight.clone()))
+    let term = |j| x.clone().narrow(1, j, 1) * weight.clone().narrow(0, j, 1);
+    (1..columns).map(term).fold(term(0), |sum, next| sum + next)
 }
 
 /// One call: the spec, the parameters and whether tangents are carried.
