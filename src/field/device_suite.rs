@@ -43,10 +43,11 @@ fn over(device: Device, variants: Vec<(String, FieldSpec)>, check: impl Fn(&str,
 }
 
 /// ‖a − b‖ / ‖b‖.
-fn apart(a: &[f64], b: &[f64]) -> f64 {
+pub(crate) fn apart<T: Copy + Into<f64>>(a: &[T], b: &[T]) -> f64 {
     assert_eq!(a.len(), b.len());
     let square = |v: &mut dyn Iterator<Item = f64>| v.map(|v| v * v).sum::<f64>();
-    (square(&mut a.iter().zip(b).map(|(a, b)| a - b)) / square(&mut b.iter().copied()).max(1e-6)).sqrt()
+    let difference = |(a, b): (&T, &T)| (*a).into() - (*b).into();
+    (square(&mut a.iter().zip(b).map(difference)) / square(&mut b.iter().map(|b| (*b).into())).max(1e-6)).sqrt()
 }
 
 /// Compares with the judge: number for number, or where matrix products round their operands to TF32 (Burn's on NVIDIA GPUs)

@@ -6,7 +6,7 @@ pub mod compositing;
 pub mod config;
 pub mod device;
 #[cfg(all(test, any(feature = "cuda", feature = "wgpu")))]
-mod device_suite;
+pub(crate) mod device_suite;
 pub mod flex;
 #[cfg(all(test, feature = "gpu"))]
 mod gpu_suite;

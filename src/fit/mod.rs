@@ -29,5 +29,7 @@ pub use schedule::{Budget, Schedule};
 pub use task::{Place, Task, TaskState};
 pub use trainer::{Observer, Progress, TrainConfig, TrainError, TrainState, Trainer};
 
+#[cfg(all(test, any(feature = "cuda", feature = "wgpu")))]
+mod device_suite;
 #[cfg(test)]
 mod tests;

@@ -1,22 +1,23 @@
 //! Training through Vulkan and CUDA follows training on the processor.
 //!
 //! Vulkan needs an adapter; `mesa-vulkan-drivers` brings a software one. Run with
-//! `cargo test --release --features wgpu --test device_training -- --nocapture`, or with `cuda`, or both.
-#![cfg(any(feature = "cuda", feature = "wgpu"))]
+//! `cargo test --release --features wgpu --lib -- device_suite --nocapture`, or with `cuda`, or both.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use burn::backend::Autodiff;
 use burn::tensor::backend::AutodiffBackend;
-use nstr::field::backend::{FieldBackend, FieldOp};
-use nstr::field::config::preset;
-use nstr::field::device::Device;
-use nstr::field::init;
-use nstr::fit::{Batch, BatchSource, Budget, Observer, Progress, Schedule, TrainConfig, TrainState, Trainer, run_on};
-use nstr::kernel::spec::FieldSpec;
 use rand::RngExt;
 use rand_pcg::Pcg64;
+
+use super::{Batch, BatchSource, Budget, Observer, Progress, Schedule, TrainConfig, TrainState, Trainer, run_on};
+use crate::field::backend::{FieldBackend, FieldOp};
+use crate::field::config::preset;
+use crate::field::device::Device;
+use crate::field::device_suite::apart;
+use crate::field::init;
+use crate::kernel::spec::FieldSpec;
 
 const STEPS: u64 = 48;
 const POINTS: usize = 1024;
@@ -101,27 +102,23 @@ where
     }
     let (cpu, cpu_end) = train::<burn_flex::Flex>("cpu");
     let (gpu, gpu_end) = train::<B>(device.name());
-    let apart: Vec<f64> = cpu.iter().zip(&gpu).map(|(a, b)| (a - b).abs() / a.abs()).collect();
-    for (t, ((a, b), d)) in cpu.iter().zip(&gpu).zip(&apart).enumerate() {
+    let off: Vec<f64> = cpu.iter().zip(&gpu).map(|(a, b)| (a - b).abs() / a.abs()).collect();
+    for (t, ((a, b), d)) in cpu.iter().zip(&gpu).zip(&off).enumerate() {
         println!("step {t:2}: cpu {a:.6} {device} {b:.6} apart {d:.1e}");
     }
     // The same numbers go in; from then on Adam, which divides by the gradient's size, amplifies rounding (measured on
     // llvmpipe: at most 1e-6 over the first 25 steps, 5.3e-4 over all; end states 4.1e-4). Burn's CUDA backend multiplies
     // matrices in TF32.
     let [first, any, end] = if device == Device::Cuda { [5e-3, 0.2, 0.2] } else { [1e-5, 5e-3, 5e-3] };
-    assert!(apart[0] < first, "first step: {:e}", apart[0]);
-    for (t, d) in apart.iter().enumerate() {
+    assert!(off[0] < first, "first step: {:e}", off[0]);
+    for (t, d) in off.iter().enumerate() {
         assert!(*d < any, "step {t}: {d:e}");
     }
     for losses in [&cpu, &gpu] {
         assert!(losses[STEPS as usize - 1] < 0.4 * losses[0], "{losses:?}");
     }
     assert_eq!((cpu_end.step, gpu_end.step), (STEPS, STEPS));
-    let spread = |a: &[f32], b: &[f32]| {
-        let squares = |v: &mut dyn Iterator<Item = f32>| v.map(|v| f64::from(v).powi(2)).sum::<f64>();
-        (squares(&mut a.iter().zip(b).map(|(a, b)| a - b)) / squares(&mut a.iter().copied())).sqrt()
-    };
-    let moved = [spread(&cpu_end.grid, &gpu_end.grid), spread(&cpu_end.net, &gpu_end.net)];
+    let moved = [(&gpu_end.grid, &cpu_end.grid), (&gpu_end.net, &cpu_end.net)].map(|(a, b)| apart(a, b));
     println!("end states apart: grid {:.1e}, net {:.1e}", moved[0], moved[1]);
     assert!(moved.iter().all(|d| *d < end), "{moved:?}");
 }
