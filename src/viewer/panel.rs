@@ -428,12 +428,13 @@ fn overlays(ctx: &Context, session: &mut Session, facts: &Facts<'_>, picture: Re
 }
 
 /// Keys and what they do, in the order of the manual.
-const HELP: [(&str, &str); 17] = [
+const HELP: [(&str, &str); 18] = [
     ("left drag", "turn around the object"),
     ("right drag, shift + left", "move sideways"),
     ("middle drag, ctrl + left", "look around"),
     ("wheel", "nearer, farther"),
-    ("W A S D   Q E", "fly   down, up (shift: faster)"),
+    ("W A S D", "fly ahead, left, back, right"),
+    ("Q E", "fly down, up; with shift faster"),
     ("R", "back to the first camera"),
     ("[  ]", "to the capture's cameras"),
     ("+  -", "narrower, wider field of view"),
@@ -454,25 +455,32 @@ fn help(ctx: &Context, picture: Rect) {
         .corner_radius(6.0)
         .stroke(Stroke::new(1.0, Color32::from_gray(70)))
         .inner_margin(Margin::symmetric(18, 14));
+    let room = (picture.height() - 48.0).max(80.0);
     Window::new("help")
         .title_bar(false)
         .resizable(false)
         .frame(frame)
         .pivot(Align2::CENTER_CENTER)
         .fixed_pos(picture.center())
-        .vscroll(true)
-        .max_height((picture.height() - 48.0).max(80.0))
-        .show(ctx, |ui| {
-            ui.label(RichText::new("Mouse and keys").strong().size(15.0));
-            ui.add_space(4.0);
-            Grid::new("keys").num_columns(2).spacing([24.0, 5.0]).show(ui, |ui| {
-                for (keys, what) in HELP {
-                    ui.label(RichText::new(keys).monospace().size(12.0));
-                    ui.label(what);
-                    ui.end_row();
-                }
-            });
+        // The window shrinks to its content; what it could have must not depend on where it was opened first.
+        .min_height(room)
+        .max_height(room)
+        .show(ctx, |ui| ScrollArea::vertical().show(ui, keys));
+}
+
+fn keys(ui: &mut Ui) {
+    // The scroll bar floats.
+    Frame::new().inner_margin(Margin { right: 12, ..Margin::ZERO }).show(ui, |ui| {
+        ui.label(RichText::new("Mouse and keys").strong().size(15.0));
+        ui.add_space(4.0);
+        Grid::new("keys").num_columns(2).spacing([24.0, 5.0]).show(ui, |ui| {
+            for (keys, what) in HELP {
+                ui.label(RichText::new(keys).monospace().size(12.0));
+                ui.label(what);
+                ui.end_row();
+            }
         });
+    });
 }
 
 #[cfg(test)]
