@@ -24,10 +24,14 @@ fn message(panic: &(dyn Any + Send)) -> &str {
     owned.or(panic.downcast_ref::<&str>().copied()).unwrap_or("a panic without words")
 }
 
+/// Says why not, where the device is not there.
+pub(crate) fn present(device: Device) -> bool {
+    device.check().inspect_err(|error| println!("skipped: {error}")).is_ok()
+}
+
 /// Tries every variant before it fails, so that one run on a machine that is seldom at hand tells all.
 fn over(device: Device, variants: Vec<(String, FieldSpec)>, check: impl Fn(&str, &FieldSpec)) {
-    if let Err(error) = device.check() {
-        println!("skipped: {error}");
+    if !present(device) {
         return;
     }
     let count = variants.len();
@@ -70,6 +74,10 @@ impl Judgement {
             assert_close(what, got, want, exact);
         }
     }
+    /// With the bounds of a part of a point's output.
+    fn part(&self, what: &str, got: &[f64], want: &[f64], part: Part) {
+        self.check(what, got, want, part.bound(), if part == Part::Values { 5e-3 } else { 5e-2 });
+    }
 }
 
 impl Drop for Judgement {
@@ -85,10 +93,7 @@ where
 {
     let (on, judge) = (On::<B>::new(DType::F32, true), Judgement::new(device));
     over(device, variants(), |name, spec| {
-        compare(&on, name, &Case::random(spec, 70, 41), |what, got, want, part| {
-            let rounded = if part == Part::Values { 5e-3 } else { 5e-2 };
-            judge.check(what, got, want, part.bound(), rounded);
-        });
+        compare(&on, name, &Case::random(spec, 70, 41), |what, got, want, part| judge.part(what, got, want, part));
     });
 }
 
@@ -100,7 +105,7 @@ where
     let (on, judge) = (On::<B>::new(DType::F32, true), Judgement::new(device));
     over(device, variants(), |name, spec| {
         let case = Case { x: special_points(spec.dim), ..Case::random(spec, 1, 43) };
-        judge.check(&format!("{name}: values"), &on.forward(&case), &JUDGE.forward(&case), 1e-4, 5e-3);
+        judge.part(&format!("{name}: values"), &on.forward(&case), &JUDGE.forward(&case), Part::Values);
     });
 }
 
@@ -120,29 +125,31 @@ where
     });
 }
 
-macro_rules! on_device {
-    ($module:ident, $feature:literal, $backend:ty, $device:expr) => {
+/// Tests on each backend that is built, which they know as `B` and `DEVICE`.
+macro_rules! on_devices {
+    ($($test:ident => $check:expr;)*) => {
+        $crate::field::device_suite::on_devices!(cuda, "cuda", burn_cuda::Cuda, Device::Cuda, $($test => $check;)*);
+        $crate::field::device_suite::on_devices!(vulkan, "wgpu", burn_wgpu::Vulkan, Device::Wgpu, $($test => $check;)*);
+    };
+    ($module:ident, $feature:literal, $backend:ty, $device:expr, $($test:ident => $check:expr;)*) => {
         #[cfg(feature = $feature)]
         mod $module {
             use super::*;
 
-            #[test]
-            fn agrees_with_the_judge_over_every_axis() {
-                points::<$backend>($device);
-            }
+            type B = $backend;
+            const DEVICE: Device = $device;
 
-            #[test]
-            fn agrees_with_the_judge_on_borders_and_outside() {
-                borders::<$backend>($device);
-            }
-
-            #[test]
-            fn ray_steps_agree_with_the_judge() {
-                ray_steps::<$backend>($device);
-            }
+            $(#[test]
+            fn $test() {
+                $check;
+            })*
         }
     };
 }
+pub(crate) use on_devices;
 
-on_device!(cuda, "cuda", burn_cuda::Cuda, Device::Cuda);
-on_device!(vulkan, "wgpu", burn_wgpu::Vulkan, Device::Wgpu);
+on_devices! {
+    agrees_with_the_judge_over_every_axis => points::<B>(DEVICE);
+    agrees_with_the_judge_on_borders_and_outside => borders::<B>(DEVICE);
+    ray_steps_agree_with_the_judge => ray_steps::<B>(DEVICE);
+}

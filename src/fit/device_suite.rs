@@ -15,7 +15,7 @@ use super::{Batch, BatchSource, Budget, Observer, Progress, Schedule, TrainConfi
 use crate::field::backend::{FieldBackend, FieldOp};
 use crate::field::config::preset;
 use crate::field::device::Device;
-use crate::field::device_suite::apart;
+use crate::field::device_suite::{apart, on_devices, present};
 use crate::field::init;
 use crate::kernel::spec::FieldSpec;
 
@@ -86,11 +86,6 @@ impl Observer for Quiet {
     }
 }
 
-/// Says why not, where the device is not there.
-fn present(device: Device) -> bool {
-    device.check().inspect_err(|error| println!("skipped: {error}")).is_ok()
-}
-
 /// The same losses and the same end, to rounding.
 fn follows_the_processor<B>(device: Device)
 where
@@ -142,32 +137,7 @@ fn stops_and_goes_on(device: Device) {
     assert!(end.grid.iter().chain(&end.net).all(|v| v.is_finite()));
 }
 
-#[cfg(feature = "wgpu")]
-mod vulkan {
-    use super::*;
-
-    #[test]
-    fn follows() {
-        follows_the_processor::<burn_wgpu::Vulkan>(Device::Wgpu);
-    }
-
-    #[test]
-    fn goes_on() {
-        stops_and_goes_on(Device::Wgpu);
-    }
-}
-
-#[cfg(feature = "cuda")]
-mod cuda {
-    use super::*;
-
-    #[test]
-    fn follows() {
-        follows_the_processor::<burn_cuda::Cuda>(Device::Cuda);
-    }
-
-    #[test]
-    fn goes_on() {
-        stops_and_goes_on(Device::Cuda);
-    }
+on_devices! {
+    follows => follows_the_processor::<B>(DEVICE);
+    goes_on => stops_and_goes_on(DEVICE);
 }
