@@ -7,8 +7,8 @@ use burn::backend::Autodiff;
 use burn::tensor::{Tensor, TensorData};
 use burn_flex::Flex;
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
-use nstr::field::backend::{FieldOp, forward, forward_full};
-use nstr::field::{config, init};
+use nstr::backend::backend::{FieldOp, forward, forward_full};
+use nstr::spec::{config, init};
 
 type Auto = Autodiff<Flex>;
 const POINTS: usize = 16384;

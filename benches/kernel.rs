@@ -10,8 +10,8 @@ use std::hint::black_box;
 use std::time::{Duration, Instant};
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
-use nstr::field::config::preset;
-use nstr::kernel::spec::{FieldSpec, LayerSlot};
+use nstr::spec::config::preset;
+use nstr::spec::{FieldSpec, LayerSlot};
 use nstr::kernel::{Fused, PointLoss, Targets};
 use rand::{RngExt, SeedableRng};
 use rand_pcg::Pcg64;

@@ -8,9 +8,9 @@ use std::hint::black_box;
 use std::time::{Duration, Instant};
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
-use nstr::field::config::preset;
-use nstr::field::init;
-use nstr::kernel::spec::{FieldSpec, LayerSlot};
+use nstr::spec::config::preset;
+use nstr::spec::init;
+use nstr::spec::{FieldSpec, LayerSlot};
 use nstr::kernel::{Fused, PointLoss, RayLoss, Rays};
 use rand::{RngExt, SeedableRng};
 use rand_pcg::Pcg64;

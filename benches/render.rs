@@ -3,11 +3,13 @@
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use glam::{DVec3, Vec3};
-use nstr::render::analytic::{Analytic, still_life};
+use nstr::space::analytic::{Analytic, still_life};
 use nstr::render::cpu::{DistanceGrid, Shading};
-use nstr::render::{
-    Camera, Occupancy, Orbit, RenderSettings, SphereTracer, Stepping, TracerSettings, UnitCube, VolumeRay,
-};
+use nstr::camera::camera::Camera;
+use nstr::space::occupancy::{Occupancy, Stepping, VolumeRay};
+use nstr::camera::orbit::Orbit;
+use nstr::render::{RenderSettings, SphereTracer, TracerSettings};
+use nstr::space::cube::UnitCube;
 
 fn view() -> Camera {
     let bounds = (DVec3::splat(0.1), DVec3::splat(0.9));

@@ -3,11 +3,14 @@
 use std::path::PathBuf;
 
 use glam::{DVec3, Vec3};
-use nstr::render::analytic::{Analytic, still_life};
+use nstr::space::analytic::{Analytic, still_life};
 use nstr::render::cpu::{Shading, ShadingMode};
-use nstr::render::image::{exr, gif, png};
-use nstr::render::layers::{self, Range};
-use nstr::render::{Layer, LayerSet, Orbit, RenderSettings, SphereTracer, TracerSettings, UnitCube};
+use nstr::image::{exr, gif, png};
+use nstr::render::layers;
+use nstr::render::layers::Range;
+use nstr::render::{Layer, LayerSet, RenderSettings, SphereTracer, TracerSettings};
+use nstr::camera::orbit::Orbit;
+use nstr::space::cube::UnitCube;
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let folder = PathBuf::from(std::env::args().nth(1).unwrap_or_else(|| "shapes".into()));

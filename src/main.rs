@@ -1,6 +1,6 @@
 //! The `nstr` command.
 
-mod cli;
+
 
 fn main() -> std::process::ExitCode {
     // Whoever reads the output may have enough of it: `nstr inspect … | head` is no panic.
@@ -11,5 +11,5 @@ fn main() -> std::process::ExitCode {
         }
         panic(info);
     }));
-    cli::run()
+    nstr_cli::run()
 }

@@ -5,8 +5,8 @@ use std::process::Command;
 
 use glam::DVec3;
 use nstr::capture::{Capture, CaptureOptions, Lens, SceneRule, Split, View, read_capture};
-use nstr::render::Camera;
-use nstr::render::image::{Rgba8, png};
+use nstr::camera::camera::Camera;
+use nstr::image::{Rgba8, png};
 use serde_json::{Value, json};
 
 fn data(name: &str) -> Option<PathBuf> {

@@ -10,13 +10,16 @@ use nstr::field::radiance::NeuralRadiance;
 use nstr::field::sdf::NeuralSdf;
 use nstr::render::cpu::{Filter, Shading, ShadingMode};
 use nstr::render::gpu::{Gpu, GpuField, GpuRenderer, Precision};
-use nstr::render::image::diff::compare;
-use nstr::render::image::png;
+use nstr::image::diff::compare;
+use nstr::image::png;
 use nstr::render::section::{Section, SectionView};
-use nstr::render::volume::{VolumeRenderSettings, VolumeRenderer, VolumeSettings};
-use nstr::render::{
-    Background, Camera, Frame, LayerSet, Orbit, RenderSettings, SdfSource, SphereTracer, TracerSettings, UnitCube, Up,
-};
+use nstr::render::volume::{VolumeRenderer, VolumeSettings};
+use nstr::image::colour::Background;
+use nstr::camera::camera::Camera;
+use nstr::render::{Frame, LayerSet, RenderSettings, SphereTracer, TracerSettings};
+use nstr::camera::orbit::{Orbit, Up};
+use nstr::space::source::SdfSource;
+use nstr::space::cube::UnitCube;
 
 fn nstr(args: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_nstr")).args(args).output().unwrap()
@@ -165,7 +168,7 @@ fn a_radiance_field_looks_the_same_on_both() {
             ("field on a section", RenderSettings { section: section(SectionView::Field), ..base }),
         ] {
             let RenderSettings { layers, samples, filter, background, seed, section, .. } = settings;
-            let same = VolumeRenderSettings { layers, samples, filter, background, seed, section };
+            let same = RenderSettings { layers, samples, filter, background, seed, section };
             let want = cpu.render(&camera, &same).unwrap();
             assert_same(&format!("{name}, {what}"), &renderer.render(&camera, &settings).unwrap(), &want);
         }

@@ -38,7 +38,7 @@ fn what_is_seen_from_one_side_is_shown_from_there() {
     fit.extend(QUICK);
     ok(at, &fit);
     let model = Model::load(at.join("s.safetensors")).unwrap();
-    let swing: nstr::render::Swing = serde_json::from_value(model.config["swing"].clone()).unwrap();
+    let swing: nstr::camera::swing::Swing = serde_json::from_value(model.config["swing"].clone()).unwrap();
     assert!(swing.is_valid() && swing.reach < 60.0, "{swing:?}");
     let pictures = |args: &[&str], to: &str| {
         let size = ["render", "s.safetensors", "--size", "32x32", "-o", to];

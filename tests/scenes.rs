@@ -10,8 +10,9 @@ use make_scenes::signals;
 use make_scenes::studio::Studio;
 use make_scenes::teaset;
 use nstr::geometry::{MeshReport, read_mesh};
-use nstr::render::image::{Rgba8, diff, png};
-use nstr::render::{Camera, read_cameras};
+use nstr::image::{Rgba8, diff, png};
+use nstr::camera::camera::Camera;
+use nstr::camera::camera_file::read_cameras;
 use nstr::signal::{read_picture, read_sound};
 use std::path::Path;
 

@@ -12,8 +12,10 @@ use std::time::{Duration, Instant};
 
 use common::{command, ok, scene};
 use nstr::field::model::Model;
-use nstr::render::image::{Rgba8, diff, png};
-use nstr::render::{Background, Section, SectionView, Up};
+use nstr::image::{Rgba8, diff, png};
+use nstr::image::colour::Background;
+use nstr::render::{Section, SectionView};
+use nstr::camera::orbit::Up;
 use nstr::viewer::camera::ViewCamera;
 use nstr::viewer::painter::{Effort, Painter, Picture, View};
 use nstr::viewer::recording::Recording;

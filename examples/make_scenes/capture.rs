@@ -3,8 +3,9 @@
 use super::studio::Studio;
 use super::teaset::parts;
 use glam::{DMat4, DVec2, DVec3};
-use nstr::render::image::Rgba8;
-use nstr::render::{Camera, Orbit, Up};
+use nstr::image::Rgba8;
+use nstr::camera::camera::Camera;
+use nstr::camera::orbit::{Orbit, Up};
 use std::f64::consts::PI;
 use std::fmt::Write;
 use std::path::Path;

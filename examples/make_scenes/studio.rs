@@ -6,9 +6,9 @@ use super::material::{Material, Surface};
 use super::raycast::{Hit, Tracer};
 use super::teaset::Part;
 use glam::{DVec2, DVec3, dvec3};
-use nstr::render::Camera;
-use nstr::render::colour::srgb_from_linear;
-use nstr::render::image::Rgba8;
+use nstr::camera::camera::Camera;
+use nstr::image::colour::srgb_from_linear;
+use nstr::image::Rgba8;
 use rayon::prelude::*;
 use std::f64::consts::TAU;
 

@@ -2,9 +2,9 @@
 
 use glam::{DVec2, DVec3};
 
-use super::{Capture, CaptureError, View};
-use crate::render::image::Rgba8;
-use crate::render::{Camera, CameraError};
+use crate::{Capture, CaptureError, View};
+use nstr_image::Rgba8;
+use nstr_camera::camera::{Camera, CameraError};
 
 const PAPER: [f64; 3] = [255.0, 255.0, 255.0];
 const TRAIN: [f64; 3] = [40.0, 82.0, 150.0];

@@ -11,8 +11,8 @@
 use glam::{DVec2, DVec3};
 use rayon::prelude::*;
 
-use super::lens::Lens;
-use super::view::View;
+use crate::lens::Lens;
+use crate::view::View;
 
 /// Cells along an edge of the cube.
 pub const HULL_CELLS: usize = 64;
@@ -266,7 +266,7 @@ fn sure_rays(view: &View) -> Vec<DVec3> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::capture::testing::{ball_views, ring};
+    use crate::testing::{ball_views, ring};
 
     #[test]
     fn a_ball_keeps_itself_and_little_more() {

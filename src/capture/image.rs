@@ -2,11 +2,11 @@
 
 use std::path::Path;
 
-use super::error::CaptureError;
-use super::view::Image;
-use crate::render::colour::srgb_from_linear;
-use crate::render::image::format::{Format, Raster};
-use crate::render::image::{exr_read, jpeg, png as png_file};
+use crate::error::CaptureError;
+use crate::view::Image;
+use nstr_image::colour::srgb_from_linear;
+use nstr_image::format::{Format, Raster};
+use nstr_image::{exr_read, jpeg, png as png_file};
 
 /// Reads a picture. Opaque pictures get alpha 255; EXR is taken as linear with premultiplied alpha.
 pub(super) fn read(path: &Path) -> Result<Image, CaptureError> {
@@ -229,7 +229,7 @@ mod tests {
     fn masks_stretch_to_the_image() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("m.png");
-        let mask = crate::render::image::Rgba8::from_fn(2, 2, |i| if i == 1 { [0, 0, 0, 255] } else { [255; 4] });
+        let mask = nstr_image::Rgba8::from_fn(2, 2, |i| if i == 1 { [0, 0, 0, 255] } else { [255; 4] });
         png_file::write(&path, &mask).unwrap();
         let read = read_mask(&path, 4, 4).unwrap();
         let out: Vec<usize> = (0..16).filter(|i| !read[*i]).collect();

@@ -5,7 +5,7 @@ use std::path::Path;
 use glam::DMat4;
 use serde_json::{Map, Value};
 
-use super::error::CaptureError;
+use crate::error::CaptureError;
 
 /// Reads a JSON object. `NaN` and `Infinity`, which Python writes though JSON has none, are read as `null`, so that a
 /// complaint can name the field that needs the number.

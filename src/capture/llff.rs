@@ -9,9 +9,9 @@ use std::path::Path;
 use glam::{DMat4, DVec3};
 use npyz::NpyFile;
 
-use super::error::CaptureError;
-use super::lens::Lens;
-use super::shot::{Extent, Focal, Reel, Shot, image_folder, pictures};
+use crate::error::CaptureError;
+use crate::lens::Lens;
+use crate::shot::{Extent, Focal, Reel, Shot, image_folder, pictures};
 
 /// Numbers in a row.
 const ROW: usize = 17;

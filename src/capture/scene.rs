@@ -5,10 +5,10 @@ use std::str::FromStr;
 
 use glam::{DMat3, DVec3};
 
-use super::hull::{Carver, Cube, Hull};
-use super::shot::Extent;
-use super::view::View;
-use crate::render::UnitCube;
+use crate::hull::{Carver, Cube, Hull};
+use crate::shot::Extent;
+use crate::view::View;
+use nstr_space::cube::UnitCube;
 
 /// Shares of a model's points that may lie outside the box, at either end of each axis.
 const OUTLIERS: f64 = 0.02;
@@ -308,7 +308,7 @@ pub(super) fn quantile(values: &mut [f64], q: f64) -> Option<f64> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::capture::testing::{ball_views, ring};
+    use crate::testing::{ball_views, ring};
 
     fn evidence<'a>(views: &'a [View], points: &'a [DVec3], extent: &'a Extent) -> Evidence<'a> {
         Evidence { views, silhouettes: false, points, extent, given: None, near: None }

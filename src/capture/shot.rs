@@ -5,11 +5,11 @@ use std::path::{Path, PathBuf};
 use glam::{DMat4, DVec2, DVec3};
 use rayon::prelude::*;
 
-use super::error::CaptureError;
-use super::image;
-use super::lens::Lens;
-use super::view::{Image, View};
-use crate::render::{Camera, CameraError};
+use crate::error::CaptureError;
+use crate::image;
+use crate::lens::Lens;
+use crate::view::{Image, View};
+use nstr_camera::camera::{Camera, CameraError};
 
 /// Names of missing files that a note lists.
 const LISTED: usize = 3;

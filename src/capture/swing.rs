@@ -2,9 +2,9 @@
 
 use glam::DVec3;
 
-use super::scene::{focus, quantile};
-use super::view::View;
-use crate::render::Swing;
+use crate::scene::{focus, quantile};
+use crate::view::View;
+use nstr_camera::swing::Swing;
 
 /// Degrees without a camera, around the object, from which on a capture does not go all around it.
 const GAP: f64 = 100.0;
@@ -77,8 +77,8 @@ fn fov(view: &View) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::capture::testing::{ball_views, ring};
-    use crate::render::Camera;
+    use crate::testing::{ball_views, ring};
+    use nstr_camera::camera::Camera;
 
     /// Views at `azimuths` (degrees, from x towards y) and elevations of −10°, 10° and 30° in turn.
     fn views(azimuths: &[f64], middle: DVec3) -> Vec<View> {

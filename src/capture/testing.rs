@@ -2,9 +2,9 @@
 
 use glam::{DMat4, DVec2, DVec3};
 
-use super::lens::Lens;
-use super::view::{Image, View};
-use crate::render::Camera;
+use crate::lens::Lens;
+use crate::view::{Image, View};
+use nstr_camera::camera::Camera;
 
 /// Poses at `distance` around `middle` at elevations from −30° to 60°, looking at it, z up.
 pub fn ring(count: usize, distance: f64, middle: DVec3) -> Vec<DMat4> {

@@ -8,8 +8,8 @@ use npyz::WriterBuilder;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
-use super::*;
-use crate::render::image::{Rgba8, png};
+use crate::*;
+use nstr_image::{Rgba8, png};
 
 const SIZE: (u32, u32) = (40, 30);
 const FOCAL: f64 = 50.0;

@@ -11,10 +11,11 @@ use std::path::{Path, PathBuf};
 use glam::DVec3;
 use serde_json::{Map, Value};
 
-use super::error::CaptureError;
-use super::json::{self, Fields};
-use super::lens::Lens;
-use super::shot::{Extent, Focal, Reel, Shot, existing, locate};
+use crate::error::CaptureError;
+use crate::json;
+use crate::json::Fields;
+use crate::lens::Lens;
+use crate::shot::{Extent, Focal, Reel, Shot, existing, locate};
 
 /// instant-ngp's scale and offset where the file gives none.
 const NGP: (f64, f64) = (0.33, 0.5);

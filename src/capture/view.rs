@@ -2,8 +2,10 @@
 
 use glam::{DVec2, DVec3};
 
-use super::lens::Lens;
-use crate::render::{Camera, CameraError, Ray, RayCaster};
+use crate::lens::Lens;
+use nstr_camera::{Camera, CameraError};
+use nstr_space::Ray;
+use nstr_camera::caster::RayCaster;
 
 /// An image in memory: sRGB values with straight alpha, rows from the top.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -7,20 +7,15 @@ use std::str::FromStr;
 use std::sync::atomic::Ordering;
 
 use anyhow::{Context, bail};
-use nstr::field::model::Model;
-use nstr::fit::signal::Signal;
+use nstr_field::model::Model;
+use nstr_geometry::MeshFormat;
+use nstr_pipeline::Scores;
+use nstr_pipeline::fit::checkpoint_path;
+use nstr_signal::Signal;
 use serde::Serialize;
 
-use super::fit::{FitArgs, checkpoint_path, one};
-use super::watch::interrupted;
-
-/// Extensions that a folder is searched for.
-const MESHES: [&str; 6] = ["obj", "ply", "stl", "off", "glb", "gltf"];
-
-/// Whether a file with this extension is taken for a mesh.
-pub fn is_mesh(extension: &str) -> bool {
-    MESHES.contains(&extension.to_lowercase().as_str())
-}
+use super::fit::{FitArgs, one};
+use super::progress::{ProgressObserver, interrupted};
 
 /// Part `index` of `count`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -78,7 +73,7 @@ pub fn expand(arguments: &[String]) -> anyhow::Result<Vec<(PathBuf, PathBuf)>> {
         let path = Path::new(argument);
         let before = found.len();
         if path.is_dir() {
-            for extension in MESHES {
+            for extension in MeshFormat::EXTENSIONS {
                 for pattern in [extension.to_string(), extension.to_uppercase()] {
                     let pattern = format!("{}/**/*.{pattern}", glob::Pattern::escape(argument.trim_end_matches('/')));
                     collect(&pattern, &mut found)?;
@@ -194,7 +189,7 @@ pub fn run(args: &FitArgs, inputs: &[(PathBuf, PathBuf)]) -> anyhow::Result<()> 
         }
         // A job that was cut off goes on where it stopped.
         let args = FitArgs { resume: checkpoint.exists() && !args.overwrite, ..args.clone() };
-        let result = one(&args, input, &output, true);
+        let result = one(&args, input, &output, &mut ProgressObserver::new(true)?);
         if stop.load(Ordering::SeqCst) {
             bail!("interrupted at {}; run the same command again to go on", input.display());
         }
@@ -203,18 +198,23 @@ pub fn run(args: &FitArgs, inputs: &[(PathBuf, PathBuf)]) -> anyhow::Result<()> 
             Ok(f) => {
                 fitted += 1;
                 let metric = |name: &str| f.model.metrics.get(name).copied();
+                let mesh = f.mesh.clone().unwrap_or_default();
+                let reference = match &f.scores {
+                    Some(Scores::Sdf(scores)) => scores.reference.clone(),
+                    _ => String::new(),
+                };
                 Row {
                     status: "fitted",
-                    sign: f.sign.clone(),
-                    faces: Some(f.faces),
-                    watertight: Some(f.watertight),
+                    sign: mesh.sign,
+                    faces: Some(mesh.faces),
+                    watertight: Some(mesh.watertight),
                     iou: metric("iou"),
                     chamfer_l1: metric("chamfer_l1"),
                     f_score: metric("f_score"),
                     normal_consistency: metric("normal_consistency"),
-                    reference: f.scores.as_ref().map(|s| s.reference.clone()).unwrap_or_default(),
+                    reference,
                     parameters: Some(f.model.spec.parameters()),
-                    file_bytes: Some(f.file_bytes),
+                    file_bytes: f.file_bytes,
                     fit_seconds: metric("fit_seconds"),
                     steps: metric("steps"),
                     ..row

@@ -4,16 +4,16 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use clap::Args;
-use nstr::capture::{Capture, CaptureOptions, Format, SceneCube, Split, View, draw, read_capture};
-use nstr::render::image::png;
-use serde::{Deserialize, Serialize};
+use nstr_capture::{Capture, Format, SceneCube, Split, View, draw, read_capture};
+use nstr_image::png;
+use nstr_pipeline::CaptureSettings;
 use serde_json::{Value, json};
 
 use super::output::check_file;
-use super::words::count;
+use super::plural::plural;
 
 /// How a capture is read.
-#[derive(Args, Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Args, Clone, Debug, PartialEq)]
 pub struct CaptureArgs {
     /// Captures: make images N times smaller
     #[arg(long, default_value_t = 1, value_name = "N")]
@@ -43,18 +43,12 @@ impl Default for CaptureArgs {
 }
 
 impl CaptureArgs {
-    /// The options of the library.
-    pub fn options(&self, split: Split) -> CaptureOptions {
-        CaptureOptions {
-            downscale: self.downscale,
-            every: self.every,
-            holdout: self.holdout,
-            split,
-            images: true,
-            scene: self.scene,
-            near: self.near,
-            format: self.format,
-        }
+    /// The settings of the library.
+    pub fn settings(&self) -> CaptureSettings {
+        let mut settings = CaptureSettings::default();
+        (settings.downscale, settings.every, settings.holdout) = (self.downscale, self.every, self.holdout);
+        (settings.scene, settings.near, settings.format) = (self.scene, self.near, self.format);
+        settings
     }
 }
 
@@ -66,7 +60,7 @@ pub fn inspect(path: &Path, args: &CaptureArgs, as_json: bool, picture: Option<&
     if let Some(to) = picture {
         check_file(to, "the name of what --draw writes", &["png"])?;
     }
-    let capture = read_capture(path, &args.options(Split::All))?;
+    let capture = read_capture(path, &args.settings().options(Split::All))?;
     if let Some(to) = picture {
         png::write(to, &draw::cameras(&capture, PICTURE.0, PICTURE.1)?)?;
     }
@@ -112,8 +106,8 @@ fn print(path: &Path, capture: &Capture) {
         "{} ({}): {}, {}{}{}",
         path.display(),
         capture.format,
-        count(capture.train.len(), "training view"),
-        count(capture.test.len(), "test view"),
+        plural(capture.train.len(), "training view"),
+        plural(capture.test.len(), "test view"),
         if capture.has_alpha { ", with alpha" } else { ", opaque" },
         if masked > 0 { format!(", {masked} with masked pixels") } else { String::new() },
     );
@@ -131,7 +125,7 @@ fn print(path: &Path, capture: &Capture) {
             c.focal.y,
             c.centre.x,
             c.centre.y,
-            count(group.count, "view")
+            plural(group.count, "view")
         );
         println!("  {:<11} {}", "lens", lens(group.view));
     }

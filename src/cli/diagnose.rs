@@ -5,27 +5,33 @@ use std::sync::Arc;
 
 use anyhow::{Context, bail};
 use clap::Args;
-use nstr::capture::{Split, View, read_capture};
-use nstr::diagnostics::maps::{self, Lattice, SignalInput};
-use nstr::diagnostics::nulls::{Parameters, without_spectrum};
-use nstr::diagnostics::radiance::{self, RadianceInput};
-use nstr::diagnostics::report::Report;
-use nstr::diagnostics::sdf::{self, ColouredSurface, Reference, SdfInput, StudyOptions};
-use nstr::diagnostics::{frequency, questions};
-use nstr::field::backend::FieldOp;
-use nstr::field::init::InitSpec;
-use nstr::field::model::Model;
-use nstr::fit::occupied::Void;
-use nstr::fit::sdf::SdfSource;
-use nstr::fit::signal::{Signal, SignalInfo, SignalSource};
-use nstr::fit::{FitConfig, PixelSource, RadianceTask, Work};
-use nstr::geometry::attributes::{VertexData, write_ply_with};
-use nstr::kernel::spec::{FieldSpec, Interpolation, MlpSpec};
-use nstr::render::{Orbit, RayCaster, UnitCube, Up};
+use nstr_capture::{Split, View, read_capture};
+use nstr_diagnostics::maps;
+use nstr_diagnostics::maps::{Lattice, SignalInput};
+use nstr_diagnostics::nulls::{Parameters, without_spectrum};
+use nstr_diagnostics::radiance;
+use nstr_diagnostics::radiance::RadianceInput;
+use nstr_diagnostics::report::Report;
+use nstr_diagnostics::sdf;
+use nstr_diagnostics::sdf::{ColouredSurface, Reference, SdfInput, StudyOptions};
+use nstr_diagnostics::{frequency, questions};
+use nstr_backend::backend::FieldOp;
+use nstr_spec::init::InitSpec;
+use nstr_field::model::Model;
+use nstr_fit::occupied::Void;
+use nstr_fit::sdf::SdfSource;
+use nstr_fit::signal::SignalSource;
+use nstr_signal::{Signal, SignalInfo};
+use nstr_fit::{FitConfig, PixelSource, RadianceTask, Work};
+use nstr_pipeline::field::read_model;
+use nstr_pipeline::{Field, FitRecord, MeshInput, RadianceModel, SdfModel, SignalModel, evaluate};
+use nstr_geometry::attributes::{VertexData, write_ply_with};
+use nstr_spec::{FieldSpec, Interpolation, MlpSpec};
+use nstr_camera::orbit::{Orbit, Up};
+use nstr_camera::caster::RayCaster;
+use nstr_space::cube::UnitCube;
 
 use super::eval::write_json;
-use super::fit::Recipe;
-use super::load::{self, Loaded, LoadedMesh, LoadedModel, LoadedRadiance, LoadedSignal};
 use super::output::{check_file, check_folder};
 
 /// Arguments of `nstr diagnose`.
@@ -65,24 +71,24 @@ pub fn run(args: &DiagnoseArgs) -> anyhow::Result<()> {
     if let Some(file) = &args.json {
         check_file(file, "the numbers' name", &[])?;
     }
-    let model = load::read(&args.model)?;
-    let recipe: Option<Recipe> = serde_json::from_value(model.config.clone()).ok();
-    let init = recipe.as_ref().map_or(InitSpec::default(), |r| InitSpec { seed: r.seed, ..r.fit.field.init });
+    let model = read_model(&args.model)?;
+    let record = FitRecord::of(&model).ok();
+    let init = record.as_ref().map_or(InitSpec::default(), |r| InitSpec { seed: r.seed, ..r.fit.field.init });
     let mut report =
-        Report { title: title(&args.model), facts: facts(args, &model, recipe.as_ref()), ..Report::default() };
-    let recipe = recipe.as_ref();
-    let loaded = load::of(&args.model, &model)?;
+        Report { title: title(&args.model), facts: facts(args, &model, record.as_ref()), ..Report::default() };
+    let record = record.as_ref();
+    let field = Field::open(&args.model, model.clone())?;
     if let Some(reference) = &args.reference {
-        loaded.check_reference(&args.model, reference)?;
+        evaluate::check_reference(&args.model, &field, reference)?;
     }
-    let surface = match loaded {
-        Loaded::Sdf(loaded) => Some(surface(args, &loaded, recipe, init, &mut report)?),
-        Loaded::Radiance(loaded) => {
-            views(args, &loaded, recipe, init, &mut report)?;
+    let surface = match field {
+        Field::Sdf(loaded) => Some(surface(args, &loaded, record, init, &mut report)?),
+        Field::Radiance(loaded) => {
+            views(args, &loaded, record, init, &mut report)?;
             None
         }
-        Loaded::Signal(loaded) => {
-            signal(args, &loaded, recipe, init, &mut report)?;
+        Field::Signal(loaded) => {
+            signal(args, &loaded, record, init, &mut report)?;
             None
         }
     };
@@ -112,7 +118,7 @@ fn title(path: &Path) -> String {
 }
 
 /// What the model is.
-fn facts(args: &DiagnoseArgs, model: &Model, recipe: Option<&Recipe>) -> Vec<(String, String)> {
+fn facts(args: &DiagnoseArgs, model: &Model, record: Option<&FitRecord>) -> Vec<(String, String)> {
     let spec = &model.spec;
     let known = |name: &str| model.provenance.get(name).cloned().unwrap_or("unknown".into());
     let file = |path: &Path| path.file_name().unwrap_or_default().to_string_lossy().into_owned();
@@ -125,7 +131,7 @@ fn facts(args: &DiagnoseArgs, model: &Model, recipe: Option<&Recipe>) -> Vec<(St
         ("latent grid", grid(spec)),
         ("spectrum", spectrum(spec)),
         ("decoder", network(&spec.decoder)),
-        ("regularisers", recipe.map_or("unknown".into(), regularisers)),
+        ("regularisers", record.map_or("unknown".into(), regularisers)),
         ("program", format!("nstr {}", env!("CARGO_PKG_VERSION"))),
     ]
     .map(|(name, value)| (name.to_string(), value))
@@ -155,9 +161,9 @@ fn spectrum(spec: &FieldSpec) -> String {
 }
 
 /// Weights of the terms of the loss that speak of S.
-fn regularisers(recipe: &Recipe) -> String {
-    let train = &recipe.fit.train;
-    let untrained = match (recipe.fit.field.spec().transports(), train.lambda_pde > 0.0) {
+fn regularisers(record: &FitRecord) -> String {
+    let train = &record.fit.train;
+    let untrained = match (record.fit.field.spec().transports(), train.lambda_pde > 0.0) {
         (true, false) => ": F was not trained, what it says is chance",
         (false, _) => "; there is no F",
         _ => "",
@@ -168,14 +174,14 @@ fn regularisers(recipe: &Recipe) -> String {
 /// A signed distance field.
 fn surface(
     args: &DiagnoseArgs,
-    loaded: &LoadedModel,
-    recipe: Option<&Recipe>,
+    loaded: &SdfModel,
+    record: Option<&FitRecord>,
     init: InitSpec,
     report: &mut Report,
 ) -> anyhow::Result<ColouredSurface> {
-    let sign = recipe.and_then(|r| r.sign.clone()).unwrap_or_default();
-    let mesh = args.reference.as_ref().map(|path| load::mesh(path, &sign)).transpose()?;
-    let null = fitted_null(args, recipe, |r| mesh_work(mesh.as_ref(), &loaded.model, r));
+    let sign = record.and_then(|r| r.sign.clone()).unwrap_or_default();
+    let mesh = args.reference.as_ref().map(|path| MeshInput::read(path, &sign)).transpose()?;
+    let null = fitted_null(args, record, |r| mesh_work(mesh.as_ref(), &loaded.model, r));
     let input = SdfInput {
         model: &loaded.model,
         field: &loaded.field,
@@ -193,11 +199,11 @@ fn surface(
 /// Makes what a field is to be fitted to.
 type Making = Box<dyn FnOnce(&FieldOp) -> Work>;
 
-/// A field without spectrum fitted for a while to what `work` makes of the model's recipe, or why there is none.
+/// A field without spectrum fitted for a while to what `work` makes of the model's record, or why there is none.
 fn fitted_null(
     args: &DiagnoseArgs,
-    recipe: Option<&Recipe>,
-    work: impl FnOnce(&Recipe) -> Result<Making, String>,
+    record: Option<&FitRecord>,
+    work: impl FnOnce(&FitRecord) -> Result<Making, String>,
 ) -> Result<Parameters, String> {
     if args.null_steps == 0 {
         return Err("--null-steps is 0".into());
@@ -205,24 +211,24 @@ fn fitted_null(
     if args.reference.is_none() {
         return Err("it has to be fitted to what the model was fitted to, which was not given".into());
     }
-    let recipe = recipe.ok_or(UNKNOWN)?;
-    let work = work(recipe)?;
+    let record = record.ok_or(UNKNOWN)?;
+    let work = work(record)?;
     eprintln!("  fitting a field without spectrum: {} steps", args.null_steps);
-    without_spectrum(&seeded(recipe), work, args.null_steps).map_err(|e| e.to_string())
+    without_spectrum(&seeded(record), work, args.null_steps).map_err(|e| e.to_string())
 }
 
 /// Points of the mesh.
-fn mesh_work(mesh: Option<&LoadedMesh>, model: &Model, recipe: &Recipe) -> Result<Making, String> {
-    let (mesh, sample) = mesh.zip(recipe.fit.sample.clone()).ok_or(UNKNOWN)?;
-    let (query, domain, batch) = (mesh.query.clone(), model.domain.clone(), recipe.fit.train.batch);
-    let source = SdfSource::new(mesh.mesh.clone(), query, domain, sample, batch, recipe.seed);
+fn mesh_work(mesh: Option<&MeshInput>, model: &Model, record: &FitRecord) -> Result<Making, String> {
+    let (mesh, sample) = mesh.zip(record.fit.sample.clone()).ok_or(UNKNOWN)?;
+    let (query, domain, batch) = (mesh.query.clone(), model.domain.clone(), record.fit.train.batch);
+    let source = SdfSource::new(mesh.mesh.clone(), query, domain, sample, batch, record.seed);
     let source = source.ok_or("the reference's faces have no area")?;
     Ok(Box::new(move |_| Work::Points(Arc::new(source))))
 }
 
 /// Rays of the capture's training views.
-fn capture_work(path: Option<&Path>, model: &Model, recipe: &Recipe) -> Result<Making, String> {
-    let (rays, how) = recipe.fit.rays.clone().zip(recipe.capture.clone()).ok_or(UNKNOWN)?;
+fn capture_work(path: Option<&Path>, model: &Model, record: &FitRecord) -> Result<Making, String> {
+    let (rays, how) = record.fit.rays.clone().zip(record.capture.clone()).ok_or(UNKNOWN)?;
     let capture = read_capture(path.ok_or(UNKNOWN)?, &how.options(Split::Train)).map_err(|e| e.to_string())?;
     let (cube, near) = (UnitCube::from(&model.domain), how.near.unwrap_or(capture.scene.near));
     // The hull lies in the cube that was found with it; the model's went through text, which may cost the last digit.
@@ -231,15 +237,15 @@ fn capture_work(path: Option<&Path>, model: &Model, recipe: &Recipe) -> Result<M
     let hull = capture.hull.filter(|_| far <= 1e-9 * found.size);
     let void = Void::new(rays.cells, hull, &capture.train, cube, near);
     let pixels = PixelSource::new(Arc::new(capture.train), cube, near).ok_or("the images have no pixels")?;
-    let seed = recipe.seed;
+    let seed = record.seed;
     let task = move |op: &FieldOp| RadianceTask::new(op, Arc::new(pixels), rays, seed, |i| void.get(i));
     Ok(Box::new(move |op| Work::Rays(Box::new(task(op)))))
 }
 
 /// Samples of the picture or sound.
-fn signal_work(signal: Option<&Signal>, info: &SignalInfo, recipe: &Recipe) -> Result<Making, String> {
-    let (signal, how) = signal.zip(recipe.fit.signal.as_ref()).ok_or(UNKNOWN)?;
-    let source = SignalSource::new(signal, info.codec(), how, recipe.fit.train.batch, recipe.seed);
+fn signal_work(signal: Option<&Signal>, info: &SignalInfo, record: &FitRecord) -> Result<Making, String> {
+    let (signal, how) = signal.zip(record.fit.signal.as_ref()).ok_or(UNKNOWN)?;
+    let source = SignalSource::new(signal, info.transform(), how, record.fit.train.batch, record.seed);
     let source = source.ok_or("its settings leave nothing to learn from")?;
     Ok(Box::new(move |_| Work::Signal(Arc::new(source))))
 }
@@ -247,21 +253,21 @@ fn signal_work(signal: Option<&Signal>, info: &SignalInfo, recipe: &Recipe) -> R
 /// A radiance field.
 fn views(
     args: &DiagnoseArgs,
-    loaded: &LoadedRadiance,
-    recipe: Option<&Recipe>,
+    loaded: &RadianceModel,
+    record: Option<&FitRecord>,
     init: InitSpec,
     report: &mut Report,
 ) -> anyhow::Result<()> {
     let renderer = loaded.renderer()?;
     let views = match &args.reference {
-        Some(path) => capture_views(path, recipe)?,
+        Some(path) => capture_views(path, record)?,
         None => Vec::new(),
     };
     let orbit = Orbit { frames: VIEWS, size: (VIEW_SIZE, VIEW_SIZE), up: Up::Z, ..Orbit::default() };
     let around = if views.is_empty() { orbit.cameras(renderer.bounds())? } else { Vec::new() };
     let of_capture = views.iter().map(|v| v as &dyn RayCaster);
     let all: Vec<&dyn RayCaster> = of_capture.chain(around.iter().map(|c| c as &dyn RayCaster)).collect();
-    let null = fitted_null(args, recipe, |r| capture_work(args.reference.as_deref(), &loaded.model, r));
+    let null = fitted_null(args, record, |r| capture_work(args.reference.as_deref(), &loaded.model, r));
     eprintln!("  depth and spectrum in {} views", all.len());
     let input = RadianceInput {
         model: &loaded.model,
@@ -275,8 +281,8 @@ fn views(
 }
 
 /// A few views of a capture, small.
-fn capture_views(path: &Path, recipe: Option<&Recipe>) -> anyhow::Result<Vec<View>> {
-    let how = recipe.and_then(|r| r.capture.clone()).context("the model was not fitted to a capture")?;
+fn capture_views(path: &Path, record: Option<&FitRecord>) -> anyhow::Result<Vec<View>> {
+    let how = record.and_then(|r| r.capture.clone()).context("the model was not fitted to a capture")?;
     let capture = read_capture(path, &how.options(Split::Test))?;
     let found =
         if capture.test.is_empty() { read_capture(path, &how.options(Split::Train))?.train } else { capture.test };
@@ -292,8 +298,8 @@ const FRAMES: usize = 1 << 16;
 /// A picture or a sound.
 fn signal(
     args: &DiagnoseArgs,
-    loaded: &LoadedSignal,
-    recipe: Option<&Recipe>,
+    loaded: &SignalModel,
+    record: Option<&FitRecord>,
     init: InitSpec,
     report: &mut Report,
 ) -> anyhow::Result<()> {
@@ -307,12 +313,12 @@ fn signal(
         }
         SignalInfo::Sound { .. } => (Lattice::sound(width, FRAMES), reference.clone()),
     };
-    let codec = loaded.info.codec();
+    let codec = loaded.info.transform();
     let values = seen.map(|s| -> Vec<f64> {
         let all = s.data().iter().map(|v| f64::from(codec.encode(*v)));
         all.take(lattice.size.0 * lattice.size.1 * s.channels()).collect()
     });
-    let null = fitted_null(args, recipe, |r| signal_work(reference.as_ref(), &loaded.info, r));
+    let null = fitted_null(args, record, |r| signal_work(reference.as_ref(), &loaded.info, r));
     eprintln!("  spectrum at {} places", lattice.size.0 * lattice.size.1);
     let input = SignalInput {
         model: &loaded.model,
@@ -330,7 +336,7 @@ fn signal(
 }
 
 /// The picture or sound that a model was fitted to.
-fn like(path: &Path, loaded: &LoadedSignal) -> anyhow::Result<Signal> {
+fn like(path: &Path, loaded: &SignalModel) -> anyhow::Result<Signal> {
     let signal = Signal::read(path)?;
     let outputs = loaded.model.spec.outputs;
     if signal.size() != loaded.info.size() || signal.channels() != outputs {
@@ -348,9 +354,9 @@ fn like(path: &Path, loaded: &LoadedSignal) -> anyhow::Result<Signal> {
 const UNKNOWN: &str = "the model file does not say how it was fitted";
 
 /// The settings of a fit with its seed.
-fn seeded(recipe: &Recipe) -> FitConfig {
-    let mut fit = recipe.fit.clone();
-    fit.field.init.seed = recipe.seed;
+fn seeded(record: &FitRecord) -> FitConfig {
+    let mut fit = record.fit.clone();
+    fit.field.init.seed = record.seed;
     fit
 }
 

@@ -4,14 +4,14 @@ use std::path::PathBuf;
 
 use anyhow::{Context, bail};
 use clap::Args;
-use nstr::capture::is_capture;
-use nstr::field::model::Model;
-use nstr::fit::signal::{Encoding, Signal};
+use nstr_capture::is_capture;
+use nstr_field::model::Model;
+use nstr_signal::{Signal, ValueTransformKind};
+use nstr_pipeline::MeshInput;
 use serde_json::json;
 
 use super::capture::{self, CaptureArgs};
-use super::fit;
-use super::load::{self, SignArgs};
+use super::sign::SignArgs;
 
 /// Arguments of `nstr inspect`.
 #[derive(Args)]
@@ -50,17 +50,17 @@ fn signal(args: &InspectArgs) -> anyhow::Result<()> {
     let (lo, hi) = data.iter().fold((f32::INFINITY, f32::NEG_INFINITY), |(lo, hi), v| (lo.min(*v), hi.max(*v)));
     let mean = data.iter().map(|v| f64::from(*v)).sum::<f64>() / data.len().max(1) as f64;
     if args.json {
-        let text = json!({ "signal": signal.info(Encoding::Auto), "lowest": lo, "highest": hi, "mean": mean });
+        let text = json!({ "signal": signal.info(ValueTransformKind::Auto), "lowest": lo, "highest": hi, "mean": mean });
         println!("{}", serde_json::to_string_pretty(&text)?);
         return Ok(());
     }
-    println!("{}: {}", args.input.display(), fit::describe_signal(&signal));
+    println!("{}: {}", args.input.display(), signal.describe());
     println!("  values      {lo:.4} to {hi:.4}, mean {mean:.4}");
     Ok(())
 }
 
 fn mesh(args: &InspectArgs) -> anyhow::Result<()> {
-    let m = load::mesh(&args.input, &args.sign)?;
+    let m = MeshInput::read(&args.input, &args.sign.options())?;
     let sign = m.query.sign();
     if args.json {
         let text = json!({

@@ -6,12 +6,9 @@ use anyhow::{Context, bail};
 use clap::Args;
 use glam::{DVec3, Vec3};
 use npyz::{NpyFile, WriterBuilder};
-use nstr::field::radiance::NeuralRadiance;
-use nstr::field::sdf::NeuralSdf;
-use nstr::render::volume::RadianceSource;
-use nstr::render::{SdfSource, UnitCube};
+use nstr_pipeline::{Field, SignalModel};
+use nstr_space::UnitCube;
 
-use super::load::{self, Loaded, LoadedSignal};
 use super::output::check_file;
 
 /// Arguments of `nstr query`.
@@ -35,35 +32,43 @@ pub struct QueryArgs {
 /// Runs `nstr query`.
 pub fn run(args: &QueryArgs) -> anyhow::Result<()> {
     check_file(&args.output, "the values' name", &["npy"])?;
-    let loaded = load::any(&args.model)?;
-    if let Loaded::Signal(signal) = &loaded {
+    let field = Field::load(&args.model)?;
+    if let Field::Signal(signal) = &field {
         return samples(args, signal);
     }
     let (points, directions) = read_points(&args.points)?;
-    let cube = match &loaded {
-        Loaded::Sdf(m) => UnitCube::from(&m.model.domain),
-        Loaded::Radiance(m) => UnitCube::from(&m.model.domain),
-        Loaded::Signal(m) => UnitCube::from(&m.model.domain),
+    let cube = UnitCube::from(&field.model().domain);
+    let is_outside = |p: &&DVec3| {
+        let unit = cube.to_unit(**p).as_vec3();
+        unit.cmplt(Vec3::ZERO).any() || unit.cmpgt(Vec3::ONE).any()
     };
-    let unit: Vec<Vec3> = points.iter().map(|p| cube.to_unit(*p).as_vec3()).collect();
-    let outside = unit.iter().filter(|p| p.cmplt(Vec3::ZERO).any() || p.cmpgt(Vec3::ONE).any()).count();
+    let outside = points.iter().filter(is_outside).count();
     if outside > 0 {
-        eprintln!("note: {outside} of {} points lie outside the model's cube, where it was not trained", unit.len());
+        eprintln!("note: {outside} of {} points lie outside the model's cube, where it was not trained", points.len());
     }
-    let (values, columns) = match (&loaded, directions) {
-        (Loaded::Sdf(_), Some(_)) => bail!(
+    let with_gradient = |(values, gradients): (Vec<f32>, Vec<Vec3>)| {
+        let rows = values.iter().zip(&gradients).flat_map(|(v, g)| [*v, g.x, g.y, g.z]);
+        (rows.collect(), 4)
+    };
+    let (values, columns) = match (&field, directions) {
+        (Field::Sdf(_), Some(_)) => bail!(
             "{}: directions are for radiance fields; the points of a signed distance field are [N, 3]",
             args.points.display()
         ),
-        (Loaded::Sdf(m), None) => distances(&m.field, &unit, cube.size as f32, args.gradients),
-        (Loaded::Radiance(_), Some(_)) if args.gradients => {
+        (Field::Sdf(model), None) if args.gradients => with_gradient(model.distance_gradient(&points)),
+        (Field::Sdf(model), None) => (model.distance(&points), 1),
+        (Field::Radiance(_), Some(_)) if args.gradients => {
             bail!("--gradients: give points without directions, a .npy array [N, 3]")
         }
-        (Loaded::Radiance(m), directions) => radiance(&m.field, &unit, directions, cube.size as f32, args.gradients),
+        (Field::Radiance(model), Some(directions)) => {
+            (model.radiance(&points, &directions).into_flattened(), 4)
+        }
+        (Field::Radiance(model), None) if args.gradients => with_gradient(model.density_gradient(&points)),
+        (Field::Radiance(model), None) => (model.density(&points), 1),
         // Answered above.
-        (Loaded::Signal(_), _) => (Vec::new(), 1),
+        (Field::Signal(_), _) => (Vec::new(), 1),
     };
-    write(args, values, unit.len(), columns)
+    write(args, values, points.len(), columns)
 }
 
 /// Writes `[N]`, or `[N, columns]` of more than one.
@@ -73,14 +78,14 @@ fn write(args: &QueryArgs, values: Vec<f32>, points: usize, columns: u64) -> any
     let mut writer = npyz::WriteOptions::new().default_dtype().shape(&shape).writer(&mut bytes).begin_nd()?;
     writer.extend(values)?;
     writer.finish()?;
-    nstr::atomic::write(&args.output, &bytes).with_context(|| args.output.display().to_string())?;
+    nstr_files::write(&args.output, &bytes).with_context(|| args.output.display().to_string())?;
     println!("wrote {}: {points} points", args.output.display());
     Ok(())
 }
 
 /// Values of a picture or a sound at points of its unit square or interval.
-fn samples(args: &QueryArgs, loaded: &LoadedSignal) -> anyhow::Result<()> {
-    let dim = loaded.field.spec().dim;
+fn samples(args: &QueryArgs, model: &SignalModel) -> anyhow::Result<()> {
+    let dim = model.field.spec().dim;
     if args.gradients {
         bail!("--gradients is for signed distances and densities");
     }
@@ -88,51 +93,8 @@ fn samples(args: &QueryArgs, loaded: &LoadedSignal) -> anyhow::Result<()> {
     if columns != dim {
         bail!("{}: points of {columns} coordinates; this model's have {dim}, from 0 to 1", args.points.display());
     }
-    let codec = loaded.info.codec();
     let x: Vec<f32> = flat.iter().map(|v| *v as f32).collect();
-    let values = loaded.field.at(&x).into_iter().map(|v| codec.decode(v)).collect();
-    write(args, values, x.len() / dim, loaded.field.spec().outputs as u64)
-}
-
-/// Signed distances in world units, with their gradients if asked for; values and columns of a row.
-fn distances(field: &NeuralSdf, unit: &[Vec3], size: f32, gradients: bool) -> (Vec<f32>, u64) {
-    let mut distance = vec![0.0; unit.len()];
-    if gradients {
-        let mut gradient = vec![Vec3::ZERO; unit.len()];
-        field.distance_gradient(unit, &mut distance, &mut gradient);
-        let rows = distance.iter().zip(&gradient).flat_map(|(d, g)| [d * size, g.x, g.y, g.z]);
-        return (rows.collect(), 4);
-    }
-    field.distance_parallel(unit, &mut distance);
-    distance.iter_mut().for_each(|d| *d *= size);
-    (distance, 1)
-}
-
-/// Densities per world unit, with their gradients if asked for, or colours with them; values and columns of a row.
-fn radiance(
-    field: &NeuralRadiance,
-    unit: &[Vec3],
-    directions: Option<Vec<Vec3>>,
-    size: f32,
-    gradients: bool,
-) -> (Vec<f32>, u64) {
-    if let Some(directions) = directions {
-        let mut out = vec![[0.0; 4]; unit.len()];
-        field.radiance(unit, &directions, &mut out);
-        return (out.iter().flat_map(|[r, g, b, s]| [*r, *g, *b, s / size]).collect(), 4);
-    }
-    let mut density = vec![0.0; unit.len()];
-    if gradients {
-        let mut gradient = vec![Vec3::ZERO; unit.len()];
-        field.density_gradient(unit, &mut density, &mut gradient);
-        let per = size * size;
-        return (
-            density.iter().zip(&gradient).flat_map(|(d, g)| [d / size, g.x / per, g.y / per, g.z / per]).collect(),
-            4,
-        );
-    }
-    field.density(unit, &mut density);
-    (density.iter().map(|d| d / size).collect(), 1)
+    write(args, model.values(&x), x.len() / dim, model.field.spec().outputs as u64)
 }
 
 /// Points, and directions where the file has them.

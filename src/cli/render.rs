@@ -4,20 +4,23 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
 use clap::Args;
-use nstr::field::model::Model;
-use nstr::render::cpu::{Filter, Shading, ShadingMode};
-use nstr::render::image::video::Video;
-use nstr::render::image::{Rgba8, exr, folder, gif, png};
-use nstr::render::layers::{Range, picture};
-use nstr::render::{
-    Background, Camera, Frame, Layer, LayerSet, Orbit, RenderSettings, Section, SectionView, Spiral, Swing, Up,
-    read_cameras,
-};
+use nstr_field::model::Model;
+use nstr_render::cpu::{Filter, Shading, ShadingMode};
+use nstr_image::video::Video;
+use nstr_image::{Rgba8, folder, gif, png};
+use nstr_pipeline::{Field, Renderer, RendererChoice};
+use nstr_render::exr;
+use nstr_render::layers::{Range, picture};
+use nstr_image::colour::Background;
+use nstr_camera::camera::Camera;
+use nstr_render::{Frame, Layer, LayerSet, RenderSettings, Section, SectionView};
+use nstr_camera::orbit::{Orbit, Up};
+use nstr_camera::spiral::Spiral;
+use nstr_camera::swing::Swing;
+use nstr_camera::camera_file::read_cameras;
 
-use super::load::{self, Loaded};
-use super::reconstruct::{self, SignalArgs};
-use super::renderer::{Device, Renderer};
-use super::words::count;
+use super::plural::plural;
+use super::render_signal::{self, SignalArgs};
 
 /// Arguments of `nstr render`.
 #[derive(Args)]
@@ -84,7 +87,7 @@ pub struct RenderArgs {
     up: Option<Up>,
     /// Where to render: auto (a GPU where there is a real one), cpu or gpu (any adapter, software drivers too)
     #[arg(long, default_value = "auto")]
-    renderer: Device,
+    renderer: RendererChoice,
     /// Print rays, evaluations and seconds
     #[arg(long)]
     stats: bool,
@@ -134,10 +137,10 @@ const KINDS: [&str; 5] = ["png", "exr", "gif", "mp4", ""];
 
 /// Runs `nstr render`.
 pub fn run(args: &RenderArgs) -> anyhow::Result<()> {
-    let loaded = load::any(&args.model)?;
-    if let Loaded::Signal(signal) = &loaded {
+    let field = Field::load(&args.model)?;
+    if let Field::Signal(signal) = &field {
         args.refuse_views()?;
-        return reconstruct::run(signal, &args.output, args.size, &args.signal);
+        return render_signal::run(signal, &args.output, args.size, &args.signal);
     }
     if !args.signal.is_default() {
         bail!("--crop is for models of pictures, --rate for those of sounds");
@@ -146,8 +149,11 @@ pub fn run(args: &RenderArgs) -> anyhow::Result<()> {
     if !KINDS.contains(&kind.as_str()) {
         bail!("{}: pictures are .png, .exr, .gif, .mp4, or a folder of PNGs", args.output.display());
     }
-    let renderer = Renderer::new(&loaded, args.renderer)?;
-    let cameras = cameras(args, &renderer, loaded.swing())?;
+    let renderer = Renderer::new(&field, args.renderer)?;
+    if let Some(warning) = renderer.warning() {
+        eprintln!("warning: {warning}");
+    }
+    let cameras = cameras(args, &renderer, field.swing())?;
     if cameras.len() > 1 && matches!(kind.as_str(), "png" | "exr") {
         bail!("{}: {} frames need a .gif, an .mp4 or a folder", args.output.display(), cameras.len());
     }
@@ -160,7 +166,7 @@ pub fn run(args: &RenderArgs) -> anyhow::Result<()> {
     };
     let settings = RenderSettings {
         layers,
-        samples: args.spp.unwrap_or(if renderer.traces() { 4 } else { 1 }),
+        samples: args.spp.unwrap_or(if renderer.traces_surface() { 4 } else { 1 }),
         filter: Filter::Tent,
         shading,
         background: args.background,
@@ -196,7 +202,7 @@ pub fn run(args: &RenderArgs) -> anyhow::Result<()> {
             folder::write(&args.output, &pictures)?;
         }
     }
-    println!("wrote {} ({})", args.output.display(), count(cameras.len(), "frame"));
+    println!("wrote {} ({})", args.output.display(), plural(cameras.len(), "frame"));
     Ok(())
 }
 
@@ -208,7 +214,7 @@ fn print_stats(frame: &Frame, renderer: &Renderer<'_>) {
     }
     let start =
         format!("{:.3} s: {} rays, {} evaluations ({:.2} a ray)", s.seconds, s.rays, s.evals, s.evals_per_ray());
-    match renderer.traces() {
+    match renderer.traces_surface() {
         true => println!(
             "{start}, {} hits, {} gradients, {} for shadows and occlusion, {} rays out of steps",
             s.hits, s.gradient_evals, s.secondary_evals, s.exhausted
@@ -261,15 +267,20 @@ fn around(renderer: &Renderer<'_>, swing: Option<Swing>, orbit: Orbit, rising: b
     })
 }
 
-/// The picture that `nstr fit --render` writes.
-pub fn portrait(model: &Model, path: &Path) -> anyhow::Result<()> {
+/// The picture or sound that `nstr fit --render` writes of the model that was written to `from`.
+pub fn portrait(from: &Path, model: Model, path: &Path) -> anyhow::Result<()> {
+    let field = Field::open(from, model)?;
+    if let Field::Signal(model) = &field {
+        render_signal::write(&model.reconstruct(), path)?;
+        println!("wrote {}", path.display());
+        return Ok(());
+    }
     let shading = Shading { shadow: true, ambient_occlusion: true, ..Shading::default() };
     let settings = RenderSettings { samples: 8, filter: Filter::Tent, shading, ..RenderSettings::default() };
-    let loaded = load::of(path, model)?;
-    let renderer = Renderer::new(&loaded, Device::Auto)?;
+    let renderer = Renderer::new(&field, RendererChoice::Auto)?;
     let orbit = Orbit { size: SIZE, elevation: HOME.0, azimuth: HOME.1, up: renderer.up(), ..Orbit::default() };
-    let cameras = around(&renderer, loaded.swing(), orbit, false)?;
-    let samples = if renderer.traces() { settings.samples } else { 4 };
+    let cameras = around(&renderer, field.swing(), orbit, false)?;
+    let samples = if renderer.traces_surface() { settings.samples } else { 4 };
     let frame = renderer.render(cameras.first().context("no camera")?, &RenderSettings { samples, ..settings })?;
     png::write(path, &frame.to_srgb())?;
     println!("wrote {} ({:.2} s)", path.display(), frame.stats.seconds);

@@ -1,26 +1,26 @@
 //! `nstr view`: a model in a window, or a fit that is looked at.
 
-use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
-use clap::{Args, Parser};
-use nstr::capture::{Split, View, is_capture, read_capture};
-use nstr::field::model::Model;
-use nstr::fit::Budget;
-use nstr::fit::signal::Signal;
-use nstr::render::Background;
-use nstr::viewer::session::Settings;
-use nstr::viewer::training::Phase;
-use nstr::viewer::{Choice, Scene, Script, Setup, Show, Training};
+use clap::Args;
+use nstr_capture::{Split, View, is_capture, read_capture};
+use nstr_field::model::Model;
+use nstr_fit::Budget;
+use nstr_image::colour::Background;
+use nstr_pipeline::fit::default_output;
+use nstr_pipeline::{FitOptions, FitRecord, RendererChoice};
+use nstr_signal::Signal;
+use nstr_viewer::scene::FLAT;
+use nstr_viewer::session::Settings;
+use nstr_viewer::training::Phase;
+use nstr_viewer::{Scene, Script, Setup, Show, Training};
 
-use super::capture::CaptureArgs;
-use super::fit::{self, FitArgs, Recipe, default_output};
-use super::load;
+use super::fit::{self, Beside, FitArgs};
+use super::progress::{ProgressObserver, interrupted};
 use super::render::parse_size;
-use super::watch::interrupted;
 
 /// Arguments of `nstr view`.
 #[derive(Args, Clone, Debug)]
@@ -42,8 +42,8 @@ pub struct ViewArgs {
     #[arg(long, default_value = "white")]
     background: Background,
     /// What renders: auto, cpu or gpu
-    #[arg(long, default_value = "auto", value_parser = parse_choice)]
-    renderer: Choice,
+    #[arg(long, default_value = "auto")]
+    renderer: RendererChoice,
     /// Camera path to begin with: one that the viewer saved, or a transforms.json with `frames`; F6 plays it
     #[arg(long, value_name = "JSON")]
     path: Option<PathBuf>,
@@ -67,15 +67,6 @@ pub struct ViewArgs {
     time: Option<Duration>,
 }
 
-fn parse_choice(text: &str) -> Result<Choice, String> {
-    match text {
-        "auto" => Ok(Choice::Auto),
-        "cpu" => Ok(Choice::Cpu),
-        "gpu" => Ok(Choice::Gpu),
-        _ => Err("must be auto, cpu or gpu".into()),
-    }
-}
-
 /// Runs `nstr view`.
 pub fn run(args: &ViewArgs) -> anyhow::Result<()> {
     let script = args.script.as_deref().map(Script::read).transpose()?;
@@ -87,7 +78,7 @@ pub fn run(args: &ViewArgs) -> anyhow::Result<()> {
         return train(args, script);
     }
     let model = Arc::new(Model::load(&args.input)?);
-    let scene = scene(&args.input, model.clone())?;
+    let scene = Scene::of_model(&args.input, model.clone())?;
     let capture = match &args.capture {
         Some(path) => Some(path.clone()),
         None => capture_of(&args.input, &model),
@@ -99,7 +90,7 @@ pub fn run(args: &ViewArgs) -> anyhow::Result<()> {
         views: Arc::new(views),
         ..setup(args, &args.input, script)
     };
-    Ok(nstr::viewer::run(setup)?)
+    Ok(nstr_viewer::run(setup)?)
 }
 
 fn setup(args: &ViewArgs, named: &Path, script: Option<Script>) -> Setup {
@@ -119,26 +110,6 @@ fn setup(args: &ViewArgs, named: &Path, script: Option<Script>) -> Setup {
         script,
         quit: None,
     }
-}
-
-/// Why a picture or a sound is not shown.
-const FLAT: &str = "the window shows surfaces and volumes; a picture or a sound is fitted by `nstr fit` and written by \
-                    `nstr render`";
-
-/// The scene of a model that was read from (or will be written to) `path`.
-pub fn scene(path: &Path, model: Arc<Model>) -> anyhow::Result<Scene> {
-    if model.spec.view.is_some() {
-        let shown = load::marching_of(path, &model)?;
-        return Ok(Scene::radiance(model, shown.settings).seen_from(shown.swing));
-    }
-    if model.spec.dim != 3 {
-        bail!("{}: {FLAT}", path.display());
-    }
-    if model.spec.outputs != 1 {
-        let o = model.spec.outputs;
-        bail!("{}: a field of {o} values is no signed distance field", path.display());
-    }
-    Ok(Scene::sdf(model))
 }
 
 /// Lines about a model.
@@ -164,21 +135,10 @@ fn capture_of(path: &Path, model: &Model) -> Option<PathBuf> {
 
 /// A capture's images, read as for the fit of the model.
 fn images(path: &Path, model: &Model) -> anyhow::Result<Vec<View>> {
-    let recipe = serde_json::from_value::<Recipe>(model.config.clone()).ok();
-    let options = match recipe.and_then(|r| r.capture) {
-        Some(args) => args.options(Split::All),
-        None => CaptureArgs::default().options(Split::All),
-    };
-    let capture = read_capture(path, &options)?;
+    let settings = FitRecord::of(model).ok().and_then(|r| r.capture).unwrap_or_default();
+    let capture = read_capture(path, &settings.options(Split::All))?;
     eprintln!("{}: {} images to compare with", path.display(), capture.views().count());
     Ok(capture.train.into_iter().chain(capture.test).collect())
-}
-
-/// The options of `nstr fit` alone.
-#[derive(Parser)]
-struct Fit {
-    #[command(flatten)]
-    args: FitArgs,
 }
 
 /// Fits `args.input` and looks on. Closing the window is a way to end, not a failure.
@@ -190,13 +150,11 @@ fn train(args: &ViewArgs, script: Option<Script>) -> anyhow::Result<()> {
             output.display()
         );
     }
-    let mut words: Vec<OsString> = vec!["nstr".into(), args.input.clone().into(), "--output".into(), output.into()];
-    let texts = args.set.iter().flat_map(|s| ["--set".to_string(), s.clone()]);
-    let texts = texts.chain(args.preset.iter().flat_map(|p| ["--preset".to_string(), p.clone()]));
-    let budget = args.steps.map(Budget::Steps).or(args.time.map(Budget::Time));
-    words.extend(texts.chain(budget.into_iter().flat_map(Budget::option)).map(OsString::from));
-    let fit = Fit::try_parse_from(words).context("nstr view")?.args;
-    let (result, stopped) = watch(&fit, setup(args, &args.input, script))?;
+    let mut options = FitOptions::default().output(output);
+    options.preset.clone_from(&args.preset);
+    options.overrides.clone_from(&args.set);
+    options.budget = args.steps.map(Budget::Steps).or(args.time.map(Budget::Time));
+    let (result, stopped) = watch(&args.input, &options, &Beside::default(), setup(args, &args.input, script))?;
     match result {
         Err(error) if stopped => {
             eprintln!("nstr: {}", super::explain(&error));
@@ -222,7 +180,7 @@ pub fn fit(args: &FitArgs) -> anyhow::Result<()> {
         capture: None,
         layer: Show::default(),
         background: args.background,
-        renderer: Choice::Auto,
+        renderer: RendererChoice::Auto,
         path: None,
         script: None,
         output: None,
@@ -231,28 +189,31 @@ pub fn fit(args: &FitArgs) -> anyhow::Result<()> {
         steps: None,
         time: None,
     };
-    watch(args, setup(&view, &input, None))?.0
+    args.refuse_others(&input, args.kind(&input))?;
+    watch(&input, &args.options(), &args.beside(), setup(&view, &input, None))?.0
 }
 
 /// Fits on a thread of its own while the window is open; what became of the fit, and whether the user stopped it.
-fn watch(args: &FitArgs, setup: Setup) -> anyhow::Result<(anyhow::Result<()>, bool)> {
+fn watch(
+    input: &Path,
+    options: &FitOptions,
+    beside: &Beside,
+    setup: Setup,
+) -> anyhow::Result<(anyhow::Result<()>, bool)> {
     let training = Training::default();
     let quit = interrupted()?;
-    let mut args = FitArgs { view: false, ..args.clone() };
-    args.live.training = Some(training.clone());
-    let output = args.output.clone().or_else(|| Some(default_output(Path::new(args.inputs.first()?))));
+    let output = options.output.clone().unwrap_or_else(|| default_output(input));
+    let (input, options, beside) = (input.to_path_buf(), options.clone().output(&output), beside.clone());
     let run = {
         let training = training.clone();
         move || {
             if !training.wait_for_window() {
                 return Ok(());
             }
-            let result = fit::run(&args);
+            let result = ProgressObserver::new(false)
+                .and_then(|mut inner| fit::single(&input, &options, &beside, &mut training.observer(&output, &mut inner)));
             let there = result.is_ok() || training.is_stopped();
-            let last = output.filter(|_| there).and_then(|path| {
-                let model = Model::load(&path).ok()?;
-                scene(&path, Arc::new(model)).ok()
-            });
+            let last = there.then(|| Scene::of_model(&output, Arc::new(Model::load(&output).ok()?)).ok()).flatten();
             let said = match &result {
                 Ok(()) => Ok("finished and saved".to_string()),
                 Err(_) if training.is_stopped() => Ok("stopped and saved".to_string()),
@@ -264,7 +225,7 @@ fn watch(args: &FitArgs, setup: Setup) -> anyhow::Result<(anyhow::Result<()>, bo
     };
     let fitting =
         std::thread::Builder::new().name("fit".into()).spawn(run).context("cannot start a thread to fit in")?;
-    let shown = nstr::viewer::run(Setup { training: Some(training.clone()), quit: Some(quit), ..setup });
+    let shown = nstr_viewer::run(Setup { training: Some(training.clone()), quit: Some(quit), ..setup });
     training.stop();
     let result = fitting.join().unwrap_or_else(|_| bail!("the fit ended with a panic (its message is above)"));
     shown?;

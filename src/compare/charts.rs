@@ -1,10 +1,10 @@
 //! The charts of a comparison: quality along the steps, along the time, and over the parameters.
 
-use super::recipe::Metric;
-use super::record::{Record, Results};
-use super::summary::Summary;
-use crate::fit::curve::Sample;
-use crate::plot::{Axis, Chart, Estimate};
+use crate::recipe::Metric;
+use crate::record::{Record, Results};
+use crate::summary::Summary;
+use nstr_fit::curve::Sample;
+use nstr_plot::{Axis, Chart, Estimate};
 
 /// What runs are followed along.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -127,7 +127,7 @@ fn lines(
     samples: &dyn Fn(&Record) -> Vec<Sample>,
 ) -> Vec<Line> {
     let of = |input: usize| {
-        let record = results.get(super::recipe::Run { input, seed, method })?;
+        let record = results.get(crate::recipe::Run { input, seed, method })?;
         let line: Line = samples(record).iter().map(|s| (axis.of(s), s.value)).collect();
         (line.len() > 1).then_some(line)
     };

@@ -2,7 +2,7 @@
 
 use thiserror::Error;
 
-use crate::field::config::ConfigError;
+use nstr_spec::config::ConfigError;
 
 /// Parameters that can't be kept to.
 #[derive(Debug, Error, PartialEq, Eq)]

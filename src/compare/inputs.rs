@@ -7,8 +7,8 @@ use serde::de::value::MapAccessDeserializer;
 use serde::de::{MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 
-use super::recipe::{Input, RecipeError};
-use crate::fit::signal::Signal;
+use crate::recipe::{Input, RecipeError};
+use nstr_signal::Signal;
 
 /// Gives environment variables.
 pub type Variables<'a> = &'a dyn Fn(&str) -> Option<String>;

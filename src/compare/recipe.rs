@@ -6,10 +6,10 @@ use std::path::{Path, PathBuf};
 
 use thiserror::Error;
 
-use super::resolve;
-use crate::field::config::ConfigError;
-use crate::fit::signal::Signal;
-use crate::fit::{Budget, FitConfig};
+use crate::resolve;
+use nstr_spec::config::ConfigError;
+use nstr_signal::Signal;
+use nstr_fit::{Budget, FitConfig};
 
 /// A recipe that can't be used.
 #[derive(Debug, Error)]
@@ -234,7 +234,7 @@ impl Recipe {
             let filled = m.fill.iter().map(|key| format!("{key}={value}"));
             base.iter().cloned().chain(filled).collect::<Vec<_>>()
         };
-        let value = super::fill::largest(most, |value| m.config(i, &with(value)).map(|c| count(&c)))
+        let value = crate::fill::largest(most, |value| m.config(i, &with(value)).map(|c| count(&c)))
             .map_err(|e| self.error(at(&format!("fill of {}", m.fill.join(", "))), e))?;
         let overrides = with(value);
         let config = m.config(i, &overrides).map_err(|e| self.error(at("fill"), e))?;

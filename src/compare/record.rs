@@ -5,9 +5,9 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use super::recipe::{Recipe, Run};
-use super::resolve::slug;
-use crate::fit::Curve;
+use crate::recipe::{Recipe, Run};
+use crate::resolve::slug;
+use nstr_fit::Curve;
 
 /// How a run ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -68,7 +68,7 @@ impl Record {
             std::fs::create_dir_all(folder)?;
         }
         let text = serde_json::to_string(self)? + "\n";
-        crate::atomic::write(path, text.as_bytes())
+        nstr_files::write(path, text.as_bytes())
     }
 
     /// A figure of a finished run.

@@ -7,9 +7,9 @@ use std::time::Duration;
 
 use serde::{Deserialize, Deserializer};
 
-use super::inputs::{Entry, Finder, Variables};
-use super::recipe::{Method, Metric, Recipe, RecipeError, Selection};
-use crate::fit::Budget;
+use crate::inputs::{Entry, Finder, Variables};
+use crate::recipe::{Method, Metric, Recipe, RecipeError, Selection};
+use nstr_fit::Budget;
 
 /// A recipe as it is written.
 #[derive(Deserialize)]

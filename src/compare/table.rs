@@ -4,9 +4,9 @@ use std::collections::BTreeSet;
 
 use serde_json::Value;
 
-use super::grid::Grid;
-use super::record::{Record, Results, Status};
-use super::summary::{Format, Summary, grouped};
+use crate::grid::Grid;
+use crate::record::{Record, Results, Status};
+use crate::summary::{Format, Summary, grouped};
 
 /// A method's row.
 #[derive(Clone, Debug, PartialEq)]
@@ -77,7 +77,7 @@ fn table(results: &Results<'_>, inputs: &[usize], heading: String) -> Table {
 fn seeds(results: &Results<'_>, method: usize, inputs: &[usize]) -> [usize; 3] {
     let mut counts = [0; 3];
     for &seed in &results.recipe.seeds {
-        let records = inputs.iter().map(|&input| results.get(super::recipe::Run { input, seed, method }));
+        let records = inputs.iter().map(|&input| results.get(crate::recipe::Run { input, seed, method }));
         let worst = records.map(|r| r.map_or(2, |r| usize::from(r.status == Status::Failed))).max();
         counts[worst.unwrap_or(2)] += 1;
     }
@@ -223,9 +223,9 @@ pub fn csv(results: &Results<'_>) -> Result<String, csv::Error> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::recipe::{Recipe, Run};
+    use crate::recipe::{Recipe, Run};
     use super::*;
-    use crate::fit::Curve;
+    use nstr_fit::Curve;
     use serde_json::json;
 
     fn recipe() -> Recipe {

@@ -3,9 +3,9 @@
 use std::path::Path;
 use std::time::Duration;
 
-use super::recipe::{Recipe, RecipeError, Run, Selection};
-use super::record::{Record, difference};
-use crate::fit::Budget;
+use crate::recipe::{Recipe, RecipeError, Run, Selection};
+use crate::record::{Record, difference};
+use nstr_fit::Budget;
 
 const BASE: &str = r#"
 title = "Sizes"

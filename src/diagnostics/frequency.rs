@@ -4,11 +4,11 @@ use rand::{RngExt, SeedableRng};
 use rand_pcg::Pcg64;
 use serde::Serialize;
 
-use super::linear::{Ridge, r_squared, scaling};
-use super::stats::shuffled;
-use crate::fit::signal::Signal;
-use crate::signal::Picture;
-use crate::signal::synthetic::{Chirp, Sweep, chirp_picture, sweep_sound};
+use crate::linear::{Ridge, r_squared, scaling};
+use crate::stats::shuffled;
+use nstr_signal::Signal;
+use nstr_signal::Picture;
+use nstr_signal::synthetic::{Chirp, Sweep, chirp_picture, sweep_sound};
 
 /// Local frequency ω at a point, in radians per unit of field coordinates, one value an axis.
 pub type Omega = Box<dyn Fn(&[f64]) -> Vec<f64>>;
@@ -16,7 +16,7 @@ pub type Omega = Box<dyn Fn(&[f64]) -> Vec<f64>>;
 /// Largest difference of a sample to the made-up signal's that may come from storing it.
 const STORED: f32 = 0.01;
 
-/// The local frequency of a signal that is one of [`crate::signal::synthetic`]'s chirp and sweep; `None` of any other.
+/// The local frequency of a signal that is one of [`nstr_signal::synthetic`]'s chirp and sweep; `None` of any other.
 pub fn known(signal: &Signal) -> Option<Omega> {
     let same = |a: &[f32], b: &[f32]| a.len() == b.len() && a.iter().zip(b).all(|(a, b)| (a - b).abs() < STORED);
     match signal {
@@ -79,7 +79,7 @@ fn hidden(features: &[f64], width: usize) -> Vec<f64> {
 /// Fits a map T from `features` (`[point][width]`) to `targets` (`[point][outputs]`): linear in the features, their squares
 /// and 160 random ReLUs of them.
 ///
-/// Whole blocks of points (see [`super::stats::blocks`]) are fitted or tested: neighbours of fitted points would be
+/// Whole blocks of points (see [`crate::stats::blocks`]) are fitted or tested: neighbours of fitted points would be
 /// predicted by anything smooth. `None` where there is nothing to fit.
 pub fn recover(features: &[f64], width: usize, targets: &[f64], outputs: usize, blocks: &[u32]) -> Option<Recovery> {
     if width == 0 || outputs == 0 {
@@ -125,7 +125,7 @@ fn scatter(block: u32) -> u32 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::diagnostics::stats::blocks;
+    use crate::stats::blocks;
 
     #[test]
     fn made_up_signals_are_recognised() {

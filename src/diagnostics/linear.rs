@@ -1,6 +1,6 @@
 //! The little linear algebra that diagnostics need: ridge regression and the largest singular value.
 
-use super::stats::mean;
+use crate::stats::mean;
 
 /// A linear map from standardised features to targets, fitted with a penalty.
 #[derive(Clone, Debug)]

@@ -2,18 +2,19 @@
 
 use serde_json::{Value, json};
 
-use super::nulls::{Parameters, untrained};
-use super::regions::{ALONE, NEAR, QUIET, Region, WIDE, energy, regions};
-use super::report::{Part, Picture, Section, Table, short};
-use super::stats::{auc, blocks, mean, quantile};
-use super::subject::{self, RAW, RESIDUAL, Subject, Taken};
-use crate::field::init::InitSpec;
-use crate::field::jet::{Order, norm};
-use crate::field::model::Model;
-use crate::field::probe::Probe;
-use crate::plot::{Axis, Chart, Estimate};
-use crate::render::colour::{diverging_colour, false_colour};
-use crate::render::image::Rgba8;
+use crate::nulls::{Parameters, untrained};
+use crate::regions::{ALONE, NEAR, QUIET, Region, WIDE, energy, regions};
+use crate::report::{Part, Picture, Section, Table, short};
+use crate::stats::{auc, blocks, mean, quantile};
+use crate::subject;
+use crate::subject::{RAW, RESIDUAL, Subject, Taken};
+use nstr_spec::init::InitSpec;
+use nstr_field::jet::{Order, norm};
+use nstr_field::model::Model;
+use nstr_field::probe::Probe;
+use nstr_plot::{Axis, Chart, Estimate};
+use nstr_image::colour::{diverging_colour, false_colour};
+use nstr_image::Rgba8;
 
 /// The places at which a signal is looked at: `size` columns and rows (one row for a sound).
 #[derive(Clone, Debug, PartialEq)]
@@ -371,13 +372,13 @@ fn sound_parts(map: &Map, signal: &[f64], found: &[Region], section: &mut Sectio
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::kernel::spec::*;
+    use nstr_spec::*;
     use std::collections::BTreeMap;
 
     fn model(dim: usize) -> Model {
         let mlp = |layers| MlpSpec::new(layers, 8, Activation::Relu);
         let levels = vec![LevelSpec::new(4, None)];
-        let mut spec = crate::field::config::preset("sdf-tiny").unwrap().spec();
+        let mut spec = nstr_spec::config::preset("sdf-tiny").unwrap().spec();
         (spec.dim, spec.outputs, spec.basis) = (dim, 3 - dim.min(2) + 1, 6);
         spec.latent = LatentSpec { levels, features: 3, ..spec.latent.clone() };
         (spec.spectrum, spec.decoder, spec.transport) = (mlp(1), mlp(1), mlp(1));

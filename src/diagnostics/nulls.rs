@@ -3,12 +3,13 @@
 
 use std::sync::Arc;
 
-use crate::field::backend::FieldOp;
-use crate::field::config::ConfigError;
-use crate::field::init::{self, InitSpec};
-use crate::field::probe::Probe;
-use crate::fit::{Budget, FitConfig, Observer, Progress, TrainError, TrainState, Work, run_on};
-use crate::kernel::spec::{FieldSpec, Modulation};
+use nstr_backend::backend::FieldOp;
+use nstr_spec::config::ConfigError;
+use nstr_spec::init;
+use nstr_spec::init::InitSpec;
+use nstr_field::probe::Probe;
+use nstr_fit::{Budget, FitConfig, Observer, Progress, TrainError, TrainState, Work, run_on};
+use nstr_spec::{FieldSpec, Modulation};
 
 /// A field with its parameters.
 #[derive(Clone, Debug, PartialEq)]
@@ -74,7 +75,7 @@ pub fn without_spectrum(
     let state = TrainState::new(start.grid, start.net);
     let op: Arc<FieldOp> = FieldOp::new(spec.clone());
     let work = work(&op);
-    let device = crate::field::device::Device::Cpu;
+    let device = nstr_backend::device::Device::Cpu;
     let done = run_on(device, op, config.train, &state, work, Budget::Steps(steps), &mut Quiet)?;
     let (grid, net) = done.result();
     Ok(Parameters { spec, grid: grid.to_vec(), net: net.to_vec() })

@@ -4,17 +4,18 @@ use rand::{RngExt, SeedableRng};
 use rand_pcg::Pcg64;
 use serde_json::{Value, json};
 
-use super::frequency::{Omega, Recovery, recover, recover_shuffled};
-use super::maps::Lattice;
-use super::nulls::untrained;
-use super::report::{Part, Section, Table, short};
-use super::stats::blocks;
-use super::theory::{self, Decay, STEPS, Stability, decay, lipschitz, stability};
-use crate::field::init::InitSpec;
-use crate::field::jet::Order;
-use crate::field::model::Model;
-use crate::field::probe::Probe;
-use crate::plot::{Axis, Chart, Estimate};
+use crate::frequency::{Omega, Recovery, recover, recover_shuffled};
+use crate::maps::Lattice;
+use crate::nulls::untrained;
+use crate::report::{Part, Section, Table, short};
+use crate::stats::blocks;
+use crate::theory;
+use crate::theory::{Decay, STEPS, Stability, decay, lipschitz, stability};
+use nstr_spec::init::InitSpec;
+use nstr_field::jet::Order;
+use nstr_field::model::Model;
+use nstr_field::probe::Probe;
+use nstr_plot::{Axis, Chart, Estimate};
 
 /// Paths integrated along.
 const PATHS: usize = 200;

@@ -3,19 +3,23 @@
 use glam::DVec3;
 use serde_json::{Value, json};
 
-use super::nulls::{Parameters, untrained};
-use super::report::{Part, Picture, Section, Table, short};
-use super::sdf::StudyError;
-use super::stats::{auc, quantile};
-use super::subject::{self, RAW, RESIDUAL, Subject, Taken};
-use crate::field::init::InitSpec;
-use crate::field::model::Model;
-use crate::field::probe::Probe;
-use crate::render::colour::false_colour;
-use crate::render::image::Rgba8;
-use crate::render::layers::{Range, picture};
-use crate::render::volume::{VolumeRenderSettings, VolumeRenderer};
-use crate::render::{Frame, Layer, LayerSet, RayCaster, UnitCube};
+use crate::nulls::{Parameters, untrained};
+use crate::report::{Part, Picture, Section, Table, short};
+use crate::sdf::StudyError;
+use crate::stats::{auc, quantile};
+use crate::subject;
+use crate::subject::{RAW, RESIDUAL, Subject, Taken};
+use nstr_spec::init::InitSpec;
+use nstr_field::model::Model;
+use nstr_field::probe::Probe;
+use nstr_image::colour::false_colour;
+use nstr_image::Rgba8;
+use nstr_render::layers::{Range, picture};
+use nstr_render::RenderSettings;
+use nstr_render::volume::VolumeRenderer;
+use nstr_render::{Frame, Layer, LayerSet};
+use nstr_camera::caster::RayCaster;
+use nstr_space::cube::UnitCube;
 
 /// Second difference of depth between neighbouring pixels over the depth, above which depth is said to jump. Slanted
 /// surfaces have none.
@@ -60,7 +64,7 @@ pub fn study(input: &RadianceInput<'_>, seed: u64) -> Result<(Section, Value), S
     let RadianceInput { model, renderer, views, init, without_spectrum } = input;
     let cube = UnitCube::from(&model.domain);
     let layers = [Layer::Colour, Layer::Alpha, Layer::DepthRay, Layer::Position, Layer::GradS, Layer::Residual];
-    let settings = VolumeRenderSettings { layers: LayerSet::of(&layers), ..VolumeRenderSettings::default() };
+    let settings = RenderSettings { layers: LayerSet::of(&layers), ..RenderSettings::default() };
     let mut pixels = Pixels::default();
     let mut first: Option<Frame> = None;
     for (i, view) in views.iter().enumerate() {

@@ -8,9 +8,8 @@ use base64::engine::general_purpose::STANDARD;
 use serde_json::{Map, Value};
 use thiserror::Error;
 
-use crate::atomic;
-use crate::plot::{Chart, PlotError};
-use crate::render::image::{ImageError, Rgba8, png};
+use nstr_plot::{Chart, PlotError};
+use nstr_image::{ImageError, Rgba8, png};
 
 /// A report that can't be made.
 #[derive(Debug, Error)]
@@ -151,7 +150,7 @@ impl Report {
         let json = serde_json::to_string_pretty(&self.json()).unwrap_or_default() + "\n";
         for (name, text) in [("report.html", html), ("report.json", json)] {
             let path = folder.join(name);
-            atomic::write(&path, text.as_bytes()).map_err(io(&path))?;
+            nstr_files::write(&path, text.as_bytes()).map_err(io(&path))?;
         }
         Ok(())
     }
@@ -284,7 +283,7 @@ pub fn short(v: f64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::plot::Axis;
+    use nstr_plot::Axis;
 
     #[test]
     fn one_page_holds_everything_and_escapes_what_it_is_given() {

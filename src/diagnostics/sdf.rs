@@ -5,27 +5,29 @@ use rayon::prelude::*;
 use serde_json::{Value, json};
 use thiserror::Error;
 
-use super::nulls::{Parameters, untrained};
-use super::report::{Part, Picture, Section, Table, short};
-use super::shape::Curvature;
-use super::stats::{blocks, mean, median, quantile};
-use super::subject::{self, NORMALISED, RAW, RESIDUAL, Subject, TANGENT, Taken};
-use super::surface::{Attributes, SCALES, SurfacePoints, curvature_at, of_mesh};
-use crate::field::init::InitSpec;
-use crate::field::jet::Order;
-use crate::field::model::Model;
-use crate::field::probe::Probe;
-use crate::field::sdf::NeuralSdf;
-use crate::fit::evaluate::{ScoreError, extract};
-use crate::geometry::sample::SurfaceSampler;
-use crate::geometry::{DistanceQuery, TriMesh};
-use crate::plot::{Axis, Bin, Chart, Estimate, binned};
-use crate::render::colour::{diverging_colour, false_colour};
-use crate::render::cpu::RenderError;
-use crate::render::layers::{Range, picture};
-use crate::render::{
-    CameraError, Frame, Layer, LayerSet, Orbit, RenderSettings, SphereTracer, TracerSettings, UnitCube,
-};
+use crate::nulls::{Parameters, untrained};
+use crate::report::{Part, Picture, Section, Table, short};
+use crate::shape::Curvature;
+use crate::stats::{blocks, mean, median, quantile};
+use crate::subject;
+use crate::subject::{NORMALISED, RAW, RESIDUAL, Subject, TANGENT, Taken};
+use crate::surface::{Attributes, SCALES, SurfacePoints, curvature_at, of_mesh};
+use nstr_spec::init::InitSpec;
+use nstr_field::jet::Order;
+use nstr_field::model::Model;
+use nstr_field::probe::Probe;
+use nstr_field::sdf::NeuralSdf;
+use nstr_fit::evaluate::{ScoreError, extract};
+use nstr_geometry::sample::SurfaceSampler;
+use nstr_geometry::{DistanceQuery, TriMesh};
+use nstr_plot::{Axis, Bin, Chart, Estimate, binned};
+use nstr_image::colour::{diverging_colour, false_colour};
+use nstr_render::cpu::RenderError;
+use nstr_render::layers::{Range, picture};
+use nstr_camera::camera::CameraError;
+use nstr_render::{Frame, Layer, LayerSet, RenderSettings, SphereTracer, TracerSettings};
+use nstr_camera::orbit::Orbit;
+use nstr_space::cube::UnitCube;
 
 /// The mesh that a field was fitted to.
 #[derive(Clone, Copy, Debug)]

@@ -3,7 +3,7 @@
 
 use glam::{DMat3, DVec3};
 
-use crate::field::jet::Jet;
+use nstr_field::jet::Jet;
 
 /// How a surface bends at a point, per unit of length; positive where it is convex as seen from the side that the
 /// gradient points to.

@@ -3,10 +3,10 @@
 use glam::DVec3;
 use serde::Serialize;
 
-use super::report::Table;
-use super::stats::{Correlation, correlate, shuffled};
-use crate::field::jet::{Jet, Order};
-use crate::field::probe::{At, Probe};
+use crate::report::Table;
+use crate::stats::{Correlation, correlate, shuffled};
+use nstr_field::jet::{Jet, Order};
+use nstr_field::probe::{At, Probe};
 
 /// Frobenius norm of ∇S per edge of the cube.
 pub const RAW: &str = "‖∇S‖";

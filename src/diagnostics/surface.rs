@@ -3,14 +3,15 @@
 use glam::{DVec3, Vec3};
 use rayon::prelude::*;
 
-use super::shape::{self, Curvature};
-use super::stats::spearman;
-use crate::field::jet::Order;
-use crate::field::probe::Probe;
-use crate::geometry::curvature::MeshCurvature;
-use crate::geometry::{DistanceQuery, TriMesh};
-use crate::kernel::spec::{Activation, FieldSpec, Interpolation, MlpSpec};
-use crate::render::UnitCube;
+use crate::shape;
+use crate::shape::Curvature;
+use crate::stats::spearman;
+use nstr_field::jet::Order;
+use nstr_field::probe::Probe;
+use nstr_geometry::curvature::MeshCurvature;
+use nstr_geometry::{DistanceQuery, TriMesh};
+use nstr_spec::{Activation, FieldSpec, Interpolation, MlpSpec};
+use nstr_space::cube::UnitCube;
 
 /// What no curvature is known of.
 const UNKNOWN: Curvature = Curvature { mean: f64::NAN, gaussian: f64::NAN };
@@ -158,7 +159,7 @@ pub struct Attributes {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::field::config::preset;
+    use nstr_spec::config::preset;
 
     #[test]
     fn smoothness_follows_the_parts_that_count() {

@@ -9,11 +9,11 @@ use rand_pcg::Pcg64;
 use rayon::prelude::*;
 use serde::Serialize;
 
-use super::linear::spectral_norm;
-use super::stats::{mean, median, quantile};
-use crate::field::jet::{Jet, Order, norm};
-use crate::field::probe::Probe;
-use crate::kernel::spec::Activation;
+use crate::linear::spectral_norm;
+use crate::stats::{mean, median, quantile};
+use nstr_field::jet::{Jet, Order, norm};
+use nstr_field::probe::Probe;
+use nstr_spec::Activation;
 
 /// F's Lipschitz constant in S, in the Euclidean norm of S and the Frobenius norm of F.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -281,10 +281,10 @@ fn slope(x: &[f64], y: &[f64]) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::diagnostics::nulls::untrained;
-    use crate::field::config::preset;
-    use crate::field::init::InitSpec;
-    use crate::kernel::spec::FieldSpec;
+    use crate::nulls::untrained;
+    use nstr_spec::config::preset;
+    use nstr_spec::init::InitSpec;
+    use nstr_spec::FieldSpec;
 
     /// A field whose F is linear in S: `F(x, S)_kj = rate·S_k` for j = 0, else 0, and whose S is constant.
     fn growing(rate: f32) -> (FieldSpec, Vec<f32>, Vec<f32>) {

@@ -1,6 +1,6 @@
 //! Quantities at one point with their exact derivatives along the coordinates, to second order, in double precision.
 
-use crate::kernel::spec::{Activation, LayerSlot};
+use nstr_spec::{Activation, LayerSlot};
 
 /// Highest derivatives that a [`Jet`] carries.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

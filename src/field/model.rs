@@ -13,15 +13,17 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use glam::DVec3;
 use half::f16;
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use nstr_space::UnitCube;
 use thiserror::Error;
 
-use super::config;
-use crate::kernel::spec::FieldSpec;
-use crate::render::Occupancy;
+use nstr_spec::config;
+use nstr_spec::FieldSpec;
+use nstr_space::occupancy::Occupancy;
 
 /// Version that this crate writes; it reads no other.
 pub const FORMAT_VERSION: u32 = 1;
@@ -52,6 +54,12 @@ impl Domain {
     /// World position of field coordinates.
     pub fn to_world(&self, x: [f64; 3]) -> [f64; 3] {
         std::array::from_fn(|j| self.origin[j] + self.size * x[j])
+    }
+}
+
+impl From<&Domain> for UnitCube {
+    fn from(domain: &Domain) -> Self {
+        Self { origin: DVec3::from(domain.origin), size: domain.size }
     }
 }
 
@@ -100,6 +108,18 @@ pub enum Precision {
     F32,
     /// 2 bytes a parameter, rounded to 11 bits; the basis in 4, exact.
     F16,
+}
+
+impl std::str::FromStr for Precision {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "f16" => Ok(Self::F16),
+            "f32" => Ok(Self::F32),
+            _ => Err("must be f16 or f32".into()),
+        }
+    }
 }
 
 /// A model file that can't be read or written.
@@ -201,6 +221,20 @@ const TASK: &str = "task.";
 const OCCUPANCY: &str = "occupancy";
 
 impl Model {
+    /// The model as it is after being written in `precision` and read back: the rounded numbers.
+    ///
+    /// # Errors
+    /// Parameters of the wrong number, or that `precision` cannot hold.
+    pub fn rounded(&self, precision: Precision) -> Result<Self, ModelError> {
+        let mut file = Writer::default();
+        let mut round = || {
+            file.parameters(self, precision)?;
+            let bytes = file.serialize(self, None)?;
+            Reader::new(&bytes).and_then(|(reader, header)| reader.model(header))
+        };
+        round().map_err(at(Path::new("model")))
+    }
+
     /// Writes the model; whatever was at `path` stays until the new file is complete and on disk.
     pub fn save(&self, path: impl AsRef<Path>, precision: Precision) -> Result<(), ModelError> {
         let mut file = Writer::default();
@@ -379,6 +413,11 @@ impl Writer {
     }
 
     fn finish(&self, model: &Model, state: Option<Value>, path: &Path) -> Result<(), Problem> {
+        let bytes = self.serialize(model, state)?;
+        nstr_files::write(path, &bytes).map_err(|source| Problem::Io { action: "write", source })
+    }
+
+    fn serialize(&self, model: &Model, state: Option<Value>) -> Result<Vec<u8>, Problem> {
         let header = Header {
             version: FORMAT_VERSION,
             spec: model.spec.clone(),
@@ -404,15 +443,14 @@ impl Writer {
                 Ok((name.as_str(), TensorView::new(*dtype, shape.clone(), bytes).map_err(format)?))
             })
             .collect();
-        let bytes = safetensors::serialize(views?, Some(metadata)).map_err(format)?;
-        crate::atomic::write(path, &bytes).map_err(|source| Problem::Io { action: "write", source })
+        safetensors::serialize(views?, Some(metadata)).map_err(format)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::field::init;
+    use nstr_spec::init;
     use proptest::prelude::*;
 
     fn model() -> Model {

@@ -5,9 +5,8 @@
 
 use rayon::prelude::*;
 
-use super::jet::{Jet, Order};
-use super::reference::HASH_PRIMES;
-use crate::kernel::spec::{Activation, FieldSpec, Interpolation, LayerSlot, LevelSpec, NetLayout};
+use crate::jet::{Jet, Order};
+use nstr_spec::{Activation, FieldSpec, Interpolation, LayerSlot, LevelSpec, NetLayout, HASH_PRIMES};
 
 /// A field's parameters, ready to be asked about points.
 #[derive(Clone, Debug)]
@@ -252,7 +251,7 @@ fn corner_weights(axes: &[Axis], corner: usize, order: Order) -> Vec<f64> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::field::suite::{Case, Evaluator, JUDGE, assert_close, variants};
+    use nstr_backend::suite::{Case, Evaluator, JUDGE, assert_close, variants};
 
     /// A case's parameters as the kernels have them.
     fn narrow(case: &Case) -> (Vec<f32>, Vec<f32>) {

@@ -2,12 +2,12 @@
 
 use glam::Vec3;
 
-use super::sdf::transport_norms;
-use crate::kernel::radiance::density;
-use crate::kernel::spec::FieldSpec;
-use crate::kernel::{Fused, Outputs, Prepared};
-use crate::render::Occupancy;
-use crate::render::volume::RadianceSource;
+use crate::sdf::transport_norms;
+use nstr_kernel::radiance::density;
+use nstr_spec::FieldSpec;
+use nstr_kernel::{Fused, Outputs, Prepared};
+use nstr_space::occupancy::Occupancy;
+use nstr_space::source::RadianceSource;
 
 /// A field on the unit cube with density and view-dependent colour.
 #[derive(Debug)]

@@ -3,9 +3,9 @@
 use glam::Vec3;
 use rand::{RngExt, SeedableRng};
 
-use crate::kernel::spec::{FieldSpec, FullColumns};
-use crate::kernel::{Fused, Outputs, Prepared};
-use crate::render::SdfSource;
+use nstr_spec::{FieldSpec, FullColumns};
+use nstr_kernel::{Fused, Outputs, Prepared};
+use nstr_space::source::SdfSource;
 
 /// A field on the unit cube whose one value is a signed distance.
 #[derive(Debug)]

@@ -1,8 +1,8 @@
 //! A trained field of a picture or a sound, evaluated where its samples lie.
 
-use super::model::Model;
-use crate::kernel::spec::FieldSpec;
-use crate::kernel::{Fused, Outputs, Prepared};
+use crate::model::Model;
+use nstr_spec::FieldSpec;
+use nstr_kernel::{Fused, Outputs, Prepared};
 
 /// Points that are evaluated at once: bounds the memory of large pictures.
 const PART: usize = 1 << 16;
@@ -102,8 +102,8 @@ impl NeuralSignal {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::field::config::preset;
-    use crate::field::init;
+    use nstr_spec::config::preset;
+    use nstr_spec::init;
 
     #[test]
     fn a_window_holds_the_same_values_as_the_whole() {

@@ -6,15 +6,17 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::feed::FeedConfig;
-use super::rays::RayConfig;
-use super::schedule::Budget;
-use super::sdf::SampleConfig;
-use super::signal::{Signal, SignalConfig};
-use super::trainer::TrainConfig;
-use crate::field::config::{ConfigError, FieldConfig, UNKNOWN, preset as field_preset};
-use crate::kernel::PointLoss;
-use crate::render::{Background, Occupancy};
+use crate::feed::FeedConfig;
+use crate::rays::RayConfig;
+use crate::schedule::Budget;
+use crate::sdf::SampleConfig;
+use nstr_signal::Signal;
+use crate::signal::{SignalConfig};
+use crate::trainer::TrainConfig;
+use nstr_spec::config::{ConfigError, FieldConfig, UNKNOWN, preset as field_preset};
+use nstr_kernel::PointLoss;
+use nstr_image::colour::Background;
+use nstr_space::occupancy::Occupancy;
 
 /// The field, its training and its samples.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

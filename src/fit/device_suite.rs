@@ -11,13 +11,13 @@ use burn::tensor::backend::AutodiffBackend;
 use rand::RngExt;
 use rand_pcg::Pcg64;
 
-use super::{Batch, BatchSource, Budget, Observer, Progress, Schedule, TrainConfig, TrainState, Trainer, run_on};
-use crate::field::backend::{FieldBackend, FieldOp};
-use crate::field::config::preset;
-use crate::field::device::Device;
-use crate::field::device_suite::{apart, on_devices, present};
-use crate::field::init;
-use crate::kernel::spec::FieldSpec;
+use crate::{Batch, BatchSource, Budget, Observer, Progress, Schedule, TrainConfig, TrainState, Trainer, run_on};
+use nstr_backend::backend::{FieldBackend, FieldOp};
+use nstr_spec::config::preset;
+use nstr_backend::device::Device;
+use nstr_backend::device_testing::{apart, on_devices, present};
+use nstr_spec::init;
+use nstr_spec::FieldSpec;
 
 const STEPS: u64 = 48;
 const POINTS: usize = 1024;

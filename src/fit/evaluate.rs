@@ -4,12 +4,13 @@ use glam::{DVec3, Vec3};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-use crate::field::model::Domain;
-use crate::field::sdf::NeuralSdf;
-use crate::geometry::isosurface::{IsoError, SparseOptions, SparseSurface, sparse};
-use crate::geometry::{DistanceQuery, SignMethod, TriMesh};
-use crate::metrics::mesh::{MetricError, Overlap, compare_meshes};
-use crate::render::{SdfSource, UnitCube};
+use nstr_field::model::Domain;
+use nstr_field::sdf::NeuralSdf;
+use nstr_geometry::isosurface::{IsoError, SparseOptions, SparseSurface, sparse};
+use nstr_geometry::{DistanceQuery, SignMethod, TriMesh};
+use nstr_metrics::mesh::{MetricError, Overlap, compare_meshes};
+use nstr_space::source::SdfSource;
+use nstr_space::cube::UnitCube;
 
 /// Figures of a field against its mesh.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]

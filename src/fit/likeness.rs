@@ -4,11 +4,12 @@ use rayon::prelude::*;
 use serde::Serialize;
 use thiserror::Error;
 
-use super::signal::{Signal, SignalConfig, held_in};
-use crate::metrics::image::{SSIM_WINDOW, psnr, ssim};
-use crate::metrics::sound::{SoundMetricError, compare_sounds, snr_db};
-use crate::render::colour::srgb_from_linear;
-use crate::signal::{Picture, Scale};
+use nstr_signal::Signal;
+use crate::signal::{SignalConfig, held_in};
+use nstr_metrics::image::{SSIM_WINDOW, psnr, ssim};
+use nstr_metrics::sound::{SoundMetricError, compare_sounds, snr_db};
+use nstr_image::colour::srgb_from_linear;
+use nstr_signal::{Picture, Scale};
 
 /// Figures of a reconstructed signal against its original; those that do not apply are absent.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]

@@ -8,11 +8,12 @@ use rand::RngExt;
 use rand_pcg::Pcg64;
 use rayon::prelude::*;
 
-use super::rays::RayConfig;
-use super::task::TaskState;
-use crate::capture::{Hull, View};
-use crate::kernel::{Fused, Prepared};
-use crate::render::{Occupancy, UnitCube};
+use crate::rays::RayConfig;
+use crate::task::TaskState;
+use nstr_capture::{Hull, View};
+use nstr_kernel::{Fused, Prepared};
+use nstr_space::occupancy::Occupancy;
+use nstr_space::cube::UnitCube;
 
 /// Density of a cell that can hold nothing: outside the silhouettes, or seen by no camera.
 pub const VOID: f32 = -1.0;

@@ -7,13 +7,14 @@ use burn::backend::Autodiff;
 use burn::tensor::Tensor;
 use burn::tensor::backend::AutodiffBackend;
 
-use super::occupied::DensityGrid;
-use super::rays::{PixelSource, RayConfig};
-use super::task::{Place, Task, TaskState};
-use super::trainer::TrainError;
-use crate::field::backend::{self, FieldBackend, FieldOp};
-use crate::kernel::{Fused, RayLoss};
-use crate::render::occupancy::Occupancy;
+use crate::occupied::DensityGrid;
+use crate::rays::{PixelSource, RayConfig};
+use crate::task::{Place, Task, TaskState};
+use crate::trainer::TrainError;
+use nstr_backend::backend;
+use nstr_backend::backend::{FieldBackend, FieldOp};
+use nstr_kernel::{Fused, RayLoss};
+use nstr_space::occupancy::Occupancy;
 
 /// Measures parameters (grid, networks) and the occupancy that belongs to them: a held-out PSNR.
 pub type Probe = Box<dyn FnMut(Vec<f32>, &[f32], &Occupancy) -> f64 + Send>;

@@ -8,10 +8,11 @@ use rand_pcg::Pcg64;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
-use crate::capture::View;
-use crate::kernel::Rays;
-use crate::render::occupancy::{Occupancy, Stepping, VolumeRay};
-use crate::render::{Background, UnitCube};
+use nstr_capture::View;
+use nstr_kernel::Rays;
+use nstr_space::occupancy::{Occupancy, Stepping, VolumeRay};
+use nstr_image::colour::Background;
+use nstr_space::cube::UnitCube;
 
 /// How rays are drawn and marched; `--set rays.key=value` reaches each. Lengths are in field coordinates.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

@@ -5,10 +5,11 @@ use burn::tensor::Tensor;
 use burn::tensor::backend::AutodiffBackend;
 use rand_pcg::Pcg64;
 
-use super::gaussian::normal;
-use super::task::Place;
-use crate::field::backend::{self, FieldBackend};
-use crate::field::reference;
+use crate::gaussian::normal;
+use crate::task::Place;
+use nstr_backend::backend;
+use nstr_backend::backend::FieldBackend;
+use nstr_backend::reference;
 
 /// Steps in which F carries S from an anchor.
 pub(super) const CARRIED: usize = 4;

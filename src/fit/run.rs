@@ -6,14 +6,14 @@ use burn::backend::Autodiff;
 use burn::tensor::backend::AutodiffBackend;
 use burn_flex::Flex;
 
-use super::feed::{BatchSource, Feed};
-use super::radiance::RadianceTask;
-use super::schedule::Budget;
-use super::signal::{SignalSource, SignalTask};
-use super::task::Task;
-use super::trainer::{Observer, TrainConfig, TrainError, TrainState, Trainer};
-use crate::field::backend::{FieldBackend, FieldOp};
-use crate::field::device::Device;
+use crate::feed::{BatchSource, Feed};
+use crate::radiance::RadianceTask;
+use crate::schedule::Budget;
+use crate::signal::{SignalSource, SignalTask};
+use crate::task::Task;
+use crate::trainer::{Observer, TrainConfig, TrainError, TrainState, Trainer};
+use nstr_backend::backend::{FieldBackend, FieldOp};
+use nstr_backend::device::Device;
 
 /// What a run learns.
 pub enum Work {
@@ -56,7 +56,7 @@ pub fn run_on(
         #[cfg(feature = "wgpu")]
         Device::Wgpu => job.on::<burn_wgpu::Vulkan>(),
         #[cfg(not(all(feature = "cuda", feature = "wgpu")))]
-        absent => Err(crate::field::device::DeviceError::not_built(absent).into()),
+        absent => Err(nstr_backend::device::DeviceError::not_built(absent).into()),
     }
 }
 

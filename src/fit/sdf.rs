@@ -7,12 +7,12 @@ use rand::RngExt;
 use rand_pcg::Pcg64;
 use serde::{Deserialize, Serialize};
 
-use super::feed::{Batch, BatchSource};
-use super::gaussian::normal3;
-use crate::field::model::Domain;
-use crate::geometry::query::DistanceQuery;
-use crate::geometry::sample::SurfaceSampler;
-use crate::geometry::{SignMethod, TriMesh};
+use crate::feed::{Batch, BatchSource};
+use crate::gaussian::normal3;
+use nstr_field::model::Domain;
+use nstr_geometry::query::DistanceQuery;
+use nstr_geometry::sample::SurfaceSampler;
+use nstr_geometry::{SignMethod, TriMesh};
 
 /// Which points a batch holds and how much each counts; `--set sample.key=value` reaches each.
 ///

@@ -11,14 +11,14 @@ use rand::RngExt;
 use rand_pcg::Pcg64;
 use serde::{Deserialize, Serialize};
 
-use super::feed::{Batch, BatchSource, Feed};
-use super::gaussian::normal;
-use super::task::{Place, Task};
-use super::trainer::TrainError;
-use crate::field::backend::{FieldBackend, FieldOp};
-use crate::field::signal::{NeuralSignal, Window};
-use crate::kernel::Fused;
-use crate::signal::{Picture, SampleFormat, Scale, SignalError, Sound, read_picture, read_sound};
+use crate::feed::{Batch, BatchSource, Feed};
+use crate::gaussian::normal;
+use crate::task::{Place, Task};
+use crate::trainer::TrainError;
+use nstr_backend::backend::{FieldBackend, FieldOp};
+use nstr_field::signal::{NeuralSignal, Window};
+use nstr_kernel::Fused;
+use nstr_signal::{Signal, ValueTransform, ValueTransformKind};
 
 /// What training sees of a signal; `--set signal.key=value` reaches each. Measurements are always taken on all of it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -34,239 +34,12 @@ pub struct SignalConfig {
     /// Pictures: training sees the picture this many times smaller (means of boxes); sounds: every so many samples' mean.
     pub reduce: usize,
     /// How values enter the field.
-    pub encoding: Encoding,
+    pub encoding: ValueTransformKind,
 }
 
 impl Default for SignalConfig {
     fn default() -> Self {
-        Self { share: 1.0, block: 1, noise: 0.0, reduce: 1, encoding: Encoding::Auto }
-    }
-}
-
-/// How values enter the field.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Encoding {
-    /// `log` for scene-linear pictures, else `plain`.
-    #[default]
-    Auto,
-    /// As they are, sounds divided by their peak.
-    Plain,
-    /// `asinh(v/s)`, near `v/s` for small and `ln(2v/s)` for large values: errors count relative to the value, for pictures
-    /// of high dynamic range. `s` is the mean magnitude, and the largest value becomes 1.
-    Log,
-}
-
-/// A signal's values to those of the field and back.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Codec {
-    /// Whether values are logarithmic.
-    pub log: bool,
-    /// What values are divided by first.
-    pub divisor: f32,
-    /// What they are multiplied by last.
-    pub factor: f32,
-}
-
-impl Codec {
-    /// Plain values, divided by `peak`.
-    pub fn plain(peak: f32) -> Self {
-        Self { log: false, divisor: if peak > 0.0 { peak } else { 1.0 }, factor: 1.0 }
-    }
-
-    /// Logarithmic values, for `data`.
-    pub fn log(data: &[f32]) -> Self {
-        let mean = data.iter().map(|v| f64::from(v.abs())).sum::<f64>() / data.len().max(1) as f64;
-        let divisor = if mean > 0.0 { mean as f32 } else { 1.0 };
-        let peak = data.iter().fold(0.0f32, |m, v| m.max(v.abs()));
-        let most = (peak / divisor).asinh();
-        Self { log: true, divisor, factor: if most > 0.0 { 1.0 / most } else { 1.0 } }
-    }
-
-    /// The field's value for a signal's.
-    pub fn encode(&self, v: f32) -> f32 {
-        let v = v / self.divisor;
-        self.factor * if self.log { v.asinh() } else { v }
-    }
-
-    /// The signal's value for a field's.
-    pub fn decode(&self, y: f32) -> f32 {
-        let y = y / self.factor;
-        self.divisor * if self.log { y.sinh() } else { y }
-    }
-}
-
-/// What a model keeps of the signal that it stands for.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case", tag = "kind")]
-pub enum SignalInfo {
-    /// A picture; the unit square is stretched over it, rows downwards along y.
-    Picture {
-        /// Pixels along x.
-        width: usize,
-        /// Pixels along y.
-        height: usize,
-        /// 1, 3 or 4.
-        channels: usize,
-        /// What its values mean.
-        scale: Scale,
-        /// How they enter the field.
-        codec: Codec,
-    },
-    /// A sound; the unit interval is its duration.
-    Sound {
-        /// Frames a second.
-        rate: u32,
-        /// Frames.
-        frames: usize,
-        /// Values a frame.
-        channels: usize,
-        /// How it is stored in files.
-        format: SampleFormat,
-        /// How its values enter the field.
-        codec: Codec,
-    },
-}
-
-/// A picture or a sound.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Signal {
-    /// A picture.
-    Picture(Picture),
-    /// A sound.
-    Sound(Sound),
-}
-
-impl Signal {
-    /// Whether a file's name is that of a picture or a sound.
-    pub fn is_named(path: &Path) -> bool {
-        is_picture(path) || has_extension(path, &["wav", "flac"])
-    }
-
-    /// Reads a picture or a sound, which of them by its name.
-    ///
-    /// # Errors
-    /// Those of [`read_picture`] and [`read_sound`].
-    pub fn read(path: &Path) -> Result<Self, SignalError> {
-        if is_picture(path) { read_picture(path).map(Self::Picture) } else { read_sound(path).map(Self::Sound) }
-    }
-
-    /// Samples along the longest axis.
-    pub fn longest(&self) -> usize {
-        let [a, b] = self.size();
-        a.max(b)
-    }
-
-    /// What a model keeps of it.
-    pub fn info(&self, encoding: Encoding) -> SignalInfo {
-        let data = self.data();
-        let log = match (encoding, self) {
-            (Encoding::Auto, Self::Picture(p)) => p.scale == Scale::Linear,
-            (Encoding::Log, _) => true,
-            _ => false,
-        };
-        let peak = data.iter().fold(0.0f32, |m, v| m.max(v.abs()));
-        let codec = match self {
-            _ if log => Codec::log(data),
-            Self::Picture(_) => Codec::plain(1.0),
-            Self::Sound(_) => Codec::plain(peak),
-        };
-        match self {
-            Self::Picture(p) => {
-                let Picture { width, height, channels, scale, .. } = *p;
-                SignalInfo::Picture { width, height, channels, scale, codec }
-            }
-            Self::Sound(s) => {
-                let Sound { rate, channels, format, .. } = *s;
-                SignalInfo::Sound { rate, frames: s.frames(), channels, format, codec }
-            }
-        }
-    }
-
-    /// Coordinates of a field of it: 2 for pictures, 1 for sounds.
-    pub fn dim(&self) -> usize {
-        if matches!(self, Self::Picture(_)) { 2 } else { 1 }
-    }
-
-    /// Values of a sample.
-    pub fn channels(&self) -> usize {
-        match self {
-            Self::Picture(p) => p.channels,
-            Self::Sound(s) => s.channels,
-        }
-    }
-
-    /// `[sample][channel]`.
-    pub fn data(&self) -> &[f32] {
-        match self {
-            Self::Picture(p) => &p.data,
-            Self::Sound(s) => &s.data,
-        }
-    }
-
-    /// Samples along each axis.
-    pub fn size(&self) -> [usize; 2] {
-        match self {
-            Self::Picture(p) => [p.width, p.height],
-            Self::Sound(s) => [s.frames(), 1],
-        }
-    }
-
-    /// The signal `n` times smaller: means of boxes; `None` where nothing is left.
-    pub fn reduced(&self, n: usize) -> Option<Self> {
-        match self {
-            Self::Picture(p) => p.reduced(n).map(Self::Picture),
-            Self::Sound(s) => {
-                let channels = s.channels;
-                let boxes = s.data.chunks_exact(channels.checked_mul(n).filter(|c| *c > 0)?);
-                let mean = |frames: &[f32], c: usize| frames.iter().skip(c).step_by(channels).sum::<f32>() / n as f32;
-                let data: Vec<f32> = boxes.flat_map(|b| (0..channels).map(move |c| mean(b, c))).collect();
-                let rate = s.rate / n as u32;
-                (!data.is_empty() && rate > 0).then(|| Self::Sound(Sound { rate, data, ..s.clone() }))
-            }
-        }
-    }
-}
-
-fn is_picture(path: &Path) -> bool {
-    has_extension(path, &["png", "jpg", "jpeg", "exr"])
-}
-
-fn has_extension(path: &Path, known: &[&str]) -> bool {
-    path.extension().and_then(|e| e.to_str()).is_some_and(|e| known.contains(&e.to_lowercase().as_str()))
-}
-
-impl SignalInfo {
-    /// Samples along each axis.
-    pub fn size(&self) -> [usize; 2] {
-        match *self {
-            Self::Picture { width, height, .. } => [width, height],
-            Self::Sound { frames, .. } => [frames, 1],
-        }
-    }
-
-    /// How values enter the field.
-    pub fn codec(&self) -> Codec {
-        match *self {
-            Self::Picture { codec, .. } | Self::Sound { codec, .. } => codec,
-        }
-    }
-
-    /// The signal that `field` stands for, at the samples of `window`: any resolution, any part. A sound keeps its duration:
-    /// its rate follows from the window's size.
-    pub fn reconstruct(&self, field: &NeuralSignal, window: &Window) -> Signal {
-        let codec = self.codec();
-        let mut data = field.sample(window);
-        data.iter_mut().for_each(|v| *v = codec.decode(*v));
-        match *self {
-            Self::Picture { channels, scale, .. } => {
-                Signal::Picture(Picture { width: window.count[0], height: window.count[1], channels, scale, data })
-            }
-            Self::Sound { rate, frames, channels, format, .. } => {
-                let rate = (f64::from(rate) * window.size[0] as f64 / frames.max(1) as f64).round().max(1.0) as u32;
-                Signal::Sound(Sound { rate, channels, format, data })
-            }
-        }
+        Self { share: 1.0, block: 1, noise: 0.0, reduce: 1, encoding: ValueTransformKind::Auto }
     }
 }
 
@@ -286,15 +59,15 @@ pub struct SignalSource {
 }
 
 impl SignalSource {
-    /// Batches of `batch` samples of `signal`, encoded by `codec`; `None` where `config` leaves no sample.
-    pub fn new(signal: &Signal, codec: Codec, config: &SignalConfig, batch: usize, seed: u64) -> Option<Self> {
+    /// Batches of `batch` samples of `signal`, encoded by `transform`; `None` where `config` leaves no sample.
+    pub fn new(signal: &Signal, transform: ValueTransform, config: &SignalConfig, batch: usize, seed: u64) -> Option<Self> {
         let reduced = if config.reduce > 1 { Some(signal.reduced(config.reduce)?) } else { None };
         let signal = reduced.as_ref().unwrap_or(signal);
         let mut rng = Pcg64::new(u128::from(seed) ^ 0x0516_4a1d, 0x5a);
         let noisy = |v: &f32, rng: &mut Pcg64| {
             if config.noise > 0.0 { v + (normal(rng) * config.noise) as f32 } else { *v }
         };
-        let values: Vec<f32> = signal.data().iter().map(|v| codec.encode(noisy(v, &mut rng))).collect();
+        let values: Vec<f32> = signal.data().iter().map(|v| transform.encode(noisy(v, &mut rng))).collect();
         let seen = held_in(signal.size(), config, seed);
         let source = Self {
             lattice: Window::whole(signal.size()),
@@ -398,7 +171,7 @@ pub struct SignalTask {
 
 impl SignalTask {
     /// Learns `source` from step `step` on.
-    pub fn start(op: &FieldOp, source: Arc<SignalSource>, config: super::FeedConfig, step: u64) -> Self {
+    pub fn start(op: &FieldOp, source: Arc<SignalSource>, config: crate::FeedConfig, step: u64) -> Self {
         let probe = source.draw(u64::MAX, PROBES);
         let square = probe.target.iter().map(|v| f64::from(v * v)).sum::<f64>() / probe.target.len().max(1) as f64;
         let picture = source.dim == 2;
@@ -452,13 +225,13 @@ where
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::field::config::preset;
-    use crate::signal::synthetic::{chirp_picture, sweep_sound};
+    use nstr_spec::config::preset;
+    use nstr_signal::synthetic::{chirp_picture, sweep_sound};
     use proptest::prelude::*;
 
     fn source(config: &SignalConfig, batch: usize, seed: u64) -> SignalSource {
         let signal = Signal::Picture(chirp_picture(32));
-        SignalSource::new(&signal, Codec::plain(1.0), config, batch, seed).unwrap()
+        SignalSource::new(&signal, ValueTransform::plain(1.0), config, batch, seed).unwrap()
     }
 
     #[test]
@@ -468,8 +241,8 @@ mod tests {
         assert_eq!(batch.target, picture.data);
         assert_eq!(batch.x[..4], [0.5 / 32.0, 0.5 / 32.0, 1.5 / 32.0, 0.5 / 32.0]);
         let sound = sweep_sound(8000, 0.1);
-        let codec = Signal::Sound(sound.clone()).info(Encoding::Auto).codec();
-        let source = SignalSource::new(&Signal::Sound(sound), codec, &SignalConfig::default(), 1 << 20, 0).unwrap();
+        let transform = Signal::Sound(sound.clone()).info(ValueTransformKind::Auto).transform();
+        let source = SignalSource::new(&Signal::Sound(sound), transform, &SignalConfig::default(), 1 << 20, 0).unwrap();
         let peak = source.batch(0).target.iter().fold(0.0f32, |m, v| m.max(v.abs()));
         assert!((peak - 1.0).abs() < 1e-6, "sounds are divided by their peak");
     }
@@ -517,7 +290,7 @@ mod tests {
         let signal = Signal::Picture(chirp_picture(32));
         let none = |seed: &u64| {
             let whole = SignalConfig { share: 0.3, block: 64, ..SignalConfig::default() };
-            SignalSource::new(&signal, Codec::plain(1.0), &whole, 64, *seed).is_none()
+            SignalSource::new(&signal, ValueTransform::plain(1.0), &whole, 64, *seed).is_none()
         };
         assert!((4..14).contains(&(0..14).filter(none).count()));
         let singles = SignalConfig { block: 1, ..config };
@@ -528,22 +301,24 @@ mod tests {
     fn a_reconstruction_takes_any_size_and_a_sound_keeps_its_duration() {
         let mut config = preset("audio-tiny").unwrap();
         config.outputs = 1;
-        let (grid, net) = crate::field::init::parameters(&config.spec(), &config.init);
+        let (grid, net) = nstr_spec::init::parameters(&config.spec(), &config.init);
         let field = NeuralSignal::new(&config.spec(), grid, &net);
         let sound = sweep_sound(8000, 0.5);
-        let info = Signal::Sound(sound).info(Encoding::Auto);
-        let Signal::Sound(twice) = info.reconstruct(&field, &Window::whole([8000, 1])) else { panic!("a sound") };
+        let info = Signal::Sound(sound).info(ValueTransformKind::Auto);
+        let window = Window::whole([8000, 1]);
+        let values = field.sample(&window);
+        let Signal::Sound(twice) = info.assemble(values, window.size, window.count) else { panic!("a sound") };
         assert_eq!((twice.rate, twice.frames()), (16000, 8000));
     }
 
     proptest! {
         #[test]
         fn codecs_go_both_ways(values in proptest::collection::vec(-1e4f32..1e4, 1..40), log in any::<bool>()) {
-            let codec = if log { Codec::log(&values) } else { Codec::plain(values[0].abs()) };
+            let transform = if log { ValueTransform::log(&values) } else { ValueTransform::plain(values[0].abs()) };
             for v in &values {
-                let back = codec.decode(codec.encode(*v));
-                prop_assert!((back - v).abs() <= 1e-4 * v.abs().max(codec.divisor), "{v} became {back}");
-                prop_assert!(!log || codec.encode(*v).abs() <= 1.0001);
+                let back = transform.decode(transform.encode(*v));
+                prop_assert!((back - v).abs() <= 1e-4 * v.abs().max(transform.divisor), "{v} became {back}");
+                prop_assert!(!log || transform.encode(*v).abs() <= 1.0001);
             }
         }
     }

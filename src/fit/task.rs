@@ -8,9 +8,10 @@ use burn::backend::Autodiff;
 use burn::tensor::backend::AutodiffBackend;
 use burn::tensor::{Tensor, TensorData};
 
-use super::feed::{Batch, Feed};
-use super::trainer::{TrainConfig, TrainError};
-use crate::field::backend::{self, FieldBackend, FieldOp};
+use crate::feed::{Batch, Feed};
+use crate::trainer::{TrainConfig, TrainError};
+use nstr_backend::backend;
+use nstr_backend::backend::{FieldBackend, FieldOp};
 
 /// What a task keeps in a checkpoint, by name.
 #[derive(Clone, Debug, Default, PartialEq)]

@@ -9,13 +9,14 @@ use burn_flex::Flex;
 use rand::{RngExt, SeedableRng};
 use rand_pcg::Pcg64;
 
-use super::*;
-use crate::field::backend::{self, FieldOp};
-use crate::field::config::preset;
-use crate::field::device::Device;
-use crate::field::init;
-use crate::kernel::PointLoss;
-use crate::kernel::spec::{Activation, FieldSpec};
+use crate::*;
+use nstr_backend::backend;
+use nstr_backend::backend::FieldOp;
+use nstr_spec::config::preset;
+use nstr_backend::device::Device;
+use nstr_spec::init;
+use nstr_kernel::PointLoss;
+use nstr_spec::{Activation, FieldSpec};
 
 type Auto = Autodiff<Flex>;
 
@@ -430,9 +431,9 @@ fn a_device_that_is_not_there_is_an_error_before_anything_else() {
 
 /// The sample capture at a quarter of its size, in the cube that its silhouettes leave.
 fn tea_pixels() -> Arc<PixelSource> {
-    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("scenes/teaset");
-    let options = crate::capture::CaptureOptions { downscale: 4, ..Default::default() };
-    let capture = crate::capture::read_capture(&folder, &options).unwrap();
+    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../scenes/teaset");
+    let options = nstr_capture::CaptureOptions { downscale: 4, ..Default::default() };
+    let capture = nstr_capture::read_capture(&folder, &options).unwrap();
     Arc::new(PixelSource::new(Arc::new(capture.train), capture.scene.cube(), capture.scene.near).unwrap())
 }
 
@@ -478,7 +479,7 @@ fn a_radiance_fit_learns_finds_what_is_empty_and_goes_on_bit_for_bit() {
 #[test]
 fn rays_are_the_same_for_the_same_step_and_lie_in_occupied_cells() {
     let pixels = tea_pixels();
-    let occupancy = crate::render::Occupancy::from_bits(16, |i| i % 3 != 0);
+    let occupancy = nstr_space::occupancy::Occupancy::from_bits(16, |i| i % 3 != 0);
     let config = RayConfig { limit: 40, ..RayConfig::default() };
     let draw = |step| pixels.draw(&config, &occupancy, 7, step, 300);
     let rays = draw(4);

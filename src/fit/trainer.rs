@@ -10,13 +10,14 @@ use burn::tensor::{Device, Tensor, TensorData};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-use super::feed::FeedConfig;
-use super::schedule::{Budget, Schedule};
-use super::task::{Place, Task, TaskState};
-use crate::field::backend::{self, FieldBackend, FieldOp};
-use crate::field::device::DeviceError;
-use crate::kernel::PointLoss;
-use crate::kernel::adam::AdamHyper;
+use crate::feed::FeedConfig;
+use crate::schedule::{Budget, Schedule};
+use crate::task::{Place, Task, TaskState};
+use nstr_backend::backend;
+use nstr_backend::backend::{FieldBackend, FieldOp};
+use nstr_backend::device::DeviceError;
+use nstr_kernel::PointLoss;
+use nstr_kernel::adam::AdamHyper;
 
 /// Settings of a training run; `--set train.key=value` reaches each.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -197,9 +198,12 @@ pub enum TrainError {
     #[error(transparent)]
     Device(#[from] DeviceError),
     /// What the observer returned.
-    #[error(transparent)]
-    Observer(#[from] anyhow::Error),
+    #[error("{0}")]
+    Observer(#[source] ObserverError),
 }
+
+/// Failure of an observer, which ends the run.
+pub type ObserverError = Box<dyn std::error::Error + Send + Sync>;
 
 /// What is known at a report.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -231,7 +235,7 @@ pub trait Observer {
         None
     }
     /// Takes a good state to save.
-    fn checkpoint(&mut self, _state: &TrainState) -> anyhow::Result<()> {
+    fn checkpoint(&mut self, _state: &TrainState) -> Result<(), ObserverError> {
         Ok(())
     }
 }
@@ -434,7 +438,7 @@ where
                     return Err(self.diverged(loss, factor, good));
                 }
                 if due {
-                    observer.checkpoint(&state)?;
+                    observer.checkpoint(&state).map_err(TrainError::Observer)?;
                     saved = Instant::now();
                 }
                 good = state;

@@ -8,12 +8,13 @@ use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-use crate::capture::View;
-use crate::metrics::image::{self, ImageMetricError};
-use crate::render::cpu::RenderError;
-use crate::render::image::error_map::error_map;
-use crate::render::image::{ImageError, Rgba8, png};
-use crate::render::volume::VolumeRenderer;
+use nstr_capture::View;
+use nstr_metrics::image;
+use nstr_metrics::image::ImageMetricError;
+use nstr_render::cpu::RenderError;
+use nstr_image::error_map::error_map;
+use nstr_image::{ImageError, Rgba8, png};
+use nstr_render::volume::VolumeRenderer;
 
 /// Figures of a radiance field against views.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]

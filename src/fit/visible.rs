@@ -9,8 +9,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use glam::{DVec3, IVec3};
 use rayon::prelude::*;
 
-use crate::capture::View;
-use crate::render::{Ray, UnitCube};
+use nstr_capture::View;
+use nstr_space::Ray;
+use nstr_space::cube::UnitCube;
 
 /// Optical depth after which nothing is reached any more. Cells know the largest density that was found in them, several
 /// times the mean at a surface, so that this stands for a transmittance of about 1e-3.
@@ -98,8 +99,8 @@ impl Grid<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::capture::testing::ball_views;
-    use crate::render::Camera;
+    use nstr_capture::testing::ball_views;
+    use nstr_camera::camera::Camera;
 
     const CELLS: usize = 32;
 

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use glam::Vec3;
 
-use super::{MeshError, TriMesh};
+use crate::{MeshError, TriMesh};
 
 /// What stands at the vertices of a mesh, one entry a vertex.
 #[derive(Clone, Copy, Debug)]
@@ -36,7 +36,7 @@ pub fn write_ply_with(path: &Path, mesh: &TriMesh, data: VertexData<'_>) -> Resu
     if let Some((name, _)) = data.values.iter().find(|(name, _)| !plain(name)) {
         return refuse(format!("`{name}` is no name of a property: use letters, digits and underscores"));
     }
-    crate::atomic::write_with(path, |out| write(out, mesh, data)).map_err(|source| MeshError::Io {
+    nstr_files::write_with(path, |out| write(out, mesh, data)).map_err(|source| MeshError::Io {
         path: path.into(),
         action: "write",
         source,
@@ -66,7 +66,7 @@ fn write(out: &mut dyn Write, mesh: &TriMesh, data: VertexData<'_>) -> io::Resul
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::geometry::{read_mesh, testing};
+    use crate::{read_mesh, testing};
 
     #[test]
     fn reads_back_and_holds_the_values() {

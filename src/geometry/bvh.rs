@@ -10,7 +10,7 @@ use std::sync::Arc;
 use glam::{DVec3, Vec3};
 use pulp::Simd;
 
-use super::TriMesh;
+use crate::TriMesh;
 
 /// Children of a node and triangles of a leaf.
 pub const WIDTH: usize = 16;
@@ -198,7 +198,7 @@ pub(crate) fn mask_bits<S: Simd>(_simd: S, mask: S::m32s) -> u32 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::geometry::testing;
+    use crate::testing;
 
     #[test]
     fn every_face_lies_in_its_box_once() {

@@ -8,7 +8,7 @@
 use glam::{DVec3, Vec3};
 use pulp::{Arch, Simd, WithSimd};
 
-use super::bvh::{Bvh, LEAF, NO_SLOT, Packet, WIDTH, WideNode, chunks, lanes, mask_bits};
+use crate::bvh::{Bvh, LEAF, NO_SLOT, Packet, WIDTH, WideNode, chunks, lanes, mask_bits};
 
 /// The closest point of a mesh to a query point, in mesh units.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -363,11 +363,11 @@ impl Bvh {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::geometry::testing;
+    use crate::testing;
     use proptest::prelude::*;
     use rand::{RngExt, SeedableRng};
 
-    fn brute(mesh: &crate::geometry::TriMesh, p: DVec3) -> f64 {
+    fn brute(mesh: &crate::TriMesh, p: DVec3) -> f64 {
         (0..mesh.faces.len())
             .map(|f| (closest_on_triangle(p, mesh.triangle(f)).0 - p).length())
             .fold(f64::INFINITY, f64::min)
@@ -430,7 +430,7 @@ mod tests {
 
     /// Triangles up to `size` across whose height is `width` of their base, turned every way; every other one has a right
     /// angle.
-    fn needles(n: usize, seed: u64, size: f64, width: f64) -> crate::geometry::TriMesh {
+    fn needles(n: usize, seed: u64, size: f64, width: f64) -> crate::TriMesh {
         let mut mesh = testing::soup(n, seed, size);
         for f in 0..n {
             let turn = |k: usize| 3 * f + (f + k) % 3;

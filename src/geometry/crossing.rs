@@ -6,8 +6,8 @@
 use glam::{DVec3, Vec3};
 use pulp::Simd;
 
-use super::bvh::{Bvh, LEAF, Packet, WideNode, chunks, lanes, mask_bits};
-use super::closest::{Stack, cross, dot, load3, sub};
+use crate::bvh::{Bvh, LEAF, Packet, WideNode, chunks, lanes, mask_bits};
+use crate::closest::{Stack, cross, dot, load3, sub};
 
 /// Slack of the single-precision sieve, in local units.
 const SLACK: f32 = 2e-6;
@@ -165,7 +165,7 @@ pub(crate) fn crossings<S: Simd>(simd: S, bvh: &Bvh, o: DVec3, d: DVec3, stack: 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::geometry::testing;
+    use crate::testing;
     use pulp::{Arch, WithSimd};
 
     struct Count<'a>(&'a Bvh, DVec3, DVec3);

@@ -8,8 +8,8 @@ use std::collections::{HashMap, HashSet};
 
 use glam::DVec3;
 
-use super::TriMesh;
-use super::closest::Closest;
+use crate::TriMesh;
+use crate::closest::Closest;
 
 /// Curvature of a mesh at its vertices.
 #[derive(Clone, Debug, PartialEq)]
@@ -149,7 +149,7 @@ impl Sums {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::geometry::{DistanceQuery, QueryOptions, testing};
+    use crate::{DistanceQuery, QueryOptions, testing};
 
     fn sphere(radius: f64, rings: usize) -> TriMesh {
         let t = (1.0 + 5f64.sqrt()) / 2.0;

@@ -12,7 +12,7 @@ mod table;
 
 use rayon::prelude::*;
 
-use super::TriMesh;
+use crate::TriMesh;
 pub use lattice::Lattice;
 pub use masked::{MaskedOptions, masked};
 pub use sparse::{SparseOptions, SparseSurface, sparse};

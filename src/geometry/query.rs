@@ -4,10 +4,10 @@ use glam::DVec3;
 use pulp::{Arch, Simd, WithSimd};
 use rayon::prelude::*;
 
-use super::TriMesh;
-use super::bvh::Bvh;
-use super::closest::{Closest, Cursor, Hit, Stack, nearest};
-use super::sign::{Kind, Sign, SignOptions};
+use crate::TriMesh;
+use crate::bvh::Bvh;
+use crate::closest::{Closest, Cursor, Hit, Stack, nearest};
+use crate::sign::{Kind, Sign, SignOptions};
 
 /// Settings of a [`DistanceQuery`].
 pub type QueryOptions = SignOptions;

@@ -5,9 +5,9 @@ use std::path::Path;
 
 use glam::DVec3;
 
-use super::sign::{SignMethod, SignOptions, Trust};
-use super::winding::{DEFAULT_BETA, Winding};
-use super::{DistanceQuery, TriMesh, testing};
+use crate::sign::{SignMethod, SignOptions, Trust};
+use crate::winding::{DEFAULT_BETA, Winding};
+use crate::{DistanceQuery, TriMesh, testing};
 
 fn query(mesh: &TriMesh, method: SignMethod, resolution: usize) -> DistanceQuery {
     DistanceQuery::new(mesh, &SignOptions { method, resolution, ..SignOptions::default() }).unwrap()

@@ -1,6 +1,6 @@
 //! What is right and wrong with a mesh: open, non-manifold, duplicate and degenerate faces, orientation, parts.
 
-use super::TriMesh;
+use crate::TriMesh;
 use glam::DVec3;
 use rayon::prelude::*;
 use std::fmt;
@@ -59,7 +59,7 @@ pub struct MeshReport {
 
 impl MeshReport {
     /// Examines a mesh. Takes `O(n log n)` time and about 64 bytes a face; vertices are told apart by index, so weld
-    /// equal positions before (as [`read_mesh`](super::read_mesh) does). Faces with indices out of range are a fault
+    /// equal positions before (as [`read_mesh`](crate::read_mesh) does). Faces with indices out of range are a fault
     /// of the caller and panic.
     pub fn new(mesh: &TriMesh) -> Self {
         let (lo, hi) = mesh.bounds().unwrap_or_default();

@@ -7,7 +7,7 @@ use rand::RngExt;
 use rand_pcg::Pcg64;
 use rayon::prelude::*;
 
-use super::TriMesh;
+use crate::TriMesh;
 
 /// A point of the surface.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -87,7 +87,7 @@ impl<M: Borrow<TriMesh> + Sync> SurfaceSampler<M> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::geometry::testing;
+    use crate::testing;
 
     #[test]
     fn density_follows_area_and_seed_repeats() {

@@ -8,12 +8,12 @@ use pulp::{Arch, Simd, WithSimd};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
-use super::bvh::Bvh;
-use super::closest::Stack;
-use super::crossing::crossings;
-use super::visibility::Visibility;
-use super::voxels::{Cell, Grid};
-use super::winding::{DEFAULT_BETA, Winding};
+use crate::bvh::Bvh;
+use crate::closest::Stack;
+use crate::crossing::crossings;
+use crate::visibility::Visibility;
+use crate::voxels::{Cell, Grid};
+use crate::winding::{DEFAULT_BETA, Winding};
 
 /// How inside is told from outside.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]

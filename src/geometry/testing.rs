@@ -6,7 +6,7 @@ use glam::DVec3;
 use rand::{RngExt, SeedableRng};
 use rand_pcg::Pcg64;
 
-use super::TriMesh;
+use crate::TriMesh;
 
 /// `NSTR_DATA`, or `None` with a printed note.
 pub fn data() -> Option<PathBuf> {
@@ -91,5 +91,5 @@ pub fn torus(major: f64, minor: f64, n: usize, m: usize) -> TriMesh {
 
 /// A mesh from a file that must be good.
 pub fn load(path: &std::path::Path) -> TriMesh {
-    super::read_mesh(path).unwrap().mesh
+    crate::read_mesh(path).unwrap().mesh
 }

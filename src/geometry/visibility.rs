@@ -15,10 +15,10 @@ use glam::DVec3;
 use pulp::{Arch, Simd, WithSimd};
 use rayon::prelude::*;
 
-use super::bvh::Bvh;
-use super::closest::Stack;
-use super::crossing::blocked;
-use super::voxels::{Cell, Grid};
+use crate::bvh::Bvh;
+use crate::closest::Stack;
+use crate::crossing::blocked;
+use crate::voxels::{Cell, Grid};
 
 /// Faces of a hierarchy that play one part.
 #[derive(Clone, Debug)]

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use glam::DVec3;
 use rayon::prelude::*;
 
-use super::bvh::Bvh;
+use crate::bvh::Bvh;
 
 /// What is known of a cell.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -284,7 +284,7 @@ fn cover(t: [DVec3; 3], dims: [usize; 3], mut mark: impl FnMut([usize; 3])) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::geometry::testing;
+    use crate::testing;
 
     #[test]
     fn no_touched_cell_is_missed() {

@@ -7,8 +7,8 @@ use glam::DVec3;
 use pulp::{Arch, Simd, WithSimd};
 use rayon::prelude::*;
 
-use super::bvh::{Bvh, LEAF, Packet, WIDTH, chunks, lanes, mask_bits};
-use super::closest::{Stack, dot, load3, sub};
+use crate::bvh::{Bvh, LEAF, Packet, WIDTH, chunks, lanes, mask_bits};
+use crate::closest::{Stack, dot, load3, sub};
 
 /// Accuracy parameter: a cluster is far beyond this many times its radius.
 pub const DEFAULT_BETA: f64 = 3.0;
@@ -292,7 +292,7 @@ pub fn solid_angle(p: DVec3, triangle: [DVec3; 3]) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::geometry::testing;
+    use crate::testing;
     use proptest::prelude::*;
 
     #[test]

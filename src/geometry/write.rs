@@ -1,6 +1,6 @@
 //! Writing meshes: OBJ, binary PLY, binary STL, GLB. The file appears whole or not at all.
 
-use super::{MeshError, MeshFormat, TriMesh};
+use crate::{MeshError, MeshFormat, TriMesh};
 use glam::{DVec3, Vec3};
 use std::io::{self, Write};
 use std::path::Path;
@@ -49,7 +49,7 @@ pub fn write_mesh(
         Some(MeshFormat::Gltf) if path.extension().is_some_and(|e| e.eq_ignore_ascii_case("glb")) => glb,
         _ => return Err(refuse("meshes are written as .obj, .ply, .stl or .glb; choose one of these endings".into())),
     };
-    crate::atomic::write_with(path, |out| write(out, content)).map_err(|source| MeshError::Io {
+    nstr_files::write_with(path, |out| write(out, content)).map_err(|source| MeshError::Io {
         path: path.into(),
         action: "write",
         source,
@@ -199,7 +199,7 @@ fn glb(out: &mut dyn Write, c: Content<'_>) -> io::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::geometry::read_mesh;
+    use crate::read_mesh;
 
     fn tetrahedron() -> TriMesh {
         let positions = vec![DVec3::ZERO, DVec3::X, DVec3::Y * 1.25, DVec3::new(0.5, 0.25, 2.0)];
@@ -254,7 +254,7 @@ mod tests {
         let back = primitive.reader(|_| Some(&blob)).read_colors(0).unwrap().into_rgba_f32();
         for (got, want) in back.zip(colors) {
             for (linear, srgb) in got.into_iter().zip(want) {
-                let value = crate::render::colour::srgb_from_linear(linear) * 255.0;
+                let value = nstr_image::colour::srgb_from_linear(linear) * 255.0;
                 assert!((value - f32::from(srgb)).abs() < 0.2, "{value} {srgb}");
             }
             assert_eq!(got[3], 1.0);

@@ -2,7 +2,7 @@
 
 use rayon::prelude::*;
 
-use super::arch;
+use crate::arch;
 
 /// One step's constants.
 #[derive(Clone, Copy, Debug, PartialEq)]

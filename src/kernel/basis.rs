@@ -5,10 +5,10 @@
 
 use pulp::Simd;
 
-use super::gemm::pad;
-use super::math::sincos;
-use super::mlp::{TILE, View};
-use super::spec::{FieldSpec, Modulation};
+use crate::gemm::pad;
+use crate::math::sincos;
+use crate::mlp::{TILE, View};
+use nstr_spec::{FieldSpec, Modulation};
 
 /// Shape of the basis.
 #[derive(Clone, Debug)]

@@ -1,6 +1,6 @@
 //! Encodings of a viewing direction: real spherical harmonics, or sines and cosines of its multiples.
 
-use super::spec::DirectionEncoding;
+use nstr_spec::DirectionEncoding;
 
 /// Writes the encoding of the unit vector `d` into the first [`DirectionEncoding::width`] values of `out`.
 pub fn encode(encoding: DirectionEncoding, d: [f32; 3], out: &mut [f32]) {

@@ -1,6 +1,6 @@
 //! Fused evaluation of a field over any number of points, on all threads: forward, adjoint, and loss with adjoint.
 //!
-//! Points are cut into tiles of [`TILE`](super::mlp::TILE) that stay in cache through the whole field. The adjoint
+//! Points are cut into tiles of [`TILE`](crate::mlp::TILE) that stay in cache through the whole field. The adjoint
 //! recomputes its tile's forward pass instead of storing activations. Each thread sums gradients of a fixed range of
 //! points, and the sums are added in the order of the ranges: the same thread count gives the same bits.
 
@@ -10,12 +10,12 @@ use std::sync::{Mutex, PoisonError};
 use pulp::{Simd, WithSimd};
 use rayon::prelude::*;
 
-use super::arch;
-use super::loss::PointLoss;
-use super::mlp::TILE;
-use super::radiance::RayBuffers;
-use super::spec::FieldSpec;
-use super::tile::{Outputs, Plan, Prepared, Sums, Tile, TileAdjoint};
+use crate::arch;
+use crate::loss::PointLoss;
+use crate::mlp::TILE;
+use crate::radiance::RayBuffers;
+use nstr_spec::FieldSpec;
+use crate::tile::{Outputs, Plan, Prepared, Sums, Tile, TileAdjoint};
 
 /// A field's fused kernels: plans for its parts, and buffers that calls reuse.
 #[derive(Debug)]

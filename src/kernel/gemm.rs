@@ -213,7 +213,7 @@ unsafe fn block<S: Simd, const MR: usize, const NR: usize>(simd: S, g: &Gemm, ro
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::kernel::arch;
+    use crate::arch;
     use rand::{RngExt, SeedableRng};
 
     struct Call(Gemm);

@@ -10,11 +10,9 @@ use std::ops::Range;
 
 use pulp::Simd;
 
-use super::mlp::{TILE, View};
-use super::spec::{FieldSpec, Interpolation, LevelSpec};
+use crate::mlp::{TILE, View};
+use nstr_spec::{FieldSpec, HASH_PRIMES, Interpolation, LevelSpec};
 
-/// Multipliers of the spatial hash, one an axis.
-const PRIMES: [u32; 3] = [1, 2_654_435_761, 805_459_861];
 /// Vertices of a cell, at most.
 const CORNERS: usize = 8;
 
@@ -157,7 +155,7 @@ impl LatentPlan {
         for (l, level) in self.levels.iter().enumerate() {
             for (rank, axis) in axes.iter_mut().enumerate().take(level.axes) {
                 let j = level.order[rank];
-                let stride = if level.mask.is_some() { PRIMES[j] } else { (level.cells + 1).pow(rank as u32) };
+                let stride = if level.mask.is_some() { HASH_PRIMES[j] } else { (level.cells + 1).pow(rank as u32) };
                 axis.locate::<SLOPES>(&columns[j], level.cells, stride, self.smooth);
             }
             let axes = &axes[..level.axes];
@@ -501,7 +499,7 @@ impl LatentPlan {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::kernel::spec::{Activation, LatentSpec, LevelSpec, MlpSpec, Modulation};
+    use nstr_spec::{Activation, LatentSpec, LevelSpec, MlpSpec, Modulation};
 
     fn spec(dim: usize, interpolation: Interpolation) -> FieldSpec {
         let mlp = MlpSpec::new(1, 8, Activation::Relu);

@@ -73,7 +73,7 @@ pub fn sigmoid<S: Simd>(simd: S, x: S::f32s) -> S::f32s {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::kernel::arch;
+    use crate::arch;
     use pulp::WithSimd;
     use rand::{RngExt, SeedableRng};
 

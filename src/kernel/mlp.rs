@@ -6,9 +6,9 @@
 
 use pulp::{Simd, WithSimd};
 
-use super::gemm::{Finish, Gemm, Init, pad};
-use super::math::{sigmoid, sincos};
-use super::spec::{Activation, LayerSlot};
+use crate::gemm::{Finish, Gemm, Init, pad};
+use crate::math::{sigmoid, sincos};
+use nstr_spec::{Activation, LayerSlot};
 
 /// Points of a tile.
 pub const TILE: usize = 96;
@@ -18,7 +18,7 @@ const THIN: usize = 4;
 
 static ONE: f32 = 1.0;
 
-/// A part of a network's input row; each starts at a multiple of [`PAD`](super::gemm::PAD) columns.
+/// A part of a network's input row; each starts at a multiple of [`PAD`](crate::gemm::PAD) columns.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Part {
     /// So many columns that it takes.

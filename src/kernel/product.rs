@@ -1,11 +1,8 @@
 //! Products of the latent grid's levels, feature by feature: `z = Π_i u_i` of groups of levels in succession, with
 //! tangents `ż = Σ_i u̇_i Π_{k≠i} u_k` and the adjoint (TensoRF, Chen et al. 2022, eq. 6).
 
-use super::mlp::{TILE, View};
-use super::spec::LatentSpec;
-
-/// Levels that are multiplied, at most: a line for each axis.
-pub const MAX_GROUP: usize = 3;
+use crate::mlp::{TILE, View};
+use nstr_spec::{LatentSpec, MAX_GROUP};
 
 /// Shape of the products.
 #[derive(Clone, Copy, Debug)]

@@ -12,17 +12,15 @@ use std::sync::PoisonError;
 use pulp::{Simd, WithSimd};
 use rayon::prelude::*;
 
-use super::arch;
-use super::direction::encode;
-use super::fused::{Fused, take};
-use super::gemm::Init;
-use super::loss::PointLoss;
-use super::math::{exp, sigmoid};
-use super::mlp::{Activations, TILE, View};
-use super::tile::{HeadPlan, Outputs, Plan, Prepared, Sums, Tile, TileAdjoint};
-
-/// Raw densities are capped here before the exponential: `e¹²` is opaque at any step in use.
-pub const MAX_RAW_DENSITY: f32 = 12.0;
+use crate::arch;
+use crate::direction::encode;
+use crate::fused::{Fused, take};
+use crate::gemm::Init;
+use crate::loss::PointLoss;
+use crate::math::{exp, sigmoid};
+use crate::mlp::{Activations, TILE, View};
+use nstr_spec::MAX_RAW_DENSITY;
+use crate::tile::{HeadPlan, Outputs, Plan, Prepared, Sums, Tile, TileAdjoint};
 
 /// Density per unit of field coordinates from the decoder's raw value.
 #[inline(always)]
@@ -558,7 +556,7 @@ fn dot(a: &[f32; 3], b: &[f32]) -> f32 {
 }
 
 /// The distortion of one ray and its slope in each weight, by sums over the samples before and behind.
-pub(crate) fn distortion(weight: &[f32], t: &[f32], dt: &[f32], slope: &mut [f32]) -> f32 {
+fn distortion(weight: &[f32], t: &[f32], dt: &[f32], slope: &mut [f32]) -> f32 {
     let (total, moment) = weight.iter().zip(t).fold((0.0, 0.0), |(w, m), (&wi, &ti)| (w + wi, m + wi * ti));
     let (mut before, mut moment_before, mut value) = (0.0, 0.0, 0.0);
     for i in 0..weight.len() {
@@ -570,4 +568,20 @@ pub(crate) fn distortion(weight: &[f32], t: &[f32], dt: &[f32], slope: &mut [f32
         moment_before += weight[i] * t[i];
     }
     value
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Two samples: the term and its slope by hand.
+    #[test]
+    fn distortion_of_a_pair() {
+        let (w, t, dt) = ([0.25, 0.5], [1.0, 3.0], [0.1, 0.2]);
+        let mut slope = [0.0; 2];
+        let value = distortion(&w, &t, &dt, &mut slope);
+        let want = 2.0 * 0.25 * 0.5 * 2.0 + (0.0625 * 0.1 + 0.25 * 0.2) / 3.0;
+        assert!((value - want).abs() < 1e-6);
+        assert!((slope[0] - (2.0 * 0.5 * 2.0 + 2.0 / 3.0 * 0.25 * 0.1)).abs() < 1e-6);
+    }
 }

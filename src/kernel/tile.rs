@@ -2,12 +2,12 @@
 
 use pulp::{Simd, WithSimd};
 
-use super::basis::{BasisAdjoint, BasisInput, BasisPlan, BasisWeights, Phases};
-use super::gemm::{Init, PAD, pad};
-use super::latent::{LatentPlan, Lookup};
-use super::mlp::{Activations, Gradients, MlpPlan, Part, TILE, View, Weights};
-use super::product::ProductPlan;
-use super::spec::{DirectionEncoding, FieldSpec, FullColumns};
+use crate::basis::{BasisAdjoint, BasisInput, BasisPlan, BasisWeights, Phases};
+use crate::gemm::{Init, PAD, pad};
+use crate::latent::{LatentPlan, Lookup};
+use crate::mlp::{Activations, Gradients, MlpPlan, Part, TILE, View, Weights};
+use crate::product::ProductPlan;
+use nstr_spec::{DirectionEncoding, FieldSpec, FullColumns};
 
 /// What an evaluation returns of each point.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -4,8 +4,8 @@ use glam::DVec3;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
-use crate::geometry::sample::{SurfaceSample, SurfaceSampler};
-use crate::geometry::{DistanceQuery, QueryError, QueryOptions, SignMethod, TriMesh};
+use nstr_geometry::sample::{SurfaceSample, SurfaceSampler};
+use nstr_geometry::{DistanceQuery, QueryError, QueryOptions, SignMethod, TriMesh};
 
 /// Samples a side unless asked otherwise.
 pub const DEFAULT_SAMPLES: usize = 200_000;
@@ -142,7 +142,7 @@ pub fn iou(a: &[bool], b: &[bool]) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::geometry::testing;
+    use nstr_geometry::testing;
 
     #[test]
     fn a_mesh_matches_itself() {

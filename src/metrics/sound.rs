@@ -6,7 +6,7 @@ use rayon::prelude::*;
 use realfft::num_complex::Complex;
 use serde::{Deserialize, Serialize};
 
-use crate::signal::stft::Stft;
+use nstr_signal::stft::Stft;
 
 /// Samples of the Hann window that [`spectral_convergence`] uses.
 pub const STFT_WINDOW: usize = 1024;

@@ -5,8 +5,8 @@ use plotters::coord::ranged1d::{KeyPointHint, NoDefaultFormatting, ValueFormatte
 use plotters::prelude::*;
 use plotters::style::text_anchor::{HPos, Pos, VPos};
 
-use super::ticks::Scale;
-use super::{Axis, Chart, Estimate, PlotError, Shape};
+use crate::ticks::Scale;
+use crate::{Axis, Chart, Estimate, PlotError, Shape};
 
 /// Pixels of the drawing to one of the picture.
 const FINE: i32 = 4;

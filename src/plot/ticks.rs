@@ -1,6 +1,6 @@
 //! Where an axis has its ticks, and what stands at them.
 
-use super::Axis;
+use crate::Axis;
 
 /// An axis ready to draw: its range and its ticks, both in places along it (logarithms for logarithmic ones).
 #[derive(Clone, Debug, PartialEq)]

@@ -1,7 +1,7 @@
 //! What a renderer returns: layers of one size, and what they cost.
 
-use super::image::Rgba8;
-use super::layers::{Layer, LayerSet, encode_srgb};
+use nstr_image::Rgba8;
+use crate::layers::{Layer, LayerSet, encode_srgb};
 
 /// Counts and time of one frame.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]

@@ -3,12 +3,12 @@
 use std::fmt;
 use std::str::FromStr;
 
-use super::colour::{diverging_colour, false_colour, srgb_from_linear};
-use super::frame::Frame;
-use super::image::Rgba8;
+use nstr_image::colour::{diverging_colour, false_colour, srgb_from_linear};
+use crate::frame::Frame;
+use nstr_image::Rgba8;
 
 /// One kind of data per pixel. All but colour and alpha are taken at the pixel's centre. In volumes they are means over
-/// the ray, each point weighted by the share of the light that it stops; see [`super::volume`].
+/// the ray, each point weighted by the share of the light that it stops; see [`crate::volume`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Layer {
     /// Shaded colour, linear, premultiplied, over the background; multisampled.
@@ -24,7 +24,7 @@ pub enum Layer {
     /// Unit normal in world space, towards the viewer; 0 where nothing was hit.
     Normal,
     /// Mean curvature of the level set at the hit per world unit, positive where the object is convex, whatever side the
-    /// viewer is on; 0 where nothing was hit. See [`super::curvature`].
+    /// viewer is on; 0 where nothing was hit. See [`crate::curvature`].
     Curvature,
     /// Evaluations of the field that the ray took.
     Steps,

@@ -4,9 +4,9 @@ use std::str::FromStr;
 
 use glam::{DVec3, Vec3};
 
-use super::colour::{diverging_colour, false_colour};
-use super::cpu::{RenderError, beam};
-use super::cube::UnitCube;
+use nstr_image::colour::{diverging_colour, false_colour};
+use crate::cpu::{RenderError, beam};
+use nstr_space::cube::UnitCube;
 
 /// What is seen where a section cuts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
@@ -114,7 +114,7 @@ impl Plane {
 
 /// Cuts a ray in field coordinates to the unit cube and what `plane` leaves of it.
 pub fn clip(origin: DVec3, direction: DVec3, plane: Option<&Plane>) -> Option<Stretch> {
-    let (mut enter, mut exit, mut face) = beam::clip(origin, direction)?;
+    let (mut enter, mut exit, mut face) = nstr_space::ray_box(origin, direction)?;
     let Some(plane) = plane else { return Some(Stretch { enter, exit, face, shown: None }) };
     let (from, to) = plane.keep(origin, direction)?;
     let shows = plane.show == SectionView::Field;

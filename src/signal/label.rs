@@ -1,6 +1,6 @@
 //! Small text in pictures: digits and capitals of 3×5 dots.
 
-use crate::render::image::Rgba8;
+use nstr_image::Rgba8;
 
 /// Pixels a dot along both axes.
 const DOT: u32 = 2;

@@ -4,11 +4,10 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
-use super::error::{SignalError, extension};
-use crate::atomic;
-use crate::render::colour::{linear_from_srgb, srgb_from_linear};
-use crate::render::image::format::{Format, Raster};
-use crate::render::image::{Rgba8, exr, exr_read, jpeg, png};
+use crate::error::{SignalError, extension};
+use nstr_image::colour::{linear_from_srgb, srgb_from_linear};
+use nstr_image::format::{Format, Raster};
+use nstr_image::{Rgba8, exr, exr_read, jpeg, png};
 
 /// What the numbers of a picture mean.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -112,7 +111,7 @@ impl Picture {
         self.check_finite(path)?;
         let bytes = if exr { self.exr_bytes() } else { self.png_bytes() };
         let bytes = bytes.map_err(|reason| SignalError::field(path, "pixels", reason))?;
-        atomic::write(path, &bytes).map_err(SignalError::write(path))
+        nstr_files::write(path, &bytes).map_err(SignalError::write(path))
     }
 
     /// The rectangle of `w`×`h` pixels from column `x` and row `y` on; `None` where it is empty or not within the picture.

@@ -1,6 +1,6 @@
-use super::*;
-use crate::render::image::exr_read::tests::file as exr_file;
-use crate::render::image::jpeg::tests::sample as jpeg_sample;
+use crate::*;
+use nstr_image::exr_read::tests::file as exr_file;
+use nstr_image::jpeg::tests::sample as jpeg_sample;
 use ::png::{BitDepth, ColorType};
 use proptest::prelude::*;
 

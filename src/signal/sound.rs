@@ -12,8 +12,7 @@ use symphonia::core::io::MediaSourceStream;
 use symphonia::default::codecs::{FlacDecoder, PcmDecoder};
 use symphonia::default::formats::{FlacReader, WavReader};
 
-use super::error::{SignalError, extension};
-use crate::atomic;
+use crate::error::{SignalError, extension};
 
 /// Most samples (frames times channels) in one sound.
 pub const MAX_SAMPLES: u64 = 1 << 28;
@@ -232,7 +231,7 @@ impl Sound {
         self.check_shape(path)?;
         self.check_finite(path)?;
         let (bytes, clipped) = self.wav_bytes().map_err(|reason| SignalError::field(path, "samples", reason))?;
-        atomic::write(path, &bytes).map_err(SignalError::write(path))?;
+        nstr_files::write(path, &bytes).map_err(SignalError::write(path))?;
         Ok(clipped)
     }
 

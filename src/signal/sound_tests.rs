@@ -1,9 +1,9 @@
-use super::*;
+use crate::*;
 use proptest::prelude::*;
 use std::path::PathBuf;
 
 fn oracle(name: &str) -> PathBuf {
-    Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/oracle")).join(name)
+    Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/oracle")).join(name)
 }
 
 fn sound(channels: usize, format: SampleFormat, data: Vec<f32>) -> Sound {

@@ -2,11 +2,11 @@
 
 use rayon::prelude::*;
 
-use super::label;
-use super::sound::Sound;
-use super::stft::Stft;
-use crate::render::colour::false_colour;
-use crate::render::image::Rgba8;
+use crate::label;
+use crate::sound::Sound;
+use crate::stft::Stft;
+use nstr_image::colour::false_colour;
+use nstr_image::Rgba8;
 
 /// Samples of the Hann window.
 pub const WINDOW: usize = 1024;
@@ -220,8 +220,8 @@ fn decimal(value: f64, step: f64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::signal::SampleFormat;
-    use crate::signal::synthetic::sweep_sound;
+    use crate::SampleFormat;
+    use crate::synthetic::sweep_sound;
 
     fn loudest_row(power: &Spectrogram, column: usize) -> usize {
         (0..ROWS)
@@ -237,7 +237,7 @@ mod tests {
         assert_eq!(power.columns, COLUMNS.1);
         for column in [100, 500, 900, 1100] {
             let t = (column as f64 + 0.5) / power.columns as f64 * seconds;
-            let hz = crate::signal::synthetic::Sweep::new(rate, seconds).frequency(t);
+            let hz = crate::synthetic::Sweep::new(rate, seconds).frequency(t);
             let row = (1.0 - hz / 8000.0) * ROWS as f64;
             assert!((loudest_row(&power, column) as f64 + 0.5 - row).abs() < 3.0, "{column}: {hz} Hz");
         }

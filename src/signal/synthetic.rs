@@ -2,8 +2,8 @@
 
 use std::f64::consts::TAU;
 
-use super::picture::{Picture, Scale};
-use super::sound::{SampleFormat, Sound};
+use crate::picture::{Picture, Scale};
+use crate::sound::{SampleFormat, Sound};
 
 /// A radial chirp on the unit square: `½ + ½ cos φ(r)`, r the distance from the corner (0, 0), with
 /// `φ(r) = 2π (low · r + (high − low) · r² / (2√2))`.

@@ -13,21 +13,23 @@ use winit::event::{StartCause, WindowEvent};
 use winit::event_loop::{ActiveEventLoop, ControlFlow, EventLoopProxy};
 use winit::window::{Window, WindowId};
 
-use super::desk::Waker;
-use super::error::ViewerError;
-use super::input::{Event, Input};
-use super::painter::{Painter, Shown, Update, View};
-use super::panel::{self, Command, Facts};
-use super::present::{Overlay, Presenter, Viewport};
-use super::recording::Recording;
-use super::scene::Scene;
-use super::script::Script;
-use super::session::{Effect, Session, Settings};
-use super::training::{Phase, Training};
-use super::translate;
-use super::{cpu_painter, gpu_painter};
-use crate::capture;
-use crate::render::Up;
+use crate::desk::Waker;
+use crate::error::ViewerError;
+use crate::input::{Event, Input};
+use crate::painter::{Painter, Shown, Update, View};
+use crate::panel;
+use crate::panel::{Command, Facts};
+use crate::present::{Overlay, Presenter, Viewport};
+use crate::recording::Recording;
+use crate::scene::Scene;
+use crate::script::Script;
+use crate::session::{Effect, Session, Settings};
+use crate::training::{Phase, Training};
+use crate::translate;
+use crate::{cpu_painter, gpu_painter};
+use nstr_capture as capture;
+use nstr_pipeline::RendererChoice;
+use nstr_camera::orbit::Up;
 
 mod display;
 mod drive;
@@ -35,18 +37,6 @@ mod place;
 mod saving;
 
 use place::{first_view, home, viewport};
-
-/// Which painter renders.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Choice {
-    /// The GPU where there is one that can, else the CPU.
-    #[default]
-    Auto,
-    /// The CPU.
-    Cpu,
-    /// The GPU.
-    Gpu,
-}
 
 /// What a viewer begins with.
 pub struct Setup {
@@ -63,7 +53,7 @@ pub struct Setup {
     /// How things look at first.
     pub settings: Settings,
     /// Which painter renders.
-    pub renderer: Choice,
+    pub renderer: RendererChoice,
     /// Folder and beginning of the names of saved pictures.
     pub stem: PathBuf,
     /// Camera path to begin with.
@@ -211,9 +201,9 @@ impl App {
     /// own renderer outruns.
     fn painter(&self, presenter: &Presenter) -> Result<Box<dyn Painter>, ViewerError> {
         let gpu = match self.setup.renderer {
-            Choice::Cpu => false,
-            Choice::Auto => !presenter.is_software(),
-            Choice::Gpu => true,
+            RendererChoice::Cpu => false,
+            RendererChoice::Auto => !presenter.is_software(),
+            RendererChoice::Gpu => true,
         };
         let started = match gpu {
             true => gpu_painter::start(presenter.gpu()?, self.waker()),

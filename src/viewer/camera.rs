@@ -2,7 +2,8 @@
 
 use glam::{DMat3, DMat4, DQuat, DVec2, DVec3};
 
-use crate::render::{Camera, CameraError, Orbit, Up};
+use nstr_camera::camera::{Camera, CameraError};
+use nstr_camera::orbit::{Orbit, Up};
 
 /// Narrowest and widest field of view in degrees.
 pub const FOV: (f64, f64) = (1.0, 140.0);

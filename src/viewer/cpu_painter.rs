@@ -7,13 +7,15 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use super::desk::{Desk, ThreadPainter, Waker, Work};
-use super::painter::{CpuPicture, Picture, Shown, View};
-use super::passes::{Pace, Pass, Plan};
-use super::scene::Renderer;
-use super::tone::tone;
-use crate::render::cpu::{Filter, RenderError, Shading};
-use crate::render::{Background, Camera, Frame, LayerSet, RayCaster, RenderSettings, VolumeRenderSettings};
+use crate::desk::{Desk, ThreadPainter, Waker, Work};
+use crate::painter::{CpuPicture, Picture, Shown, View};
+use crate::passes::{Pace, Pass, Plan};
+use crate::tone::tone;
+use nstr_render::cpu::{Filter, RenderError, Shading};
+use nstr_image::colour::Background;
+use nstr_camera::camera::Camera;
+use nstr_render::{Frame, LayerSet, RenderSettings};
+use nstr_pipeline::renderer::CpuRenderer;
 
 /// Starts a painter that renders on the CPU; `wake` is called when there is news.
 ///
@@ -88,7 +90,7 @@ impl Worker {
     fn pass(
         &mut self,
         serial: u64,
-        renderer: &Renderer<'_>,
+        renderer: &CpuRenderer<'_>,
         view: &View,
         camera: &Camera,
         pass: Pass,
@@ -151,7 +153,7 @@ pub fn scaled(camera: &Camera, divisor: u32) -> Camera {
 /// # Errors
 /// Those of the renderers.
 pub fn render(
-    renderer: &Renderer<'_>,
+    renderer: &CpuRenderer<'_>,
     camera: &Camera,
     view: &View,
     layers: LayerSet,
@@ -159,17 +161,9 @@ pub fn render(
     background: Background,
 ) -> Result<Frame, RenderError> {
     let filter = if pass.samples > 1 { Filter::Tent } else { Filter::Box };
+    let shading = if view.shadows { Shading::studio() } else { Shading::default() };
     let (samples, section, seed) = (pass.samples, view.section, pass.seed);
-    match renderer {
-        Renderer::Surface(tracer) => {
-            let shading = if view.shadows { Shading::studio() } else { Shading::default() };
-            tracer.render(camera, &RenderSettings { layers, samples, filter, shading, background, section, seed })
-        }
-        Renderer::Volume(volume) => {
-            let settings = VolumeRenderSettings { layers, samples, filter, background, section, seed };
-            volume.render(camera as &dyn RayCaster, &settings)
-        }
-    }
+    renderer.render(camera, &RenderSettings { layers, samples, filter, shading, background, section, seed })
 }
 
 /// Puts a band below what there is.

@@ -4,10 +4,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 
-use super::layer::Show;
-use super::painter::{CpuPicture, Painter, Picture, Shown, Update, View};
-use super::tone::tone;
-use crate::render::Frame;
+use crate::layer::Show;
+use crate::painter::{CpuPicture, Painter, Picture, Shown, Update, View};
+use crate::tone::tone;
+use nstr_render::Frame;
 
 /// Called when there is news; from any thread.
 pub type Waker = Arc<dyn Fn() + Send + Sync>;

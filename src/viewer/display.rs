@@ -3,9 +3,9 @@
 use bytemuck::{Pod, Zeroable};
 use wgpu::util::DeviceExt;
 
-use super::layer::Show;
-use super::painter::{GpuPicture, View};
-use crate::render::gpu::{Canvas, Gpu, colour_maps};
+use crate::layer::Show;
+use crate::painter::{GpuPicture, View};
+use nstr_render::gpu::{Canvas, Gpu, colour_maps};
 
 /// `Look` of `shaders/display.wgsl`.
 #[repr(C)]
@@ -43,7 +43,7 @@ impl Display {
     /// Compiles the shader.
     pub fn new(gpu: &Gpu) -> Self {
         let device = gpu.device();
-        let source = colour_maps() + include_str!("../../shaders/display.wgsl");
+        let source = colour_maps() + nstr_shaders::DISPLAY;
         let module = device.create_shader_module(wgpu::ShaderModuleDescriptor {
             label: Some("display"),
             source: wgpu::ShaderSource::Wgsl(source.into()),

@@ -6,18 +6,22 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::cpu_painter::{Worker, scaled};
-use super::desk::{Desk, ThreadPainter, Waker, Work};
-use super::display::{Display, Ranges};
-use super::layer::Show;
-use super::painter::{Effort, Picture, Shown, View};
-use super::passes::{Pace, Plan};
-use super::scene::{Field, Renderer, Scene};
-use super::tone;
-use crate::field::upload::{self, Rays};
-use crate::render::cpu::{Filter, Shading};
-use crate::render::gpu::{Canvas, Gpu, GpuError, GpuRenderer, Job};
-use crate::render::{Background, Camera, RenderSettings};
+use crate::cpu_painter::{Worker, scaled};
+use crate::desk::{Desk, ThreadPainter, Waker, Work};
+use crate::display::{Display, Ranges};
+use crate::layer::Show;
+use crate::painter::{Effort, Picture, Shown, View};
+use crate::passes::{Pace, Plan};
+use crate::scene::{Field, Scene};
+use crate::tone;
+use nstr_pipeline::renderer::CpuRenderer;
+use nstr_pipeline::upload;
+use nstr_pipeline::upload::RenderKind;
+use nstr_render::cpu::{Filter, Shading};
+use nstr_render::gpu::{Canvas, Gpu, GpuError, GpuRenderer, Job};
+use nstr_image::colour::Background;
+use nstr_camera::camera::Camera;
+use nstr_render::RenderSettings;
 
 /// Starts a painter on `gpu`, the window's device; `wake` is called when there is news.
 ///
@@ -86,11 +90,11 @@ impl GpuWork {
         }
         let prepared = scene.renderer()?;
         let rays = match (&scene.field, &prepared) {
-            (Field::Sdf(source), Renderer::Surface(tracer)) => {
-                Rays::Surface { lipschitz: source.lipschitz(), empty: tracer.grid().map(|g| &**g) }
+            (Field::Sdf(source), CpuRenderer::Surface(tracer)) => {
+                RenderKind::Surface { lipschitz: source.lipschitz(), empty: tracer.grid().map(|g| &**g) }
             }
             (Field::Radiance(source, settings), _) => {
-                Rays::Volume { settings: *settings, occupancy: source.occupancy() }
+                RenderKind::Volume { settings: *settings, occupancy: source.occupancy() }
             }
             _ => return Ok(false),
         };

@@ -2,7 +2,7 @@
 
 use glam::{DVec2, DVec3};
 
-use super::layer::Show;
+use crate::layer::Show;
 
 /// A key, as far as the viewer knows it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

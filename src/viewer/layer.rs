@@ -3,7 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use crate::render::{Layer, LayerSet};
+use nstr_render::{Layer, LayerSet};
 
 /// One kind of picture, on the keys 1 to 9 in this order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]

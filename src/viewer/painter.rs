@@ -3,11 +3,13 @@
 use std::ops::Deref;
 use std::sync::Arc;
 
-use super::layer::Show;
-use super::scene::Scene;
-use crate::capture;
-use crate::render::image::Rgba8;
-use crate::render::{Background, Camera, Frame, Section};
+use crate::layer::Show;
+use crate::scene::Scene;
+use nstr_capture as capture;
+use nstr_image::Rgba8;
+use nstr_image::colour::Background;
+use nstr_camera::camera::Camera;
+use nstr_render::{Frame, Section};
 
 /// What is to be seen.
 #[derive(Clone, Debug)]

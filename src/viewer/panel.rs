@@ -5,16 +5,16 @@ use egui::{
     Slider, Stroke, Ui, Vec2, Window,
 };
 
-use super::camera::FOV;
-use super::input::Action;
-use super::layer::Show;
-use super::painter::Shown;
-use super::plot;
-use super::recording::{FPS, PACE};
-use super::session::Session;
-use super::training::{Phase, Report};
-use crate::render::Background;
-use crate::render::colour::{diverging_colour, false_colour, linear_from_srgb};
+use crate::camera::FOV;
+use crate::input::Action;
+use crate::layer::Show;
+use crate::painter::Shown;
+use crate::plot;
+use crate::recording::{FPS, PACE};
+use crate::session::Session;
+use crate::training::{Phase, Report};
+use nstr_image::colour::Background;
+use nstr_image::colour::{diverging_colour, false_colour, linear_from_srgb};
 
 /// What the panel says beside the session's own state.
 pub struct Facts<'a> {

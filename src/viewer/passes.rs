@@ -2,8 +2,8 @@
 
 use std::collections::{HashMap, VecDeque};
 
-use super::layer::Show;
-use super::painter::{Effort, View};
+use crate::layer::Show;
+use crate::painter::{Effort, View};
 
 /// One rendering of a view.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -131,9 +131,10 @@ mod tests {
     use glam::{DMat4, Vec3};
 
     use super::*;
-    use crate::render::analytic::{Analytic, sphere};
-    use crate::render::{Camera, UnitCube};
-    use crate::viewer::scene::{Field, Scene};
+    use nstr_space::analytic::{Analytic, sphere};
+    use nstr_camera::camera::Camera;
+    use nstr_space::cube::UnitCube;
+    use crate::scene::{Field, Scene};
 
     fn view(effort: Effort) -> View {
         let sphere = Analytic::new(1.0, |p| sphere(p, Vec3::splat(0.5), 0.3));

@@ -10,13 +10,13 @@ use pixels::wgpu;
 use pixels::{Pixels, PixelsBuilder, SurfaceTexture};
 use winit::window::Window;
 
-use super::blit::{Behind, Blit};
-use super::error::ViewerError;
-use super::painter::{Picture, Shown};
-use super::readback;
-use crate::render::Background;
-use crate::render::gpu::{Gpu, device};
-use crate::render::image::Rgba8;
+use crate::blit::{Behind, Blit};
+use crate::error::ViewerError;
+use crate::painter::{Picture, Shown};
+use crate::readback;
+use nstr_image::colour::Background;
+use nstr_render::gpu::{Gpu, device};
+use nstr_image::Rgba8;
 
 /// What is drawn over the picture.
 pub struct Overlay {
@@ -193,7 +193,7 @@ impl Presenter {
     ///
     /// # Errors
     /// What the driver says.
-    pub fn picture(&self, picture: &super::painter::GpuPicture) -> Result<Rgba8, ViewerError> {
+    pub fn picture(&self, picture: &crate::painter::GpuPicture) -> Result<Rgba8, ViewerError> {
         readback::read(self.device(), self.queue(), &picture.texture, picture.size).map_err(ViewerError::Surface)
     }
 

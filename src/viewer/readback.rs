@@ -1,6 +1,6 @@
 //! Textures back in memory.
 
-use crate::render::image::Rgba8;
+use nstr_image::Rgba8;
 
 /// The upper left `size` pixels of an 8-bit RGBA or BGRA texture with the usage `COPY_SRC`, as they are stored; waits for
 /// the GPU.

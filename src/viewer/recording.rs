@@ -6,10 +6,9 @@ use glam::{DVec2, DVec3};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::camera::ViewCamera;
-use crate::atomic;
-use crate::render::camera_file::{cameras_json, parse_cameras};
-use crate::render::{Camera, CameraError};
+use crate::camera::ViewCamera;
+use nstr_camera::camera_file::{cameras_json, parse_cameras};
+use nstr_camera::camera::{Camera, CameraError};
 
 /// A camera path.
 #[derive(Clone, Debug, PartialEq)]
@@ -83,7 +82,7 @@ impl Recording {
         root.insert("keys".into(), json!(keys.collect::<Vec<_>>()));
         root.insert("seconds_between_keys".into(), json!(self.pace));
         let text = format!("{:#}\n", Value::Object(root));
-        atomic::write(path, text.as_bytes()).map_err(|source| CameraError::Io { path: path.into(), source })
+        nstr_files::write(path, text.as_bytes()).map_err(|source| CameraError::Io { path: path.into(), source })
     }
 
     /// Whether a file was written by [`Self::save`]: one that holds nothing but a path.
@@ -131,7 +130,8 @@ fn key(k: &Kept, like: &ViewCamera) -> Option<ViewCamera> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::render::{Up, read_cameras};
+    use nstr_camera::orbit::Up;
+    use nstr_camera::camera_file::read_cameras;
 
     fn path() -> Recording {
         let mut camera = ViewCamera::home((DVec3::ZERO, DVec3::ONE), Up::Z).unwrap();
@@ -173,7 +173,7 @@ mod tests {
         assert_eq!((back.keys.len(), back.pace), (4, 1.0));
         assert!(back.keys.iter().zip(&path.keys).all(|(a, b)| (a.eye - b.eye).length() < 1e-9));
         // A path from elsewhere: each frame a key.
-        crate::render::write_cameras(&file, &frames[..10]).unwrap();
+        nstr_camera::camera_file::write_cameras(&file, &frames[..10]).unwrap();
         assert_eq!(Recording::load(&file, &path.keys[0]).unwrap().keys.len(), 10);
         std::fs::write(&file, "{}").unwrap();
         assert!(Recording::load(&file, &path.keys[0]).unwrap_err().contains("path.json"));

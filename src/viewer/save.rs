@@ -2,12 +2,13 @@
 
 use std::path::Path;
 
-use super::cpu_painter::render;
-use super::painter::{Effort, Picture, Shown, View};
-use super::passes::Pass;
-use super::tone::tone;
-use crate::render::image::{ImageError, Rgba8, exr, png};
-use crate::render::{Background, Frame, LayerSet};
+use crate::cpu_painter::render;
+use crate::painter::{Effort, Picture, Shown, View};
+use crate::passes::Pass;
+use crate::tone::tone;
+use nstr_image::{ImageError, Rgba8, png};
+use nstr_image::colour::Background;
+use nstr_render::{Frame, LayerSet, exr};
 
 /// The picture with an alpha channel where its background is transparent; `None` where it isn't in memory.
 pub fn picture(shown: &Shown) -> Option<Rgba8> {
@@ -37,7 +38,7 @@ pub fn write_exr(path: &Path, view: &View) -> Result<(), String> {
     exr::write(path, &frame).map_err(|e| e.to_string())
 }
 
-fn layers(view: &View) -> Result<Frame, crate::render::cpu::RenderError> {
+fn layers(view: &View) -> Result<Frame, nstr_render::cpu::RenderError> {
     let samples = match view.effort {
         Effort::Full(n) => n.clamp(1, 64),
         Effort::Passing => 1,

@@ -1,18 +1,21 @@
 //! A field to look at, and where it lies.
 
 use std::fmt;
+use std::path::Path;
 use std::sync::{Arc, OnceLock};
 
 use glam::DVec3;
 
-use crate::field::model::Model;
-use crate::field::radiance::NeuralRadiance;
-use crate::field::sdf::NeuralSdf;
-use crate::render::cpu::{DistanceGrid, RenderError};
-use crate::render::{
-    Occupancy, RadianceSource, SdfSource, SphereTracer, Swing, TracerSettings, UnitCube, Up, VolumeRenderer,
-    VolumeSettings,
-};
+use nstr_field::model::Model;
+use nstr_pipeline::Error;
+use nstr_pipeline::renderer::CpuRenderer;
+use nstr_render::cpu::{DistanceGrid, RenderError};
+use nstr_space::source::RadianceSource;
+use nstr_render::{SphereTracer, TracerSettings, VolumeRenderer, VolumeSettings};
+use nstr_space::source::SdfSource;
+use nstr_camera::swing::Swing;
+use nstr_space::cube::UnitCube;
+use nstr_camera::orbit::Up;
 
 /// What is rendered.
 pub enum Field {
@@ -37,6 +40,10 @@ pub struct Scene {
     grid: OnceLock<Option<Arc<DistanceGrid>>>,
 }
 
+/// Reason why a picture or a sound is not shown.
+pub const FLAT: &str = "the window shows surfaces and volumes; a picture or a sound is fitted by `nstr fit` and written by \
+                        `nstr render`";
+
 /// Cells of the distance grid of a field that will soon be replaced.
 const PASSING_CELLS: usize = 48;
 
@@ -47,25 +54,22 @@ impl Scene {
         Self { field, cube, model: None, swing: None, cells, grid: OnceLock::new() }
     }
 
-    /// The field of a signed distance model (3 coordinates, 1 value).
-    pub fn sdf(model: Arc<Model>) -> Self {
-        let lipschitz = model.metrics.get("lipschitz").map(|l| *l as f32);
-        let field = NeuralSdf::new(&model.spec, model.grid.clone(), &model.net, lipschitz);
+    /// The scene of a model that was read from (or will be written to) `path`.
+    ///
+    /// # Errors
+    /// Models of pictures and sounds, and those that cannot be opened.
+    pub fn of_model(path: &Path, model: Arc<Model>) -> Result<Self, Error> {
         let cube = UnitCube::from(&model.domain);
-        Self { model: Some(model), ..Self::new(Field::Sdf(Arc::new(field)), cube) }
-    }
-
-    /// The field of a radiance model whose rays are marched with `settings`.
-    pub fn radiance(model: Arc<Model>, settings: VolumeSettings) -> Self {
-        let occupancy = model.occupancy.clone().unwrap_or_else(|| Occupancy::full(32));
-        let field = NeuralRadiance::new(&model.spec, model.grid.clone(), &model.net, occupancy);
-        let cube = UnitCube::from(&model.domain);
-        Self { model: Some(model), ..Self::new(Field::Radiance(Arc::new(field), settings), cube) }
-    }
-
-    /// The same, looked at first from the middle of the arc of its capture's cameras.
-    pub fn seen_from(self, swing: Option<Swing>) -> Self {
-        Self { swing, ..self }
+        match nstr_pipeline::Field::open(path, Model::clone(&model))? {
+            nstr_pipeline::Field::Sdf(opened) => {
+                Ok(Self { model: Some(model), ..Self::new(Field::Sdf(Arc::new(opened.field)), cube) })
+            }
+            nstr_pipeline::Field::Radiance(opened) => {
+                let field = Field::Radiance(Arc::new(opened.field), opened.march.volume);
+                Ok(Self { model: Some(model), swing: opened.march.swing, ..Self::new(field, cube) })
+            }
+            nstr_pipeline::Field::Signal(_) => Err(Error::file(path, FLAT)),
+        }
     }
 
     /// The same for a field in training, whose preparation must be quick.
@@ -87,20 +91,20 @@ impl Scene {
     ///
     /// # Errors
     /// Fields and cubes that can't be rendered.
-    pub fn renderer(&self) -> Result<Renderer<'_>, RenderError> {
+    pub fn renderer(&self) -> Result<CpuRenderer<'_>, RenderError> {
         match &self.field {
             Field::Radiance(source, settings) => {
-                Ok(Renderer::Volume(VolumeRenderer::new(source.as_ref(), self.cube, *settings)?))
+                Ok(CpuRenderer::Volume(VolumeRenderer::new(source.as_ref(), self.cube, *settings)?))
             }
             Field::Sdf(source) => {
                 let settings = TracerSettings { grid_cells: self.cells, tile: TILE, ..TracerSettings::default() };
                 if let Some(grid) = self.grid.get() {
                     let tracer = SphereTracer::with_grid(source.as_ref(), self.cube, settings, grid.clone())?;
-                    return Ok(Renderer::Surface(tracer));
+                    return Ok(CpuRenderer::Surface(tracer));
                 }
                 let tracer = SphereTracer::new(source.as_ref(), self.cube, settings)?;
                 let _ = self.grid.set(tracer.grid().cloned());
-                Ok(Renderer::Surface(tracer))
+                Ok(CpuRenderer::Surface(tracer))
             }
         }
     }
@@ -108,8 +112,8 @@ impl Scene {
     /// World box around what there is to see; the whole cube where that isn't known.
     pub fn bounds(&self) -> (DVec3, DVec3) {
         match self.renderer() {
-            Ok(Renderer::Surface(tracer)) => tracer.bounds(),
-            Ok(Renderer::Volume(renderer)) => renderer.bounds(),
+            Ok(CpuRenderer::Surface(tracer)) => tracer.bounds(),
+            Ok(CpuRenderer::Volume(renderer)) => renderer.bounds(),
             Err(_) => self.cube.bounds(),
         }
     }
@@ -117,14 +121,6 @@ impl Scene {
 
 /// Pixels along a tile's edge: smaller than usual, so that bands of few rows still keep every core busy.
 const TILE: u32 = 32;
-
-/// A renderer that borrows the scene's field.
-pub enum Renderer<'a> {
-    /// Sphere tracing.
-    Surface(SphereTracer<'a>),
-    /// Ray marching.
-    Volume(VolumeRenderer<'a>),
-}
 
 impl fmt::Debug for Scene {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

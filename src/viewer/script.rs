@@ -24,8 +24,8 @@ use std::time::Duration;
 
 use glam::DVec2;
 
-use super::error::ViewerError;
-use super::input::{Button, Key, Modifiers};
+use crate::error::ViewerError;
+use crate::input::{Button, Key, Modifiers};
 
 /// One line.
 #[derive(Clone, Debug, PartialEq)]

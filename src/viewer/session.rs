@@ -10,15 +10,16 @@ use glam::DVec3;
 
 use paths::Kept;
 
-use super::camera::ViewCamera;
-use super::input::Action;
-use super::layer::Show;
-use super::painter::{Effort, Reference, View};
-use super::recording::Recording;
-use super::scene::Scene;
-use crate::capture;
-use crate::render::camera_file::{cameras_json, parse_cameras};
-use crate::render::{Background, Section, SectionView};
+use crate::camera::ViewCamera;
+use crate::input::Action;
+use crate::layer::Show;
+use crate::painter::{Effort, Reference, View};
+use crate::recording::Recording;
+use crate::scene::Scene;
+use nstr_capture as capture;
+use nstr_camera::camera_file::{cameras_json, parse_cameras};
+use nstr_image::colour::Background;
+use nstr_render::{Section, SectionView};
 
 /// A section as the panel sets it.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -347,8 +348,9 @@ pub mod tests {
     use glam::DVec2;
 
     use super::*;
-    use crate::capture::lens::Lens;
-    use crate::render::{Camera, Up};
+    use nstr_capture::lens::Lens;
+    use nstr_camera::camera::Camera;
+    use nstr_camera::orbit::Up;
 
     pub const SIZE: (u32, u32) = (400, 300);
 
@@ -421,8 +423,8 @@ pub mod tests {
 
     #[test]
     fn sections_cut_between_the_faces_of_the_cube() {
-        let sphere = crate::render::analytic::Analytic::new(1.0, |p: glam::Vec3| p.length() - 0.3);
-        let cube = crate::render::UnitCube { origin: DVec3::new(-2.0, 1.0, 0.0), size: 4.0 };
+        let sphere = nstr_space::analytic::Analytic::new(1.0, |p: glam::Vec3| p.length() - 0.3);
+        let cube = nstr_space::cube::UnitCube { origin: DVec3::new(-2.0, 1.0, 0.0), size: 4.0 };
         let scene = Scene::new(super::super::scene::Field::Sdf(Arc::new(sphere)), cube);
         let cut = Cut { on: true, axis: 1, place: 0.25, ..Cut::default() };
         assert_eq!(cut.section(&scene).map(|s| (s.normal, s.offset)), Some((DVec3::Y, 2.0)));

@@ -2,14 +2,16 @@
 
 use rayon::prelude::*;
 
-use super::layer::Show;
-use super::painter::View;
-use crate::capture;
-use crate::metrics::image::psnr_of_mse;
-use crate::render::colour::{false_colour, linear_from_srgb, srgb_from_linear};
-use crate::render::image::Rgba8;
-use crate::render::layers::{Range, picture};
-use crate::render::{Background, Camera, Frame, Layer};
+use crate::layer::Show;
+use crate::painter::View;
+use nstr_capture as capture;
+use nstr_metrics::image::psnr_of_mse;
+use nstr_image::colour::{false_colour, linear_from_srgb, srgb_from_linear};
+use nstr_image::Rgba8;
+use nstr_render::layers::{Range, picture};
+use nstr_image::colour::Background;
+use nstr_camera::camera::Camera;
+use nstr_render::{Frame, Layer};
 
 /// A picture and what it says.
 pub struct Toned {

@@ -3,17 +3,16 @@
 //! The trainer's side wraps its observer in a [`Watcher`], which takes note of losses and, when the window is ready for
 //! one, makes a scene of the parameters as they are. The window's side pauses, resumes and stops.
 
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use glam::DVec3;
-
-use super::desk::Waker;
-use super::scene::Scene;
-use crate::capture;
-use crate::fit::{Observer, Progress, TrainState};
-use crate::render::Up;
+use crate::desk::Waker;
+use crate::scene::Scene;
+use nstr_field::model::Model;
+use nstr_fit::Progress;
+use nstr_pipeline::{FitObserver, FitScene};
 
 /// A training run that is looked at.
 #[derive(Clone, Default)]
@@ -25,17 +24,6 @@ struct Inner {
     resumed: Condvar,
     stop: AtomicBool,
     waker: Mutex<Option<Waker>>,
-}
-
-/// What is there to see, known before training begins.
-#[derive(Clone, Debug)]
-pub struct Start {
-    /// World box around it.
-    pub bounds: (DVec3, DVec3),
-    /// Which axis points up.
-    pub up: Up,
-    /// The capture's images; none for meshes.
-    pub views: Arc<Vec<capture::View>>,
 }
 
 /// How far a run is.
@@ -81,7 +69,7 @@ pub struct Report {
 #[derive(Default)]
 struct State {
     report: Report,
-    start: Option<Start>,
+    start: Option<FitScene>,
     scene: Option<Arc<Scene>>,
     /// Whether the window is ready for a scene.
     wanted: bool,
@@ -110,7 +98,7 @@ impl Training {
     }
 
     /// Says what there is to see; the window opens its eyes.
-    pub fn begin(&self, start: Start) {
+    pub fn begin(&self, start: FitScene) {
         let mut state = self.state();
         state.start = Some(start);
         state.report.phase = Phase::Running;
@@ -153,13 +141,9 @@ impl Training {
         self.0.stop.load(Ordering::SeqCst)
     }
 
-    /// Wraps the observer of a run; `build` makes a scene of a state.
-    pub fn watcher<'a>(
-        &self,
-        inner: &'a mut dyn Observer,
-        build: &'a dyn Fn(&TrainState) -> anyhow::Result<Scene>,
-    ) -> Watcher<'a> {
-        Watcher { training: self.clone(), inner, build, shown: None, saved: Instant::now(), idle: Duration::ZERO }
+    /// Wraps the observer of a fit whose model is written to `output`.
+    pub fn observer<'a>(&self, output: &Path, inner: &'a mut dyn FitObserver) -> SnapshotObserver<'a> {
+        SnapshotObserver { training: self.clone(), output: output.into(), inner, shown: None, idle: Duration::ZERO }
     }
 
     /// Whom to call when there is news.
@@ -168,7 +152,7 @@ impl Training {
     }
 
     /// What there is to see, once.
-    pub fn take_start(&self) -> Option<Start> {
+    pub fn take_start(&self) -> Option<FitScene> {
         self.state().start.take()
     }
 
@@ -220,23 +204,20 @@ impl std::fmt::Debug for Training {
     }
 }
 
-/// An observer that tells a window.
-pub struct Watcher<'a> {
+/// Observer that shows a fit in a window.
+pub struct SnapshotObserver<'a> {
     training: Training,
-    inner: &'a mut dyn Observer,
-    build: &'a dyn Fn(&TrainState) -> anyhow::Result<Scene>,
+    output: PathBuf,
+    inner: &'a mut dyn FitObserver,
     /// When the last scene was made.
     shown: Option<Instant>,
-    /// When the inner observer's last checkpoint was.
-    saved: Instant,
     idle: Duration,
 }
 
-impl Watcher<'_> {
-    fn due(&self) -> bool {
-        self.inner.checkpoint_every().is_some_and(|every| self.saved.elapsed() >= every)
-    }
+/// Time between measurements on held-out views.
+const VALIDATE_EVERY: Duration = Duration::from_secs(5);
 
+impl SnapshotObserver<'_> {
     fn wanted(&self) -> bool {
         self.shown.is_none_or(|at| at.elapsed() >= EVERY) && self.training.state().wanted
     }
@@ -274,7 +255,16 @@ impl Watcher<'_> {
     }
 }
 
-impl Observer for Watcher<'_> {
+impl FitObserver for SnapshotObserver<'_> {
+    fn message(&mut self, text: &str) {
+        self.inner.message(text);
+    }
+
+    fn begin(&mut self, scene: FitScene) {
+        self.training.begin(scene.clone());
+        self.inner.begin(scene);
+    }
+
     fn progress(&mut self, progress: &Progress) -> bool {
         self.note(progress);
         self.hold();
@@ -286,47 +276,61 @@ impl Observer for Watcher<'_> {
         self.idle + self.inner.idle()
     }
 
-    fn checkpoint_every(&self) -> Option<Duration> {
-        (self.due() || self.wanted()).then_some(Duration::ZERO)
+    fn wants_snapshot(&self) -> bool {
+        self.wanted()
     }
 
-    fn checkpoint(&mut self, state: &TrainState) -> anyhow::Result<()> {
-        if self.wanted() {
-            let scene = Arc::new((self.build)(state)?.passing());
+    fn snapshot(&mut self, model: Model) {
+        // A model that cannot be shown yet is asked for again.
+        if let Ok(scene) = Scene::of_model(&self.output, Arc::new(model)) {
             let mut shared = self.training.state();
-            (shared.scene, shared.wanted) = (Some(scene), false);
+            (shared.scene, shared.wanted) = (Some(Arc::new(scene.passing())), false);
             drop(shared);
-            self.shown = Some(Instant::now());
-            self.training.wake();
         }
-        if self.due() {
-            self.inner.checkpoint(state)?;
-            self.saved = Instant::now();
-        }
-        Ok(())
+        self.shown = Some(Instant::now());
+        self.training.wake();
+    }
+
+    fn validate_every(&self) -> Option<Duration> {
+        Some(VALIDATE_EVERY)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::render::UnitCube;
-    use crate::render::analytic::Analytic;
-    use crate::viewer::scene::Field;
+    use std::collections::BTreeMap;
 
-    struct Inner(usize, usize);
-    impl Observer for Inner {
+    use glam::DVec3;
+    use nstr_camera::Up;
+    use nstr_field::model::Domain;
+    use nstr_spec::{config, init};
+
+    struct Inner(usize);
+    impl FitObserver for Inner {
         fn progress(&mut self, _: &Progress) -> bool {
             self.0 += 1;
             true
         }
-        fn checkpoint_every(&self) -> Option<Duration> {
-            Some(Duration::from_secs(3600))
+    }
+
+    fn model() -> Model {
+        let config = config::preset("sdf-tiny").unwrap();
+        let (grid, net) = init::parameters(&config.spec(), &config.init);
+        Model {
+            spec: config.spec(),
+            domain: Domain::default(),
+            grid,
+            net,
+            config: serde_json::Value::Null,
+            provenance: BTreeMap::new(),
+            metrics: BTreeMap::new(),
+            occupancy: None,
         }
-        fn checkpoint(&mut self, _: &TrainState) -> anyhow::Result<()> {
-            self.1 += 1;
-            Ok(())
-        }
+    }
+
+    fn scene() -> FitScene {
+        FitScene::new((DVec3::ZERO, DVec3::ONE), Up::Y, Arc::default())
     }
 
     fn progress(step: u64) -> Progress {
@@ -336,29 +340,24 @@ mod tests {
     #[test]
     fn scenes_come_when_they_are_wanted() {
         let training = Training::default();
-        let (mut inner, build) = (Inner(0, 0), |_: &TrainState| {
-            let field = Analytic::new(1.0, |p: glam::Vec3| p.length() - 0.5);
-            Ok(Scene::new(Field::Sdf(Arc::new(field)), UnitCube::default()))
-        });
-        let mut watcher = training.watcher(&mut inner, &build);
-        assert_eq!(watcher.checkpoint_every(), None);
-        training.begin(Start { bounds: (DVec3::ZERO, DVec3::ONE), up: Up::Y, views: Arc::default() });
-        assert_eq!(watcher.checkpoint_every(), Some(Duration::ZERO));
-        watcher.checkpoint(&TrainState::default()).unwrap();
+        let mut inner = Inner(0);
+        let mut observer = training.observer(Path::new("m.safetensors"), &mut inner);
+        assert!(!observer.wants_snapshot());
+        observer.begin(scene());
+        assert!(observer.wants_snapshot());
+        observer.snapshot(model());
         assert!(training.take_scene().is_some() && training.take_scene().is_none());
         // Not at once again, whoever asks.
         training.want();
-        assert_eq!(watcher.checkpoint_every(), None);
-        drop(watcher);
-        assert_eq!(inner.1, 0, "the inner checkpoint was not due");
+        assert!(!observer.wants_snapshot());
     }
 
     #[test]
     fn curves_stay_short_and_stop_ends_a_pause() {
         let training = Training::default();
-        let (mut inner, build) = (Inner(0, 0), |_: &TrainState| anyhow::bail!("none"));
-        training.begin(Start { bounds: (DVec3::ZERO, DVec3::ONE), up: Up::Y, views: Arc::default() });
-        let mut watcher = training.watcher(&mut inner, &build);
+        training.begin(scene());
+        let mut inner = Inner(0);
+        let mut watcher = training.observer(Path::new("m.safetensors"), &mut inner);
         assert!((0..5000).all(|i| watcher.progress(&progress(i))));
         let report = training.report();
         assert!((POINTS / 4..POINTS).contains(&report.curve.len()));

@@ -5,7 +5,7 @@ use glam::DVec2;
 use winit::event::{ElementState, MouseButton, MouseScrollDelta, WindowEvent};
 use winit::keyboard::{Key as Logical, KeyCode, NamedKey, PhysicalKey};
 
-use super::input::{Button, Event, Key, Modifiers};
+use crate::input::{Button, Event, Key, Modifiers};
 
 /// Points of a touchpad's scrolling for one notch.
 const NOTCH: f64 = 50.0;

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use glam::DVec3;
 
-use super::{Calibration, Fault, MODELS, Pose, side};
+use crate::colmap::{Calibration, Fault, MODELS, Pose, side};
 
 /// Reads values off the front of a file.
 struct Reader<'a> {

@@ -12,9 +12,9 @@ use std::path::{Path, PathBuf};
 
 use glam::{DMat3, DMat4, DQuat, DVec3};
 
-use super::error::CaptureError;
-use super::lens::Lens;
-use super::shot::{Focal, Reel, Shot, existing, image_folder, locate};
+use crate::error::CaptureError;
+use crate::lens::Lens;
+use crate::shot::{Focal, Reel, Shot, existing, image_folder, locate};
 
 /// A camera of `cameras.txt` or `cameras.bin`.
 #[derive(Clone, Debug, PartialEq)]

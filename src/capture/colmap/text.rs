@@ -5,7 +5,7 @@ use std::str::{FromStr, SplitWhitespace};
 
 use glam::DVec3;
 
-use super::{Calibration, Fault, MODELS, Pose, side};
+use crate::colmap::{Calibration, Fault, MODELS, Pose, side};
 
 /// Words of a record, with its line for complaints.
 struct Words<'a> {

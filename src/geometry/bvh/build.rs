@@ -3,7 +3,7 @@
 use glam::{DVec3, Vec3};
 use rayon::prelude::*;
 
-use super::{Bvh, LEAF, Packet, WIDTH, WideNode};
+use crate::bvh::{Bvh, LEAF, Packet, WIDTH, WideNode};
 
 const BINS: usize = 16;
 /// Ranges above this many faces split on two threads.

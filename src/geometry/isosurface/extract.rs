@@ -7,9 +7,9 @@
 use glam::DVec3;
 use rayon::prelude::*;
 
-use super::lattice::{Lattice, Values};
-use super::table::{Case, cases};
-use super::{IsoError, TriMesh};
+use crate::isosurface::lattice::{Lattice, Values};
+use crate::isosurface::table::{Case, cases};
+use crate::isosurface::{IsoError, TriMesh};
 
 /// Keeps a vertex off its edge's ends, so that vertices of different edges never coincide.
 const MARGIN: f64 = 1e-4;

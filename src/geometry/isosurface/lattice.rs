@@ -2,7 +2,7 @@
 
 use glam::DVec3;
 
-use super::IsoError;
+use crate::isosurface::IsoError;
 
 /// Equally spaced points: `point(x, y, z) = origin + spacing · (x, y, z)`, x fastest in memory.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -42,7 +42,7 @@ impl Lattice {
 
     pub(super) fn check(&self) -> Result<(), IsoError> {
         let total = self.dims.iter().try_fold(1usize, |n, &d| n.checked_mul(d));
-        let fits = total.is_some_and(|n| n <= 1 << 34);
+        let fits = total.is_some_and(|n| n as u64 <= 1 << 34);
         let placed = self.origin.is_finite() && self.spacing.is_finite() && self.spacing.min_element() > 0.0;
         if self.dims.iter().any(|&d| d < 2) || !fits || !placed {
             return Err(IsoError::Lattice { dims: self.dims });

@@ -3,9 +3,9 @@
 use glam::{DVec3, Vec3};
 use rayon::prelude::*;
 
-use super::IsoError;
-use super::lattice::Lattice;
-use super::sparse::{COARSE, FINE, Field, SparseSurface, fine, first_blocks, halves};
+use crate::isosurface::IsoError;
+use crate::isosurface::lattice::Lattice;
+use crate::isosurface::sparse::{COARSE, FINE, Field, SparseSurface, fine, first_blocks, halves};
 
 /// Settings of [`masked`].
 #[derive(Clone, Copy, Debug, PartialEq)]

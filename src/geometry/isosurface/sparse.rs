@@ -5,9 +5,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use glam::{DVec3, Vec3};
 use rayon::prelude::*;
 
-use super::extract::{Edge, extract, root};
-use super::lattice::{Lattice, Values};
-use super::{IsoError, TriMesh, pack};
+use crate::isosurface::extract::{Edge, extract, root};
+use crate::isosurface::lattice::{Lattice, Values};
+use crate::isosurface::{IsoError, TriMesh, pack};
 
 /// Points along an edge of the smallest block.
 pub(super) const FINE: usize = 4;
@@ -101,7 +101,7 @@ impl<'a, F: Fn(&[Vec3], &mut [f32]) + Sync> Field<'a, F> {
 }
 
 /// The zero surface of `eval` in a box, by blocks from coarse to fine. A block is dropped where the value at its centre
-/// and the Lipschitz bound leave no room for a zero. The same mesh as [`super::dense`] gives on the same lattice, as
+/// and the Lipschitz bound leave no room for a zero. The same mesh as [`crate::isosurface::dense`] gives on the same lattice, as
 /// long as the bound holds. `eval` writes the value of each point; it is called from several threads.
 pub fn sparse(options: &SparseOptions, eval: impl Fn(&[Vec3], &mut [f32]) + Sync) -> Result<SparseSurface, IsoError> {
     if !(options.lipschitz > 0.0 && options.safety > 0.0 && (options.lipschitz * options.safety).is_finite()) {

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use glam::{DVec3, Vec3};
 use proptest::prelude::*;
 
-use super::*;
+use crate::isosurface::*;
 
 fn lattice(n: usize) -> Lattice {
     Lattice::covering(DVec3::splat(-1.0), DVec3::ONE, n)

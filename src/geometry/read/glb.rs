@@ -3,7 +3,8 @@
 //! The `gltf` crate reads and checks the document. Accessors are read here, because its own iterators index out of
 //! bounds on files whose buffers are shorter than they claim.
 
-use super::{Fault, soup::BAD_INDEX, soup::Soup};
+use crate::read::Fault;
+use crate::read::soup::{BAD_INDEX, Soup};
 use glam::{DMat4, DVec3, Mat4};
 use gltf::accessor::{DataType, Dimensions};
 use gltf::mesh::Mode;

@@ -7,7 +7,7 @@ mod ply;
 mod soup;
 mod stl;
 
-use super::{MeshError, TriMesh};
+use crate::{MeshError, TriMesh};
 use soup::Soup;
 use std::path::Path;
 
@@ -39,6 +39,9 @@ impl MeshFormat {
             _ => None,
         }
     }
+
+    /// Extensions of mesh files, in lower case.
+    pub const EXTENSIONS: [&str; 6] = ["obj", "ply", "stl", "off", "glb", "gltf"];
 
     /// The format that the first bytes give away; OBJ and binary STL carry no mark.
     fn sniff(data: &[u8]) -> Option<Self> {

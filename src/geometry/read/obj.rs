@@ -4,7 +4,8 @@
 //! bad index, short face or byte that is not UTF-8, names no line in its errors, and copies the vertices of every
 //! group into a mesh of its own (through a hash map), only to be merged again here.
 
-use super::{Fault, soup::BAD_INDEX, soup::Soup};
+use crate::read::Fault;
+use crate::read::soup::{BAD_INDEX, Soup};
 use glam::DVec3;
 use std::path::Path;
 

@@ -2,7 +2,8 @@
 //!
 //! Vertices and faces stand one a line, so colours, normals and texture coordinates after them need no parsing.
 
-use super::{Fault, soup::BAD_INDEX, soup::Soup};
+use crate::read::Fault;
+use crate::read::soup::{BAD_INDEX, Soup};
 use glam::DVec3;
 use std::path::Path;
 

@@ -1,6 +1,7 @@
 //! PLY, ascii and binary of either byte order, through `ply-rs-bw`.
 
-use super::{Fault, soup::BAD_INDEX, soup::Soup};
+use crate::read::Fault;
+use crate::read::soup::{BAD_INDEX, Soup};
 use glam::DVec3;
 use ply_rs_bw::parser::{ParseError, Parser, Reader};
 use ply_rs_bw::ply::{ElementDef, Encoding, Property, PropertyAccess, PropertyAccessResult, PropertyType, ScalarType};

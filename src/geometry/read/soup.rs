@@ -1,7 +1,8 @@
 //! What every reader fills: positions and polygons as they stand in the file, and the step from there to a mesh.
 
-use super::Fault;
-use crate::geometry::{TriMesh, triangulate::Triangulator};
+use crate::read::Fault;
+use crate::TriMesh;
+use crate::triangulate::Triangulator;
 use glam::DVec3;
 use std::collections::HashMap;
 

@@ -3,7 +3,8 @@
 //! Own readers: the `stl_io` crate stops after the first `solid` of a file, refuses facets whose normal is NaN (which
 //! exporters write for slivers) and takes every file that begins with "solid" for text.
 
-use super::{Fault, soup::Soup};
+use crate::read::Fault;
+use crate::read::soup::Soup;
 use glam::DVec3;
 use std::path::Path;
 

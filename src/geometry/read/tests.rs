@@ -1,5 +1,5 @@
-use super::*;
-use crate::geometry::{MeshReport, write_mesh};
+use crate::read::*;
+use crate::{MeshReport, write_mesh};
 use glam::DVec3;
 use proptest::prelude::*;
 

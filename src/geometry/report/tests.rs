@@ -1,4 +1,4 @@
-use super::*;
+use crate::report::*;
 use proptest::prelude::*;
 
 fn cube() -> TriMesh {

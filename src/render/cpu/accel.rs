@@ -9,7 +9,7 @@ use std::time::Instant;
 use glam::Vec3;
 use rayon::prelude::*;
 
-use crate::render::source::SdfSource;
+use nstr_space::source::SdfSource;
 
 /// Points a batch while building.
 const BATCH: usize = 4096;
@@ -157,7 +157,7 @@ fn refine(source: &dyn SdfSource, level: usize, coarse: &[f32], lipschitz: f32) 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::render::analytic::{Analytic, still_life};
+    use nstr_space::analytic::{Analytic, still_life};
 
     #[test]
     fn clearance_never_exceeds_the_distance() {

@@ -3,11 +3,11 @@
 //! A cone around the rays of a pixel block is marched on the distance grid alone; its rays start where the cone first
 //! comes near something, or are dropped where it meets nothing. No evaluation of the field is spent.
 
-use glam::{DVec3, Vec3};
+use glam::DVec3;
 
-use super::accel::DistanceGrid;
-use crate::render::camera::Camera;
-use crate::render::cube::UnitCube;
+use crate::cpu::accel::DistanceGrid;
+use nstr_camera::camera::Camera;
+use nstr_space::cube::UnitCube;
 
 /// What a block's rays may assume.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -64,45 +64,11 @@ fn furthest(origin: DVec3, d: DVec3) -> f64 {
     (corner - origin).dot(d)
 }
 
-/// Where a ray crosses the unit cube: entry and exit along it, and the outward normal of the face it enters through (zero
-/// if it starts within).
-pub fn clip(origin: DVec3, direction: DVec3) -> Option<(f64, f64, Vec3)> {
-    let (mut enter, mut exit, mut face) = (0.0f64, f64::INFINITY, Vec3::ZERO);
-    for axis in 0..3 {
-        let (o, d) = (origin[axis], direction[axis]);
-        if d == 0.0 {
-            if !(0.0..=1.0).contains(&o) {
-                return None;
-            }
-            continue;
-        }
-        let (a, b) = (-o / d, (1.0 - o) / d);
-        let (near, far) = (a.min(b), a.max(b));
-        if near > enter {
-            enter = near;
-            face = Vec3::ZERO;
-            face[axis] = -d.signum() as f32;
-        }
-        exit = exit.min(far);
-    }
-    (enter < exit).then_some((enter, exit, face))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::render::analytic::{Analytic, still_life};
-    use crate::render::orbit::Orbit;
-
-    #[test]
-    fn clipping_finds_entry_exit_and_face() {
-        let (a, b, face) = clip(DVec3::new(0.5, 0.25, 3.0), DVec3::NEG_Z).unwrap();
-        assert_eq!((a, b, face), (2.0, 3.0, Vec3::Z));
-        let (a, b, face) = clip(DVec3::splat(0.5), DVec3::X).unwrap();
-        assert_eq!((a, b, face), (0.0, 0.5, Vec3::ZERO));
-        assert!(clip(DVec3::new(0.5, 1.5, 3.0), DVec3::NEG_Z).is_none());
-        assert!(clip(DVec3::new(0.5, 0.5, 3.0), DVec3::Z).is_none());
-    }
+    use nstr_space::analytic::{Analytic, still_life};
+    use nstr_camera::orbit::Orbit;
 
     #[test]
     fn no_surface_before_the_start() {
@@ -118,7 +84,7 @@ mod tests {
                 missed += (start == Start::Miss) as u32;
                 for pixel in 0..64 {
                     let ray = camera.ray((x + pixel % 8) as f64 + 0.5, (y + pixel / 8) as f64 + 0.5);
-                    let Some((enter, exit, _)) = clip(ray.origin, ray.direction) else { continue };
+                    let Some((enter, exit, _)) = ray_box(ray.origin, ray.direction) else { continue };
                     let end = if let Start::At(t) = start { t.min(exit) } else { exit };
                     let mut t = enter;
                     while t < end {

@@ -8,8 +8,8 @@
 
 use glam::Vec3;
 
-use super::accel::DistanceGrid;
-use crate::render::source::SdfSource;
+use crate::cpu::accel::DistanceGrid;
+use nstr_space::source::SdfSource;
 
 /// A ray in field coordinates, re-based so that `t` counts from where it enters the cube, or what a section leaves of it.
 #[derive(Clone, Copy, Debug)]

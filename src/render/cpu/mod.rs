@@ -23,14 +23,14 @@ pub use accel::DistanceGrid;
 pub use sampling::Filter;
 pub use shade::{Shading, ShadingMode};
 
-use super::area::Area;
-use super::camera::{Camera, CameraError};
-use super::colour::Background;
-use super::cube::UnitCube;
-use super::frame::Frame;
-use super::layers::LayerSet;
-use super::section::Section;
-use super::source::SdfSource;
+use crate::area::Area;
+use nstr_camera::camera::{Camera, CameraError};
+use nstr_image::colour::Background;
+use nstr_space::cube::UnitCube;
+use crate::frame::Frame;
+use crate::layers::LayerSet;
+use crate::section::Section;
+use nstr_space::source::SdfSource;
 
 /// Why a frame can't be rendered.
 #[derive(Debug, thiserror::Error)]

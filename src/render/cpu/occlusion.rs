@@ -2,9 +2,9 @@
 
 use glam::Vec3;
 
-use super::accel::DistanceGrid;
-use crate::render::section::Plane;
-use crate::render::source::SdfSource;
+use crate::cpu::accel::DistanceGrid;
+use crate::section::Plane;
+use nstr_space::source::SdfSource;
 
 /// Which secondary effects are wanted, in field units.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -204,7 +204,7 @@ fn open(site: &Site, values: &[f32], radius: f32) -> f32 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::render::analytic::{Analytic, cuboid, sphere};
+    use nstr_space::analytic::{Analytic, cuboid, sphere};
 
     fn site(position: Vec3) -> Site {
         Site { position, normal: Vec3::Y, sign: 1.0, slope: 1.0 }

@@ -2,8 +2,8 @@
 
 use glam::Vec3;
 
-use super::occlusion::Secondary;
-use crate::render::camera::Camera;
+use crate::cpu::occlusion::Secondary;
+use nstr_camera::camera::Camera;
 
 /// How a surface is lit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]

@@ -3,13 +3,14 @@
 use glam::{DVec3, Vec3};
 use proptest::prelude::*;
 
-use super::*;
-use crate::render::analytic::{Analytic, cuboid, sphere, still_life, torus};
-use crate::render::camera::Ray;
-use crate::render::colour::linear_from_srgb;
-use crate::render::layers::Layer;
-use crate::render::orbit::Orbit;
-use crate::render::section::{self, SectionView};
+use crate::cpu::*;
+use nstr_space::analytic::{Analytic, cuboid, sphere, still_life, torus};
+use nstr_space::Ray;
+use nstr_image::colour::linear_from_srgb;
+use crate::layers::Layer;
+use nstr_camera::orbit::Orbit;
+use crate::section;
+use crate::section::SectionView;
 
 fn layers() -> RenderSettings {
     RenderSettings { layers: LayerSet::all(), ..RenderSettings::default() }
@@ -116,7 +117,7 @@ fn holes(half: Vec3, eye: DVec3, lipschitz: f32, size: u32) -> (usize, usize) {
     for i in 0..(size * size) as usize {
         let ray = camera.ray((i as u32 % size) as f64 + 0.5, (i as u32 / size) as f64 + 0.5);
         let origin = (ray.origin - 0.5 + shrunk) / (shrunk * 2.0);
-        let Some((t, _, _)) = beam::clip(origin, ray.direction / (shrunk * 2.0)) else { continue };
+        let Some((t, _, _)) = nstr_space::ray_box(origin, ray.direction / (shrunk * 2.0)) else { continue };
         seen += 1;
         // On the real plate to the resolution of the march, and no deeper than on the shrunk one.
         let depth = frame.depth_ray[i] as f64;
@@ -146,8 +147,8 @@ fn a_thin_plate_has_no_holes_at_any_angle() {
 }
 
 /// The first crossing by small steps, or `None`.
-fn brute_force(scene: &dyn Fn(Vec3) -> f32, ray: &crate::render::Ray) -> Option<f64> {
-    let (mut t, exit, _) = beam::clip(ray.origin, ray.direction)?;
+fn brute_force(scene: &dyn Fn(Vec3) -> f32, ray: &nstr_space::Ray) -> Option<f64> {
+    let (mut t, exit, _) = nstr_space::ray_box(ray.origin, ray.direction)?;
     while t < exit {
         let f = scene((ray.origin + ray.direction * t).as_vec3());
         if f < 0.0 {
@@ -190,7 +191,7 @@ fn agrees(scene: impl Fn(Vec3) -> f32 + Sync, lipschitz: f32, eye: DVec3, grid_c
 }
 
 /// Whether the ray leaves the solid again within the tracer's gap.
-fn grazing(scene: &dyn Fn(Vec3) -> f32, ray: &crate::render::Ray, t: f64) -> bool {
+fn grazing(scene: &dyn Fn(Vec3) -> f32, ray: &nstr_space::Ray, t: f64) -> bool {
     (0..40).all(|k| scene((ray.origin + ray.direction * (t + 4e-4 * k as f64 / 40.0)).as_vec3()) > -1e-4)
 }
 
@@ -460,6 +461,6 @@ fn snapshot_of_the_still_life() {
     let tracer = SphereTracer::new(&source, UnitCube::default(), TracerSettings::default()).unwrap();
     let settings = RenderSettings { samples: 4, shading: Shading::studio(), ..RenderSettings::default() };
     let image = tracer.render(&camera, &settings).unwrap().to_srgb();
-    let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/snapshots/still_life.png");
-    crate::render::image::diff::check_snapshot(&path, &image, 6, 0.005).unwrap();
+    let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/snapshots/still_life.png");
+    nstr_image::diff::check_snapshot(&path, &image, 6, 0.005).unwrap();
 }

@@ -2,19 +2,21 @@
 
 use glam::Vec3;
 
-use super::beam::{self, Start};
-use super::march::{March, Outcome, PacketRay};
-use super::occlusion::{Occlusion, Site};
-use super::sampling;
-use super::shade::{Shader, Surface};
-use super::{RenderSettings, SphereTracer};
-use crate::render::area::Area;
-use crate::render::camera::Camera;
-use crate::render::colour::linear_from_srgb;
-use crate::render::curvature::{CURVATURE_TAPS, mean_curvature};
-use crate::render::frame::{Frame, RenderStats};
-use crate::render::layers::Layer;
-use crate::render::section::{self, Plane, Shown, Stretch};
+use crate::cpu::beam;
+use crate::cpu::beam::Start;
+use crate::cpu::march::{March, Outcome, PacketRay};
+use crate::cpu::occlusion::{Occlusion, Site};
+use crate::cpu::sampling;
+use crate::cpu::shade::{Shader, Surface};
+use crate::cpu::{RenderSettings, SphereTracer};
+use crate::area::Area;
+use nstr_camera::camera::Camera;
+use nstr_image::colour::linear_from_srgb;
+use crate::curvature::{CURVATURE_TAPS, mean_curvature};
+use crate::frame::{Frame, RenderStats};
+use crate::layers::Layer;
+use crate::section;
+use crate::section::{Plane, Shown, Stretch};
 
 /// Pixels along the edge of a block that shares a cone.
 const BLOCK: u32 = 8;
@@ -384,7 +386,7 @@ impl TileOutput {
     }
 
     /// World positions need the domain, which the tile doesn't keep.
-    pub fn store_positions(&self, area: Area, frame: &mut Frame, cube: crate::render::cube::UnitCube) {
+    pub fn store_positions(&self, area: Area, frame: &mut Frame, cube: nstr_space::cube::UnitCube) {
         for (pixel, hit) in &self.hits {
             let i = area.place(*pixel as usize, frame.width);
             set(&mut frame.position, i, cube.to_world(hit.position.as_dvec3()).as_vec3().to_array());

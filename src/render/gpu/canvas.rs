@@ -1,10 +1,10 @@
 //! The buffers of a frame, or of a band of rows of a large one.
 
-use super::GpuError;
-use super::device::Gpu;
-use super::shader::Target;
-use crate::render::cpu::sampling;
-use crate::render::layers::{Layer, LayerSet};
+use crate::gpu::GpuError;
+use crate::gpu::device::Gpu;
+use crate::gpu::shader::Target;
+use crate::cpu::sampling;
+use crate::layers::{Layer, LayerSet};
 
 /// Bytes that a band's buffers may take together.
 const BAND: u64 = 256 << 20;

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use wgpu::util::DeviceExt;
 
-use super::GpuError;
-use super::shader::Stage;
+use crate::gpu::GpuError;
+use crate::gpu::shader::Stage;
 
 /// Storage buffers that the renderers bind.
 const BUFFERS: u32 = 10;

@@ -2,9 +2,9 @@
 
 use glam::Vec3;
 
-use super::GpuError;
-use super::field::GpuField;
-use super::shader::{Shader, Target};
+use crate::gpu::GpuError;
+use crate::gpu::field::GpuField;
+use crate::gpu::shader::{Shader, Target};
 
 /// What the field says at one point, per unit of field coordinates.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -41,7 +41,7 @@ impl GpuField {
         let gpu = self.gpu();
         let layout = gpu.layout(&[false, false, true], false);
         let (fields, parameters) = self.group();
-        let source = self.source(true) + include_str!("../../../shaders/evaluate.wgsl");
+        let source = self.source(true) + nstr_shaders::EVALUATE;
         let shader = Shader::new(gpu, "evaluate", source, [fields, &layout])?;
         let width = FIXED + self.spec().spectrum_width();
         let target = Target::new(gpu, ACROSS, PART as u32 / ACROSS)?;

@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 
-use super::GpuError;
-use super::device::Gpu;
-use super::program::{Precision, Program};
-use super::weights::pack;
-use crate::kernel::spec::FieldSpec;
+use crate::gpu::GpuError;
+use crate::gpu::device::Gpu;
+use crate::gpu::program::{Precision, Program};
+use crate::gpu::weights::pack;
+use nstr_spec::FieldSpec;
 
 /// A field that shaders evaluate.
 #[derive(Debug)]

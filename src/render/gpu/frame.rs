@@ -2,11 +2,11 @@
 
 use glam::{DVec3, Vec3};
 
-use super::GpuError;
-use super::canvas::Canvas;
-use super::device::Gpu;
-use crate::render::cube::UnitCube;
-use crate::render::frame::Frame;
+use crate::gpu::GpuError;
+use crate::gpu::canvas::Canvas;
+use crate::gpu::device::Gpu;
+use nstr_space::cube::UnitCube;
+use crate::frame::Frame;
 
 /// Reads a canvas of one field.
 pub(super) struct Reader<'a> {

@@ -5,7 +5,7 @@
 //! shade.
 
 mod canvas;
-pub(crate) mod device;
+pub mod device;
 mod evaluate;
 mod field;
 mod frame;
@@ -13,8 +13,8 @@ mod params;
 mod program;
 mod renderer;
 mod shader;
-#[cfg(test)]
-pub(crate) mod testing;
+#[doc(hidden)]
+pub mod testing;
 mod weights;
 
 pub use canvas::Canvas;
@@ -25,7 +25,7 @@ pub use program::{Precision, Program};
 pub use renderer::{GpuRenderer, Job, colour_maps};
 pub use shader::Stage;
 
-use super::cpu::RenderError;
+use crate::cpu::RenderError;
 
 /// Why something can't be rendered on a GPU.
 #[derive(Debug, thiserror::Error)]

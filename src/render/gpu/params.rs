@@ -3,11 +3,11 @@
 use bytemuck::{Pod, Zeroable};
 use glam::{DVec3, Vec3};
 
-use crate::render::camera::Camera;
-use crate::render::colour::Background;
-use crate::render::cpu::{Filter, Shading, ShadingMode};
-use crate::render::cube::UnitCube;
-use crate::render::section::{Section, SectionView};
+use nstr_camera::camera::Camera;
+use nstr_image::colour::Background;
+use crate::cpu::{Filter, Shading, ShadingMode};
+use nstr_space::cube::UnitCube;
+use crate::section::{Section, SectionView};
 
 /// `Params` of `shaders/view.wgsl`, field by field.
 #[repr(C)]

@@ -4,9 +4,9 @@
 
 use std::fmt::Write;
 
-use super::GpuError;
-use crate::kernel::radiance::MAX_RAW_DENSITY;
-use crate::kernel::spec::{Activation, DirectionEncoding, FieldSpec, Interpolation, LayerSlot, MlpSpec};
+use crate::gpu::GpuError;
+use nstr_spec::MAX_RAW_DENSITY;
+use nstr_spec::{Activation, DirectionEncoding, FieldSpec, Interpolation, LayerSlot, MlpSpec};
 
 /// Bytes of a point's row that an invocation may keep: beyond, drivers refuse or crawl.
 const MAX_ROW: usize = 64 << 10;
@@ -200,7 +200,7 @@ impl Program {
     pub fn source(&self, precision: Precision, tangents: bool) -> String {
         let count = self.ops().len() / OP;
         let table = format!("@group(0) @binding(2) var<uniform> ops: array<vec4<u32>, {}>;\n", 2 * count);
-        self.constants(tangents) + &table + &self.words(precision) + include_str!("../../../shaders/field.wgsl")
+        self.constants(tangents) + &table + &self.words(precision) + nstr_shaders::FIELD
     }
 
     /// The sequence of operations, [`OP`] numbers each: what field1 and field4 run, then S where values need none, the
@@ -377,11 +377,11 @@ fn chain(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::field::config::preset;
+    use nstr_spec::config::preset;
 
     #[test]
     fn every_preset_has_a_program_and_other_shapes_say_why_not() {
-        for name in crate::field::config::PRESETS {
+        for name in nstr_spec::config::PRESETS {
             let spec = preset(name).unwrap().spec();
             if spec.dim != 3 || name.ends_with("siren") || name.ends_with("fourier") || name.ends_with("relu") {
                 continue;

@@ -4,22 +4,22 @@ use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use super::GpuError;
-use super::canvas::{Canvas, Wants, band_rows};
-use super::device::Gpu;
-use super::field::GpuField;
-use super::frame::Reader;
-use super::params::Params;
-use super::shader::{Shader, Target, Tile};
-use crate::render::camera::Camera;
-use crate::render::colour;
-use crate::render::cpu::{DistanceGrid, RenderError, RenderSettings, TracerSettings};
-use crate::render::cube::UnitCube;
-use crate::render::curvature::CURVATURE_STEP;
-use crate::render::frame::Frame;
-use crate::render::layers::LayerSet;
-use crate::render::occupancy::Occupancy;
-use crate::render::volume::VolumeSettings;
+use crate::gpu::GpuError;
+use crate::gpu::canvas::{Canvas, Wants, band_rows};
+use crate::gpu::device::Gpu;
+use crate::gpu::field::GpuField;
+use crate::gpu::frame::Reader;
+use crate::gpu::params::Params;
+use crate::gpu::shader::{Shader, Target, Tile};
+use nstr_camera::camera::Camera;
+use nstr_image::colour;
+use crate::cpu::{DistanceGrid, RenderError, RenderSettings, TracerSettings};
+use nstr_space::cube::UnitCube;
+use crate::curvature::CURVATURE_STEP;
+use crate::frame::Frame;
+use crate::layers::LayerSet;
+use nstr_space::occupancy::Occupancy;
+use crate::volume::VolumeSettings;
 
 /// Pixels along the edge of a block; a dispatch takes whole blocks.
 const BLOCK: u32 = 32;
@@ -405,18 +405,12 @@ impl GpuRenderer {
         source += &format!("const CURVATURE_STEP = {CURVATURE_STEP:e};\n");
         source += &colour_maps();
         source += &self.field.source(sphere || wants.layers);
-        source += include_str!("../../../shaders/view.wgsl");
-        source += include_str!("../../../shaders/section.wgsl");
-        source += include_str!("../../../shaders/curvature.wgsl");
-        source += match sphere {
-            true => concat!(
-                include_str!("../../../shaders/shade.wgsl"),
-                include_str!("../../../shaders/occlusion.wgsl"),
-                include_str!("../../../shaders/sphere.wgsl")
-            ),
-            false => {
-                concat!(include_str!("../../../shaders/march.wgsl"), include_str!("../../../shaders/volume.wgsl"))
-            }
+        source += nstr_shaders::VIEW;
+        source += nstr_shaders::SECTION;
+        source += nstr_shaders::CURVATURE;
+        source += &match sphere {
+            true => [nstr_shaders::SHADE, nstr_shaders::OCCLUSION, nstr_shaders::SPHERE].concat(),
+            false => [nstr_shaders::MARCH, nstr_shaders::VOLUME].concat(),
         };
         let name = if sphere { "sphere" } else { "volume" };
         let made = Shader::new(self.field.gpu(), name, source, [self.field.group().0, &self.layout])?;
@@ -438,7 +432,7 @@ fn cells(gpu: &Gpu, occupancy: &Occupancy) -> Result<wgpu::Buffer, GpuError> {
 /// The colour maps of false-colour pictures and the sRGB curve as WGSL.
 pub fn colour_maps() -> String {
     let knots = knots("KNOTS", &colour::KNOTS) + &knots("SIGNED_KNOTS", &colour::SIGNED_KNOTS);
-    knots + include_str!("../../../shaders/colours.wgsl")
+    knots + nstr_shaders::COLOURS
 }
 
 /// A colour map's knots as a constant of the shader.

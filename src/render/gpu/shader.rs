@@ -1,7 +1,7 @@
 //! A shader that makes pixels, in the compute pipeline or in the graphics pipeline, and one tile of its work.
 
-use super::GpuError;
-use super::device::Gpu;
+use crate::gpu::GpuError;
+use crate::gpu::device::Gpu;
 
 /// Which pipeline shaders run in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,8 +40,8 @@ impl Shader {
         let device = gpu.device();
         let scope = device.push_error_scope(wgpu::ErrorFilter::Validation);
         let entry = match gpu.stage() {
-            Stage::Compute => include_str!("../../../shaders/compute.wgsl"),
-            Stage::Fragment => include_str!("../../../shaders/fragment.wgsl"),
+            Stage::Compute => nstr_shaders::COMPUTE,
+            Stage::Fragment => nstr_shaders::FRAGMENT,
         };
         let module = device.create_shader_module(wgpu::ShaderModuleDescriptor {
             label: Some(name),

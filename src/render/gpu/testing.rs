@@ -2,10 +2,10 @@
 
 use std::sync::OnceLock;
 
-use super::device::Gpu;
+use crate::gpu::device::Gpu;
 
 /// The device that tests run on; `None`, with a notice, on machines without an adapter.
-pub(crate) fn adapter() -> Option<&'static Gpu> {
+pub fn adapter() -> Option<&'static Gpu> {
     static GPU: OnceLock<Option<Gpu>> = OnceLock::new();
     let gpu = GPU.get_or_init(|| match Gpu::new() {
         Ok(gpu) => {

@@ -2,7 +2,7 @@
 
 use half::f16;
 
-use super::program::{Precision, Program, entry_words, lanes};
+use crate::gpu::program::{Precision, Program, entry_words, lanes};
 
 /// Networks and grid as bytes of storage buffers.
 pub(super) struct Packed {
@@ -10,7 +10,7 @@ pub(super) struct Packed {
     pub grid: Vec<u8>,
 }
 
-/// Packs parameters (`grid` and `net` as in [`FieldSpec`](crate::kernel::spec::FieldSpec)).
+/// Packs parameters (`grid` and `net` as in [`FieldSpec`](nstr_spec::FieldSpec)).
 pub(super) fn pack(program: &Program, grid: &[f32], net: &[f32], precision: Precision) -> Packed {
     Packed { net: bytes(&networks(program, net), Precision::F32), grid: bytes(&latent(program, grid), precision) }
 }

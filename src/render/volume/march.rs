@@ -7,10 +7,10 @@
 
 use glam::Vec3;
 
-use super::source::RadianceSource;
-use crate::render::frame::RenderStats;
-use crate::render::occupancy::{March, Sample, Stepping, VolumeRay};
-use crate::render::section::density_colour;
+use nstr_space::source::RadianceSource;
+use crate::frame::RenderStats;
+use nstr_space::occupancy::{March, Sample, Stepping, VolumeRay};
+use crate::section::density_colour;
 
 /// Points that a round aims at.
 const BATCH: usize = 8192;

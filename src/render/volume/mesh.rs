@@ -3,10 +3,10 @@
 use glam::{DVec3, Vec3};
 use rayon::prelude::*;
 
-use super::source::RadianceSource;
-use crate::geometry::TriMesh;
-use crate::geometry::isosurface::{IsoError, MaskedOptions, masked};
-use crate::render::cube::UnitCube;
+use nstr_space::source::RadianceSource;
+use nstr_geometry::TriMesh;
+use nstr_geometry::isosurface::{IsoError, MaskedOptions, masked};
+use nstr_space::cube::UnitCube;
 
 /// Rounds of false position that put vertices on the level.
 const REFINE: usize = 2;

@@ -8,13 +8,11 @@
 //! linear light. Data layers are means over the centre ray, each sample weighted by the share `w` of the light that it
 //! stops: `depth.ray` is `Σw·t / Σw`, `position` the point at that depth, `normal` the mean of `−∇σ/‖∇σ‖` made unit,
 //! `S`, `gradS` and `residual` likewise; `curvature` is that of the density's level set at `position`. A plane that
-//! shows the field (see [`super::section`]) stops all the light that reaches it. A pixel covered by less than 1 % counts as
+//! shows the field (see [`crate::section`]) stops all the light that reaches it. A pixel covered by less than 1 % counts as
 //! a miss: depth +∞, the others 0.
 
-mod analytic;
 mod march;
 mod mesh;
-mod source;
 mod tile;
 
 use std::time::Instant;
@@ -22,18 +20,15 @@ use std::time::Instant;
 use glam::DVec3;
 use rayon::prelude::*;
 
-pub use analytic::AnalyticRadiance;
 pub use mesh::{LevelSet, LevelSetError, level_set};
-pub use source::RadianceSource;
+use nstr_space::RadianceSource;
 
-use super::area::Area;
-use super::caster::RayCaster;
-use super::colour::Background;
-use super::cpu::{Filter, RenderError};
-use super::cube::UnitCube;
-use super::frame::Frame;
-use super::layers::LayerSet;
-use super::section::{Plane, Section};
+use crate::area::Area;
+use nstr_camera::caster::RayCaster;
+use crate::cpu::{RenderError, RenderSettings};
+use nstr_space::cube::UnitCube;
+use crate::frame::Frame;
+use crate::section::Plane;
 
 /// How rays are marched; lengths in field units.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -53,36 +48,6 @@ pub struct VolumeSettings {
 impl Default for VolumeSettings {
     fn default() -> Self {
         Self { step: 3f32.sqrt() / 1024.0, cone: 0.0, near: 0.0, min_transmittance: 1e-3, tile: 64 }
-    }
-}
-
-/// What a frame shows.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct VolumeRenderSettings {
-    /// Layers to make.
-    pub layers: LayerSet,
-    /// Samples a pixel of colour and alpha, 1 to 4096.
-    pub samples: u32,
-    /// How samples are spread.
-    pub filter: Filter,
-    /// What lies behind the object.
-    pub background: Background,
-    /// A plane that cuts part of the scene away.
-    pub section: Option<Section>,
-    /// Seed of the samples' places.
-    pub seed: u64,
-}
-
-impl Default for VolumeRenderSettings {
-    fn default() -> Self {
-        Self {
-            layers: LayerSet::default(),
-            samples: 1,
-            filter: Filter::Box,
-            background: Background::White,
-            section: None,
-            seed: 0,
-        }
     }
 }
 
@@ -127,7 +92,7 @@ impl<'a> VolumeRenderer<'a> {
     }
 
     /// Renders one frame.
-    pub fn render(&self, view: &dyn RayCaster, settings: &VolumeRenderSettings) -> Result<Frame, RenderError> {
+    pub fn render(&self, view: &dyn RayCaster, settings: &RenderSettings) -> Result<Frame, RenderError> {
         view.check()?;
         if !(1..=4096).contains(&settings.samples) {
             let reason = format!("{}; expected 1 to 4096", settings.samples);

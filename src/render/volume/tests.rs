@@ -3,14 +3,15 @@
 
 use glam::{DVec3, Vec3};
 
-use super::*;
-use crate::render::analytic::still_life;
-use crate::render::camera::{Camera, Ray};
-use crate::render::colour::{linear_from_srgb, srgb_from_linear};
-use crate::render::layers::Layer;
-use crate::render::occupancy::Occupancy;
-use crate::render::orbit::Orbit;
-use crate::render::section::{SectionView, density_colour};
+use crate::volume::*;
+use nstr_space::analytic::still_life;
+use nstr_camera::Camera;
+use nstr_space::Ray;
+use nstr_image::colour::{linear_from_srgb, srgb_from_linear};
+use crate::layers::Layer;
+use nstr_space::occupancy::Occupancy;
+use nstr_camera::orbit::Orbit;
+use crate::section::{SectionView, density_colour};
 
 const SLAB: (f32, f32) = (0.25, 0.75);
 const SIGMA: f32 = 3.0;
@@ -38,8 +39,8 @@ fn exact() -> VolumeSettings {
     VolumeSettings { step: 1.0 / 2048.0, min_transmittance: 0.0, ..VolumeSettings::default() }
 }
 
-fn every_layer() -> VolumeRenderSettings {
-    VolumeRenderSettings { layers: LayerSet::all(), ..VolumeRenderSettings::default() }
+fn every_layer() -> RenderSettings {
+    RenderSettings { layers: LayerSet::all(), ..RenderSettings::default() }
 }
 
 #[test]
@@ -50,7 +51,7 @@ fn a_slab_lets_pass_what_the_closed_form_says() {
     let pose = Camera::look_at(DVec3::new(0.0, 0.0, 4.0), DVec3::ZERO, DVec3::Y).unwrap();
     let camera = Camera::with_fov_y(21, 15, 20.0, pose).unwrap();
     let background = Background::Colour([0.1, 0.2, 0.3]);
-    let frame = renderer.render(&camera, &VolumeRenderSettings { background, ..every_layer() }).unwrap();
+    let frame = renderer.render(&camera, &RenderSettings { background, ..every_layer() }).unwrap();
     let behind = [0.1, 0.2, 0.3].map(srgb_from_linear);
     let colours = renderer.colours(&camera, behind).unwrap();
     for (i, colour) in colours.iter().enumerate() {
@@ -167,7 +168,7 @@ fn skipping_changes_no_pixel() {
         let settings = VolumeSettings { cone, ..VolumeSettings::default() };
         let render = |source: &dyn RadianceSource| {
             let renderer = VolumeRenderer::new(source, UnitCube::default(), settings).unwrap();
-            let settings = VolumeRenderSettings { samples: 2, ..every_layer() };
+            let settings = RenderSettings { samples: 2, ..every_layer() };
             renderer.render(&camera(DVec3::new(1.5, 1.2, 2.0), (70, 50), 35.0), &settings).unwrap()
         };
         let (a, b) = (render(&full), render(&tight));
@@ -184,7 +185,7 @@ fn backgrounds_are_composited_as_in_training() {
     let renderer = VolumeRenderer::new(&source, UnitCube::default(), VolumeSettings::default()).unwrap();
     let camera = camera(DVec3::new(0.5, 0.5, 2.5), (9, 9), 10.0);
     let render = |background| {
-        let settings = VolumeRenderSettings { background, ..VolumeRenderSettings::default() };
+        let settings = RenderSettings { background, ..RenderSettings::default() };
         renderer.render(&camera, &settings).unwrap()
     };
     let clear = render(Background::Transparent);
@@ -202,7 +203,7 @@ fn backgrounds_are_composited_as_in_training() {
     }
     let nothing = AnalyticRadiance::new(Occupancy::empty(16), slab);
     let renderer = VolumeRenderer::new(&nothing, UnitCube::default(), VolumeSettings::default()).unwrap();
-    let settings = VolumeRenderSettings { background: "#204080".parse().unwrap(), ..every_layer() };
+    let settings = RenderSettings { background: "#204080".parse().unwrap(), ..every_layer() };
     let frame = renderer.render(&camera, &settings).unwrap();
     assert_eq!(frame.to_srgb().pixel(3, 3), [0x20, 0x40, 0x80, 255]);
     assert_eq!((frame.stats.evals, frame.stats.hits), (0, 0));
@@ -218,7 +219,7 @@ fn threads_do_not_change_a_bit() {
         let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
         pool.install(|| {
             let renderer = VolumeRenderer::new(&source, UnitCube::default(), VolumeSettings::default()).unwrap();
-            let settings = VolumeRenderSettings { samples: 3, ..every_layer() };
+            let settings = RenderSettings { samples: 3, ..every_layer() };
             let mut frame = renderer.render(&camera, &settings).unwrap();
             frame.stats.seconds = 0.0;
             frame
@@ -235,7 +236,7 @@ fn only_layers_asked_for_cost_anything() {
     let renderer = VolumeRenderer::new(&source, UnitCube::default(), VolumeSettings::default()).unwrap();
     let camera = camera(DVec3::new(1.5, 1.2, 2.0), (40, 40), 30.0);
     let render = |layers: &[Layer]| {
-        let settings = VolumeRenderSettings { layers: LayerSet::of(layers), ..VolumeRenderSettings::default() };
+        let settings = RenderSettings { layers: LayerSet::of(layers), ..RenderSettings::default() };
         renderer.render(&camera, &settings).unwrap()
     };
     let plain = render(&[Layer::Colour]);
@@ -293,7 +294,7 @@ fn bad_fields_views_and_settings_are_errors_not_panics() {
     }
     let flat = UnitCube { origin: DVec3::ZERO, size: 0.0 };
     assert!(VolumeRenderer::new(&source, flat, good).is_err());
-    assert!(renderer.render(&view, &VolumeRenderSettings { samples: 0, ..every_layer() }).is_err());
+    assert!(renderer.render(&view, &RenderSettings { samples: 0, ..every_layer() }).is_err());
     assert!(renderer.colours(&Camera { width: 0, ..view }, [0.0; 3]).is_err());
 }
 
@@ -321,7 +322,7 @@ fn a_section_cuts_the_slab_or_shows_its_density() {
         let camera = Camera::with_fov_y(3, 3, 1.0, pose).unwrap();
         // Field z = 0.35 lies in the slab: 0.1 of it stays below the plane.
         let section = Some(Section { normal: DVec3::Z, offset: -0.6, show });
-        renderer.render(&camera, &VolumeRenderSettings { section, ..every_layer() }).unwrap()
+        renderer.render(&camera, &RenderSettings { section, ..every_layer() }).unwrap()
     };
     let passes = (-SIGMA * 0.1f32).exp();
     for z in [6.0, -6.0] {
@@ -340,10 +341,10 @@ fn a_section_cuts_the_slab_or_shows_its_density() {
     assert!(render(6.0, SectionView::Field).stats.evals <= 9, "only the plane");
     let beside = Section { normal: DVec3::X, offset: -3.0, show: SectionView::Field };
     let camera = camera(DVec3::new(0.0, 0.0, 6.0), (3, 3), 1.0);
-    let frame = renderer.render(&camera, &VolumeRenderSettings { section: Some(beside), ..every_layer() }).unwrap();
+    let frame = renderer.render(&camera, &RenderSettings { section: Some(beside), ..every_layer() }).unwrap();
     assert_eq!((frame.alpha[4], frame.stats.evals), (0.0, 0));
     let bad = Some(Section { offset: f64::NAN, ..beside });
-    assert!(renderer.render(&camera, &VolumeRenderSettings { section: bad, ..every_layer() }).is_err());
+    assert!(renderer.render(&camera, &RenderSettings { section: bad, ..every_layer() }).is_err());
 }
 
 #[test]
@@ -395,8 +396,8 @@ fn snapshot_of_the_still_life_as_a_volume() {
         .cameras((Vec3::splat(0.12).as_dvec3(), Vec3::splat(0.88).as_dvec3()))
         .unwrap()[0];
     let renderer = VolumeRenderer::new(&source, UnitCube::default(), VolumeSettings::default()).unwrap();
-    let settings = VolumeRenderSettings { samples: 4, ..VolumeRenderSettings::default() };
+    let settings = RenderSettings { samples: 4, ..RenderSettings::default() };
     let image = renderer.render(&camera, &settings).unwrap().to_srgb();
-    let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/snapshots/still_life_volume.png");
-    crate::render::image::diff::check_snapshot(&path, &image, 6, 0.005).unwrap();
+    let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/snapshots/still_life_volume.png");
+    nstr_image::diff::check_snapshot(&path, &image, 6, 0.005).unwrap();
 }

@@ -2,19 +2,21 @@
 
 use glam::Vec3;
 
-use super::march::{Bundle, Gathered, Marcher, Shot, Wants};
-use super::{VolumeRenderSettings, VolumeRenderer};
-use crate::render::area::Area;
-use crate::render::camera::Ray;
-use crate::render::caster::RayCaster;
-use crate::render::colour::{Background, linear_from_srgb, srgb_from_linear};
-use crate::render::cpu::sampling;
-use crate::render::cube::UnitCube;
-use crate::render::curvature::{CURVATURE_TAPS, mean_curvature};
-use crate::render::frame::{Frame, RenderStats};
-use crate::render::layers::Layer;
-use crate::render::occupancy::VolumeRay;
-use crate::render::section::{self, Plane, Stretch};
+use crate::volume::march::{Bundle, Gathered, Marcher, Shot, Wants};
+use crate::cpu::RenderSettings;
+use crate::volume::VolumeRenderer;
+use crate::area::Area;
+use nstr_space::Ray;
+use nstr_camera::caster::RayCaster;
+use nstr_image::colour::{Background, linear_from_srgb, srgb_from_linear};
+use crate::cpu::sampling;
+use nstr_space::cube::UnitCube;
+use crate::curvature::{CURVATURE_TAPS, mean_curvature};
+use crate::frame::{Frame, RenderStats};
+use crate::layers::Layer;
+use nstr_space::occupancy::VolumeRay;
+use crate::section;
+use crate::section::{Plane, Stretch};
 
 /// Rays in flight at once, so that memory stays bounded with many samples.
 const PACKET: usize = 8192;
@@ -63,7 +65,7 @@ fn linear(ray: &Gathered, background: Background, behind: Option<Vec3>) -> [f32;
 
 impl Job<'_> {
     /// Marches the tile and makes its layers.
-    pub fn render(&self, area: Area, settings: &VolumeRenderSettings) -> Output {
+    pub fn render(&self, area: Area, settings: &RenderSettings) -> Output {
         let layers = settings.layers;
         let shared = settings.samples == 1;
         let mut out = Output::default();
@@ -129,7 +131,7 @@ impl Job<'_> {
     }
 
     /// Colour and alpha from several rays a pixel.
-    fn multisample(&self, area: Area, settings: &VolumeRenderSettings, out: &mut Output) {
+    fn multisample(&self, area: Area, settings: &RenderSettings, out: &mut Output) {
         let (count, behind) = (settings.samples, srgb(settings.background));
         let wants = Wants { colour: settings.layers.contains(Layer::Colour), ..Wants::default() };
         out.colour = vec![[0.0; 4]; area.len()];

@@ -2,8 +2,8 @@
 
 use winit::event_loop::EventLoop;
 
-use super::News;
-use crate::viewer::error::ViewerError;
+use crate::app::News;
+use crate::error::ViewerError;
 
 /// The event loop, or why there is none: winit panics where a library of the display is missing.
 pub(super) fn event_loop() -> Result<EventLoop<News>, ViewerError> {

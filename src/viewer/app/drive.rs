@@ -8,14 +8,14 @@ use glam::DVec2;
 use winit::dpi::PhysicalSize;
 use winit::event_loop::ActiveEventLoop;
 
-use super::App;
-use crate::render::image::png;
-use crate::viewer::error::ViewerError;
-use crate::viewer::input::{Button, Event, Modifiers};
-use crate::viewer::painter::Shown;
-use crate::viewer::present::{Overlay, Presenter, Viewport};
-use crate::viewer::script::{Script, Step};
-use crate::viewer::translate;
+use crate::app::App;
+use nstr_image::png;
+use crate::error::ViewerError;
+use crate::input::{Button, Event, Modifiers};
+use crate::painter::Shown;
+use crate::present::{Overlay, Presenter, Viewport};
+use crate::script::{Script, Step};
+use crate::translate;
 
 /// Longest wait for a refined picture.
 const PATIENCE: Duration = Duration::from_secs(600);

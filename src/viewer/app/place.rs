@@ -5,10 +5,10 @@ use glam::{DQuat, DVec2, DVec3};
 use winit::dpi::{LogicalSize, PhysicalSize, Size};
 use winit::window::{Window, WindowAttributes};
 
-use crate::render::Up;
-use crate::viewer::camera::ViewCamera;
-use crate::viewer::present::Viewport;
-use crate::viewer::scene::Scene;
+use nstr_camera::orbit::Up;
+use crate::camera::ViewCamera;
+use crate::present::Viewport;
+use crate::scene::Scene;
 
 /// The window's size where none is asked for, and the least that it can be dragged to, points.
 const SIZES: [(f64, f64); 2] = [(1280.0, 800.0), (480.0, 320.0)];

@@ -2,9 +2,9 @@
 
 use std::path::PathBuf;
 
-use super::App;
-use crate::viewer::painter::Picture;
-use crate::viewer::save;
+use crate::app::App;
+use crate::painter::Picture;
+use crate::save;
 
 impl App {
     /// Renders all layers in a thread of their own.

@@ -2,12 +2,12 @@ use std::time::Duration;
 
 use glam::{DMat4, DVec3, Vec3};
 
-use super::*;
-use crate::render::UnitCube;
-use crate::render::analytic::{Analytic, sphere};
-use crate::viewer::layer::Show;
-use crate::viewer::painter::{Effort, Painter};
-use crate::viewer::scene::{Field, Scene};
+use crate::cpu_painter::*;
+use nstr_space::cube::UnitCube;
+use nstr_space::analytic::{Analytic, sphere};
+use crate::layer::Show;
+use crate::painter::{Effort, Painter};
+use crate::scene::{Field, Scene};
 
 fn view(size: (u32, u32), effort: Effort) -> View {
     let sphere = Analytic::new(1.0, |p| sphere(p, Vec3::splat(0.5), 0.3));

@@ -2,8 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
-use super::Session;
-use crate::viewer::recording::Recording;
+use crate::session::Session;
+use crate::recording::Recording;
 
 /// What of the path is in a file.
 #[derive(Default)]
@@ -145,9 +145,9 @@ fn json(name: &str) -> PathBuf {
 mod tests {
     use glam::DVec2;
 
-    use super::super::tests::{SIZE, session};
+    use crate::session::tests::{SIZE, session};
     use super::*;
-    use crate::viewer::input::Action;
+    use crate::input::Action;
 
     #[test]
     fn paths_play_to_their_end_and_stop_when_taken_over() {

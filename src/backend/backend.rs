@@ -1,0 +1,260 @@
+//! What training asks of a Burn backend beyond its own operations.
+//!
+//! [`FieldBackend`] extends a backend with the field's forward pass (differentiable under `Autodiff`) and the
+//! optimiser's step. Every method has a default in plain tensors, so a backend joins with an empty `impl`; one with
+//! fused kernels overrides the methods and, for its `Autodiff`, registers their backward (Flex: [`crate::flex`]).
+//! Callers use the functions on tensors: [`forward`], [`forward_full`], [`adam_step`].
+
+use std::fmt;
+use std::sync::Arc;
+
+use burn::tensor::backend::Backend;
+use burn::tensor::ops::FloatTensor;
+use burn::tensor::{Tensor, TensorPrimitive};
+
+use crate::reference;
+use nstr_kernel::adam::AdamHyper;
+use nstr_spec::FieldSpec;
+use nstr_kernel::{Fused, PointLoss, RayLoss, RayStats, Rays};
+
+/// A field ready to be evaluated: its shape and what the kernels prepared for it. Made once, shared through [`Arc`].
+pub struct FieldOp {
+    spec: FieldSpec,
+    fused: Option<Fused>,
+}
+
+impl FieldOp {
+    /// Evaluates with fused kernels on backends that have them.
+    pub fn new(spec: FieldSpec) -> Arc<Self> {
+        let fused = Some(Fused::new(&spec));
+        Arc::new(FieldOp { spec, fused })
+    }
+    /// Evaluates in plain tensors on every backend: the baseline of benches and the oracle of tests.
+    pub fn plain(spec: FieldSpec) -> Arc<Self> {
+        Arc::new(FieldOp { spec, fused: None })
+    }
+    /// The field's shape.
+    pub fn spec(&self) -> &FieldSpec {
+        &self.spec
+    }
+    /// The kernels, or `None` where plain tensors are asked for.
+    pub fn fused(&self) -> Option<&Fused> {
+        self.fused.as_ref()
+    }
+}
+
+impl fmt::Debug for FieldOp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("FieldOp").field("spec", &self.spec).field("fused", &self.fused.is_some()).finish()
+    }
+}
+
+/// A Burn backend that can evaluate and train fields.
+///
+/// Shapes: `grid` `[grid_len]`, `net` `[net_len]`, `x` `[N, dim]`. The methods take and return tensor primitives, as
+/// Burn's own operations do; use the functions of this module from code that holds tensors.
+pub trait FieldBackend: Backend {
+    /// Values `[N, outputs]`, differentiable in `grid`, `net` and `x`.
+    fn field_forward(
+        op: &Arc<FieldOp>,
+        grid: FloatTensor<Self>,
+        net: FloatTensor<Self>,
+        x: FloatTensor<Self>,
+    ) -> FloatTensor<Self> {
+        primitive(reference::forward::<Self>(op.spec(), tensor(grid), tensor(net), tensor(x)))
+    }
+
+    /// `[value | ∇f | S | ∇S | F]` `[N, full_columns().len]`, differentiable in `grid` and `net`.
+    fn field_forward_full(
+        op: &Arc<FieldOp>,
+        grid: FloatTensor<Self>,
+        net: FloatTensor<Self>,
+        x: FloatTensor<Self>,
+    ) -> FloatTensor<Self> {
+        primitive(reference::forward_full::<Self>(op.spec(), tensor(grid), tensor(net), tensor(x)))
+    }
+
+    /// Mean over points and outputs of `weight · loss(value − target)`, `[1]`, differentiable in `grid` and `net`: the
+    /// training step's hot path, which fused backends run in one pass. `target` is `[N, outputs]`, `weight` `[N, 1]`.
+    fn field_loss(
+        op: &Arc<FieldOp>,
+        grid: FloatTensor<Self>,
+        net: FloatTensor<Self>,
+        data: LossData<Self>,
+        loss: PointLoss,
+    ) -> FloatTensor<Self> {
+        plain_field_loss::<Self>(op, grid, net, data, loss)
+    }
+
+    /// Mean loss of rays marched through a radiance field, `[1]`, differentiable in `grid` and `net`, and what the step
+    /// found: the training step's hot path for captures. The spec must have a view.
+    fn ray_loss(
+        op: &Arc<FieldOp>,
+        grid: FloatTensor<Self>,
+        net: FloatTensor<Self>,
+        rays: &Rays,
+        loss: RayLoss,
+    ) -> (FloatTensor<Self>, RayStats) {
+        plain_ray_loss::<Self>(op, grid, net, rays, loss)
+    }
+
+    /// One optimiser step on a flat buffer (see [`AdamHyper`]); `m` and `v` are the moments. Called on a backend
+    /// without autodiff.
+    fn adam_step(
+        params: FloatTensor<Self>,
+        grads: FloatTensor<Self>,
+        moments: Moments<Self>,
+        hyper: &AdamHyper,
+    ) -> Step<Self> {
+        plain_adam_step::<Self>(params, grads, moments, hyper)
+    }
+}
+
+/// What [`FieldBackend::field_loss`] compares the field with.
+#[derive(Clone, Debug)]
+pub struct LossData<B: Backend> {
+    /// Coordinates `[N, dim]`.
+    pub x: FloatTensor<B>,
+    /// Wanted values `[N, outputs]`.
+    pub target: FloatTensor<B>,
+    /// Weight of each point `[N, 1]`.
+    pub weight: FloatTensor<B>,
+}
+
+/// [`FieldBackend::field_loss`] in plain tensors.
+pub fn plain_field_loss<B: FieldBackend>(
+    op: &Arc<FieldOp>,
+    grid: FloatTensor<B>,
+    net: FloatTensor<B>,
+    data: LossData<B>,
+    loss: PointLoss,
+) -> FloatTensor<B> {
+    let value = tensor::<B, 2>(B::field_forward(op, grid, net, data.x));
+    let error = value - tensor(data.target);
+    let each = pointwise(error, loss);
+    primitive((each * tensor(data.weight)).mean())
+}
+
+/// [`FieldBackend::ray_loss`] in plain tensors. Rays are laid out as rows of equally many samples, and none ends before
+/// its last sample: `min_transmittance` is not used.
+pub fn plain_ray_loss<B: FieldBackend>(
+    op: &Arc<FieldOp>,
+    grid: FloatTensor<B>,
+    net: FloatTensor<B>,
+    rays: &Rays,
+    loss: RayLoss,
+) -> (FloatTensor<B>, RayStats) {
+    let samples = rays.t.len();
+    let stats = RayStats { loss: 0.0, evaluated: samples, used: samples };
+    (primitive(crate::compositing::ray_loss::<B>(op, tensor(grid), tensor(net), rays, loss)), stats)
+}
+
+/// Each error's loss.
+pub(super) fn pointwise<B: Backend>(error: Tensor<B, 2>, loss: PointLoss) -> Tensor<B, 2> {
+    match loss {
+        PointLoss::L1 => error.abs(),
+        PointLoss::L2 => error.clone() * error,
+        PointLoss::Huber(delta) => {
+            let size = error.abs();
+            let small = size.clone().clamp_max(delta);
+            // e²/2δ up to δ; beyond, δ/2 and the rest at slope 1.
+            small.clone() * small * (0.5 / delta) + (size - delta).clamp_min(0.0)
+        }
+    }
+}
+
+/// First and second moment of the gradient, shaped like the parameters.
+pub type Moments<B> = [FloatTensor<B>; 2];
+/// Updated parameters and moments.
+pub type Step<B> = (FloatTensor<B>, Moments<B>);
+
+/// The optimiser step in plain tensors: Adam (Kingma & Ba 2015) with decoupled weight decay (Loshchilov & Hutter 2019).
+pub fn plain_adam_step<B: Backend>(
+    params: FloatTensor<B>,
+    grads: FloatTensor<B>,
+    moments: Moments<B>,
+    hyper: &AdamHyper,
+) -> Step<B> {
+    let (p, g) = (tensor::<B, 1>(params), tensor::<B, 1>(grads));
+    let [m, v] = moments.map(tensor::<B, 1>);
+    let m = m * hyper.beta1 + g.clone() * (1.0 - hyper.beta1);
+    let v = v * hyper.beta2 + g.clone() * g * (1.0 - hyper.beta2);
+    let direction = (m.clone() / hyper.bias1) / ((v.clone() / hyper.bias2).sqrt() + hyper.eps);
+    let p = p.clone() - (direction + p * hyper.weight_decay) * hyper.lr;
+    (primitive(p), [primitive(m), primitive(v)])
+}
+
+/// A tensor from its primitive.
+pub fn tensor<B: Backend, const D: usize>(primitive: FloatTensor<B>) -> Tensor<B, D> {
+    Tensor::from_primitive(TensorPrimitive::Float(primitive))
+}
+
+/// A tensor's primitive.
+pub fn primitive<B: Backend, const D: usize>(tensor: Tensor<B, D>) -> FloatTensor<B> {
+    tensor.into_primitive().tensor()
+}
+
+/// [`FieldBackend::field_forward`] on tensors.
+pub fn forward<B: FieldBackend>(
+    op: &Arc<FieldOp>,
+    grid: Tensor<B, 1>,
+    net: Tensor<B, 1>,
+    x: Tensor<B, 2>,
+) -> Tensor<B, 2> {
+    tensor(B::field_forward(op, primitive(grid), primitive(net), primitive(x)))
+}
+
+/// [`FieldBackend::field_forward_full`] on tensors.
+pub fn forward_full<B: FieldBackend>(
+    op: &Arc<FieldOp>,
+    grid: Tensor<B, 1>,
+    net: Tensor<B, 1>,
+    x: Tensor<B, 2>,
+) -> Tensor<B, 2> {
+    tensor(B::field_forward_full(op, primitive(grid), primitive(net), primitive(x)))
+}
+
+/// [`FieldBackend::field_loss`] on tensors.
+pub fn loss<B: FieldBackend>(
+    op: &Arc<FieldOp>,
+    grid: Tensor<B, 1>,
+    net: Tensor<B, 1>,
+    [x, target, weight]: [Tensor<B, 2>; 3],
+    loss: PointLoss,
+) -> Tensor<B, 1> {
+    let data = LossData { x: primitive(x), target: primitive(target), weight: primitive(weight) };
+    tensor(B::field_loss(op, primitive(grid), primitive(net), data, loss))
+}
+
+/// [`FieldBackend::ray_loss`] on tensors.
+pub fn ray_loss<B: FieldBackend>(
+    op: &Arc<FieldOp>,
+    grid: Tensor<B, 1>,
+    net: Tensor<B, 1>,
+    rays: &Rays,
+    loss: RayLoss,
+) -> (Tensor<B, 1>, RayStats) {
+    let (value, stats) = B::ray_loss(op, primitive(grid), primitive(net), rays, loss);
+    (tensor(value), stats)
+}
+
+/// [`FieldBackend::adam_step`] on tensors: updated parameters and moments `[m, v]`. The inputs' storage is reused where
+/// nothing else holds it.
+pub fn adam_step<B: FieldBackend>(
+    params: Tensor<B, 1>,
+    grads: Tensor<B, 1>,
+    moments: [Tensor<B, 1>; 2],
+    hyper: &AdamHyper,
+) -> (Tensor<B, 1>, [Tensor<B, 1>; 2]) {
+    let (params, moments) = B::adam_step(primitive(params), primitive(grads), moments.map(primitive), hyper);
+    (tensor(params), moments.map(tensor))
+}
+
+#[cfg(feature = "cuda")]
+impl FieldBackend for burn_cuda::Cuda {}
+#[cfg(feature = "cuda")]
+impl FieldBackend for burn::backend::Autodiff<burn_cuda::Cuda> {}
+#[cfg(feature = "wgpu")]
+impl FieldBackend for burn_wgpu::Vulkan {}
+#[cfg(feature = "wgpu")]
+impl FieldBackend for burn::backend::Autodiff<burn_wgpu::Vulkan> {}

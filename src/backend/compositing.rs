@@ -1,0 +1,87 @@
+//! Volume compositing of rays in plain tensors: what the fused ray step is compared with, and what runs where there is
+//! none. Max (1995), eq. 3, and the distortion term of Barron et al. (2022), eq. 15.
+
+use std::sync::Arc;
+
+use burn::tensor::{Int, Tensor, TensorData};
+
+use crate::backend;
+use crate::backend::{FieldBackend, FieldOp, pointwise};
+use crate::reference;
+use nstr_kernel::direction::encode;
+use nstr_spec::MAX_RAW_DENSITY;
+use nstr_kernel::{RayLoss, Rays};
+
+/// Mean loss `[1]` of the rays, differentiable in `grid` and `net`. The spec must have a view.
+pub fn ray_loss<B: FieldBackend>(
+    op: &Arc<FieldOp>,
+    grid: Tensor<B, 1>,
+    net: Tensor<B, 1>,
+    rays: &Rays,
+    loss: RayLoss,
+) -> Tensor<B, 1> {
+    let count = rays.first.len().saturating_sub(1);
+    let host = |values: &[f32], columns: usize| -> Tensor<B, 2> {
+        let data = TensorData::new(values.to_vec(), [values.len() / columns, columns]);
+        Tensor::from_data(data, (&grid.device(), grid.dtype()))
+    };
+    let (target, background) = (host(&rays.target, 3), host(&rays.background, 3));
+    let longest = rays.first.windows(2).map(|w| w[1] - w[0]).max().unwrap_or(0) as usize;
+    if longest == 0 {
+        // Nothing depends on the field, but the gradient must exist.
+        let zero = (grid.sum() + net.sum()) * 0.0;
+        return pointwise(background - target, loss.loss).mean() + zero;
+    }
+    let (index, mask) = rows(&rays.first, longest);
+    let mask = host(&mask, longest);
+    let index = Tensor::<B, 1, Int>::from_ints(TensorData::from(index.as_slice()), &grid.device());
+    let spread = |column: Tensor<B, 2>| column.reshape([-1]).select(0, index.clone()).reshape([count, longest]);
+
+    let values = backend::forward(op, grid.clone(), net.clone(), host(&rays.x, 3));
+    let code = host(&encoded(op, rays), op.spec().view.map_or(1, |view| view.encoding.width()));
+    let colour = reference::head(op.spec(), net, values.clone(), code);
+    let sigma = values.narrow(1, 0, 1).clamp_max(f64::from(MAX_RAW_DENSITY)).exp();
+    let depth = spread(sigma * host(&rays.dt, 1)) * mask.clone();
+    // Column j of the product sums what lies before sample j.
+    let before = host(&strictly_upper(longest), longest);
+    let through = depth.clone().matmul(before.clone()).neg().exp();
+    let weight = through * (depth.clone().neg().exp().neg() + 1.0);
+    let end = depth.sum_dim(1).neg().exp();
+    let channel = |c: usize| (weight.clone() * spread(colour.clone().narrow(1, c, 1))).sum_dim(1);
+    let colour = Tensor::cat((0..3).map(channel).collect(), 1) + end * background;
+    let mut total = pointwise(colour - target, loss.loss).mean();
+    if loss.distortion > 0.0 {
+        let (t, dt) = (spread(host(&rays.t, 1)), spread(host(&rays.dt, 1)));
+        let moment = (weight.clone() * t.clone()).matmul(before.clone());
+        let pairs = weight.clone() * (t * weight.clone().matmul(before) - moment) * 2.0;
+        let own = weight.clone() * weight * dt * (1.0 / 3.0);
+        total = total + (pairs + own).sum_dim(1).mean() * f64::from(loss.distortion);
+    }
+    total
+}
+
+/// The sample in each place of rows of `longest`, and 1 where a place holds one.
+fn rows(first: &[u32], longest: usize) -> (Vec<i32>, Vec<f32>) {
+    let place = |w: &[u32]| {
+        let (start, end) = (w[0], w[1]);
+        (0..longest as u32).map(move |i| if start + i < end { ((start + i) as i32, 1.0) } else { (0, 0.0) })
+    };
+    first.windows(2).flat_map(place).unzip()
+}
+
+fn strictly_upper(n: usize) -> Vec<f32> {
+    (0..n * n).map(|i| if i / n < i % n { 1.0 } else { 0.0 }).collect()
+}
+
+/// Encoded direction of every sample.
+fn encoded(op: &FieldOp, rays: &Rays) -> Vec<f32> {
+    let Some(view) = op.spec().view else { return Vec::new() };
+    let width = view.encoding.width();
+    let mut out = vec![0.0; rays.t.len() * width];
+    for (w, d) in rays.first.windows(2).zip(rays.direction.as_chunks::<3>().0) {
+        for row in out[w[0] as usize * width..w[1] as usize * width].chunks_exact_mut(width) {
+            encode(view.encoding, *d, row);
+        }
+    }
+    out
+}

@@ -1,0 +1,120 @@
+//! The suite on backends of GPUs (features `cuda` and `wgpu`), which run the plain tensors in f32: each test says that it is
+//! skipped where there is no such device. Run with
+//! `cargo test --release --features cuda --lib -- device_suite --nocapture`.
+//!
+//! Sums over scattered indices are in no fixed order there, so repetition bit for bit is not asked for.
+
+use std::any::Any;
+use std::cell::Cell;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use burn::backend::Autodiff;
+use burn::tensor::DType;
+use burn::tensor::backend::AutodiffBackend;
+use burn_flex::Flex;
+
+use crate::backend::FieldBackend;
+use crate::device::Device;
+use crate::device_testing::{apart, on_devices, present};
+use crate::rays_suite::{LOSS, radiance_variants, rays, step};
+use crate::suite::{Case, Evaluator, JUDGE, On, Part, assert_close, compare, special_points, variants};
+use nstr_spec::FieldSpec;
+
+fn message(panic: &(dyn Any + Send)) -> &str {
+    let owned = panic.downcast_ref::<String>().map(String::as_str);
+    owned.or(panic.downcast_ref::<&str>().copied()).unwrap_or("a panic without words")
+}
+
+/// Tries every variant before it fails, so that one run on a machine that is seldom at hand tells all.
+fn over(device: Device, variants: Vec<(String, FieldSpec)>, check: impl Fn(&str, &FieldSpec)) {
+    if !present(device) {
+        return;
+    }
+    let count = variants.len();
+    let failures: Vec<String> = variants
+        .into_iter()
+        .filter_map(|(name, spec)| {
+            let panic = catch_unwind(AssertUnwindSafe(|| check(&name, &spec))).err()?;
+            Some(format!("{name}: {}", message(&*panic)))
+        })
+        .collect();
+    println!("{device}: {} of {count} variants agree", count - failures.len());
+    assert!(failures.is_empty(), "{}", failures.join("\n"));
+}
+
+/// Compares with the judge: number for number, or where matrix products round their operands to TF32 (Burn's on NVIDIA GPUs)
+/// as wholes, since a ReLU within rounding of 0 changes a point's derivatives altogether.
+struct Judgement {
+    device: Device,
+    worst: Cell<f64>,
+}
+
+impl Judgement {
+    fn new(device: Device) -> Self {
+        Self { device, worst: Cell::new(0.0) }
+    }
+    fn check(&self, what: &str, got: &[f64], want: &[f64], exact: f64, rounded: f64) {
+        let off = apart(got, want);
+        self.worst.set(self.worst.get().max(off));
+        if self.device == Device::Cuda {
+            assert!(off <= rounded, "{what}: {off:.1e} of its norm off");
+        } else {
+            assert_close(what, got, want, exact);
+        }
+    }
+    /// With the bounds of a part of a point's output.
+    fn part(&self, what: &str, got: &[f64], want: &[f64], part: Part) {
+        self.check(what, got, want, part.bound(), if part == Part::Values { 5e-3 } else { 5e-2 });
+    }
+}
+
+impl Drop for Judgement {
+    fn drop(&mut self) {
+        println!("{}: furthest apart {:.1e} of the norm", self.device, self.worst.get());
+    }
+}
+
+fn points<B>(device: Device)
+where
+    B: FieldBackend,
+    Autodiff<B>: FieldBackend + AutodiffBackend<InnerBackend = B>,
+{
+    let (on, judge) = (On::<B>::new(DType::F32, true), Judgement::new(device));
+    over(device, variants(), |name, spec| {
+        compare(&on, name, &Case::random(spec, 70, 41), |what, got, want, part| judge.part(what, got, want, part));
+    });
+}
+
+fn borders<B>(device: Device)
+where
+    B: FieldBackend,
+    Autodiff<B>: FieldBackend + AutodiffBackend<InnerBackend = B>,
+{
+    let (on, judge) = (On::<B>::new(DType::F32, true), Judgement::new(device));
+    over(device, variants(), |name, spec| {
+        let case = Case { x: special_points(spec.dim), ..Case::random(spec, 1, 43) };
+        judge.part(&format!("{name}: values"), &on.forward(&case), &JUDGE.forward(&case), Part::Values);
+    });
+}
+
+fn ray_steps<B>(device: Device)
+where
+    B: FieldBackend,
+    Autodiff<B>: FieldBackend + AutodiffBackend<InnerBackend = B>,
+{
+    let (on, judge) = (On::<B>::new(DType::F32, true), Judgement::new(device));
+    over(device, radiance_variants(), |name, spec| {
+        let case = Case::random(spec, 1, 73);
+        let rays = rays(60, 20, 74);
+        let (got, want) = (step(&on, &case, &rays, LOSS), step::<Flex>(&JUDGE, &case, &rays, LOSS));
+        judge.check(&format!("{name}: loss"), &[got.0], &[want.0], 1e-5, 5e-3);
+        judge.check(&format!("{name}: d_grid"), &got.1, &want.1, 5e-4, 5e-2);
+        judge.check(&format!("{name}: d_net"), &got.2, &want.2, 5e-4, 5e-2);
+    });
+}
+
+on_devices! {
+    agrees_with_the_judge_over_every_axis => points::<B>(DEVICE);
+    agrees_with_the_judge_on_borders_and_outside => borders::<B>(DEVICE);
+    ray_steps_agree_with_the_judge => ray_steps::<B>(DEVICE);
+}

@@ -1,0 +1,259 @@
+//! The fused CPU kernels behind [`FieldBackend`] for Burn's Flex backend.
+//!
+//! Flex keeps tensors in host memory, so the kernels read and write its storage as slices without copies. Under
+//! `Autodiff` each forward registers one step whose backward is the kernels' own; it keeps the inputs (shared, not
+//! copied) and recomputes the activations tile by tile.
+
+use std::sync::Arc;
+
+use burn::backend::Autodiff;
+use burn::backend::autodiff::NodeId;
+use burn::backend::autodiff::checkpoint::base::Checkpointer;
+use burn::backend::autodiff::checkpoint::strategy::CheckpointStrategy;
+use burn::backend::autodiff::grads::Gradients;
+use burn::backend::autodiff::ops::{Backward, Ops, OpsKind};
+use burn::tensor::ops::FloatTensor;
+use burn::tensor::{DType, Shape, TensorMetadata};
+use burn_flex::{Flex, FlexTensor};
+
+use crate::backend::{FieldBackend, FieldOp, LossData, Moments, Step, plain_adam_step, plain_field_loss, plain_ray_loss, primitive, tensor};
+use crate::reference;
+use nstr_kernel::adam;
+use nstr_kernel::adam::AdamHyper;
+use nstr_kernel::{Fused, PointLoss, RayLoss, RayStats, Rays, Targets};
+use nstr_spec::FieldSpec;
+
+/// The tensors of one evaluation, contiguous.
+#[derive(Clone, Debug)]
+struct Inputs {
+    grid: FlexTensor,
+    net: FlexTensor,
+    x: FlexTensor,
+}
+
+impl Inputs {
+    fn new(spec: &FieldSpec, grid: &FlexTensor, net: &FlexTensor, x: &FlexTensor) -> Self {
+        let inputs = Inputs { grid: grid.to_contiguous(), net: net.to_contiguous(), x: x.to_contiguous() };
+        let lengths = [inputs.grid.layout().num_elements(), inputs.net.layout().num_elements()];
+        assert_eq!(lengths, [spec.grid_len(), spec.net_len()], "lengths of grid and net against the field's spec");
+        assert_eq!(inputs.x.shape()[1], spec.dim, "coordinates of each point against the field's dimensions");
+        inputs
+    }
+    fn points(&self) -> usize {
+        self.x.shape()[0]
+    }
+    fn grid_zeros(&self) -> FlexTensor {
+        FlexTensor::zeros(self.grid.shape(), DType::F32)
+    }
+    fn net_zeros(&self) -> FlexTensor {
+        FlexTensor::zeros(self.net.shape(), DType::F32)
+    }
+    fn slices(&self) -> (&[f32], &[f32], &[f32]) {
+        (self.grid.storage(), self.net.storage(), self.x.storage())
+    }
+    fn forward(&self, fused: &Fused, spec: &FieldSpec) -> FlexTensor {
+        let (grid, net, x) = self.slices();
+        filled([self.points(), spec.outputs], |out| fused.forward(grid, net, x, out))
+    }
+    fn forward_full(&self, fused: &Fused, spec: &FieldSpec) -> FlexTensor {
+        let (grid, net, x) = self.slices();
+        filled([self.points(), spec.full_columns().len], |out| fused.forward_full(grid, net, x, out))
+    }
+}
+
+/// A new tensor, zero before `fill` writes it.
+fn filled(shape: impl Into<Shape>, fill: impl FnOnce(&mut [f32])) -> FlexTensor {
+    let mut tensor = FlexTensor::zeros(shape.into(), DType::F32);
+    fill(tensor.storage_mut());
+    tensor
+}
+
+/// The kernels, if the field asks for them and every tensor is f32 (they know no other type).
+fn kernels<'a>(op: &'a FieldOp, tensors: [&FlexTensor; 3]) -> Option<&'a Fused> {
+    op.fused().filter(|_| tensors.iter().all(|t| t.dtype() == DType::F32))
+}
+
+impl FieldBackend for Flex {
+    fn field_forward(op: &Arc<FieldOp>, grid: FlexTensor, net: FlexTensor, x: FlexTensor) -> FlexTensor {
+        match kernels(op, [&grid, &net, &x]) {
+            Some(fused) => Inputs::new(op.spec(), &grid, &net, &x).forward(fused, op.spec()),
+            None => primitive(reference::forward::<Flex>(op.spec(), tensor(grid), tensor(net), tensor(x))),
+        }
+    }
+
+    fn field_forward_full(op: &Arc<FieldOp>, grid: FlexTensor, net: FlexTensor, x: FlexTensor) -> FlexTensor {
+        match kernels(op, [&grid, &net, &x]) {
+            Some(fused) => Inputs::new(op.spec(), &grid, &net, &x).forward_full(fused, op.spec()),
+            None => primitive(reference::forward_full::<Flex>(op.spec(), tensor(grid), tensor(net), tensor(x))),
+        }
+    }
+
+    fn adam_step(params: FlexTensor, grads: FlexTensor, moments: Moments<Self>, hyper: &AdamHyper) -> Step<Self> {
+        let [m, v] = moments;
+        if [&params, &grads, &m, &v].iter().any(|t| t.dtype() != DType::F32) {
+            return plain_adam_step::<Flex>(params, grads, [m, v], hyper);
+        }
+        // `into_contiguous` drops the original, so that `storage_mut` copies only what somebody else still holds.
+        let [mut params, grads, mut m, mut v] = [params, grads, m, v].map(into_contiguous);
+        adam::step(params.storage_mut(), grads.storage(), m.storage_mut(), v.storage_mut(), hyper);
+        (params, [m, v])
+    }
+}
+
+fn into_contiguous(tensor: FlexTensor) -> FlexTensor {
+    tensor.to_contiguous()
+}
+
+/// Backward of the values.
+#[derive(Debug)]
+struct ValueStep;
+/// Backward of the full output.
+#[derive(Debug)]
+struct FullStep;
+
+type State = (Arc<FieldOp>, Inputs);
+
+/// Hands each parent that is tracked its gradient.
+fn register<const N: usize>(grads: &mut Gradients, parents: [Option<NodeId>; N], values: [Option<FlexTensor>; N]) {
+    for (id, value) in parents.into_iter().zip(values) {
+        if let (Some(id), Some(value)) = (id, value) {
+            grads.register::<Flex>(id, value);
+        }
+    }
+}
+
+impl Backward<Flex, 3> for ValueStep {
+    type State = State;
+
+    fn backward(self, ops: Ops<State, 3>, grads: &mut Gradients, _: &mut Checkpointer) {
+        let d_out = grads.consume::<Flex>(&ops.node).to_contiguous();
+        let (op, inputs) = ops.state;
+        let parents = ops.parents.map(|node| node.map(|n| n.id));
+        let fused = op.fused().expect("the step is registered only where the field has kernels");
+        let mut d_grid = inputs.grid_zeros();
+        let mut d_net = inputs.net_zeros();
+        let mut d_x = parents[2].map(|_| FlexTensor::zeros(inputs.x.shape(), DType::F32));
+        let (grid, net, x) = inputs.slices();
+        let d_x_slice = d_x.as_mut().map(|t| t.storage_mut::<f32>());
+        fused.backward(grid, net, x, d_out.storage(), d_grid.storage_mut(), d_net.storage_mut(), d_x_slice);
+        register(grads, parents, [Some(d_grid), Some(d_net), d_x]);
+    }
+}
+
+impl Backward<Flex, 2> for FullStep {
+    type State = State;
+
+    fn backward(self, ops: Ops<State, 2>, grads: &mut Gradients, _: &mut Checkpointer) {
+        let d_out = grads.consume::<Flex>(&ops.node).to_contiguous();
+        let (op, inputs) = ops.state;
+        let fused = op.fused().expect("the step is registered only where the field has kernels");
+        let mut d_grid = inputs.grid_zeros();
+        let mut d_net = inputs.net_zeros();
+        let (grid, net, x) = inputs.slices();
+        fused.backward_full(grid, net, x, d_out.storage(), d_grid.storage_mut(), d_net.storage_mut());
+        register(grads, ops.parents.map(|node| node.map(|n| n.id)), [Some(d_grid), Some(d_net)]);
+    }
+}
+
+impl<C: CheckpointStrategy> FieldBackend for Autodiff<Flex, C> {
+    fn field_forward(
+        op: &Arc<FieldOp>,
+        grid: FloatTensor<Self>,
+        net: FloatTensor<Self>,
+        x: FloatTensor<Self>,
+    ) -> FloatTensor<Self> {
+        let Some(fused) = kernels(op, [&grid.primitive, &net.primitive, &x.primitive]) else {
+            return primitive(reference::forward::<Self>(op.spec(), tensor(grid), tensor(net), tensor(x)));
+        };
+        let inputs = Inputs::new(op.spec(), &grid.primitive, &net.primitive, &x.primitive);
+        let output = inputs.forward(fused, op.spec());
+        let nodes = [grid.node.clone(), net.node.clone(), x.node.clone()];
+        match ValueStep.prepare::<C>(nodes).compute_bound().stateful() {
+            OpsKind::Tracked(prep) => prep.finish((op.clone(), inputs), output),
+            OpsKind::UnTracked(prep) => prep.finish(output),
+        }
+    }
+
+    fn field_forward_full(
+        op: &Arc<FieldOp>,
+        grid: FloatTensor<Self>,
+        net: FloatTensor<Self>,
+        x: FloatTensor<Self>,
+    ) -> FloatTensor<Self> {
+        let Some(fused) = kernels(op, [&grid.primitive, &net.primitive, &x.primitive]) else {
+            return primitive(reference::forward_full::<Self>(op.spec(), tensor(grid), tensor(net), tensor(x)));
+        };
+        let inputs = Inputs::new(op.spec(), &grid.primitive, &net.primitive, &x.primitive);
+        let output = inputs.forward_full(fused, op.spec());
+        match FullStep.prepare::<C>([grid.node.clone(), net.node.clone()]).compute_bound().stateful() {
+            OpsKind::Tracked(prep) => prep.finish((op.clone(), inputs), output),
+            OpsKind::UnTracked(prep) => prep.finish(output),
+        }
+    }
+
+    fn field_loss(
+        op: &Arc<FieldOp>,
+        grid: FloatTensor<Self>,
+        net: FloatTensor<Self>,
+        data: LossData<Self>,
+        loss: PointLoss,
+    ) -> FloatTensor<Self> {
+        let tensors = [&grid.primitive, &net.primitive, &data.x.primitive];
+        let Some(fused) = kernels(op, tensors).filter(|_| data.target.primitive.dtype() == DType::F32) else {
+            return plain_field_loss::<Self>(op, grid, net, data, loss);
+        };
+        let inputs = Inputs::new(op.spec(), &grid.primitive, &net.primitive, &data.x.primitive);
+        let (target, weight) = (data.target.primitive.to_contiguous(), data.weight.primitive.to_contiguous());
+        // The gradient comes with the loss in one pass; backward only scales it.
+        let mut d_grid = inputs.grid_zeros();
+        let mut d_net = inputs.net_zeros();
+        let (grid_slice, net_slice, x) = inputs.slices();
+        let data = Targets { x, target: target.storage(), weight: Some(weight.storage()) };
+        let (grid_sums, net_sums) = (d_grid.storage_mut(), d_net.storage_mut());
+        let value = fused.loss_backward(grid_slice, net_slice, data, loss, grid_sums, net_sums);
+        let output = filled([1], |out| out[0] = value as f32);
+        match LossStep.prepare::<C>([grid.node.clone(), net.node.clone()]).compute_bound().stateful() {
+            OpsKind::Tracked(prep) => prep.finish([d_grid, d_net], output),
+            OpsKind::UnTracked(prep) => prep.finish(output),
+        }
+    }
+
+    fn ray_loss(
+        op: &Arc<FieldOp>,
+        grid: FloatTensor<Self>,
+        net: FloatTensor<Self>,
+        rays: &Rays,
+        loss: RayLoss,
+    ) -> (FloatTensor<Self>, RayStats) {
+        let both = [&grid.primitive, &net.primitive];
+        let Some(fused) = op.fused().filter(|_| both.iter().all(|t| t.dtype() == DType::F32)) else {
+            return plain_ray_loss::<Self>(op, grid, net, rays, loss);
+        };
+        let [grid_in, net_in] = both.map(|t| t.to_contiguous());
+        let [mut d_grid, mut d_net] = both.map(|t| FlexTensor::zeros(t.shape(), DType::F32));
+        let (grid_sums, net_sums) = (d_grid.storage_mut(), d_net.storage_mut());
+        let stats =
+            fused.ray_loss_backward(grid_in.storage(), net_in.storage(), rays.batch(), loss, grid_sums, net_sums);
+        let output = filled([1], |out| out[0] = stats.loss as f32);
+        let value = match LossStep.prepare::<C>([grid.node.clone(), net.node.clone()]).compute_bound().stateful() {
+            OpsKind::Tracked(prep) => prep.finish([d_grid, d_net], output),
+            OpsKind::UnTracked(prep) => prep.finish(output),
+        };
+        (value, stats)
+    }
+}
+
+/// Backward of a loss whose gradient came with its value: the state is the gradient.
+#[derive(Debug)]
+struct LossStep;
+
+impl Backward<Flex, 2> for LossStep {
+    type State = [FlexTensor; 2];
+
+    fn backward(self, ops: Ops<Self::State, 2>, grads: &mut Gradients, _: &mut Checkpointer) {
+        let upstream = grads.consume::<Flex>(&ops.node).to_contiguous();
+        let scale = upstream.storage::<f32>()[0];
+        let scaled = |grad| if scale == 1.0 { grad } else { primitive(tensor::<Flex, 1>(grad) * scale) };
+        register(grads, ops.parents.map(|node| node.map(|n| n.id)), ops.state.map(|grad| Some(scaled(grad))));
+    }
+}

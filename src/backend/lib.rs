@@ -1,0 +1,19 @@
+//! The field on Burn: the backend trait, plain-tensor reference, and the fused kernels behind Burn's CPU backend.
+
+pub mod backend;
+pub mod compositing;
+pub mod device;
+#[cfg(all(test, any(feature = "cuda", feature = "wgpu")))]
+mod device_suite;
+#[doc(hidden)]
+pub mod device_testing;
+pub mod flex;
+pub mod reference;
+#[doc(hidden)]
+pub mod rays_suite;
+#[cfg(test)]
+mod rays_suite_tests;
+#[doc(hidden)]
+pub mod suite;
+#[cfg(test)]
+mod suite_tests;

@@ -1,0 +1,144 @@
+//! The suite on Burn's tensors, on the kernels behind Burn and on the bare kernels.
+
+use burn::tensor::{DType, Tensor, TensorData};
+use burn_flex::Flex;
+use nstr_kernel::adam::AdamHyper;
+use rand_pcg::Pcg64;
+use rand_pcg::rand_core::SeedableRng;
+
+use crate::backend;
+use crate::suite::*;
+
+macro_rules! suite {
+    ($($module:ident: $evaluator:expr),*) => {$(
+        mod $module {
+            use super::*;
+
+            #[test]
+            fn agrees_with_the_judge_over_every_axis() {
+                for (name, spec) in variants() {
+                    compare(&$evaluator, &name, &Case::random(&spec, 70, 41), assert_part);
+                }
+            }
+
+            #[test]
+            fn agrees_with_the_judge_for_any_number_of_points() {
+                let (name, spec) = variants().remove(0);
+                for n in [1, 2, 15, 16, 17, 31, 63, 64, 65, 128, 129, 513] {
+                    compare(&$evaluator, &name, &Case::random(&spec, n, 42 + n as u64), assert_part);
+                }
+            }
+
+            #[test]
+            fn agrees_with_the_judge_on_borders_and_outside() {
+                for (name, spec) in variants() {
+                    let case = Case { x: special_points(spec.dim), ..Case::random(&spec, 1, 43) };
+                    compare(&$evaluator, &name, &case, assert_part);
+                }
+            }
+
+            #[test]
+            fn repeats_itself_bit_for_bit() {
+                for (name, spec) in variants() {
+                    let case = Case::random(&spec, 300, 44);
+                    let weight = case.weights(spec.full_columns().len, 45);
+                    let [a, b] = [0, 1].map(|_| $evaluator.grads_full(&case, &weight));
+                    assert!(a.grid == b.grid && a.net == b.net, "{name}");
+                }
+            }
+
+            #[test]
+            fn takes_any_numbers_without_a_panic() {
+                for (name, spec) in variants() {
+                    let mut case = Case::random(&spec, 9, 46);
+                    for (i, x) in [f64::NAN, f64::INFINITY, -f64::INFINITY, 1e30, -1e30].into_iter().enumerate() {
+                        case.x[i * spec.dim] = x;
+                    }
+                    // A ReLU may swallow a NaN, so the NaN point's own values are not asked about.
+                    let out = $evaluator.forward_full(&case);
+                    let (columns, last) = (spec.full_columns().len, case.points() - 1);
+                    assert!(out[last * columns..].iter().all(|v| v.is_finite()), "{name}: other points are untouched");
+                    let weight = case.weights(spec.outputs, 47);
+                    $evaluator.grads(&case, &weight);
+                }
+            }
+        }
+    )*};
+}
+
+suite!(reference: REFERENCE, fused: FUSED, kernels: Kernels);
+
+#[test]
+fn kernels_take_no_points() {
+    for (_, spec) in variants() {
+        let case = Case { x: Vec::new(), ..Case::random(&spec, 1, 48) };
+        assert!(Kernels.forward(&case).is_empty() && Kernels.forward_full(&case).is_empty());
+        assert!(Kernels.grads(&case, &[]).grid.iter().all(|g| *g == 0.0));
+    }
+}
+
+#[test]
+fn gradients_are_given_only_where_asked_for() {
+    let (_, spec) = variants().remove(0);
+    let case = Case::random(&spec, 20, 51);
+    let (grid, net, x) = FUSED.inputs(&case);
+    // `detach` would keep asking for a gradient.
+    let (grid, x) = (Tensor::from_inner(grid.inner()), Tensor::from_inner(x.inner()));
+    let out = backend::forward(&FUSED.op(&case), grid.clone(), net.clone(), x.clone());
+    let grads = out.sum().backward();
+    assert!(grid.grad(&grads).is_none() && x.grad(&grads).is_none());
+    let want = JUDGE.grads(&case, &vec![1.0; case.points()]);
+    assert_close("d_net alone", &values(net.grad(&grads).unwrap()), &want.net, 3e-4);
+}
+
+#[test]
+fn the_backward_composes_with_other_operations() {
+    let (_, spec) = variants().remove(0);
+    let case = Case::random(&spec, 33, 52);
+    let run = |e: &On<Flex>| {
+        let (grid, net, x) = e.inputs(&case);
+        let op = e.op(&case);
+        let scaled = net.clone() * 0.5;
+        let full = backend::forward_full(&op, grid.clone(), scaled.clone(), x.clone().detach());
+        let far = backend::forward(&op, grid.clone(), scaled, x * 0.5 + 0.25);
+        let loss = full.powf_scalar(2.0).mean() + far.abs().mean();
+        let grads = loss.backward();
+        (values(loss.inner()), values(grid.grad(&grads).unwrap()), values(net.grad(&grads).unwrap()))
+    };
+    let (got, want) = (run(&FUSED), run(&JUDGE));
+    assert_close("loss", &got.0, &want.0, 1e-5);
+    assert_close("d_grid", &got.1, &want.1, 3e-4);
+    assert_close("d_net", &got.2, &want.2, 3e-4);
+}
+
+#[test]
+fn optimiser_steps_agree() {
+    let mut draw = Draw(Pcg64::seed_from_u64(61));
+    let mut on = [DType::F32, DType::F64].map(|dtype| (dtype, None));
+    let start = draw.vector(1003, -1.0, 1.0);
+    for step in 1..=20 {
+        let grads = draw.vector(start.len(), -1.0, 1.0);
+        for (dtype, state) in &mut on {
+            let make = |v: &[f64]| -> Tensor<Flex, 1> {
+                Tensor::from_data(TensorData::new(v.to_vec(), [v.len()]), (&Default::default(), *dtype))
+            };
+            let zeros = vec![0.0; start.len()];
+            let (params, moments) = state.take().unwrap_or_else(|| (make(&start), [make(&zeros), make(&zeros)]));
+            let hyper = AdamHyper {
+                lr: 1e-2,
+                beta1: 0.9,
+                beta2: 0.99,
+                eps: 1e-8,
+                weight_decay: 0.1,
+                bias1: 1.0 - 0.9f32.powi(step),
+                bias2: 1.0 - 0.99f32.powi(step),
+            };
+            *state = Some(backend::adam_step(params, make(&grads), moments, &hyper));
+        }
+    }
+    let [(_, a), (_, b)] = on.map(|(d, s)| (d, s.unwrap()));
+    assert_close("parameters", &values(a.0), &values(b.0), 1e-5);
+    for (a, b) in a.1.into_iter().zip(b.1) {
+        assert_close("moments", &values(a), &values(b), 1e-5);
+    }
+}

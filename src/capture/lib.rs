@@ -1,0 +1,301 @@
+//! Posed images of a scene: one reader a format behind [`read_capture`].
+//!
+//! A [`Capture`] holds [`View`]s (camera, lens, pixels) in a training and a test split, and the [`SceneBox`] that a field
+//! of the scene lives in. Cameras follow the convention of [`nstr_camera::camera`] whatever the file's was; the world
+//! keeps the file's axes and unit. `docs/captures.md` describes formats, conventions and the scene box.
+
+mod colmap;
+pub mod draw;
+mod error;
+mod hull;
+mod image;
+mod json;
+pub mod lens;
+mod llff;
+mod scene;
+mod shot;
+mod swing;
+mod transforms;
+mod view;
+
+#[cfg(test)]
+pub(crate) mod testing;
+#[cfg(test)]
+mod tests;
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+
+use glam::DVec3;
+
+pub use error::CaptureError;
+pub use hull::{HULL_CELLS, Hull};
+pub use lens::Lens;
+use scene::Evidence;
+pub use scene::{SceneBox, SceneCube, SceneRule};
+use shot::{Reel, Shot};
+pub use swing::swing;
+pub use view::{Image, View};
+
+/// How a capture is stored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Format {
+    /// NeRF-synthetic: `transforms_train.json`, with `transforms_test.json` or `transforms_val.json`.
+    Blender,
+    /// instant-ngp and nerfstudio: one `transforms.json`.
+    Transforms,
+    /// `poses_bounds.npy` and a folder of images.
+    Llff,
+    /// A COLMAP sparse model, binary or text.
+    Colmap,
+}
+
+impl Format {
+    /// The format of what lies at `path`, by its file names. Where several are there the first of: NeRF-synthetic,
+    /// `transforms.json`, COLMAP (which knows lens and points), LLFF.
+    pub fn detect(path: &Path) -> Option<Self> {
+        if path.is_file() {
+            let is = |name: &str| path.file_name().is_some_and(|n| n == name);
+            return match path.extension()?.to_str()? {
+                "json" if is("transforms_train.json") => Some(Self::Blender),
+                "json" => Some(Self::Transforms),
+                "npy" if is("poses_bounds.npy") => Some(Self::Llff),
+                _ => None,
+            };
+        }
+        let has = |name: &str| path.join(name).is_file();
+        if has("transforms_train.json") {
+            Some(Self::Blender)
+        } else if has("transforms.json") {
+            Some(Self::Transforms)
+        } else if colmap::model_folder(path).is_some() {
+            Some(Self::Colmap)
+        } else {
+            has("poses_bounds.npy").then_some(Self::Llff)
+        }
+    }
+}
+
+impl fmt::Display for Format {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        f.write_str(match self {
+            Self::Blender => "blender",
+            Self::Transforms => "transforms",
+            Self::Llff => "llff",
+            Self::Colmap => "colmap",
+        })
+    }
+}
+
+impl FromStr for Format {
+    type Err = String;
+    fn from_str(text: &str) -> Result<Self, String> {
+        let all = [Self::Blender, Self::Transforms, Self::Llff, Self::Colmap];
+        let found = all.into_iter().find(|f| f.to_string() == text);
+        found.ok_or_else(|| format!("{text:?} is no capture format; expected blender, transforms, llff or colmap"))
+    }
+}
+
+/// Which views are loaded.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Split {
+    /// Both.
+    #[default]
+    All,
+    /// Only those to train on.
+    Train,
+    /// Only those to test on.
+    Test,
+}
+
+/// What is loaded, and how.
+#[derive(Clone, Debug)]
+pub struct CaptureOptions {
+    /// Images are made this many times smaller along each axis, by a box filter; 1 or more.
+    pub downscale: u32,
+    /// Only every n-th training view is kept, from the first on; 1 or more.
+    pub every: usize,
+    /// Where the capture has no test split, every n-th frame from the first on becomes a test view; 0: none does.
+    pub holdout: usize,
+    /// The views to load.
+    pub split: Split,
+    /// Whether pixels are loaded; without them a view has an empty [`Image::pixels`] and the scene box can't use alpha.
+    pub images: bool,
+    /// The scene's cube, in place of what the rules find.
+    pub scene: Option<SceneCube>,
+    /// [`SceneBox::near`], in place of what the rules find.
+    pub near: Option<f64>,
+    /// The format, in place of [`Format::detect`].
+    pub format: Option<Format>,
+}
+
+impl Default for CaptureOptions {
+    fn default() -> Self {
+        Self {
+            downscale: 1,
+            every: 1,
+            holdout: 8,
+            split: Split::All,
+            images: true,
+            scene: None,
+            near: None,
+            format: None,
+        }
+    }
+}
+
+impl CaptureOptions {
+    fn check(&self) -> Result<(), CaptureError> {
+        let fail = |option, reason: String| Err(CaptureError::Option { option, reason });
+        if self.downscale == 0 {
+            return fail("downscale", "0; expected 1 or more".into());
+        }
+        if self.every == 0 {
+            return fail("every", "0; expected 1 or more".into());
+        }
+        if self.holdout == 1 {
+            return fail("holdout", "1 leaves nothing to train on; expected 2 or more, or 0 for none".into());
+        }
+        if let Some(near) = self.near.filter(|n| !(n.is_finite() && *n > 0.0)) {
+            return fail("near", format!("{near}; expected a distance above 0"));
+        }
+        if let Some(scene) = self.scene.filter(|s| !s.is_valid()) {
+            return fail("scene", format!("{scene}; expected finite X,Y,Z and an edge above 0"));
+        }
+        Ok(())
+    }
+}
+
+/// Posed images and the box that they show.
+#[derive(Clone, Debug)]
+pub struct Capture {
+    /// How it was stored.
+    pub format: Format,
+    /// The file that poses came from.
+    pub source: PathBuf,
+    /// Views to train on.
+    pub train: Vec<View>,
+    /// Views to test on.
+    pub test: Vec<View>,
+    /// The cube to model.
+    pub scene: SceneBox,
+    /// Where the cube comes from.
+    pub scene_rule: SceneRule,
+    /// Which cells of the cube can hold anything, for captures with alpha.
+    pub hull: Option<Hull>,
+    /// Points on surfaces, for COLMAP models; else empty.
+    pub points: Vec<DVec3>,
+    /// Whether any loaded pixel is not opaque.
+    pub has_alpha: bool,
+    /// What is missing, skipped or assumed, one sentence each.
+    pub notes: Vec<String>,
+}
+
+impl Capture {
+    /// Training views, then test views.
+    pub fn views(&self) -> impl Iterator<Item = &View> {
+        self.train.iter().chain(&self.test)
+    }
+}
+
+/// Whether `path` looks like a capture: a folder of one of the formats, or a `transforms*.json`.
+pub fn is_capture(path: &Path) -> bool {
+    let named = |p: &Path| p.file_name().and_then(|n| n.to_str()).is_some_and(|n| n.starts_with("transforms"));
+    Format::detect(path).is_some_and(|f| f != Format::Transforms || path.is_dir() || named(path))
+}
+
+/// Reads a capture: a folder, a `transforms*.json` or a `poses_bounds.npy`.
+///
+/// Images are decoded in parallel on rayon's threads. Frames without an image file are skipped with a note.
+///
+/// # Errors
+/// [`CaptureError`] naming file and field: unreadable files, values that make no camera, images that can't be decoded or
+/// have another shape than declared, no frames, options out of range.
+pub fn read_capture(path: &Path, options: &CaptureOptions) -> Result<Capture, CaptureError> {
+    options.check()?;
+    if !path.exists() {
+        let source = std::io::Error::from(std::io::ErrorKind::NotFound);
+        return Err(CaptureError::Io { path: path.into(), source });
+    }
+    let format = options.format.or_else(|| Format::detect(path));
+    let format = format.ok_or_else(|| CaptureError::Unknown { path: path.into() })?;
+    let folder = if path.is_file() { path.parent().unwrap_or(Path::new("")) } else { path };
+    let reel = match format {
+        Format::Blender => transforms::read_splits(folder)?,
+        Format::Transforms if path.is_file() => transforms::read_file(path)?,
+        Format::Transforms => transforms::read_file(&folder.join("transforms.json"))?,
+        Format::Llff => llff::read(folder, options.downscale)?,
+        Format::Colmap => colmap::read(folder, options.downscale)?,
+    };
+    load(format, reel, options)
+}
+
+fn load(format: Format, mut reel: Reel, options: &CaptureOptions) -> Result<Capture, CaptureError> {
+    let (train, test) = divide(&mut reel, options)?;
+    let develop = |shots: &[Shot]| shot::develop(shots, &reel.source, options.downscale, options.images);
+    let (train, test) = (develop(&train)?, develop(&test)?);
+    let transparent = |v: &View| v.image.pixels.iter().any(|p| p[3] != 255);
+    let has_alpha = train.iter().chain(&test).any(transparent);
+    let found = Evidence {
+        views: if train.is_empty() { &test } else { &train },
+        silhouettes: has_alpha,
+        points: &reel.points,
+        extent: &reel.extent,
+        given: options.scene,
+        near: options.near,
+    }
+    .find();
+    let mut notes = reel.notes;
+    notes.extend(found.notes);
+    Ok(Capture {
+        format,
+        source: reel.source,
+        train,
+        test,
+        scene: found.scene,
+        scene_rule: found.rule,
+        hull: found.hull,
+        points: reel.points,
+        has_alpha,
+        notes,
+    })
+}
+
+/// The shots to train and to test on that the options ask for.
+fn divide(reel: &mut Reel, options: &CaptureOptions) -> Result<(Vec<Shot>, Vec<Shot>), CaptureError> {
+    let all = std::mem::take(&mut reel.train);
+    if all.is_empty() {
+        return Err(CaptureError::no_frames(
+            &reel.source,
+            match reel.notes.join("; ") {
+                notes if notes.is_empty() => "none is to train on".into(),
+                notes => notes,
+            },
+        ));
+    }
+    let (train, test) = match reel.test.take().filter(|t| !t.is_empty()) {
+        Some(test) => (all, test),
+        None if options.holdout == 0 => (all, Vec::new()),
+        None if all.len() == 1 => {
+            reel.notes.push("there is one frame: none is held out for testing".into());
+            (all, Vec::new())
+        }
+        None => {
+            let held = |(i, _): &(usize, Shot)| i % options.holdout == 0;
+            let (test, train): (Vec<_>, Vec<_>) = all.into_iter().enumerate().partition(held);
+            let plain = |shots: Vec<(usize, Shot)>| shots.into_iter().map(|s| s.1).collect::<Vec<_>>();
+            (plain(train), plain(test))
+        }
+    };
+    let train: Vec<Shot> = train.into_iter().step_by(options.every).collect();
+    match options.split {
+        Split::All => Ok((train, test)),
+        Split::Train => Ok((train, Vec::new())),
+        Split::Test if test.is_empty() => {
+            Err(CaptureError::no_frames(&reel.source, "there is no test split; hold frames out with --holdout"))
+        }
+        Split::Test => Ok((Vec::new(), test)),
+    }
+}

@@ -1,0 +1,269 @@
+//! `nstr compare`: methods on inputs over seeds, each run through the code of `nstr fit` and `nstr eval`.
+
+use std::path::{Path, PathBuf};
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, bail};
+use clap::Args;
+use nstr_compare::grid::Grid;
+use nstr_compare::recipe::{Selection, Shape};
+use nstr_compare::summary::grouped;
+use nstr_compare::{Metric, Recipe, Record, Results, Runs, Status, charts, table};
+use nstr_fit::Budget;
+
+use super::plural::plural;
+use super::progress::{ProgressObserver, interrupted};
+
+/// Arguments of `nstr compare`.
+#[derive(Args)]
+pub struct CompareArgs {
+    /// What is compared: a TOML file, see docs/compare.md and scenes/compare
+    recipe: PathBuf,
+    /// Folder for runs, tables and charts; runs that are finished there are not done again [default: compare-NAME]
+    #[arg(short, long, value_name = "DIR")]
+    output: Option<PathBuf>,
+    /// Take the recipe's short form, its table [quick]
+    #[arg(long)]
+    quick: bool,
+    /// Take these seeds instead of the recipe's, for example 0,1,2
+    #[arg(long, value_name = "LIST", value_delimiter = ',')]
+    seeds: Option<Vec<u64>>,
+    /// Train every method for this many steps
+    #[arg(long, value_name = "N", conflicts_with = "time")]
+    steps: Option<u64>,
+    /// Train every method for this long, for example 40s or 10m
+    #[arg(long, value_name = "DURATION", allow_negative_numbers = true, value_parser = humantime::parse_duration)]
+    time: Option<Duration>,
+    /// Take this input, by its name in the recipe or by path; may be given several times
+    #[arg(long = "input", value_name = "NAME|PATH")]
+    inputs: Option<Vec<String>>,
+    /// Take this method only, by its name; may be given several times
+    #[arg(long = "method", value_name = "NAME")]
+    methods: Option<Vec<String>>,
+    /// Do finished runs again
+    #[arg(long)]
+    again: bool,
+    /// Keep the models beside the figures
+    #[arg(long)]
+    keep_models: bool,
+    /// Say what would be run, and stop
+    #[arg(long)]
+    plan: bool,
+}
+
+impl CompareArgs {
+    /// What is asked for instead of what the recipe says.
+    fn selection(&self) -> Selection {
+        Selection {
+            seeds: self.seeds.clone(),
+            budget: self.steps.map(Budget::Steps).or(self.time.map(Budget::Time)),
+            inputs: self.inputs.clone(),
+            methods: self.methods.clone(),
+        }
+    }
+}
+
+/// Runs `nstr compare`.
+pub fn run(args: &CompareArgs) -> anyhow::Result<()> {
+    let recipe = Recipe::load(&args.recipe, args.quick, &args.selection())?;
+    let shapes = recipe.shapes()?;
+    let folder = args.output.clone().unwrap_or_else(|| default_folder(&args.recipe));
+    let work = Runs::new(&recipe, &shapes, &folder, args.keep_models)?;
+    announce(&recipe, &shapes, &work, args.again);
+    if args.plan {
+        return Ok(());
+    }
+    std::fs::create_dir_all(&folder).with_context(|| format!("cannot make the folder {}", folder.display()))?;
+    let finished = all(&recipe, &work, args.again)?;
+    // What is shown is what was written, read back, whether it was done now or before.
+    let results = Results::new(&recipe, |run| work.found(run).ok());
+    report(&results, &folder)?;
+    if !finished {
+        bail!("interrupted; run the same command again to go on");
+    }
+    let failed = results.runs().filter(|(_, r)| r.is_some_and(|r| r.status == Status::Failed)).count();
+    if failed > 0 {
+        bail!("{failed} of {} runs failed; the tables say why", recipe.runs().len());
+    }
+    Ok(())
+}
+
+fn default_folder(recipe: &Path) -> PathBuf {
+    PathBuf::from(format!("compare-{}", recipe.file_stem().unwrap_or_default().to_string_lossy()))
+}
+
+/// Says what will be run.
+fn announce(recipe: &Recipe, shapes: &[Vec<Shape>], work: &Runs<'_>, again: bool) {
+    let (m, i, s) = (recipe.methods.len(), recipe.inputs.len(), recipe.seeds.len());
+    eprintln!("{}{}", recipe.title, if recipe.quick { " (quick)" } else { "" });
+    eprintln!(
+        "  {} × {} × {} = {} on {}",
+        plural(m, "method"),
+        plural(i, "input"),
+        plural(s, "seed"),
+        plural(m * i * s, "run"),
+        plural(rayon::current_num_threads(), "thread"),
+    );
+    eprint!("{}", methods(recipe, shapes).plain());
+    for warning in recipe.warnings(shapes) {
+        eprintln!("  note: {warning}");
+    }
+    let mut reasons: Vec<String> = Vec::new();
+    let mut finished = 0;
+    for run in recipe.runs() {
+        match work.found(run) {
+            Ok(record) if record.status == Status::Finished => finished += 1,
+            Ok(_) => {}
+            Err(keys) if keys.is_empty() => {}
+            Err(keys) => reasons.extend(keys),
+        }
+    }
+    reasons.sort();
+    reasons.dedup();
+    if !reasons.is_empty() {
+        eprintln!("  note: runs in the folder were made with other {}, and are done again", reasons.join(", "));
+    }
+    if finished > 0 {
+        let what = if again { "done again" } else { "kept (--again does them again)" };
+        eprintln!("  {finished} finished before are {what}");
+    }
+}
+
+/// The methods with their sizes.
+fn methods(recipe: &Recipe, shapes: &[Vec<Shape>]) -> Grid {
+    let header = ["method", "parameters", "budget", "preset and changes"].map(String::from).to_vec();
+    let row = |(index, method): (usize, &nstr_compare::Method)| {
+        let sizes = shapes[index].iter().map(|s| s.parameters);
+        let (low, high) = (sizes.clone().min().unwrap_or(0), sizes.max().unwrap_or(0));
+        let size = if low == high {
+            grouped(low as f64)
+        } else {
+            format!("{} to {}", grouped(low as f64), grouped(high as f64))
+        };
+        // The filled values, where all inputs share them.
+        let first = shapes[index].first();
+        let filled = first.filter(|f| shapes[index].iter().all(|s| s.filled == f.filled)).and_then(|s| s.filled);
+        let fill =
+            method.fill.iter().map(|key| filled.map_or(format!("{key} filled"), |v| format!("{key}={v} (filled)")));
+        let words = [method.preset.clone()].into_iter().chain(method.set.iter().cloned()).chain(fill);
+        let words = words.chain(method.fit.iter().cloned()).collect::<Vec<_>>().join(" ");
+        vec![method.name.clone(), size, method.budget.to_string(), words]
+    };
+    Grid { header, rows: recipe.methods.iter().enumerate().map(row).collect(), left: vec![0, 3] }
+}
+
+/// Does all runs that are not finished; `false` where Ctrl-C ended it.
+fn all(recipe: &Recipe, work: &Runs<'_>, again: bool) -> anyhow::Result<bool> {
+    let stop = interrupted()?;
+    let runs = recipe.runs();
+    let is_finished = |run| work.found(run).is_ok_and(|record| record.status == Status::Finished);
+    let todo: Vec<_> = runs.iter().copied().filter(|run| again || !is_finished(*run)).collect();
+    let start = Instant::now();
+    for (n, run) in todo.iter().enumerate() {
+        let record = work.run(*run, &mut ProgressObserver::bar_only()?)?;
+        let Some(record) = record else { return Ok(false) };
+        let left = start.elapsed().mul_f64((todo.len() - n - 1) as f64 / (n + 1) as f64);
+        eprintln!("[{}/{}] {}{}", n + 1, todo.len(), describe(recipe, &record), remaining(left));
+        let lacks = |m: &Metric| record.figure(&m.name).is_none();
+        if n == 0 && record.status == Status::Finished && recipe.metrics.iter().all(lacks) {
+            let there: Vec<&str> =
+                record.figures.iter().filter(|(_, v)| v.is_number()).map(|(name, _)| name.as_str()).collect();
+            bail!("{}: metrics: the run has none of them; it has {}", recipe.path.display(), there.join(", "));
+        }
+        if stop.load(Ordering::SeqCst) {
+            return Ok(n + 1 == todo.len());
+        }
+    }
+    Ok(true)
+}
+
+/// A run in a line.
+fn describe(recipe: &Recipe, record: &Record) -> String {
+    let name = format!("{}, {}, seed {}", record.method, record.input, record.seed);
+    if record.status == Status::Failed {
+        return format!("{name}: failed: {}", record.message);
+    }
+    let number = |v: f64| if v != 0.0 && v.abs() < 1e-3 { format!("{v:.3e}") } else { format!("{v:.4}") };
+    let metrics =
+        recipe.metrics.iter().map(|m| format!("{} {}", m.name, record.figure(&m.name).map_or("-".into(), number)));
+    let end = [("steps", 0), ("train_seconds", 1)].map(|(n, d)| format!("{:.*}", d, record.figure(n).unwrap_or(0.0)));
+    format!("{name}: {}; {} steps in {} s", metrics.collect::<Vec<_>>().join(", "), end[0], end[1])
+}
+
+fn remaining(left: Duration) -> String {
+    if left < Duration::from_secs(10) {
+        return String::new();
+    }
+    // Whole seconds, or whole minutes where there are many.
+    let unit = if left.as_secs() > 600 { 60 } else { 1 };
+    let rounded = Duration::from_secs(left.as_secs() / unit * unit);
+    format!("; about {} left", humantime::format_duration(rounded))
+}
+
+/// Prints the tables, and writes tables and charts.
+fn report(results: &Results<'_>, folder: &Path) -> anyhow::Result<()> {
+    for table in table::tables(results) {
+        println!("\n{}\n{}", table.heading, table.grid(results, false).plain().trim_end());
+    }
+    println!();
+    table::failures(results).iter().for_each(|text| println!("failed: {text}"));
+    if let Some(text) = table::unknown(results) {
+        eprintln!("note: {text}");
+    }
+    let write = |name: &str, text: String| {
+        let path = folder.join(name);
+        nstr_files::write(&path, text.as_bytes()).with_context(|| path.display().to_string())
+    };
+    write("table.md", markdown(results))?;
+    write("table.csv", table::csv(results)?)?;
+    for (name, chart) in charts::charts(results) {
+        chart.write(&folder.join(name))?;
+    }
+    println!("wrote table.md, table.csv and charts to {}", folder.display());
+    Ok(())
+}
+
+/// The whole report as Markdown.
+fn markdown(results: &Results<'_>) -> String {
+    let recipe = results.recipe;
+    let mut text = format!("# {}\n\n", recipe.title);
+    if !recipe.question.is_empty() {
+        text += &format!("{}\n\n", recipe.question.trim());
+    }
+    let name = recipe.path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    let quick = recipe.quick.then(|| String::from("--quick"));
+    let command = [name].into_iter().chain(quick).chain(recipe.selection.options()).collect::<Vec<_>>().join(" ");
+    let seeds: Vec<String> = recipe.seeds.iter().map(u64::to_string).collect();
+    text += &format!(
+        "Made by `nstr compare {command}`: nstr {}, {} threads, seeds {}. Values are means, with ± the sample standard \
+         deviation over seeds; Δ is the mean of the differences to {}, seed by seed; × time is the ratio of training times \
+         to it.\n\n",
+        env!("CARGO_PKG_VERSION"),
+        rayon::current_num_threads(),
+        seeds.join(", "),
+        recipe.methods[recipe.reference].name,
+    );
+    for table in table::tables(results) {
+        text += &format!("## {}\n\n{}\n", table.heading, table.grid(results, true).markdown());
+    }
+    let failures = table::failures(results);
+    if !failures.is_empty() {
+        text += "## Failed runs\n\n";
+        failures.iter().for_each(|line| text += &format!("- {}\n", line.replace('\n', " ")));
+        text += "\n";
+    }
+    text += "## Charts\n\n";
+    for (name, what) in [
+        ("quality-steps.svg", "along the steps"),
+        ("quality-seconds.svg", "along the training time"),
+        ("quality-parameters.svg", "over the parameters"),
+    ] {
+        text += &format!("![Quality {what}]({name})\n\n");
+    }
+    let shapes = recipe.shapes().unwrap_or_default();
+    if !shapes.is_empty() {
+        text += &format!("## Methods\n\n{}", methods(recipe, &shapes).markdown());
+    }
+    text
+}

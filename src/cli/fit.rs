@@ -1,0 +1,254 @@
+//! `nstr fit`: a field from a mesh, from posed images, from a picture or a sound.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::bail;
+use clap::Args;
+use nstr_backend::device::Device;
+use nstr_capture::is_capture;
+use nstr_field::model::Precision;
+use nstr_fit::Budget;
+use nstr_image::colour::Background;
+use nstr_pipeline::fit::default_output;
+use nstr_pipeline::{FieldKind, FitObserver, FitOptions, Fitted, evaluate};
+use nstr_signal::Signal;
+
+use super::capture::CaptureArgs;
+use super::output::check_file;
+use super::progress::ProgressObserver;
+use super::sign::SignArgs;
+use super::{batch, eval, render};
+
+/// Arguments of `nstr fit`.
+#[derive(Args, Clone, Debug)]
+pub struct FitArgs {
+    /// A capture (a folder of posed images or a transforms.json), a picture (PNG, JPEG, EXR), a sound (WAV, FLAC), or meshes
+    /// (OBJ, PLY, STL, OFF, GLB, glTF), folders of meshes, or quoted glob patterns
+    #[arg(required = true, value_name = "INPUT")]
+    pub inputs: Vec<String>,
+    /// Model to write (.safetensors); with several inputs the folder for them
+    #[arg(short, long, value_name = "MODEL|DIR")]
+    pub output: Option<PathBuf>,
+    /// Meshes: sdf-tiny (up to 30k parameters), sdf (250k), sdf-fine (2M). Captures: radiance-tiny (80k), radiance (600k),
+    /// radiance-fine (4M). Pictures: image-tiny (60k), image (200k), image-fine (1M). Sounds: audio-tiny (20k), audio (100k),
+    /// audio-fine (500k). Baselines: TASK-ngp, TASK-siren, TASK-fourier, sdf-relu, radiance-planes, radiance-vm, image-cp
+    /// [default: sdf, radiance, image or audio]
+    #[arg(long)]
+    pub preset: Option<String>,
+    /// Change an option of the preset, for example latent.features=16, train.net_lr=1e-3, sample.surface=0.4,
+    /// rays.step=0.002 or signal.share=0.25
+    #[arg(long, value_name = "KEY=VALUE")]
+    pub set: Vec<String>,
+    /// Train for this many steps
+    #[arg(long, value_name = "N", conflicts_with = "time")]
+    pub steps: Option<u64>,
+    /// Train for this long, for example 40s or 10m
+    #[arg(long, value_name = "DURATION", allow_negative_numbers = true, value_parser = humantime::parse_duration)]
+    pub time: Option<Duration>,
+    /// Where to train: cpu, cuda or wgpu
+    #[arg(long, default_value = "cpu")]
+    pub device: Device,
+    /// Seed of the initial parameters and of the samples
+    #[arg(long, default_value_t = 0)]
+    pub seed: u64,
+    /// Go on from the checkpoint of an interrupted fit
+    #[arg(long)]
+    pub resume: bool,
+    /// Begin with this model's F; with --set train.train_transport=false it stays as it is
+    #[arg(long, value_name = "MODEL")]
+    pub transport_from: Option<PathBuf>,
+    #[command(flatten)]
+    pub sign: SignArgs,
+    #[command(flatten)]
+    pub capture: CaptureArgs,
+    /// What images with alpha are measured and shown on: white, black or #rrggbb (they are trained on random colours)
+    #[arg(long, default_value = "white")]
+    pub background: Background,
+    /// Numbers in the model file: f16 or f32
+    #[arg(long, default_value = "f16")]
+    pub precision: Precision,
+    /// Time between checkpoints
+    #[arg(long, value_name = "DURATION", allow_negative_numbers = true, default_value = "60s", value_parser = humantime::parse_duration)]
+    pub checkpoint_every: Duration,
+    /// Render the result to this picture
+    #[arg(long, value_name = "PNG")]
+    pub render: Option<PathBuf>,
+    /// Do not measure the result against the mesh or the held-out views
+    #[arg(long)]
+    pub no_eval: bool,
+    /// Write the figures as JSON
+    #[arg(long, value_name = "FILE")]
+    pub json: Option<PathBuf>,
+    /// Table of results of many inputs [default: results.csv in the output folder]
+    #[arg(long, value_name = "CSV")]
+    pub table: Option<PathBuf>,
+    /// Take every n-th input, beginning with the i-th (from 0) [default: from SLURM_ARRAY_TASK_ID and _COUNT, or
+    /// JOB_COMPLETION_INDEX and JOB_COMPLETIONS]
+    #[arg(long, value_name = "I/N")]
+    pub shard: Option<batch::Shard>,
+    /// Fit again what is finished already
+    #[arg(long)]
+    pub overwrite: bool,
+    /// Show the field as it is fitted, in a window; closing it stops the fit as Ctrl-C does
+    #[cfg(feature = "viewer")]
+    #[arg(long)]
+    pub view: bool,
+}
+
+impl FitArgs {
+    /// Whether the output is one model: then a job array, whose tasks choose their inputs themselves, changes nothing.
+    fn names_model(&self) -> bool {
+        self.output.as_ref().is_some_and(|o| o.extension().is_some_and(|e| e == "safetensors"))
+    }
+
+    /// The options of the library.
+    pub fn options(&self) -> FitOptions {
+        let mut options = FitOptions::default();
+        options.preset.clone_from(&self.preset);
+        options.overrides.clone_from(&self.set);
+        options.budget = self.steps.map(Budget::Steps).or(self.time.map(Budget::Time));
+        (options.device, options.seed, options.resume) = (self.device, self.seed, self.resume);
+        options.output.clone_from(&self.output);
+        options.transport_from.clone_from(&self.transport_from);
+        (options.sign, options.capture) = (self.sign.options(), self.capture.settings());
+        (options.background, options.precision) = (self.background, self.precision);
+        options.checkpoint_every = self.checkpoint_every;
+        (options.evaluate, options.validate) = (!self.no_eval, !self.no_eval);
+        options
+    }
+
+    /// Refuses options that an input of this kind has no use for.
+    pub fn refuse_others(&self, input: &Path, kind: FieldKind) -> anyhow::Result<()> {
+        let (name, what) = (input.display(), kind.input());
+        if kind != FieldKind::Sdf && self.sign != SignArgs::default() {
+            bail!("{name}: --sign, --thickness and --sign-resolution are for meshes; this is {what}");
+        }
+        if kind != FieldKind::Radiance && self.capture != CaptureArgs::default() {
+            bail!(
+                "{name}: --downscale, --every, --holdout, --scene, --near and --capture-format are for captures; this is \
+                 {what}"
+            );
+        }
+        Ok(())
+    }
+
+    /// What is written beside the model.
+    pub fn beside(&self) -> Beside {
+        Beside { json: self.json.clone(), render: self.render.clone() }
+    }
+
+    /// Fits one input, with progress on the terminal.
+    fn single(&self, input: &Path) -> anyhow::Result<()> {
+        self.refuse_others(input, self.kind(input))?;
+        single(input, &self.options(), &self.beside(), &mut ProgressObserver::new(false)?)
+    }
+
+    /// Kind of field that `input` is fitted by.
+    pub fn kind(&self, input: &Path) -> FieldKind {
+        if self.capture.format.is_some() || is_capture(input) {
+            FieldKind::Radiance
+        } else if Signal::is_named(input) {
+            FieldKind::Signal
+        } else {
+            FieldKind::Sdf
+        }
+    }
+}
+
+/// What a fit writes beside its model.
+#[derive(Clone, Debug, Default)]
+pub struct Beside {
+    /// Metrics as JSON.
+    pub json: Option<PathBuf>,
+    /// Picture or sound of the result.
+    pub render: Option<PathBuf>,
+}
+
+/// Fits one input and writes its model to `output`.
+pub fn one(args: &FitArgs, input: &Path, output: &Path, observer: &mut dyn FitObserver) -> anyhow::Result<Fitted> {
+    args.refuse_others(input, args.kind(input))?;
+    fit(input, &args.options().output(output), &Beside::default(), observer)
+}
+
+/// Fits one input, after a look at everything that will be written.
+fn fit(
+    input: &Path,
+    options: &FitOptions,
+    beside: &Beside,
+    observer: &mut dyn FitObserver,
+) -> anyhow::Result<Fitted> {
+    options.device.check()?;
+    if let Some(output) = &options.output {
+        check_file(output, "a model's name", &["safetensors"])?;
+    }
+    if let Some(file) = &beside.json {
+        check_file(file, "the metrics' name", &[])?;
+    }
+    if let Some(file) = &beside.render {
+        let endings: &[&str] = match (Signal::is_named(input), Signal::is_sound(input)) {
+            (true, true) => &["wav"],
+            (true, false) => &["png", "exr"],
+            _ => &["png"],
+        };
+        check_file(file, "the name of what --render writes", endings)?;
+    }
+    Ok(nstr_pipeline::fit(input, options, observer)?)
+}
+
+/// Fits one input, prints its metrics, and writes the rest beside the model.
+pub fn single(
+    input: &Path,
+    options: &FitOptions,
+    beside: &Beside,
+    observer: &mut dyn FitObserver,
+) -> anyhow::Result<()> {
+    let output = options.output.clone().unwrap_or_else(|| default_output(input));
+    let fitted = fit(input, &options.clone().output(&output), beside, observer)?;
+    let metrics = evaluate::metrics(&fitted.model, fitted.scores.as_ref(), fitted.file_bytes);
+    println!("{}", eval::describe(&metrics));
+    println!("wrote {}", output.display());
+    if let Some(file) = &beside.json {
+        eval::write_json(file, &metrics)?;
+    }
+    if let Some(picture) = &beside.render {
+        render::portrait(&output, fitted.model, picture)?;
+    }
+    Ok(())
+}
+
+/// Runs `nstr fit`.
+pub fn run(args: &FitArgs) -> anyhow::Result<()> {
+    #[cfg(feature = "viewer")]
+    if args.view {
+        return super::view::fit(args);
+    }
+    if let [input] = args.inputs.as_slice()
+        && args.kind(Path::new(input)) != FieldKind::Sdf
+    {
+        return args.single(Path::new(input));
+    }
+    let inputs = batch::expand(&args.inputs)?;
+    if let [(path, _)] = inputs.as_slice()
+        && !args.output.as_ref().is_some_and(|o| o.is_dir())
+        && args.shard.is_none()
+        && args.table.is_none()
+        && (args.names_model() || !batch::in_job_array())
+    {
+        return args.single(path);
+    }
+    if args.json.is_some() || args.render.is_some() {
+        bail!("--json and --render take one input; with several, see --table");
+    }
+    if args.names_model() {
+        bail!(
+            "-o {}: must be a folder for several inputs, --shard or --table",
+            args.output.as_deref().unwrap_or(Path::new("")).display()
+        );
+    }
+    // What is wrong with the options is wrong for all inputs.
+    if args.options().config("sdf", |config| config)?.0.sample.is_none() {
+        bail!("several inputs must be meshes, with one of the presets sdf-tiny, sdf, sdf-fine or a baseline sdf-…");
+    }
+    batch::run(args, &inputs)
+}

@@ -1,0 +1,98 @@
+//! Progress of a fit on a terminal or in a log, and Ctrl-C.
+
+use std::io::IsTerminal;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
+use std::time::{Duration, Instant};
+
+use anyhow::Context;
+use indicatif::{ProgressBar, ProgressStyle};
+use nstr_fit::Progress;
+use nstr_pipeline::FitObserver;
+
+/// Flag that Ctrl-C sets (and a scheduler's SIGTERM).
+pub fn interrupted() -> anyhow::Result<Arc<AtomicBool>> {
+    static FLAG: OnceLock<Arc<AtomicBool>> = OnceLock::new();
+    if let Some(flag) = FLAG.get() {
+        return Ok(flag.clone());
+    }
+    let flag = FLAG.get_or_init(Arc::default).clone();
+    let seen = flag.clone();
+    ctrlc::set_handler(move || {
+        if seen.swap(true, Ordering::SeqCst) {
+            // A second one does not wait for the step to end.
+            std::process::exit(1);
+        }
+    })
+    .context("cannot listen for Ctrl-C")?;
+    Ok(flag)
+}
+
+/// Observer that prints a run's messages and progress, and stops it on Ctrl-C.
+pub struct ProgressObserver {
+    bar: Option<ProgressBar>,
+    quiet: bool,
+    printed: Instant,
+    stop: Arc<AtomicBool>,
+}
+
+/// Time between lines where there is no terminal.
+const LINE_EVERY: Duration = Duration::from_secs(10);
+/// Resolution of the bar.
+const TICKS: u64 = 1000;
+
+impl ProgressObserver {
+    /// A new observer; a quiet one only stops on Ctrl-C.
+    pub fn new(quiet: bool) -> anyhow::Result<Self> {
+        Ok(Self { bar: None, quiet, printed: Instant::now(), stop: interrupted()? })
+    }
+
+    /// A quiet observer that still shows a bar on a terminal, where it leaves no trace.
+    pub fn bar_only() -> anyhow::Result<Self> {
+        let mut observer = Self::new(true)?;
+        observer.bar = bar();
+        Ok(observer)
+    }
+}
+
+fn bar() -> Option<ProgressBar> {
+    let bar = std::io::stderr().is_terminal().then(|| ProgressBar::new(TICKS))?;
+    if let Ok(style) = ProgressStyle::with_template("  {bar:30} {percent:>3} %  {msg}  {eta} left") {
+        bar.set_style(style);
+    }
+    Some(bar)
+}
+
+impl Drop for ProgressObserver {
+    fn drop(&mut self) {
+        if let Some(bar) = &self.bar {
+            bar.finish_and_clear();
+        }
+    }
+}
+
+impl FitObserver for ProgressObserver {
+    fn message(&mut self, text: &str) {
+        if !self.quiet {
+            eprintln!("{text}");
+        }
+    }
+
+    fn progress(&mut self, p: &Progress) -> bool {
+        let mut text = format!("step {}  loss {:.3e}  lr {:.1e}", p.step, p.loss, p.net_lr);
+        if let Some((name, value)) = p.figure {
+            text += &format!("  {name} {value:.2}");
+        }
+        if !self.quiet && self.bar.is_none() {
+            self.bar = bar();
+        }
+        if let Some(bar) = &self.bar {
+            bar.set_position((p.share * TICKS as f64) as u64);
+            bar.set_message(text);
+        } else if !self.quiet && self.printed.elapsed() >= LINE_EVERY {
+            self.printed = Instant::now();
+            eprintln!("  {:3.0} %  {text}  {:.0} s", 100.0 * p.share, p.elapsed.as_secs_f64());
+        }
+        !self.stop.load(Ordering::SeqCst)
+    }
+}

@@ -1,0 +1,244 @@
+//! Measurements of a model against what it was fitted to.
+
+use std::path::{Path, PathBuf};
+
+use nstr_capture::{Split, View, is_capture, read_capture};
+use nstr_field::model::Model;
+use nstr_fit::evaluate::{ScoreError, SdfScores, SdfScoring, score};
+use nstr_fit::likeness::{LikenessError, SignalScores, compare};
+use nstr_fit::views::{ViewScores, score_views};
+use nstr_geometry::{MeshFormat, SignMethod};
+use nstr_image::colour::Background;
+use nstr_image::error_map::error_map;
+use nstr_image::{Rgba8, png};
+use nstr_signal::{Picture, Signal, spectrogram};
+use serde::Serialize;
+use serde_json::{Map, Value, json};
+
+use crate::error::{Context, Error};
+use crate::field::{Field, RadianceModel, SdfModel, SignalModel};
+use crate::mesh_input::MeshInput;
+use crate::options::opaque;
+use crate::record::FitRecord;
+
+/// Metrics of a model of any kind.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(untagged)]
+#[non_exhaustive]
+pub enum Scores {
+    /// Of a signed distance field against its mesh.
+    Sdf(SdfScores),
+    /// Of a radiance field against views.
+    Views(ViewScores),
+    /// Of a picture or a sound against its original.
+    Signal(SignalScores),
+}
+
+impl Scores {
+    /// The metrics by name.
+    pub fn to_map(&self) -> Map<String, Value> {
+        let value = serde_json::to_value(self).unwrap_or_default();
+        value.as_object().cloned().unwrap_or_default()
+    }
+}
+
+/// Options of [`evaluate`].
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub struct EvalOptions {
+    /// Meshes: how finely to measure; the lattice 2 to 2048, samples 1 to 10⁸.
+    pub sdf: SdfScoring,
+    /// Meshes: where the sign comes from; as in the fit where absent.
+    pub sign: Option<SignMethod>,
+    /// Captures: the background that images with alpha are compared on.
+    pub background: Background,
+    /// Captures: images are made this many times smaller; as in the fit where absent.
+    pub downscale: Option<u32>,
+    /// Captures: whether to measure on the training views.
+    pub train_views: bool,
+    /// Captures, pictures and sounds: folder for the pictures that were compared.
+    pub images: Option<PathBuf>,
+}
+
+impl Default for EvalOptions {
+    fn default() -> Self {
+        Self {
+            sdf: SdfScoring::default(),
+            sign: None,
+            background: Background::White,
+            downscale: None,
+            train_views: false,
+            images: None,
+        }
+    }
+}
+
+impl EvalOptions {
+    /// Refuses what is out of range, before anything is read.
+    ///
+    /// # Errors
+    /// Lattices and numbers of samples out of range.
+    pub fn check(&self) -> Result<(), Error> {
+        let SdfScoring { lattice, samples, .. } = self.sdf;
+        if !(2..=2048).contains(&lattice) {
+            return Err(Error::Option(format!("--lattice {lattice}: must be 2 to 2048")));
+        }
+        if !(1..=100_000_000).contains(&samples) {
+            return Err(Error::Option(format!("--samples {samples}: must be 1 to 100000000")));
+        }
+        Ok(())
+    }
+
+    /// Refuses options that a field of this kind has no use for.
+    ///
+    /// # Errors
+    /// Options for captures or pictures where the field is of another kind.
+    pub fn check_kind(&self, field: &Field) -> Result<(), Error> {
+        let of_captures = self.train_views || self.downscale.is_some();
+        if of_captures && !matches!(field, Field::Radiance(_)) {
+            return Err(Error::option("--train-views and --downscale are for captures"));
+        }
+        if self.images.is_some() && matches!(field, Field::Sdf(_)) {
+            let text = "--images is for captures, pictures and sounds; render a mesh's model with `nstr render`";
+            return Err(Error::option(text));
+        }
+        Ok(())
+    }
+}
+
+/// Metrics of the model that was read from `path` against the mesh, capture, picture or sound in `reference`.
+///
+/// # Errors
+/// References of another kind than the model's, or that cannot be read; fields without a surface; folders that cannot be
+/// written.
+pub fn evaluate(path: &Path, field: &Field, reference: &Path, options: &EvalOptions) -> Result<Scores, Error> {
+    options.check()?;
+    check_reference(path, field, reference)?;
+    options.check_kind(field)?;
+    let both = || format!("{} against {}", path.display(), reference.display());
+    match field {
+        Field::Sdf(model) => {
+            let mut sign = FitRecord::of(&model.model).ok().and_then(|r| r.sign).unwrap_or_default();
+            sign.sign = options.sign.unwrap_or(sign.sign);
+            let mesh = MeshInput::read(reference, &sign)?;
+            model.evaluate(&mesh, &options.sdf).context(both).map(Scores::Sdf)
+        }
+        Field::Radiance(model) => {
+            let background = opaque(options.background)?;
+            let record = FitRecord::of(&model.model).ok().and_then(|r| r.capture);
+            let mut settings = record.ok_or_else(|| Error::file(path, "was not fitted to a capture"))?;
+            settings.downscale = options.downscale.unwrap_or(settings.downscale);
+            let split = if options.train_views { Split::Train } else { Split::Test };
+            let capture = read_capture(reference, &settings.options(split))?;
+            let views = if options.train_views { &capture.train } else { &capture.test };
+            model.evaluate(views, background, options.images.as_deref()).context(both).map(Scores::Views)
+        }
+        Field::Signal(model) => {
+            let original = Signal::read(reference)?;
+            let fit = model.reconstruct();
+            let scores = model.evaluate(&fit, &original).context(both)?;
+            if let Some(folder) = &options.images {
+                write_comparison(&fit, &original, folder)?;
+            }
+            Ok(Scores::Signal(scores))
+        }
+    }
+}
+
+/// Refuses a reference that the model, read from `path`, cannot have been fitted to by its kind; other names are left to the
+/// reader.
+///
+/// # Errors
+/// References of another kind.
+pub fn check_reference(path: &Path, field: &Field, reference: &Path) -> Result<(), Error> {
+    let is = match reference {
+        signal if Signal::is_named(signal) => "a picture or a sound",
+        folder if folder.is_dir() || is_capture(folder) => "a capture",
+        mesh if MeshFormat::from_extension(mesh).is_some() => "a mesh",
+        _ => return Ok(()),
+    };
+    let wanted = field.kind().input();
+    if is != wanted && reference.exists() {
+        let reason = format!("was fitted to {wanted}, {} is {is}: give the file that it was fitted to", reference.display());
+        return Err(Error::Option(format!("{} {reason}", path.display())));
+    }
+    Ok(())
+}
+
+impl SdfModel {
+    /// Metrics against a mesh.
+    ///
+    /// # Errors
+    /// Fields without a surface, resolutions that need too much memory.
+    pub fn evaluate(&self, mesh: &MeshInput, options: &SdfScoring) -> Result<SdfScores, ScoreError> {
+        score(&self.field, &self.model.domain, &mesh.mesh, &mesh.query, options)
+    }
+}
+
+impl RadianceModel {
+    /// Metrics against views, images with alpha over `background` (sRGB values, 0 to 1); with `images` the compared pictures
+    /// are written below that folder.
+    ///
+    /// # Errors
+    /// No views, views that cannot be rendered, pictures that cannot be written.
+    pub fn evaluate(
+        &self,
+        views: &[View],
+        background: [f32; 3],
+        images: Option<&Path>,
+    ) -> Result<ViewScores, Error> {
+        Ok(score_views(&self.renderer()?, views, background, images)?)
+    }
+}
+
+impl SignalModel {
+    /// Metrics of `fit`, as [`Self::reconstruct`] gives it, against the original.
+    ///
+    /// # Errors
+    /// Originals of another kind or size, silent sounds.
+    pub fn evaluate(&self, fit: &Signal, original: &Signal) -> Result<SignalScores, LikenessError> {
+        compare(fit, original, &self.config, self.seed)
+    }
+}
+
+/// Error of a pixel, mean over its channels, that is shown brightest.
+const FULL_ERROR: f64 = 0.1;
+
+/// Writes both signals and their difference below `folder`.
+fn write_comparison(fit: &Signal, original: &Signal, folder: &Path) -> Result<(), Error> {
+    std::fs::create_dir_all(folder).map_err(Error::io(folder))?;
+    match (fit, original) {
+        (Signal::Sound(sound), Signal::Sound(original)) => {
+            fit.write(&folder.join("render.wav"))?;
+            png::write(&folder.join("spectrogram.png"), &spectrogram::comparison(original, sound)?)?;
+        }
+        (Signal::Picture(picture), Signal::Picture(original)) => {
+            let [a, b] = [picture, original].map(Picture::to_rgba8);
+            let shown = |p: &Rgba8| p.data.iter().map(|v| f32::from(*v) / 255.0).collect::<Vec<_>>();
+            let error = error_map(&shown(&a), &shown(&b), (a.width, a.height), 4, FULL_ERROR);
+            let error = error.ok_or_else(|| Error::option("the pictures differ in size"))?;
+            png::write(&folder.join("error.png"), &error)?;
+            png::write(&folder.join("render.png"), &a)?;
+            png::write(&folder.join("reference.png"), &b)?;
+        }
+        _ => {}
+    }
+    Ok(())
+}
+
+/// Everything that is known of a model in numbers: its scores, size and times.
+pub fn metrics(model: &Model, scores: Option<&Scores>, file_bytes: Option<u64>) -> Map<String, Value> {
+    let mut map = scores.map(Scores::to_map).unwrap_or_default();
+    map.insert("parameters".into(), json!(model.spec.parameters()));
+    map.insert("file_bytes".into(), json!(file_bytes));
+    for name in ["fit_seconds", "train_seconds", "steps"] {
+        let value = model.metrics.get(name).copied();
+        map.insert(name.into(), if name == "steps" { json!(value.map(|v| v as u64)) } else { json!(value) });
+    }
+    let metric = |name: &str| model.metrics.get(name).copied();
+    if let (Some(samples), Some(seconds)) = (metric("samples"), metric("train_seconds")) {
+        // Those that went through forward and backward; what was evaluated behind surfaces is not counted.
+        map.insert("samples_per_second".into(), json!(samples / seconds.max(1e-9)));
+    }
+    map
+}

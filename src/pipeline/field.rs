@@ -1,0 +1,379 @@
+//! Saved models, opened as the kind of field that they are.
+
+use std::fmt;
+use std::path::Path;
+
+use glam::{DVec3, Vec3};
+use nstr_camera::Swing;
+use nstr_field::model::Model;
+use nstr_field::radiance::NeuralRadiance;
+use nstr_field::sdf::NeuralSdf;
+use nstr_field::signal::{NeuralSignal, Window};
+use nstr_fit::evaluate::{ScoreError, extract};
+use nstr_fit::signal::SignalConfig;
+use nstr_geometry::TriMesh;
+use nstr_render::cpu::RenderError;
+use nstr_render::volume::{LevelSet, LevelSetError, level_set};
+use nstr_render::{SphereTracer, TracerSettings, VolumeRenderer};
+use nstr_signal::{Signal, SignalInfo};
+use nstr_space::{Occupancy, RadianceSource, SdfSource, UnitCube};
+
+use crate::error::Error;
+use crate::record::{FitRecord, MarchSettings};
+
+/// Kind of signal that a field stands for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum FieldKind {
+    /// A signed distance, of a mesh.
+    Sdf,
+    /// Density and colour, of a capture.
+    Radiance,
+    /// A picture or a sound.
+    Signal,
+}
+
+impl FieldKind {
+    /// Kind of a model, from the shape of its field; `None` for shapes that no task fits.
+    pub fn of(model: &Model) -> Option<Self> {
+        let spec = &model.spec;
+        if spec.view.is_some() {
+            Some(Self::Radiance)
+        } else if spec.dim < 3 {
+            Some(Self::Signal)
+        } else {
+            (spec.dim == 3 && spec.outputs == 1).then_some(Self::Sdf)
+        }
+    }
+
+    /// Kind of input that such a field is fitted to, with its article.
+    pub fn input(self) -> &'static str {
+        match self {
+            Self::Sdf => "a mesh",
+            Self::Radiance => "a capture",
+            Self::Signal => "a picture or a sound",
+        }
+    }
+}
+
+impl fmt::Display for FieldKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Sdf => "signed distance",
+            Self::Radiance => "radiance",
+            Self::Signal => "picture or sound",
+        })
+    }
+}
+
+/// A model of any kind, ready to evaluate.
+///
+/// ```no_run
+/// # fn main() -> Result<(), nstr_pipeline::Error> {
+/// use nstr_pipeline::Field;
+/// let chair = Field::load("chair.safetensors")?.into_sdf()?;
+/// let (distance, gradient) = chair.distance_gradient(&[glam::DVec3::ZERO]);
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Debug)]
+pub enum Field {
+    /// A signed distance field.
+    Sdf(SdfModel),
+    /// A radiance field.
+    Radiance(RadianceModel),
+    /// A picture or a sound.
+    Signal(SignalModel),
+}
+
+impl Field {
+    /// Reads and opens a model.
+    ///
+    /// # Errors
+    /// Files that are not models, and models that [`Self::open`] refuses.
+    pub fn load(path: impl AsRef<Path>) -> Result<Self, Error> {
+        let path = path.as_ref();
+        Self::open(path, read_model(path)?)
+    }
+
+    /// Opens a model that was read from `path`.
+    ///
+    /// # Errors
+    /// Fields of a shape that no task fits; radiance and signal models whose record of the fit cannot be read.
+    pub fn open(path: &Path, model: Model) -> Result<Self, Error> {
+        match FieldKind::of(&model) {
+            Some(FieldKind::Sdf) => Ok(Self::Sdf(SdfModel::open(model))),
+            Some(FieldKind::Radiance) => Ok(Self::Radiance(RadianceModel::open(path, model)?)),
+            Some(FieldKind::Signal) => Ok(Self::Signal(SignalModel::open(path, model)?)),
+            None => {
+                let (d, o) = (model.spec.dim, model.spec.outputs);
+                Err(Error::file(path, format!("a field of {d} coordinates and {o} values is not a signed distance field")))
+            }
+        }
+    }
+
+    /// Kind of the field.
+    pub fn kind(&self) -> FieldKind {
+        match self {
+            Self::Sdf(_) => FieldKind::Sdf,
+            Self::Radiance(_) => FieldKind::Radiance,
+            Self::Signal(_) => FieldKind::Signal,
+        }
+    }
+
+    /// The model that it was opened from.
+    pub fn model(&self) -> &Model {
+        match self {
+            Self::Sdf(field) => &field.model,
+            Self::Radiance(field) => &field.model,
+            Self::Signal(field) => &field.model,
+        }
+    }
+
+    /// The signed distance field.
+    ///
+    /// # Errors
+    /// [`Error::Kind`] for another kind.
+    pub fn into_sdf(self) -> Result<SdfModel, Error> {
+        match self {
+            Self::Sdf(field) => Ok(field),
+            other => Err(other.not(FieldKind::Sdf)),
+        }
+    }
+
+    /// The radiance field.
+    ///
+    /// # Errors
+    /// [`Error::Kind`] for another kind.
+    pub fn into_radiance(self) -> Result<RadianceModel, Error> {
+        match self {
+            Self::Radiance(field) => Ok(field),
+            other => Err(other.not(FieldKind::Radiance)),
+        }
+    }
+
+    /// The field of a picture or a sound.
+    ///
+    /// # Errors
+    /// [`Error::Kind`] for another kind.
+    pub fn into_signal(self) -> Result<SignalModel, Error> {
+        match self {
+            Self::Signal(field) => Ok(field),
+            other => Err(other.not(FieldKind::Signal)),
+        }
+    }
+
+    /// Arc of a capture's cameras that did not stand all around.
+    pub fn swing(&self) -> Option<Swing> {
+        match self {
+            Self::Radiance(field) => field.march.swing,
+            _ => None,
+        }
+    }
+
+    fn not(&self, expected: FieldKind) -> Error {
+        Error::Kind { found: self.kind(), expected }
+    }
+}
+
+/// Reads a model file.
+///
+/// # Errors
+/// Files that are not models.
+pub fn read_model(path: &Path) -> Result<Model, Error> {
+    if path.exists() && path.extension().is_none_or(|e| e != "safetensors") {
+        let reason = "not an nstr model (.safetensors); the model comes first, then what it was fitted to (`nstr fit` makes one)";
+        return Err(Error::file(path, reason));
+    }
+    Ok(Model::load(path)?)
+}
+
+/// A signed distance model with its field ready to evaluate.
+#[derive(Debug)]
+pub struct SdfModel {
+    /// The model.
+    pub model: Model,
+    /// Its field, in field coordinates.
+    pub field: NeuralSdf,
+}
+
+impl SdfModel {
+    /// Opens a model of three coordinates and one value, with the Lipschitz bound that it was saved with.
+    pub fn open(model: Model) -> Self {
+        let lipschitz = model.metrics.get("lipschitz").map(|l| *l as f32);
+        let field = NeuralSdf::new(&model.spec, model.grid.clone(), &model.net, lipschitz);
+        Self { model, field }
+    }
+
+    /// The cube of the world that the field is defined on.
+    pub fn cube(&self) -> UnitCube {
+        UnitCube::from(&self.model.domain)
+    }
+
+    /// Signed distances at world points, world units, negative inside.
+    pub fn distance(&self, points: &[DVec3]) -> Vec<f32> {
+        let cube = self.cube();
+        let mut distance = vec![0.0; points.len()];
+        self.field.distance_parallel(&to_unit(cube, points), &mut distance);
+        distance.iter_mut().for_each(|d| *d *= cube.size as f32);
+        distance
+    }
+
+    /// Signed distances at world points, world units, and their gradients (dimensionless; length near 1).
+    pub fn distance_gradient(&self, points: &[DVec3]) -> (Vec<f32>, Vec<Vec3>) {
+        let cube = self.cube();
+        let (mut distance, mut gradient) = (vec![0.0; points.len()], vec![Vec3::ZERO; points.len()]);
+        self.field.distance_gradient(&to_unit(cube, points), &mut distance, &mut gradient);
+        distance.iter_mut().for_each(|d| *d *= cube.size as f32);
+        (distance, gradient)
+    }
+
+    /// A sphere tracer of the field.
+    ///
+    /// # Errors
+    /// Fields and cubes that cannot be rendered.
+    pub fn renderer(&self) -> Result<SphereTracer<'_>, RenderError> {
+        SphereTracer::new(&self.field, self.cube(), TracerSettings::default())
+    }
+
+    /// The surface in world units with the field's normals, `resolution` cells along the cube's edge, and the number of
+    /// evaluations that it took.
+    ///
+    /// # Errors
+    /// Resolutions that need too much memory.
+    pub fn surface(&self, resolution: usize) -> Result<(TriMesh, Vec<Vec3>, usize), ScoreError> {
+        let surface = extract(&self.field, &self.model.domain, resolution)?;
+        let unit = to_unit(self.cube(), &surface.mesh.positions);
+        let (mut distance, mut normals) = (vec![0.0; unit.len()], vec![Vec3::ZERO; unit.len()]);
+        self.field.distance_gradient(&unit, &mut distance, &mut normals);
+        normals.iter_mut().for_each(|n| *n = n.normalize_or_zero());
+        Ok((surface.mesh, normals, surface.evaluations))
+    }
+}
+
+/// A radiance model with its field ready to evaluate.
+#[derive(Debug)]
+pub struct RadianceModel {
+    /// The model.
+    pub model: Model,
+    /// Its field, in field coordinates.
+    pub field: NeuralRadiance,
+    /// How its rays are marched, to look as trained.
+    pub march: MarchSettings,
+}
+
+impl RadianceModel {
+    /// Opens the radiance model that was read from `path`.
+    ///
+    /// # Errors
+    /// Models whose record of the fit cannot be read.
+    pub fn open(path: &Path, model: Model) -> Result<Self, Error> {
+        let march = MarchSettings::of(path, &model)?;
+        let occupancy = model.occupancy.clone().unwrap_or_else(|| Occupancy::full(march.cells));
+        let field = NeuralRadiance::new(&model.spec, model.grid.clone(), &model.net, occupancy);
+        Ok(Self { model, field, march })
+    }
+
+    /// The cube of the world that the field is defined on.
+    pub fn cube(&self) -> UnitCube {
+        UnitCube::from(&self.model.domain)
+    }
+
+    /// Densities at world points, per world unit.
+    pub fn density(&self, points: &[DVec3]) -> Vec<f32> {
+        let cube = self.cube();
+        let mut density = vec![0.0; points.len()];
+        self.field.density(&to_unit(cube, points), &mut density);
+        density.iter_mut().for_each(|d| *d /= cube.size as f32);
+        density
+    }
+
+    /// Densities at world points, per world unit, and their gradients.
+    pub fn density_gradient(&self, points: &[DVec3]) -> (Vec<f32>, Vec<Vec3>) {
+        let size = self.cube().size as f32;
+        let (mut density, mut gradient) = (vec![0.0; points.len()], vec![Vec3::ZERO; points.len()]);
+        self.field.density_gradient(&to_unit(self.cube(), points), &mut density, &mut gradient);
+        density.iter_mut().for_each(|d| *d /= size);
+        gradient.iter_mut().for_each(|g| *g /= size * size);
+        (density, gradient)
+    }
+
+    /// Red, green, blue (sRGB values, 0 to 1) and density per world unit at world points seen along unit `directions`, from
+    /// the eye into the scene.
+    pub fn radiance(&self, points: &[DVec3], directions: &[Vec3]) -> Vec<[f32; 4]> {
+        let cube = self.cube();
+        let mut out = vec![[0.0; 4]; points.len()];
+        self.field.radiance(&to_unit(cube, points), directions, &mut out);
+        out.iter_mut().for_each(|p| p[3] /= cube.size as f32);
+        out
+    }
+
+    /// A renderer of the field, with the marching that it was trained for.
+    ///
+    /// # Errors
+    /// Settings and cubes that cannot be rendered.
+    pub fn renderer(&self) -> Result<VolumeRenderer<'_>, RenderError> {
+        VolumeRenderer::new(&self.field, self.cube(), self.march.volume)
+    }
+
+    /// The surface where the density per edge of the cube is `level`, with normals and colours, `resolution` cells along
+    /// the cube's edge.
+    ///
+    /// # Errors
+    /// Levels that the density does not reach, resolutions that need too much memory.
+    pub fn surface(&self, level: f32, resolution: usize) -> Result<LevelSet, LevelSetError> {
+        level_set(&self.field, self.cube(), level, resolution)
+    }
+}
+
+/// A model of a picture or a sound with its field ready to evaluate.
+#[derive(Debug)]
+pub struct SignalModel {
+    /// The model.
+    pub model: Model,
+    /// Its field, in field coordinates and encoded values.
+    pub field: NeuralSignal,
+    /// Size and value range of the original.
+    pub info: SignalInfo,
+    pub(crate) config: SignalConfig,
+    pub(crate) seed: u64,
+}
+
+impl SignalModel {
+    /// Opens the signal model that was read from `path`.
+    ///
+    /// # Errors
+    /// Models whose record of the fit cannot be read or does not describe their field.
+    pub fn open(path: &Path, model: Model) -> Result<Self, Error> {
+        let unreadable = || Error::file(path, "its record of the fit cannot be read; fit the signal again");
+        let record = FitRecord::of(&model).map_err(|_| unreadable())?;
+        let (info, config) = record.signal.zip(record.fit.signal).ok_or_else(unreadable)?;
+        let dim = if matches!(info, SignalInfo::Picture { .. }) { 2 } else { 1 };
+        if info.size().contains(&0) || model.spec.dim != dim {
+            let reason = "its header does not describe the signal of its field; fit the signal again";
+            return Err(Error::file(path, reason));
+        }
+        let field = NeuralSignal::of(&model);
+        Ok(Self { model, field, info, config, seed: record.seed })
+    }
+
+    /// The signal that the model stands for, at the original's samples.
+    pub fn reconstruct(&self) -> Signal {
+        self.reconstruct_region(&Window::whole(self.info.size()))
+    }
+
+    /// The signal at the samples of `region`: any resolution, any part.
+    pub fn reconstruct_region(&self, region: &Window) -> Signal {
+        self.info.assemble(self.field.sample(region), region.size, region.count)
+    }
+
+    /// Values at points of the unit interval or square (`[point][dim]`), `[point][channel]`.
+    pub fn values(&self, points: &[f32]) -> Vec<f32> {
+        let transform = self.info.transform();
+        self.field.at(points).into_iter().map(|v| transform.decode(v)).collect()
+    }
+}
+
+fn to_unit(cube: UnitCube, points: &[DVec3]) -> Vec<Vec3> {
+    points.iter().map(|p| cube.to_unit(*p).as_vec3()).collect()
+}

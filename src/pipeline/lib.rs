@@ -1,0 +1,25 @@
+//! What the command does, as functions: fit a field to a mesh, a capture, a picture or a sound, open a saved model as the kind
+//! of field that it is, render it, measure it, and export its surface.
+
+pub mod error;
+pub mod evaluate;
+pub mod field;
+pub mod fingerprint;
+pub mod fit;
+#[cfg(all(test, feature = "gpu"))]
+mod gpu_suite;
+pub mod mesh_input;
+pub mod options;
+pub mod record;
+pub mod renderer;
+#[cfg(feature = "gpu")]
+pub mod upload;
+
+pub use error::Error;
+pub use evaluate::{EvalOptions, Scores, evaluate};
+pub use field::{Field, FieldKind, RadianceModel, SdfModel, SignalModel};
+pub use fit::{FitObserver, FitScene, Fitted, fit, fit_capture, fit_mesh, fit_signal};
+pub use mesh_input::MeshInput;
+pub use options::{CaptureSettings, FitOptions, SignOptions};
+pub use record::FitRecord;
+pub use renderer::{Renderer, RendererChoice};

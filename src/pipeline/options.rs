@@ -1,0 +1,207 @@
+//! Options of a fit, as a caller gives them.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use nstr_backend::device::Device;
+use nstr_capture::{CaptureOptions, Format, SceneCube, Split};
+use nstr_field::model::Precision;
+use nstr_fit::{Budget, FitConfig};
+use nstr_geometry::SignMethod;
+use nstr_image::colour::Background;
+use nstr_spec::config::ConfigError;
+use serde::{Deserialize, Serialize};
+
+use crate::error::Error;
+
+/// How inside is told from outside of a mesh.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct SignOptions {
+    /// Where the sign comes from.
+    pub sign: SignMethod,
+    /// Thickness given to sheets without an inside, as a fraction of the bounding box's diagonal.
+    pub thickness: f64,
+    /// Cells along the longest edge for [`SignMethod::Visibility`], 8 to 1024: gaps narrower than a cell are closed.
+    pub sign_resolution: usize,
+}
+
+impl Default for SignOptions {
+    fn default() -> Self {
+        Self { sign: SignMethod::default(), thickness: 0.005, sign_resolution: 256 }
+    }
+}
+
+/// How a capture is read.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct CaptureSettings {
+    /// Images are made this many times smaller.
+    pub downscale: u32,
+    /// Every so many training views are kept.
+    pub every: usize,
+    /// Every so many frames are held out for testing where the capture has no test split; 0: none.
+    pub holdout: usize,
+    /// The cube to model, in the capture's world; found by rules where absent.
+    pub scene: Option<SceneCube>,
+    /// Distance from a camera before which nothing is sampled, world units; found by rules where absent.
+    pub near: Option<f64>,
+    /// Format of the capture; found by its files where absent.
+    pub format: Option<Format>,
+}
+
+impl Default for CaptureSettings {
+    fn default() -> Self {
+        Self { downscale: 1, every: 1, holdout: 8, scene: None, near: None, format: None }
+    }
+}
+
+impl CaptureSettings {
+    /// Options of the reader for the views of `split`.
+    pub fn options(&self, split: Split) -> CaptureOptions {
+        CaptureOptions {
+            downscale: self.downscale,
+            every: self.every,
+            holdout: self.holdout,
+            split,
+            images: true,
+            scene: self.scene,
+            near: self.near,
+            format: self.format,
+        }
+    }
+}
+
+/// Options of a fit of any kind of input.
+///
+/// ```
+/// use nstr_pipeline::FitOptions;
+/// let options = FitOptions::preset("sdf-tiny").set("latent.features=8").steps(500).seed(1);
+/// ```
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub struct FitOptions {
+    /// Preset; the usual one of the input's kind where absent.
+    pub preset: Option<String>,
+    /// Changes of the preset, `key=value`.
+    pub overrides: Vec<String>,
+    /// How long to train; as the preset says where absent.
+    pub budget: Option<Budget>,
+    /// Where to train.
+    pub device: Device,
+    /// Seed of the initial parameters and of the samples.
+    pub seed: u64,
+    /// Model file; without one nothing is written, and no checkpoint is kept.
+    pub output: Option<PathBuf>,
+    /// Whether to go on from the checkpoint beside `output`, where there is one.
+    pub resume: bool,
+    /// Model whose transport network the fit begins with.
+    pub transport_from: Option<PathBuf>,
+    /// Sign of meshes.
+    pub sign: SignOptions,
+    /// Reading of captures.
+    pub capture: CaptureSettings,
+    /// Background that views with alpha are measured on.
+    pub background: Background,
+    /// Numbers in the model file.
+    pub precision: Precision,
+    /// Time between checkpoints.
+    pub checkpoint_every: Duration,
+    /// Whether the finished model is measured against its input.
+    pub evaluate: bool,
+    /// Whether held-out views are rendered on the way, for [`nstr_fit::Progress::figure`].
+    pub validate: bool,
+}
+
+impl Default for FitOptions {
+    fn default() -> Self {
+        Self {
+            preset: None,
+            overrides: Vec::new(),
+            budget: None,
+            device: Device::Cpu,
+            seed: 0,
+            output: None,
+            resume: false,
+            transport_from: None,
+            sign: SignOptions::default(),
+            capture: CaptureSettings::default(),
+            background: Background::White,
+            precision: Precision::F16,
+            checkpoint_every: Duration::from_secs(60),
+            evaluate: true,
+            validate: true,
+        }
+    }
+}
+
+impl FitOptions {
+    /// Options with this preset; its name is checked when the fit begins.
+    pub fn preset(name: &str) -> Self {
+        Self { preset: Some(name.into()), ..Self::default() }
+    }
+
+    /// Adds a change of the preset, `key=value`.
+    pub fn set(mut self, change: &str) -> Self {
+        self.overrides.push(change.into());
+        self
+    }
+
+    /// Trains for this many steps.
+    pub fn steps(self, steps: u64) -> Self {
+        Self { budget: Some(Budget::Steps(steps)), ..self }
+    }
+
+    /// Trains for this long.
+    pub fn time(self, time: Duration) -> Self {
+        Self { budget: Some(Budget::Time(time)), ..self }
+    }
+
+    /// Sets the seed.
+    pub fn seed(self, seed: u64) -> Self {
+        Self { seed, ..self }
+    }
+
+    /// Writes the model, and checkpoints beside it, to this file.
+    pub fn output(self, path: impl Into<PathBuf>) -> Self {
+        Self { output: Some(path.into()), ..self }
+    }
+
+    /// Leaves the finished model unmeasured.
+    pub fn without_evaluation(self) -> Self {
+        Self { evaluate: false, ..self }
+    }
+
+    /// The preset, adapted to the input and changed by the overrides, and the budget; `usual` is the preset where none is
+    /// named.
+    ///
+    /// # Errors
+    /// Unknown presets and keys, values out of range.
+    pub fn config(
+        &self,
+        usual: &str,
+        adapt: impl FnOnce(FitConfig) -> FitConfig,
+    ) -> Result<(FitConfig, Budget), ConfigError> {
+        let (config, budget) = FitConfig::preset(self.preset.as_deref().unwrap_or(usual))?;
+        let config = adapt(config).set(&self.overrides)?;
+        Ok((config, self.budget.unwrap_or(budget)))
+    }
+
+    /// The background as sRGB values, 0 to 1.
+    ///
+    /// # Errors
+    /// Backgrounds that are not opaque.
+    pub fn opaque_background(&self) -> Result<[f32; 3], Error> {
+        opaque(self.background)
+    }
+}
+
+/// sRGB values, 0 to 1, of a background that metrics can be taken on.
+///
+/// # Errors
+/// Backgrounds that are not opaque.
+pub fn opaque(background: Background) -> Result<[f32; 3], Error> {
+    background.srgb().ok_or_else(|| {
+        Error::option("--background transparent: pictures are compared on an opaque colour; give white, black or #rrggbb")
+    })
+}

@@ -1,0 +1,198 @@
+//! Rendering of any model with views, on the CPU or on a GPU.
+
+use std::fmt;
+use std::str::FromStr;
+
+use glam::DVec3;
+use nstr_camera::{Camera, Up};
+use nstr_render::cpu::RenderError;
+use nstr_render::{Frame, RenderSettings, SphereTracer, VolumeRenderer};
+
+use crate::error::Error;
+use crate::field::Field;
+
+/// Where pictures are made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum RendererChoice {
+    /// On a GPU where there is a real one, else on the CPU.
+    #[default]
+    Auto,
+    /// On the CPU.
+    Cpu,
+    /// On any adapter, a software driver included.
+    Gpu,
+}
+
+impl FromStr for RendererChoice {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "auto" => Ok(Self::Auto),
+            "cpu" => Ok(Self::Cpu),
+            "gpu" => Ok(Self::Gpu),
+            _ => Err("must be auto, cpu or gpu".into()),
+        }
+    }
+}
+
+impl fmt::Display for RendererChoice {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Auto => "auto",
+            Self::Cpu => "cpu",
+            Self::Gpu => "gpu",
+        })
+    }
+}
+
+/// CPU renderer of a field with views.
+pub enum CpuRenderer<'a> {
+    /// Sphere tracing, of signed distances.
+    Surface(SphereTracer<'a>),
+    /// Ray marching, of radiance.
+    Volume(VolumeRenderer<'a>),
+}
+
+impl CpuRenderer<'_> {
+    /// World box around what there is to see.
+    pub fn bounds(&self) -> (DVec3, DVec3) {
+        match self {
+            Self::Surface(tracer) => tracer.bounds(),
+            Self::Volume(renderer) => renderer.bounds(),
+        }
+    }
+
+    /// Renders one frame.
+    ///
+    /// # Errors
+    /// Cameras and settings that cannot be rendered.
+    pub fn render(&self, camera: &Camera, settings: &RenderSettings) -> Result<Frame, RenderError> {
+        match self {
+            Self::Surface(tracer) => tracer.render(camera, settings),
+            Self::Volume(renderer) => renderer.render(camera, settings),
+        }
+    }
+}
+
+/// Renderer of one model.
+pub struct Renderer<'a> {
+    cpu: CpuRenderer<'a>,
+    #[cfg(feature = "gpu")]
+    gpu: Option<nstr_render::gpu::GpuRenderer>,
+    warning: Option<String>,
+}
+
+impl<'a> Renderer<'a> {
+    /// Prepares to render `field`. Without a usable adapter [`RendererChoice::Gpu`] takes the CPU and leaves a
+    /// [`Self::warning`].
+    ///
+    /// # Errors
+    /// Pictures and sounds, which have no views; fields and cubes that cannot be rendered; models that shaders refuse where
+    /// a GPU is asked for.
+    pub fn new(field: &'a Field, choice: RendererChoice) -> Result<Self, Error> {
+        let cpu = match field {
+            Field::Sdf(model) => CpuRenderer::Surface(model.renderer()?),
+            Field::Radiance(model) => CpuRenderer::Volume(model.renderer()?),
+            Field::Signal(_) => return Err(Error::option("a picture or a sound has no views to render")),
+        };
+        #[cfg(feature = "gpu")]
+        {
+            let (gpu, warning) = gpu::choose(field, &cpu, choice)?;
+            Ok(Self { cpu, gpu, warning })
+        }
+        #[cfg(not(feature = "gpu"))]
+        match choice {
+            RendererChoice::Gpu => Err(Error::option("this program was built without the feature `gpu`; use --renderer cpu")),
+            _ => Ok(Self { cpu, warning: None }),
+        }
+    }
+
+    /// Why the CPU renders although a GPU was asked for.
+    pub fn warning(&self) -> Option<&str> {
+        self.warning.as_deref()
+    }
+
+    /// World box around the object.
+    pub fn bounds(&self) -> (DVec3, DVec3) {
+        self.cpu.bounds()
+    }
+
+    /// The upward axis that models of this kind have: y of meshes, z of captures.
+    pub fn up(&self) -> Up {
+        if self.traces_surface() { Up::Y } else { Up::Z }
+    }
+
+    /// Whether it traces a signed distance.
+    pub fn traces_surface(&self) -> bool {
+        matches!(self.cpu, CpuRenderer::Surface(_))
+    }
+
+    /// Name of the adapter; `None` on the CPU.
+    pub fn adapter(&self) -> Option<String> {
+        #[cfg(feature = "gpu")]
+        return self.gpu.as_ref().map(|g| g.field().gpu().name());
+        #[cfg(not(feature = "gpu"))]
+        None
+    }
+
+    /// Renders one frame.
+    ///
+    /// # Errors
+    /// Cameras and settings that cannot be rendered, a GPU that fails.
+    pub fn render(&self, camera: &Camera, settings: &RenderSettings) -> Result<Frame, Error> {
+        #[cfg(feature = "gpu")]
+        if let Some(gpu) = &self.gpu {
+            return Ok(gpu.render(camera, settings)?);
+        }
+        Ok(self.cpu.render(camera, settings)?)
+    }
+}
+
+#[cfg(feature = "gpu")]
+mod gpu {
+    use nstr_render::gpu::{Gpu, GpuError, GpuRenderer};
+    use nstr_space::{RadianceSource, SdfSource};
+
+    use super::{CpuRenderer, RendererChoice};
+    use crate::error::Error;
+    use crate::field::Field;
+    use crate::upload::{self, RenderKind};
+
+    /// The renderer on a GPU, where `choice` asks for one and there is one that can take the model; else perhaps a warning.
+    pub(super) fn choose(
+        field: &Field,
+        cpu: &CpuRenderer<'_>,
+        choice: RendererChoice,
+    ) -> Result<(Option<GpuRenderer>, Option<String>), Error> {
+        if choice == RendererChoice::Cpu {
+            return Ok((None, None));
+        }
+        match (renderer(field, cpu, choice), choice) {
+            (Ok(made), _) => Ok((made, None)),
+            // Nobody asked for it: an error that the CPU has too will show there.
+            (Err(_), RendererChoice::Auto) => Ok((None, None)),
+            (Err(e @ (GpuError::NoAdapter { .. } | GpuError::Device { .. })), _) => {
+                Ok((None, Some(format!("{e}; rendering on the CPU"))))
+            }
+            (Err(e), _) => Err(e.into()),
+        }
+    }
+
+    fn renderer(field: &Field, cpu: &CpuRenderer<'_>, choice: RendererChoice) -> Result<Option<GpuRenderer>, GpuError> {
+        let gpu = Gpu::new()?;
+        if choice == RendererChoice::Auto && gpu.is_software() {
+            return Ok(None);
+        }
+        let kind = match (field, cpu) {
+            (Field::Sdf(model), CpuRenderer::Surface(tracer)) => {
+                RenderKind::Surface { lipschitz: model.field.lipschitz(), empty: tracer.grid().map(|g| &**g) }
+            }
+            (Field::Radiance(model), _) => {
+                RenderKind::Volume { settings: model.march.volume, occupancy: model.field.occupancy() }
+            }
+            _ => return Ok(None),
+        };
+        upload::renderer(&gpu, field.model(), &kind).map(Some)
+    }
+}

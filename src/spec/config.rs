@@ -1,0 +1,451 @@
+//! What a user chooses about a field: presets, `--set key=value`, and the checks that keep every shape sane.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde_json::Value;
+use thiserror::Error;
+
+use crate::init::InitSpec;
+use crate::latent::LatentConfig;
+pub use crate::preset::{PRESETS, preset};
+use crate::view::ViewConfig;
+use crate::field_spec::MAX_GROUP;
+use crate::{DirectionEncoding, FieldSpec, MlpSpec, Modulation};
+
+/// The reason of [`ConfigError::Key`] where no option has the name.
+pub const UNKNOWN: &str = "unknown option";
+
+/// The key that a fit's own seed overrules.
+const SEED: &str = "init.seed";
+
+/// A preset, a key or a value that can't be used.
+#[derive(Debug, Error, Clone, PartialEq, Eq)]
+pub enum ConfigError {
+    /// No preset has this name.
+    #[error("no preset `{name}`; there are {}", PRESETS.join(", "))]
+    Preset {
+        /// The name asked for.
+        name: String,
+    },
+    /// An override that is not `key=value`.
+    #[error("`{text}` is not of the form key=value, for example basis=32")]
+    Form {
+        /// The override.
+        text: String,
+    },
+    /// No option has this name, or several end in it.
+    #[error("{reason} `{key}`; the options are {options}")]
+    Key {
+        /// `unknown option` or `ambiguous option`.
+        reason: &'static str,
+        /// The name asked for.
+        key: String,
+        /// All names, or those that fit.
+        options: String,
+    },
+    /// An option's value is of the wrong kind or out of range.
+    #[error("{key} = {value}: {expected}")]
+    Value {
+        /// The option.
+        key: String,
+        /// Its value.
+        value: String,
+        /// What it must be.
+        expected: String,
+    },
+}
+
+/// A field's configuration: what [`FieldConfig::spec`] builds the shape from, and how parameters start.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct FieldConfig {
+    /// Coordinates, 1 to 3.
+    pub dim: usize,
+    /// Values: 1 for a signed distance; with a `view` they follow from it.
+    pub outputs: usize,
+    /// Latent grid.
+    pub latent: LatentConfig,
+    /// Basis functions K.
+    pub basis: usize,
+    /// `product`, `sum`, `plain`, `none` or `channels:C`.
+    #[serde(with = "modulation_text")]
+    pub modulation: Modulation,
+    /// What the phases of the basis are multiplied by: SIREN's ω₀ of the first layer.
+    #[serde(default = "no_gain")]
+    pub basis_gain: u32,
+    /// Spectrum network H.
+    pub spectrum: MlpSpec,
+    /// Whether x enters H beside z.
+    pub spectrum_input: bool,
+    /// Decoder g.
+    pub decoder: MlpSpec,
+    /// Whether z enters g beside the modulated basis.
+    pub skip: bool,
+    /// Whether x enters g too.
+    #[serde(default)]
+    pub coordinates: bool,
+    /// Transport network F; `transport.width=0` for none.
+    pub transport: MlpSpec,
+    /// Colour that depends on the view: a radiance field.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub view: Option<ViewConfig>,
+    /// Initial parameters.
+    pub init: InitSpec,
+}
+
+fn no_gain() -> u32 {
+    1
+}
+
+impl FieldConfig {
+    /// The field's shape. Valid if the configuration is (see [`FieldConfig::validate`]).
+    pub fn spec(&self) -> FieldSpec {
+        FieldSpec {
+            dim: self.dim,
+            outputs: self.view.map_or(self.outputs, |view| 1 + view.features),
+            latent: self.latent.spec(self.dim),
+            basis: self.basis,
+            modulation: self.modulation,
+            basis_gain: self.basis_gain,
+            spectrum: self.spectrum,
+            spectrum_input: self.spectrum_input,
+            decoder: self.decoder,
+            skip: self.skip,
+            coordinates: self.coordinates,
+            transport: self.transport,
+            view: self.view.map(|view| view.spec()),
+        }
+    }
+
+    /// The field for a signal of `size` samples along its longest axis, of `outputs` values each: what resolves detail, the
+    /// finest of several levels and the basis' frequencies, is scaled from the signal that the preset is written for
+    /// (768 pixels, 300000 frames) to this one.
+    pub fn for_lattice(mut self, size: usize, outputs: usize) -> Self {
+        let usual = if self.dim == 1 { 300_000.0 } else { 768.0 };
+        let scale = size as f64 / usual;
+        self.outputs = outputs;
+        self.init.omega_scale = (f64::from(self.init.omega_scale) * scale) as f32;
+        if self.latent.is_graded() {
+            let cells = (f64::from(self.latent.cells) * scale).round() as u32;
+            self.latent.cells = cells.clamp(self.latent.coarsest, MAX_CELLS);
+        }
+        self
+    }
+
+    /// Checks every value; the shape is then safe to build and to allocate.
+    pub fn validate(&self) -> Result<(), ConfigError> {
+        whole("dim", self.dim, 1, 3)?;
+        self.latent.validate(self.dim)?;
+        range("init.grid_scale", f64::from(self.init.grid_scale), 0.0, 10.0)?;
+        range("init.omega_scale", f64::from(self.init.omega_scale), 0.0, 1e6)?;
+        range("init.spectrum_bias", f64::from(self.init.spectrum_bias), -1e3, 1e3)?;
+        validate(&self.spec())
+    }
+
+    /// Applies overrides `key=value`. Keys are dotted (`latent.features`) or any unique ending (`omega_scale`).
+    /// Choosing another `latent.kind` first lays out that kind's usual levels for about the same number of parameters;
+    /// other keys then refine it, in any order.
+    pub fn set<S: AsRef<str>>(mut self, overrides: &[S]) -> Result<Self, ConfigError> {
+        let mut pairs = Vec::with_capacity(overrides.len());
+        for text in overrides {
+            let text = text.as_ref();
+            let (key, value) = text.split_once('=').ok_or_else(|| ConfigError::Form { text: text.into() })?;
+            let (key, value) = (key.trim(), value.trim());
+            if ["seed", SEED].contains(&key) {
+                let expected = "one seed rules a whole fit: give --seed, in a recipe seeds".into();
+                return Err(ConfigError::Value { key: key.into(), value: value.into(), expected });
+            }
+            pairs.push((self.resolve(key)?, value));
+        }
+        let before = self.clone();
+        let (kind, rest): (Vec<_>, Vec<_>) = pairs.into_iter().partition(|(key, _)| key == "latent.kind");
+        for (key, value) in &kind {
+            self = self.with(key, value)?;
+        }
+        if self.latent.kind != before.latent.kind {
+            before.validate()?;
+            let usual = LatentConfig::usual(self.latent.kind, before.dim, before.spec().grid_len());
+            self.latent = LatentConfig { interpolation: before.latent.interpolation, ..usual };
+        }
+        for (key, value) in &rest {
+            self = self.with(key, value)?;
+        }
+        self.validate()?;
+        Ok(self)
+    }
+
+    /// Every dotted key that [`FieldConfig::set`] takes: all but the seed, which belongs to the fit.
+    pub fn keys(&self) -> Vec<String> {
+        let mut keys = Vec::new();
+        leaves("", &self.tree(), &mut keys);
+        keys.retain(|key| key != SEED);
+        keys
+    }
+
+    fn tree(&self) -> Value {
+        // Plain data of numbers, strings and booleans: this can't fail.
+        serde_json::to_value(self).unwrap_or_default()
+    }
+
+    fn resolve(&self, key: &str) -> Result<String, ConfigError> {
+        let keys = self.keys();
+        if keys.iter().any(|k| k == key) {
+            return Ok(key.into());
+        }
+        let ending = format!(".{key}");
+        let fits: Vec<_> = keys.iter().filter(|k| k.ends_with(&ending)).cloned().collect();
+        match fits.as_slice() {
+            [one] => Ok(one.clone()),
+            [] => Err(ConfigError::Key { reason: UNKNOWN, key: key.into(), options: keys.join(", ") }),
+            _ => Err(ConfigError::Key { reason: "ambiguous option", key: key.into(), options: fits.join(", ") }),
+        }
+    }
+
+    fn with(&self, key: &str, text: &str) -> Result<Self, ConfigError> {
+        let bad = |expected: String| ConfigError::Value { key: key.into(), value: text.into(), expected };
+        let mut tree = self.tree();
+        let pointer = format!("/{}", key.replace('.', "/"));
+        let leaf = tree.pointer_mut(&pointer).ok_or_else(|| bad("not an option".into()))?;
+        *leaf = match leaf {
+            Value::Bool(_) => Value::Bool(text.parse().map_err(|_| bad("must be true or false".into()))?),
+            Value::Number(n) if n.is_f64() => {
+                let number = text.parse::<f64>().ok().and_then(serde_json::Number::from_f64);
+                Value::Number(number.ok_or_else(|| bad("must be a number".into()))?)
+            }
+            Value::Number(_) => {
+                Value::Number(text.parse::<u64>().map_err(|_| bad("must be a whole number".into()))?.into())
+            }
+            _ => Value::String(text.into()),
+        };
+        serde_json::from_value(tree).map_err(|e| bad(e.to_string()))
+    }
+}
+
+fn leaves(prefix: &str, value: &Value, keys: &mut Vec<String>) {
+    match value {
+        Value::Object(map) => {
+            for (name, value) in map {
+                let key = if prefix.is_empty() { name.clone() } else { format!("{prefix}.{name}") };
+                leaves(&key, value, keys);
+            }
+        }
+        _ => keys.push(prefix.into()),
+    }
+}
+
+/// Parameters that a field may have at most: 2²⁸, 1 GiB in f32.
+pub const MAX_PARAMETERS: usize = 1 << 28;
+
+/// Cells of a level along an axis at most.
+pub const MAX_CELLS: u32 = 1 << 20;
+
+/// Checks a shape, from a configuration or from a file: afterwards every length in it fits, and buffers are bounded by
+/// [`MAX_PARAMETERS`].
+pub fn validate(spec: &FieldSpec) -> Result<(), ConfigError> {
+    whole("dim", spec.dim, 1, 3)?;
+    whole("outputs", spec.outputs, 1, 64)?;
+    whole("basis", spec.basis, 1, 4096)?;
+    whole("basis_gain", spec.basis_gain as usize, 1, 100_000)?;
+    whole("latent.levels", spec.latent.levels.len(), 0, 32)?;
+    let (levels, product) = (spec.latent.levels.len(), spec.latent.product);
+    whole("latent.product", product, 1, MAX_GROUP)?;
+    if !levels.is_multiple_of(product) {
+        let expected = format!("must be a multiple of the {product} levels of a product");
+        return Err(ConfigError::Value { key: "latent.levels".into(), value: levels.to_string(), expected });
+    }
+    whole("latent.features", spec.latent.features, 1, 256)?;
+    for level in &spec.latent.levels {
+        whole("latent.cells", level.cells as usize, 1, MAX_CELLS as usize)?;
+        whole("axes of a level", level.axes.count(spec.dim), 1, 3)?;
+        if let Some(table) = level.table {
+            let expected = || "must be a power of two of at most 2^26".to_string();
+            let bad =
+                || ConfigError::Value { key: "latent.table".into(), value: table.to_string(), expected: expected() };
+            (table.is_power_of_two() && table <= 1 << 26).then_some(()).ok_or_else(bad)?;
+        }
+    }
+    let mut networks = vec![("decoder", &spec.decoder)];
+    networks.extend(spec.modulates().then_some(("spectrum", &spec.spectrum)));
+    networks.extend((spec.transport.width > 0).then_some(("transport", &spec.transport)));
+    if let Some(view) = &spec.view {
+        whole("dim, with a view,", spec.dim, 3, 3)?;
+        match view.encoding {
+            DirectionEncoding::Sh(degree) => whole("view.encoding sh", degree, 1, 4)?,
+            DirectionEncoding::Frequency(octaves) => whole("view.encoding frequency", octaves, 0, 4)?,
+        }
+        networks.push(("view.head", &view.head));
+    }
+    for (name, mlp) in networks {
+        whole(&format!("{name}.layers"), mlp.layers, 0, 16)?;
+        whole(&format!("{name}.width"), mlp.width, 1, 2048)?;
+        whole(&format!("{name}.gain"), mlp.gain as usize, 1, 100_000)?;
+    }
+    let odd = |key: &str, value: String, expected: &str| {
+        Err(ConfigError::Value { key: key.into(), value, expected: expected.into() })
+    };
+    if spec.decoder_inputs() == 0 {
+        return odd(
+            "modulation",
+            "none".into(),
+            "needs skip=true or coordinates=true: nothing else would enter the decoder",
+        );
+    }
+    if spec.modulates() && spec.spectrum_inputs() == 0 {
+        return odd(
+            "spectrum_input",
+            "false".into(),
+            "must be true where there is no latent grid, or modulation=plain",
+        );
+    }
+    if let Modulation::Channels(channels) = spec.modulation {
+        whole("modulation channels", channels, 1, 256)?;
+    }
+    // 32 levels × (2²⁰ + 1)³ entries × 256 features and 4096·256 spectrum values × 2048 fit in 128 bits.
+    let parameters = spec.latent.levels.iter().map(|l| l.entries(spec.dim) as u128).sum::<u128>();
+    let parameters = parameters * spec.latent.features as u128 + spec.net_len() as u128;
+    if parameters > MAX_PARAMETERS as u128 {
+        let expected = format!("must be at most {MAX_PARAMETERS}: lower latent.cells, latent.features or the widths");
+        return Err(ConfigError::Value { key: "parameters".into(), value: parameters.to_string(), expected });
+    }
+    Ok(())
+}
+
+pub(super) fn whole(key: &str, value: usize, low: usize, high: usize) -> Result<(), ConfigError> {
+    if (low..=high).contains(&value) {
+        return Ok(());
+    }
+    let expected = format!("must be {low} to {high}");
+    Err(ConfigError::Value { key: key.into(), value: value.to_string(), expected })
+}
+
+fn range(key: &str, value: f64, low: f64, high: f64) -> Result<(), ConfigError> {
+    if (low..=high).contains(&value) {
+        return Ok(());
+    }
+    let expected = format!("must be {low} to {high}");
+    Err(ConfigError::Value { key: key.into(), value: value.to_string(), expected })
+}
+
+/// `product`, `sum`, `plain`, `none` or `channels:C`.
+struct ModulationText(Modulation);
+
+impl fmt::Display for ModulationText {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            Modulation::Product => f.write_str("product"),
+            Modulation::Sum => f.write_str("sum"),
+            Modulation::Plain => f.write_str("plain"),
+            Modulation::None => f.write_str("none"),
+            Modulation::Channels(c) => write!(f, "channels:{c}"),
+        }
+    }
+}
+
+impl FromStr for ModulationText {
+    type Err = &'static str;
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let modulation = match text.split_once(':') {
+            None if text == "product" => Some(Modulation::Product),
+            None if text == "sum" => Some(Modulation::Sum),
+            None if text == "plain" => Some(Modulation::Plain),
+            None if text == "none" => Some(Modulation::None),
+            Some(("channels", count)) => count.parse().ok().map(Modulation::Channels),
+            _ => None,
+        };
+        modulation.map(ModulationText).ok_or("must be product, sum, plain, none or channels:C, for example channels:8")
+    }
+}
+
+mod modulation_text {
+    use super::*;
+    pub fn serialize<S: Serializer>(value: &Modulation, to: S) -> Result<S::Ok, S::Error> {
+        to.collect_str(&ModulationText(*value))
+    }
+    pub fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Modulation, D::Error> {
+        let text = String::deserialize(from)?;
+        text.parse::<ModulationText>().map(|m| m.0).map_err(serde::de::Error::custom)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::latent::LatentKind;
+    use crate::Activation;
+    use proptest::prelude::*;
+
+    #[test]
+    fn overrides_reach_every_kind_of_value() {
+        let set = |overrides: &[&str]| preset("sdf").unwrap().set(overrides);
+        let config = set(&[
+            "basis=8",
+            "omega_scale=12.5",
+            "modulation=channels:4",
+            "skip=false",
+            "spectrum.activation=silu",
+            "latent.interpolation=smoothstep",
+            "decoder.layers=3",
+            "omega=linear",
+        ])
+        .unwrap();
+        assert_eq!((config.basis, config.init.omega_scale, config.skip), (8, 12.5, false));
+        assert_eq!(config.spec().channels(), Some(4));
+        assert_eq!(config.spectrum.activation, Activation::Silu);
+        assert_eq!(config.decoder.layers, 3);
+
+        for (overrides, part) in [
+            (["bases=3"], "the options are basis, "),
+            (["layers=3"], "ambiguous option `layers`; the options are decoder.layers, "),
+            (["basis"], "key=value"),
+            (["basis=many"], "basis = many: must be a whole number"),
+            (["basis=0"], "basis = 0: must be 1 to 4096"),
+            (["modulation=channels"], "channels:8"),
+            (["latent.kind=octree"], "pyramid"),
+            (["omega_scale=nan"], "must be a number"),
+            (["decoder.activation=tanh"], "relu"),
+        ] {
+            let message = set(&overrides).unwrap_err().to_string();
+            assert!(message.contains(part), "{overrides:?}: {message}");
+        }
+        let message = preset("sdf-tiny").unwrap().set(&["latent.cells=2000"]).unwrap_err().to_string();
+        assert!(message.contains("parameters"), "{message}");
+    }
+
+    #[test]
+    fn kinds_keep_the_budget_and_take_refinements_in_any_order() {
+        let dense = preset("sdf").unwrap().spec().grid_len();
+        for kind in ["pyramid", "hash"] {
+            let config = preset("sdf").unwrap().set(&[format!("latent.kind={kind}")]).unwrap();
+            let grid = config.spec().grid_len();
+            assert!(grid <= dense && grid > dense / 3, "{kind}: {grid} of {dense}");
+            assert!(config.spec().latent.levels.len() > 1);
+        }
+        let a = preset("sdf").unwrap().set(&["latent.levels=6", "latent.kind=hash", "latent.features=4"]).unwrap();
+        let b = preset("sdf").unwrap().set(&["latent.kind=hash", "latent.features=4", "latent.levels=6"]).unwrap();
+        assert_eq!(a, b);
+        assert_eq!((a.latent.kind, a.spec().latent.levels.len(), a.latent.features), (LatentKind::Hash, 6, 4));
+        assert!(a.spec().latent.levels.last().unwrap().table.is_some());
+    }
+
+    proptest! {
+        #[test]
+        fn no_text_panics(key in "[a-z._]{0,12}", value in "\\PC{0,8}", which in 0usize..40) {
+            let config = preset("sdf-tiny").unwrap();
+            let keys = config.keys();
+            let key = keys.get(which).cloned().unwrap_or(key);
+            let _ = config.set(&[format!("{key}={value}")]);
+        }
+
+        #[test]
+        fn whole_numbers_are_refused_or_safe(which in 0usize..40, value in prop_oneof![0u64..5000, any::<u64>()]) {
+            let config = preset("sdf-tiny").unwrap();
+            let keys = config.keys();
+            let key = &keys[which % keys.len()];
+            if let Ok(config) = config.set(&[format!("{key}={value}")]) {
+                prop_assert!(config.spec().parameters() <= MAX_PARAMETERS);
+            }
+        }
+    }
+}
