@@ -10,9 +10,9 @@ use std::hint::black_box;
 use std::time::{Duration, Instant};
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
+use nstr::kernel::{FusedField, GradientSlices, Outputs, PointLoss, Targets};
 use nstr::spec::config::preset;
 use nstr::spec::{FieldSpec, LayerSlot};
-use nstr::kernel::{Fused, PointLoss, Targets};
 use rand::{RngExt, SeedableRng};
 use rand_pcg::Pcg64;
 use rayon::prelude::*;
@@ -23,7 +23,7 @@ const SIZE: usize = 1024;
 
 /// Parameters, points and buffers of one run.
 struct Run {
-    fused: Fused,
+    fused: FusedField,
     grid: Vec<f32>,
     net: Vec<f32>,
     target: Vec<f32>,
@@ -34,7 +34,7 @@ struct Run {
     d_net: Vec<f32>,
 }
 
-/// What is timed.
+/// Case of the benchmark.
 #[derive(Clone, Copy)]
 enum Case {
     Forward,
@@ -79,7 +79,9 @@ impl Case {
                 black_box(fused.loss_backward(grid, net, data, PointLoss::L1, d_grid, d_net));
             }
             Self::ForwardFull => fused.forward_full(grid, net, x, full),
-            Self::BackwardFull => fused.backward_full(grid, net, x, d_full, d_grid, d_net),
+            Self::BackwardFull => {
+                fused.backward(Outputs::Full, grid, net, x, d_full, GradientSlices { d_grid, d_net, d_x: None });
+            }
         }
     }
 }
@@ -165,7 +167,7 @@ fn kernels(c: &mut Criterion) {
     let mut rng = Pcg64::seed_from_u64(1);
     let mut random =
         |n: usize, low: f32, high: f32| -> Vec<f32> { (0..n).map(|_| rng.random_range(low..high)).collect() };
-    let fused = Fused::new(&spec);
+    let fused = FusedField::new(&spec);
     let width = spec.full_columns().len;
     let (grid, net) = (random(spec.grid_len(), -0.5, 0.5), random(spec.net_len(), -0.15, 0.15));
     let x = random(POINTS * spec.dim, 0.0, 1.0);

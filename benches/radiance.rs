@@ -8,10 +8,10 @@ use std::hint::black_box;
 use std::time::{Duration, Instant};
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
+use nstr::kernel::{FusedField, PointLoss, RayBatch, RayLoss};
 use nstr::spec::config::preset;
 use nstr::spec::init;
 use nstr::spec::{FieldSpec, LayerSlot};
-use nstr::kernel::{Fused, PointLoss, RayLoss, Rays};
 use rand::{RngExt, SeedableRng};
 use rand_pcg::Pcg64;
 use rayon::prelude::*;
@@ -21,9 +21,9 @@ const SAMPLES: usize = 11;
 const ROUNDS: usize = 40;
 const SIZE: usize = 1024;
 
-/// Rays through a shell: what is left of a scene's rays once empty space is known.
-fn rays(rng: &mut Pcg64) -> Rays {
-    let mut rays = Rays { first: vec![0], ..Rays::default() };
+/// Rays through a shell, as a scene leaves them once its empty space is known.
+fn rays(rng: &mut Pcg64) -> RayBatch {
+    let mut rays = RayBatch { first: vec![0], ..RayBatch::default() };
     for _ in 0..RAYS {
         let origin: [f32; 3] = std::array::from_fn(|_| rng.random_range(0.2..0.8));
         let d: [f32; 3] = std::array::from_fn(|_| rng.random_range(-1.0f32..1.0));
@@ -73,17 +73,17 @@ fn median(mut times: Vec<Duration>) -> f64 {
 fn bench(c: &mut Criterion) {
     let config = preset("radiance").unwrap();
     let spec = config.spec();
-    let fused = Fused::new(&spec);
+    let fused = FusedField::new(&spec);
     let (grid, net) = init::parameters(&spec, &config.init);
     let mut rng = Pcg64::seed_from_u64(1);
     let rays = rays(&mut rng);
     let samples = rays.t.len();
     let (mut d_grid, mut d_net) = (vec![0.0; grid.len()], vec![0.0; net.len()]);
     let loss = RayLoss { loss: PointLoss::Huber(0.1), min_transmittance: 1e-3, distortion: 0.0 };
-    let weights = fused.prepare(&net);
+    let weights = fused.pack(&net);
     let directions: Vec<f32> = rays.x.chunks(3).flat_map(|_| [0.0, 0.6, 0.8]).collect();
     let mut out = vec![0.0; samples * 4];
-    let mut step = || black_box(fused.ray_loss_backward(&grid, &net, rays.batch(), loss, &mut d_grid, &mut d_net));
+    let mut step = || black_box(fused.ray_loss_backward(&grid, &net, rays.slices(), loss, &mut d_grid, &mut d_net));
     let mut colours = || {
         let points = rays.x.par_chunks(3 * 1024).zip(directions.par_chunks(3 * 1024));
         points.zip(out.par_chunks_mut(4 * 1024)).for_each(|((x, d), out)| fused.radiance(&weights, &grid, x, d, out));

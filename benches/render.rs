@@ -1,15 +1,13 @@
-//! Sphere tracing of an analytic scene: time of a frame, and evaluations a pixel. Rays through an occupancy on one core:
-//! rays and samples a second.
+//! Benchmarks of sphere tracing on an analytic scene (time of a frame, evaluations a pixel) and of rays through an occupancy
+//! grid on one core (rays and samples a second).
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use glam::{DVec3, Vec3};
-use nstr::space::analytic::{Analytic, still_life};
-use nstr::render::cpu::{DistanceGrid, Shading};
-use nstr::camera::camera::Camera;
-use nstr::space::occupancy::{Occupancy, Stepping, VolumeRay};
-use nstr::camera::orbit::Orbit;
-use nstr::render::{RenderSettings, SphereTracer, TracerSettings};
-use nstr::space::cube::UnitCube;
+use nstr::camera::{Camera, Orbit};
+use nstr::render::cpu::DistanceGrid;
+use nstr::render::{RenderSettings, Shading, SphereTracer, TracerSettings};
+use nstr::space::analytic::{AnalyticSdf, still_life};
+use nstr::space::{Cube, Occupancy, RaySampling, VolumeRay};
 
 fn view() -> Camera {
     let bounds = (DVec3::splat(0.1), DVec3::splat(0.9));
@@ -23,10 +21,10 @@ fn frames(criterion: &mut Criterion) {
     let plain = RenderSettings::default();
     let studio = RenderSettings { shading: Shading::studio(), ..plain };
     for lipschitz in [1.0, 1.5, 3.0] {
-        let source = Analytic::new(lipschitz, |p: Vec3| still_life(p));
+        let source = AnalyticSdf::new(lipschitz, |p: Vec3| still_life(p));
         for cells in [0, 64, 128] {
             let settings = TracerSettings { grid_cells: cells, ..TracerSettings::default() };
-            let tracer = SphereTracer::new(&source, UnitCube::default(), settings).expect("valid settings");
+            let tracer = SphereTracer::new(&source, Cube::default(), settings).expect("valid settings");
             let stats = tracer.render(&camera, &plain).expect("a frame").stats;
             println!(
                 "lipschitz {lipschitz}, grid {cells} ({} evaluations): {:.3} evaluations + {:.3} gradients a pixel, {:.1} % hit",
@@ -40,8 +38,8 @@ fn frames(criterion: &mut Criterion) {
             });
         }
     }
-    let source = Analytic::new(1.0, still_life);
-    let tracer = SphereTracer::new(&source, UnitCube::default(), TracerSettings::default()).expect("valid settings");
+    let source = AnalyticSdf::new(1.0, still_life);
+    let tracer = SphereTracer::new(&source, Cube::default(), TracerSettings::default()).expect("valid settings");
     let stats = tracer.render(&camera, &studio).expect("a frame").stats;
     println!("studio: {:.3} secondary evaluations a hit", stats.secondary_evals as f64 / stats.hits as f64);
     group.bench_function("800x800/studio", |b| b.iter(|| tracer.render(&camera, &studio)));
@@ -53,7 +51,7 @@ fn frames(criterion: &mut Criterion) {
 fn rays() -> Vec<VolumeRay> {
     let camera = view().resized(256, 256);
     let pixels = (0..256 * 256).map(|i| ((i % 256) as f64 + 0.5, (i / 256) as f64 + 0.5));
-    pixels.map(|(x, y)| VolumeRay::from_world(&camera.ray(x, y), UnitCube::default(), 0.0, f64::INFINITY)).collect()
+    pixels.map(|(x, y)| VolumeRay::from_world(&camera.ray(x, y), Cube::default(), 0.0, f64::INFINITY)).collect()
 }
 
 fn occupancies(criterion: &mut Criterion) {
@@ -71,7 +69,7 @@ fn occupancies(criterion: &mut Criterion) {
         [("corners", corners), ("scene", Occupancy::from_bits(n, shape)), ("full", Occupancy::full(n))]
     {
         for cone in [0.0, 1.0 / 256.0] {
-            let steps = Stepping { step: 3f32.sqrt() / 1024.0, cone, jitter: 0.5 };
+            let steps = RaySampling { step: 3f32.sqrt() / 1024.0, cone, jitter: 0.5 };
             let run = || {
                 let mut samples = 0u64;
                 for ray in &rays {

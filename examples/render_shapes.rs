@@ -3,20 +3,18 @@
 use std::path::PathBuf;
 
 use glam::{DVec3, Vec3};
-use nstr::space::analytic::{Analytic, still_life};
-use nstr::render::cpu::{Shading, ShadingMode};
-use nstr::image::{exr, gif, png};
-use nstr::render::layers;
-use nstr::render::layers::Range;
-use nstr::render::{Layer, LayerSet, RenderSettings, SphereTracer, TracerSettings};
 use nstr::camera::orbit::Orbit;
-use nstr::space::cube::UnitCube;
+use nstr::image::{gif, png};
+use nstr::render::{Layer, LayerSet, RenderSettings, Shading, ShadingMode, SphereTracer, TracerSettings};
+use nstr::render::{ValueRange, exr, layer_image};
+use nstr::space::Cube;
+use nstr::space::analytic::{AnalyticSdf, still_life};
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let folder = PathBuf::from(std::env::args().nth(1).unwrap_or_else(|| "shapes".into()));
     std::fs::create_dir_all(&folder)?;
-    let source = Analytic::new(1.0, |p: Vec3| still_life(p));
-    let tracer = SphereTracer::new(&source, UnitCube::default(), TracerSettings::default())?;
+    let source = AnalyticSdf::new(1.0, |p: Vec3| still_life(p));
+    let tracer = SphereTracer::new(&source, Cube::default(), TracerSettings::default())?;
     let orbit = Orbit { size: (800, 800), elevation: 28.0, ..Orbit::default() };
     let bounds = (DVec3::splat(0.12), DVec3::splat(0.88));
     let camera = orbit.cameras(bounds)?[0];
@@ -31,16 +29,16 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let frame = tracer.render(&camera, &RenderSettings { layers: LayerSet::all(), ..Default::default() })?;
     println!("all layers: {:?}", frame.stats);
     exr::write(&folder.join("layers.exr"), &frame)?;
-    for layer in [Layer::Normal, Layer::DepthRay, Layer::Curvature, Layer::Steps, Layer::GradS] {
-        if let Some(picture) = layers::picture(&frame, layer, 0, Range::Auto) {
-            png::write(&folder.join(format!("{layer}.png")), &picture)?;
+    for layer in [Layer::Normal, Layer::DepthRay, Layer::Curvature, Layer::Steps, Layer::SpectrumGradientNorm] {
+        if let Some(image) = layer_image(&frame, layer, 0, ValueRange::Auto) {
+            png::write(&folder.join(format!("{layer}.png")), &image)?;
         }
     }
     let settings = RenderSettings { samples: 4, shading: Shading::studio(), ..Default::default() };
-    let mut pictures = Vec::new();
+    let mut images = Vec::new();
     for camera in (Orbit { frames: 24, size: (240, 240), ..orbit }).cameras(bounds)? {
-        pictures.push(tracer.render(&camera, &settings)?.to_srgb());
+        images.push(tracer.render(&camera, &settings)?.to_srgb());
     }
-    gif::write(&folder.join("orbit.gif"), &pictures, 6)?;
+    gif::write(&folder.join("orbit.gif"), &images, 6)?;
     Ok(())
 }

@@ -1,4 +1,4 @@
-// Colour maps and the sRGB curve: src/render/colour.rs, which writes the knots before this part (`colour_maps`).
+// Colour maps and the sRGB curve, as in src/image; `colormap_source` in src/render/gpu writes the knots before this part.
 
 fn srgb_from_linear(v: vec3<f32>) -> vec3<f32> {
     let c = clamp(v, vec3(0.0), vec3(1.0));
@@ -9,16 +9,16 @@ fn linear_from_srgb(v: vec3<f32>) -> vec3<f32> {
     return select(pow((v + 0.055) / 1.055, vec3(2.4)), v / 12.92, v <= vec3(0.04045));
 }
 
-fn false_colour(t: f32) -> vec3<f32> {
-    var knots = KNOTS;
-    let place = clamp(t, 0.0, 1.0) * 8.0;
-    let i = min(u32(place), 7u);
+fn sequential_colormap(t: f32) -> vec3<f32> {
+    var knots = SEQUENTIAL_KNOTS;
+    let place = clamp(t, 0.0, 1.0) * f32(KNOT_INTERVALS);
+    let i = min(u32(place), KNOT_INTERVALS - 1u);
     return mix(knots[i], knots[i + 1u], place - f32(i));
 }
 
-fn diverging_colour(t: f32) -> vec3<f32> {
-    var knots = SIGNED_KNOTS;
-    let place = (0.5 + 0.5 * clamp(t, -1.0, 1.0)) * 8.0;
-    let i = min(u32(place), 7u);
+fn diverging_colormap(t: f32) -> vec3<f32> {
+    var knots = DIVERGING_KNOTS;
+    let place = (0.5 + 0.5 * clamp(t, -1.0, 1.0)) * f32(KNOT_INTERVALS);
+    let i = min(u32(place), KNOT_INTERVALS - 1u);
     return mix(knots[i], knots[i + 1u], place - f32(i));
 }

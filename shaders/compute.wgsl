@@ -11,6 +11,6 @@ struct Tile {
 fn compute(@builtin(global_invocation_id) id: vec3<u32>) {
     let pixel = tile.corners.xy + id.xy;
     if all(pixel < tile.corners.zw) {
-        make(pixel + vec2(0u, first_row()));
+        render_pixel(pixel + vec2(0u, first_row()));
     }
 }

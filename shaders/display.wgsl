@@ -1,8 +1,8 @@
-// From the buffers of a frame to what is seen: background, exposure, false colours; as src/viewer/tone.rs. Over a
+// From the buffers of a frame to what is seen: background, exposure, false colours; as src/viewer/tonemap.rs. Over a
 // transparent background straight alpha stays.
 
 struct Look {
-    // Width, height, kind of picture, values of S a pixel.
+    // Width, height, kind of image, values of S a pixel.
     size: vec4<u32>,
     // Factor that makes the sums of colours means, factor of exposure, 1 where colours mix as sRGB values, 1 where nothing
     // lies behind.
@@ -50,7 +50,7 @@ fn seen(at: u32) -> vec4<f32> {
         return vec4(unit, hit);
     }
     if kind == CURVATURE {
-        return vec4(diverging_colour(b.w / max(look.high.x, 1e-20)), hit);
+        return vec4(diverging_colormap(b.w / max(look.high.x, 1e-20)), hit);
     }
     var v = a.x;
     if kind == SLOPE {
@@ -60,7 +60,7 @@ fn seen(at: u32) -> vec4<f32> {
     } else if kind == STEPS {
         v = a.z;
     }
-    let colour = false_colour((v - look.low.x) / max(look.high.x - look.low.x, 1e-20));
+    let colour = sequential_colormap((v - look.low.x) / max(look.high.x - look.low.x, 1e-20));
     return vec4(colour, select(hit, 1.0, kind == STEPS));
 }
 

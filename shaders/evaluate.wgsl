@@ -1,4 +1,4 @@
-// Everything that a field says at given points; what tests compare with the kernels on the processor.
+// All values of a field at given points, which tests compare with the kernels on the CPU.
 //
 // In: points (x, y, z, 0) and directions. Out: per point OUT floats: f, ∇f (3), ‖∇S‖, residual, red, green, blue, the value
 // again by the pass without tangents, then S.
@@ -12,7 +12,7 @@ fn first_row() -> u32 {
 }
 
 // One point; points lie in rows of 128.
-fn make(pixel: vec2<u32>) {
+fn render_pixel(pixel: vec2<u32>) {
     let i = pixel.y * 128u + pixel.x;
     if i >= arrayLength(&points) {
         return;

@@ -6,7 +6,7 @@
 // so that shaders stay small and compile fast on every driver, and no inner loop is unrolled into registers that no GPU has.
 //
 // A point's values live in `row`, in blocks of four. Plane 0 holds values; planes 1 to 3, STRIDE blocks further each, hold
-// their derivatives along x, y and z: forward-mode tangents, as in the kernels on the processor (src/kernel/tile.rs).
+// their derivatives along x, y and z: forward-mode tangents, as in the kernels on the CPU (src/kernel/tile.rs).
 // Functions that end in 1 make plane 0 alone, those in 4 all planes.
 
 // Kinds of operations: two words each.
@@ -349,7 +349,7 @@ fn transport_residual() -> f32 {
     return sqrt(sum);
 }
 
-// The viewing direction as the head takes it (src/kernel/direction.rs).
+// The viewing direction as the head takes it (src/kernel/direction_encoding.rs).
 fn encode_direction(d: vec3<f32>) {
     if SH_DEGREE == 0u {
         row[E_AT] = vec4(d, 0.0);

@@ -10,6 +10,6 @@ fn corner(@builtin(vertex_index) i: u32) -> @builtin(position) vec4<f32> {
 
 @fragment
 fn fragment(@builtin(position) place: vec4<f32>) -> @location(0) vec4<f32> {
-    make(vec2<u32>(place.xy) + vec2(0u, first_row()));
+    render_pixel(vec2<u32>(place.xy) + vec2(0u, first_row()));
     return vec4(0.0);
 }

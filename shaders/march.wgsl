@@ -111,7 +111,7 @@ fn cell_word(at: vec3<u32>) -> u32 {
     return (block.x + side * (block.y + side * block.z)) * 64u + cell_bit(at >> vec3(2u));
 }
 
-// Whether a point lies in an occupied cell.
+// True where a point lies in an occupied cell.
 fn is_occupied(p: vec3<f32>) -> bool {
     if !(all(p >= vec3(0.0)) && all(p < vec3(1.0))) {
         return false;

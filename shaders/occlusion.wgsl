@@ -3,8 +3,8 @@
 const RING = 6u;
 const SHADOW_STEPS = 96u;
 
-// What a tap at height h above the surface adds, and its weight.
-fn tap(p: vec3<f32>, height: f32, w: f32, from_side: f32, steepness: f32) -> vec2<f32> {
+// Contribution of a sample at height h above the surface, and its weight.
+fn height_sample(p: vec3<f32>, height: f32, w: f32, from_side: f32, steepness: f32) -> vec2<f32> {
     var free = 1.0;
     if all(p >= vec3(0.0)) && all(p <= vec3(1.0)) && !removed(p) {
         free = clamp(from_side * distance_at(p) / (steepness * height), 0.0, 1.0);
@@ -26,7 +26,7 @@ fn ambient(hit: Surface) -> f32 {
     var straight = array(0.12, 0.3, 0.6, 1.0);
     var tilted = array(0.15, 0.4, 0.8);
     var sum = vec2(0.0);
-    // Four taps along the normal, then three along each direction of a tilted ring.
+    // Four samples along the normal, then three along each direction of a tilted ring.
     for (var i = 0u; i < 4u + 3u * RING; i++) {
         var h = straight[min(i, 3u)];
         var direction = normal;
@@ -39,7 +39,7 @@ fn ambient(hit: Surface) -> f32 {
             height = h * radius * 0.5;
             w = 0.5 * (1.0 - 0.6 * h);
         }
-        sum += tap(hit.p + direction * (h * radius), height, w, hit.from_side, hit.steepness);
+        sum += height_sample(hit.p + direction * (h * radius), height, w, hit.from_side, hit.steepness);
     }
     let share = sum.x / sum.y;
     // Concave folds lose light faster than the mean says.

@@ -1,6 +1,6 @@
-// A plane that cuts part of the scene away, and what is seen on it: src/render/section.rs.
+// Sections: a plane that cuts part of the scene away, and its colours, as src/render/section.rs.
 
-// What the section leaves of a ray: what lies where normal·x > offset is cut away.
+// Part of a ray that the section keeps: the half space normal·x > offset is cut away.
 fn cross_section(whole: Crossing, origin: vec3<f32>, direction: vec3<f32>) -> Crossing {
     var c = whole;
     if params.flags.x == 0u || !c.meets {
@@ -38,14 +38,14 @@ fn cross_section(whole: Crossing, origin: vec3<f32>, direction: vec3<f32>) -> Cr
     return c;
 }
 
-// Whether a section cuts a point away.
+// True where a section cuts a point away.
 fn removed(p: vec3<f32>) -> bool {
     return params.flags.x != 0u && dot(params.plane.xyz, p) > params.plane.w;
 }
 
 // sRGB values of a signed distance on a section; `steepness` is the length of its gradient along the plane.
 fn distance_colour(f: f32, steepness: f32) -> vec3<f32> {
-    let base = diverging_colour(select(1.0, -1.0, f < 0.0) * sqrt(abs(f) / 0.5));
+    let base = diverging_colormap(select(1.0, -1.0, f < 0.0) * sqrt(abs(f) / 0.5));
     let nearest = round(f * 40.0);
     let off = abs(f - nearest / 40.0) / max(steepness, 0.2);
     if nearest == 0.0 {
@@ -56,5 +56,5 @@ fn distance_colour(f: f32, steepness: f32) -> vec3<f32> {
 
 // sRGB values of a density on a section.
 fn density_colour(sigma: f32) -> vec3<f32> {
-    return false_colour(1.0 - exp(-0.01 * sigma));
+    return sequential_colormap(1.0 - exp(-0.01 * sigma));
 }

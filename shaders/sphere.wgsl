@@ -5,7 +5,7 @@
 
 @group(1) @binding(0) var<storage, read> clearances: array<f32>;
 
-// The ray, with t counted from where it enters the cube, and how far it has come.
+// The ray, with t counted from where it enters the cube, and its progress.
 var<private> ray_origin: vec3<f32>;
 var<private> ray_direction: vec3<f32>;
 var<private> ray_leave: f32;
@@ -14,7 +14,7 @@ var<private> side: f32;
 // Free up to here; next evaluation.
 var<private> safe: f32;
 var<private> next: f32;
-// The affine model of f along the ray, whether its value was evaluated, and how far relaxation is believed.
+// The affine model of f along the ray, whether its value was evaluated, and the confidence in over-relaxation.
 var<private> model_t: f32;
 var<private> model_f: f32;
 var<private> slope: f32;
@@ -174,7 +174,7 @@ fn unit_gradient(p: vec3<f32>) -> vec3<f32> {
     return g / max(length(g), 1e-20);
 }
 
-// What is done with a ray: traced, its layers made, its light found.
+// Stages of a ray: traced, its layers made, its light found.
 const TRACING = 0u;
 const AT_SURFACE = 1u;
 const IN_SHADOW = 2u;
@@ -229,7 +229,7 @@ fn save_state(at: u32) {
 }
 
 // One pixel of the frame, as far as this pass gets.
-fn make(pixel: vec2<u32>) {
+fn render_pixel(pixel: vec2<u32>) {
     let at = (pixel.y - params.band.y) * params.band.x + pixel.x;
     let through = camera_ray(vec2<f32>(pixel) + sample_offset(at));
     let direction = through.xyz;
@@ -284,10 +284,10 @@ fn make(pixel: vec2<u32>) {
 
 fn missed(at: u32, cosine: f32) {
     phase = DONE;
-    if WANT_COLOUR {
+    if OUTPUT_COLOUR {
         add_colour(at, params.background, 0.0);
     }
-    if WANT_LAYERS {
+    if OUTPUT_LAYERS {
         miss_layers(at, cosine, steps);
     }
 }
@@ -306,7 +306,7 @@ struct Surface {
     across: f32,
 }
 
-// What lies at the hit: normal, and a last Newton step of the depth.
+// Surface at the hit: normal, and a last Newton step of the depth.
 fn surface(crossing: Crossing) -> Surface {
     var t = hit_t;
     field4(ray_origin + ray_direction * t);
@@ -336,10 +336,10 @@ fn surface(crossing: Crossing) -> Surface {
 fn arrived(at: u32, crossing: Crossing, cosine: f32) {
     let hit = surface(crossing);
     phase = DONE;
-    if WANT_LAYERS {
+    if OUTPUT_LAYERS {
         layers(at, hit.p, hit.t + crossing.enter, cosine, hit.normal);
     }
-    if !WANT_COLOUR {
+    if !OUTPUT_COLOUR {
         return;
     }
     if outcome == SHOWN {
@@ -370,7 +370,7 @@ fn layers(at: u32, p: vec3<f32>, depth: f32, cosine: f32, normal: vec3<f32>) {
     let size = params.eye.w;
     var slope_s = 0.0;
     var residual = 0.0;
-    if WANT_SPECTRUM {
+    if OUTPUT_SPECTRUM {
         field4(p);
         spectrum4(p);
         slope_s = spectrum_slope();
@@ -378,7 +378,7 @@ fn layers(at: u32, p: vec3<f32>, depth: f32, cosine: f32, normal: vec3<f32>) {
         residual = transport_residual();
     }
     var bend = 0.0;
-    if WANT_CURVATURE {
+    if OUTPUT_CURVATURE {
         bend = curvature(p) / size;
     }
     frame_layers[3u * at] = vec4(depth * size, cosine, f32(steps), slope_s);

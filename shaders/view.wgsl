@@ -1,6 +1,6 @@
-// What every renderer shares: the camera, where a pixel's samples lie, the buffers of a frame.
+// Shared by every renderer: the camera, the sample positions of a pixel, the buffers of a frame.
 //
-// One invocation a pixel; a frame is a band of rows of the picture. Each renderer has a function `make` for one pixel, which
+// One invocation a pixel; a frame is a band of rows of the image. Each renderer has a function `make` for one pixel, which
 // compute.wgsl or fragment.wgsl calls.
 
 struct Params {
@@ -29,7 +29,7 @@ struct Params {
     // Box around everything occupied.
     low: vec4<f32>,
     high: vec4<f32>,
-    // Width of the picture, first row of the band, number of this sample, samples a pixel.
+    // Width of the image, first row of the band, number of this sample, samples a pixel.
     band: vec4<u32>,
     // Filter (0 box, 1 tent), cells of the scene's grid (0: none), most steps, shading.
     options: vec4<u32>,
@@ -80,7 +80,7 @@ fn sample_offset(at: u32) -> vec2<f32> {
     return 0.5 + vec2(tent(uv.x), tent(uv.y));
 }
 
-// Unit direction of the ray through a place in the picture; w: its cosine to the viewing axis.
+// Unit direction of the ray through a place in the image; w: its cosine to the viewing axis.
 fn camera_ray(place: vec2<f32>) -> vec4<f32> {
     let u = (place.x - params.back.w) / params.right.w;
     let v = (place.y - params.lens.x) / params.up.w;
@@ -88,7 +88,7 @@ fn camera_ray(place: vec2<f32>) -> vec4<f32> {
     return vec4((params.right.xyz * u - params.up.xyz * v - params.back.xyz) * cosine, cosine);
 }
 
-// Where a ray crosses the unit cube, or what a section leaves of it.
+// Intersection of a ray with the unit cube, or with the part of it that a section keeps.
 struct Crossing {
     enter: f32,
     leave: f32,
@@ -148,7 +148,7 @@ fn miss_layers(at: u32, cosine: f32, steps_taken: u32) {
     frame_layers[3u * at] = vec4(-1.0, cosine, f32(steps_taken), 0.0);
     frame_layers[3u * at + 1u] = vec4(0.0);
     frame_layers[3u * at + 2u] = vec4(0.0);
-    if WANT_SPECTRUM {
+    if OUTPUT_SPECTRUM {
         clear_spectrum(at);
     }
 }

@@ -16,7 +16,7 @@ fn unit_gradient(p: vec3<f32>) -> vec3<f32> {
 }
 
 // One pixel of the frame, as far as this pass gets. S is summed up in its layer.
-fn make(pixel: vec2<u32>) {
+fn render_pixel(pixel: vec2<u32>) {
     let at = (pixel.y - params.band.y) * params.band.x + pixel.x;
     let through = camera_ray(vec2<f32>(pixel) + sample_offset(at));
     let direction = through.xyz;
@@ -29,7 +29,7 @@ fn make(pixel: vec2<u32>) {
     if !part.meets || part.leave <= part.enter {
         march_end = -1.0;
     }
-    if WANT_COLOUR {
+    if OUTPUT_COLOUR {
         encode_direction(direction);
     }
     var light = vec3(0.0);
@@ -54,7 +54,7 @@ fn make(pixel: vec2<u32>) {
         residual = c.y;
         steps = u32(c.z);
         stratum = u32(c.w);
-    } else if WANT_SPECTRUM {
+    } else if OUTPUT_SPECTRUM {
         clear_spectrum(at);
     }
     var budget = params.pass_of.y;
@@ -74,14 +74,14 @@ fn make(pixel: vec2<u32>) {
         }
         let passes = exp(-sigma * sample_dt);
         let weight = transmittance * (1.0 - passes);
-        if WANT_COLOUR && weight > INVISIBLE {
+        if OUTPUT_COLOUR && weight > INVISIBLE {
             light += weight * colour();
         }
         depth += weight * sample_t;
         transmittance *= passes;
-        if WANT_LAYERS && weight > FAINT {
+        if OUTPUT_LAYERS && weight > FAINT {
             normal += weight * unit_gradient(p);
-            if WANT_SPECTRUM {
+            if OUTPUT_SPECTRUM {
                 spectrum4(p);
                 slope_s += weight * spectrum_slope();
                 add_spectrum(at, weight);
@@ -107,12 +107,12 @@ fn make(pixel: vec2<u32>) {
     } else if part.shown >= 0.0 {
         let p = params.eye.xyz + direction * part.shown;
         field1(p);
-        if WANT_COLOUR {
+        if OUTPUT_COLOUR {
             light += transmittance * density_colour(select(0.0, density(), is_occupied(p)));
         }
         depth += transmittance * part.shown;
         normal += transmittance * part.plane;
-        if WANT_LAYERS && WANT_SPECTRUM {
+        if OUTPUT_LAYERS && OUTPUT_SPECTRUM {
             field4(p);
             spectrum4(p);
             slope_s += transmittance * spectrum_slope();
@@ -122,10 +122,10 @@ fn make(pixel: vec2<u32>) {
         alpha = 1.0;
         mean = 1.0;
     }
-    if WANT_COLOUR {
+    if OUTPUT_COLOUR {
         add_colour(at, over_background(light, alpha), alpha);
     }
-    if WANT_LAYERS {
+    if OUTPUT_LAYERS {
         if alpha < COVERED {
             miss_layers(at, through.w, steps);
             return;
@@ -133,13 +133,13 @@ fn make(pixel: vec2<u32>) {
         let t = depth * mean;
         let p = params.eye.xyz + direction * t;
         var bend = 0.0;
-        if WANT_CURVATURE {
+        if OUTPUT_CURVATURE {
             bend = curvature(p) / params.eye.w;
         }
         frame_layers[3u * at] = vec4(t * params.eye.w, through.w, f32(steps), slope_s * mean);
         frame_layers[3u * at + 1u] = vec4(normal / max(length(normal), 1e-20), bend);
         frame_layers[3u * at + 2u] = vec4(p, residual * mean);
-        if WANT_SPECTRUM {
+        if OUTPUT_SPECTRUM {
             scale_spectrum(at, mean);
         }
     }

@@ -2,19 +2,11 @@
 
 mod common;
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use common::{fails, json, ok, run, scene};
+use common::{data_dir, fails, json, ok, run, scene};
 use npyz::WriterBuilder;
 use serde_json::Value;
-
-fn data() -> Option<PathBuf> {
-    let data = std::env::var_os("NSTR_DATA").map(PathBuf::from);
-    if data.is_none() {
-        println!("skipped: NSTR_DATA not set");
-    }
-    data
-}
 
 /// Settings of a fit that takes about a second.
 const QUICK: [&str; 6] = ["--preset", "sdf-tiny", "--steps", "1000", "--set", "train.batch=4096"];
@@ -248,7 +240,7 @@ fn a_fit_that_diverges_keeps_the_last_good_model() {
 /// Every broken file either fits or stops with a message that names it; nothing partial is left.
 #[test]
 fn bad_meshes_fit_or_name_themselves() {
-    let Some(data) = data() else { return };
+    let Some(data) = data_dir("") else { return };
     let folder = tempfile::tempdir().unwrap();
     let at = folder.path();
     let pattern = format!("{}/mesh_bad/**/*.*", data.display());

@@ -4,7 +4,7 @@ mod common;
 
 use std::path::{Path, PathBuf};
 
-use common::{command, fails, json, ok, run, scene};
+use common::{command, data_dir, fails, json, ok, run, scene};
 
 /// Two methods on a knot, as small as can be.
 const RECIPE: &str = r#"
@@ -25,7 +25,7 @@ steps = 20
 name = "small"
 preset = "sdf-tiny"
 parameters = 9000
-fill = ["latent.cells"]
+fill = ["latent.resolution"]
 
 [[method]]
 name = "usual"
@@ -60,7 +60,7 @@ fn tables_come_again_and_finished_runs_are_kept() {
     write(at, RECIPE);
     let plan = ok(at, &["compare", "two.toml", "-o", "out", "--plan"]);
     assert!(plan.contains("2 methods × 1 input × 2 seeds = 4 runs"), "{plan}");
-    assert!(plan.contains("latent.cells=") && plan.contains("(filled)") && !at.join("out").exists(), "{plan}");
+    assert!(plan.contains("latent.resolution=") && plan.contains("(filled)") && !at.join("out").exists(), "{plan}");
 
     let text = ok(at, &["compare", "two.toml", "-o", "out"]);
     assert!(text.contains("[4/4] usual, knot, seed 1: iou 0.") && text.contains("usual (reference)"), "{text}");
@@ -114,7 +114,7 @@ fn a_run_that_fails_is_shown_and_the_others_go_on() {
     let at = folder.path();
     write(
         at,
-        &RECIPE.replace("fill = [\"latent.cells\"]", "set = [\"train.net_lr=1e30\", \"train.schedule.warmup=1\"]"),
+        &RECIPE.replace("fill = [\"latent.resolution\"]", "set = [\"train.net_lr=1e30\", \"train.schedule.warmup=1\"]"),
     );
     let error = fails(at, &["compare", "two.toml", "-o", "out"]);
     assert!(error.contains("2 of 4 runs failed") && error.contains("small, knot, seed 0: failed: "), "{error}");
@@ -166,7 +166,7 @@ fn bad_recipes_say_what_is_wrong_before_anything_is_run() {
         ("steps = 60", "step = 60", &["two.toml", "line 6", "unknown field `step`"][..]),
         ("preset = \"sdf-tiny\"\np", "preset = \"sdf-tny\"\np", &["two.toml", "method `small`", "no preset `sdf-tny`"]),
         ("train.batch=1024", "train.batches=1024", &["method `small`", "train.batches", "train.batch"]),
-        ("parameters = 9000", "parameters = 900", &["fill of latent.cells", "more than 900"]),
+        ("parameters = 9000", "parameters = 900", &["fill of latent.resolution", "more than 900"]),
         ("KNOT", "knots.ply", &["inputs, `knots.ply`", "working directory"]),
         ("KNOT", "$NSTR_NOWHERE/knot.ply", &["$NSTR_NOWHERE is not set"]),
         ("\"--samples=4000\"", "\"--sample=4000\"", &["eval of method `small` on `knot`", "--sample"]),
@@ -196,11 +196,8 @@ fn bad_recipes_say_what_is_wrong_before_anything_is_run() {
 
 #[test]
 fn the_recipes_that_come_along_can_be_planned() {
-    let Some(data) = std::env::var_os("NSTR_DATA") else {
-        println!("skipped: NSTR_DATA not set");
-        return;
-    };
-    assert!(Path::new(&data).is_dir());
+    let Some(data) = data_dir("") else { return };
+    assert!(data.is_dir());
     let recipes = glob::glob(&scene("compare/*.toml")).unwrap().map(|p| p.unwrap());
     for recipe in recipes {
         for form in [&[][..], &["--quick"]] {

@@ -57,14 +57,19 @@ fn a_surface_is_diagnosed_beside_its_null_models() {
         let rho = correlation(&report, subject, tangent, "|H|")["spearman"]["value"].as_f64().unwrap();
         assert!(!shuffled || rho.abs() < 0.1, "{rho}");
     }
-    // The field's curvature is that of its mesh, as far as 300 steps get.
+    // The field's curvature is that of its mesh, as far as 300 steps get (0.48 to 0.51 over seeds).
     let agreement = &report["curvature"]["mean_curvature_against_the_mesh_spearman"]["differences"];
     let best = agreement.as_array().unwrap().iter().map(|a| a[1].as_f64().unwrap()).fold(-1.0, f64::max);
-    assert!(best > 0.3, "{agreement}");
+    assert!(best > 0.4, "{agreement}");
     assert_eq!(report["curvature"]["curvature_from"], "differences");
     let l = &report["transport"]["lipschitz"];
     assert!(l["sampled"].as_f64().unwrap() <= l["upper"].as_f64().unwrap());
-    assert!((report["decay"]["model"]["transport_slope"].as_f64().unwrap() + 1.0).abs() < 0.5);
+    // Integrals of any F fall as 1/ν, and the decoder, which acts point by point, does not fall.
+    for field in ["model", "untrained"] {
+        let slope = |name: &str| report["decay"][field][name].as_f64().unwrap();
+        let (transport, decoder) = (slope("transport_slope"), slope("decoder_slope"));
+        assert!((transport + 1.0).abs() < 0.1 && decoder.abs() < 0.05, "{field}: {transport}, {decoder}");
+    }
     for name in ["surface-grad-s.ply", "surface-curvature.ply"] {
         let bytes = std::fs::read(at.join("r").join(name)).unwrap();
         assert!(String::from_utf8_lossy(&bytes[..600]).contains("property float grad_s_tangent"));
@@ -101,7 +106,7 @@ fn a_radiance_field_is_diagnosed() {
     let folder = tempfile::tempdir().unwrap();
     let at = folder.path();
     let teaset = scene("teaset");
-    let quick = ["--preset", "radiance-tiny", "--set", "rays.samples=8192", "--downscale", "2", "--no-eval"];
+    let quick = ["--preset", "radiance-tiny", "--set", "rays.samples_per_step=8192", "--downscale", "2", "--no-eval"];
     ok(at, &[&["fit", &teaset, "-o", "t.safetensors", "--steps", "150"], &quick[..]].concat());
     for (arguments, fitted) in [
         (&["diagnose", "t.safetensors", &teaset, "--null-steps", "40", "-o", "r"][..], true),
@@ -139,7 +144,8 @@ fn pictures_and_sounds_are_diagnosed() {
             let all = report["frequency"].as_array().unwrap();
             all.iter().find(|f| f["features"] == features).unwrap()["recovery"]["r2"].as_f64().unwrap()
         };
-        assert!(of("S shuffled between points") < 0.1 && of("the coordinates alone") > 0.5);
+        assert!(of("S shuffled between points") < 0.05 && of("untrained field: S") < 0.2);
+        assert!(of("model: S") > 0.35 && of("the coordinates alone") > 0.99);
         ok(at, &["diagnose", "m.safetensors", "-o", "alone"]);
         assert!(page(&at.join("alone")).contains("no reference was given"));
     }

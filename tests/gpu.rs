@@ -5,21 +5,21 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 use glam::DVec3;
+use nstr::camera::camera::Camera;
+use nstr::camera::orbit::{Orbit, Up};
 use nstr::field::model::Model;
 use nstr::field::radiance::NeuralRadiance;
 use nstr::field::sdf::NeuralSdf;
-use nstr::render::cpu::{Filter, Shading, ShadingMode};
-use nstr::render::gpu::{Gpu, GpuField, GpuRenderer, Precision};
+use nstr::files::testing::{Requirement, skip};
+use nstr::image::colour::Background;
 use nstr::image::diff::compare;
 use nstr::image::png;
+use nstr::render::gpu::{Gpu, GpuField, GpuRenderer, GridPrecision};
 use nstr::render::section::{Section, SectionView};
 use nstr::render::volume::{VolumeRenderer, VolumeSettings};
-use nstr::image::colour::Background;
-use nstr::camera::camera::Camera;
+use nstr::render::{Filter, Shading, ShadingMode};
 use nstr::render::{Frame, LayerSet, RenderSettings, SphereTracer, TracerSettings};
-use nstr::camera::orbit::{Orbit, Up};
-use nstr::space::source::SdfSource;
-use nstr::space::cube::UnitCube;
+use nstr::space::fields::DistanceField;
 
 fn nstr(args: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_nstr")).args(args).output().unwrap()
@@ -35,7 +35,7 @@ fn fitted(input: &str, dir: &Path, extra: &[&str]) -> PathBuf {
 }
 
 fn adapter() -> Option<Gpu> {
-    Gpu::new().inspect_err(|e| eprintln!("skipped: {e}")).ok()
+    Gpu::new().inspect_err(|e| skip(Requirement::Gpu, &e.to_string())).ok()
 }
 
 fn camera(bounds: (DVec3, DVec3), up: Up) -> Camera {
@@ -43,7 +43,7 @@ fn camera(bounds: (DVec3, DVec3), up: Up) -> Camera {
     orbit.cameras(bounds).unwrap().remove(0)
 }
 
-/// How two frames differ: share of pixels whose `of` differ by more than `tolerance`, among those that both know.
+/// Difference of two frames: fraction of pixels whose `of` differ by more than `tolerance`, among those that both know.
 fn share_off<T>(a: &[T], b: &[T], tolerance: f32, of: impl Fn(&T, &T) -> f32) -> f64 {
     assert_eq!(a.len(), b.len());
     assert!(!a.is_empty());
@@ -100,7 +100,7 @@ fn a_signed_distance_looks_the_same_on_both() {
     let extra = ["--preset", "sdf-tiny", "--steps", "1500", "--set", "train.batch=4096"];
     let model = Model::load(fitted("scenes/bracket.stl", dir.path(), &extra)).unwrap();
     let field = NeuralSdf::new(&model.spec, model.grid.clone(), &model.net, None);
-    let cube = UnitCube::from(&model.domain);
+    let cube = model.cube;
     let tracer = SphereTracer::new(&field, cube, TracerSettings::default()).unwrap();
     let camera = camera(tracer.bounds(), Up::Y);
     let grid = tracer.grid().map(|g| &**g);
@@ -108,7 +108,7 @@ fn a_signed_distance_looks_the_same_on_both() {
     let make = |precision, grid| {
         GpuRenderer::sdf(uploaded(precision), cube, TracerSettings::default(), field.lipschitz(), grid).unwrap()
     };
-    let renderer = make(Precision::F32, grid);
+    let renderer = make(GridPrecision::F32, grid);
     let middle = (tracer.bounds().0 + tracer.bounds().1) * 0.5;
     let normal = DVec3::new(0.3, 0.2, 0.9).normalize();
     let section = |show| Some(Section { normal, offset: normal.dot(middle), show });
@@ -135,26 +135,26 @@ fn a_signed_distance_looks_the_same_on_both() {
     assert_same("a tall picture", &renderer.render(&tall, &settings).unwrap(), &want);
     // Half the bits, and no empty space known: the same surface.
     let want = tracer.render(&camera, &base).unwrap();
-    assert_same("f16", &make(Precision::F16, grid).render(&camera, &base).unwrap(), &want);
-    assert_same("without a grid", &make(Precision::F32, None).render(&camera, &base).unwrap(), &want);
+    assert_same("f16", &make(GridPrecision::F16, grid).render(&camera, &base).unwrap(), &want);
+    assert_same("without a grid", &make(GridPrecision::F32, None).render(&camera, &base).unwrap(), &want);
 }
 
 #[test]
 fn a_radiance_field_looks_the_same_on_both() {
     let Some(gpu) = adapter() else { return };
     let dir = tempfile::tempdir().unwrap();
-    let extra = ["--preset", "radiance-tiny", "--steps", "250", "--set", "rays.samples=8192"];
+    let extra = ["--preset", "radiance-tiny", "--steps", "250", "--set", "rays.samples_per_step=8192"];
     let model = Model::load(fitted("scenes/teaset", dir.path(), &extra)).unwrap();
     let occupancy = model.occupancy.clone().unwrap();
     let field = NeuralRadiance::new(&model.spec, model.grid.clone(), &model.net, occupancy.clone());
-    let cube = UnitCube::from(&model.domain);
+    let cube = model.cube;
     for (name, volume) in [
         ("even steps", VolumeSettings { step: 1.0 / 400.0, ..VolumeSettings::default() }),
         ("growing steps", VolumeSettings { step: 2e-3, cone: 1.0 / 256.0, near: 0.3, ..VolumeSettings::default() }),
     ] {
         let cpu = VolumeRenderer::new(&field, cube, volume).unwrap();
         let camera = camera(cpu.bounds(), Up::Z);
-        let uploaded = GpuField::new(&gpu, &model.spec, &model.grid, &model.net, Precision::F32).unwrap();
+        let uploaded = GpuField::new(&gpu, &model.spec, &model.grid, &model.net, GridPrecision::F32).unwrap();
         let renderer = GpuRenderer::volume(uploaded, cube, volume, &occupancy).unwrap();
         let middle = (cpu.bounds().0 + cpu.bounds().1) * 0.5;
         let normal = DVec3::new(0.5, 0.1, 0.2).normalize();
@@ -167,9 +167,7 @@ fn a_radiance_field_looks_the_same_on_both() {
             ("cut", RenderSettings { section: section(SectionView::Cut), ..base }),
             ("field on a section", RenderSettings { section: section(SectionView::Field), ..base }),
         ] {
-            let RenderSettings { layers, samples, filter, background, seed, section, .. } = settings;
-            let same = RenderSettings { layers, samples, filter, background, seed, section };
-            let want = cpu.render(&camera, &same).unwrap();
+            let want = cpu.render(&camera, &settings).unwrap();
             assert_same(&format!("{name}, {what}"), &renderer.render(&camera, &settings).unwrap(), &want);
         }
     }

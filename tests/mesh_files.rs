@@ -1,7 +1,7 @@
 //! Every mesh in `NSTR_DATA` against what trimesh says of it, and every broken file against its error.
 
+use nstr::files::testing::data_dir;
 use nstr::geometry::{MeshError, MeshReport, read_mesh};
-use std::path::PathBuf;
 
 /// What trimesh (process=True) says of a file.
 struct Row {
@@ -97,17 +97,9 @@ fn ours_differs(file: &str, what: &str, ours: usize) -> bool {
     expected.contains(&(what, ours))
 }
 
-fn data() -> Option<PathBuf> {
-    let folder = std::env::var_os("NSTR_DATA").map(PathBuf::from);
-    if folder.is_none() {
-        println!("skipped: NSTR_DATA not set");
-    }
-    folder
-}
-
 #[test]
 fn reports_agree_with_trimesh() {
-    let Some(data) = data() else { return };
+    let Some(data) = data_dir("") else { return };
     let mut wrong = Vec::new();
     for row in TABLE {
         let file = match read_mesh(&data.join(row.file)) {
@@ -146,7 +138,7 @@ fn reports_agree_with_trimesh() {
 
 #[test]
 fn files_without_a_surface_give_errors_that_name_them() {
-    let Some(data) = data() else { return };
+    let Some(data) = data_dir("") else { return };
     for name in ["empty.obj", "empty.stl", "face_in_group_name.obj", "points_emptyface.ply"] {
         let error = read_mesh(&data.join("mesh_bad/trimesh").join(name)).expect_err(name);
         assert!(matches!(error, MeshError::NoFaces { .. }), "{error}");
@@ -159,7 +151,7 @@ fn files_without_a_surface_give_errors_that_name_them() {
 
 #[test]
 fn orientation_is_trusted_where_the_winding_number_works() {
-    let Some(data) = data() else { return };
+    let Some(data) = data_dir("") else { return };
     let trusted = |name: &str| MeshReport::new(&read_mesh(&data.join(name)).expect(name).mesh).orientation_trusted();
     for name in ["mesh/armadillo.obj", "mesh/rabbit.obj", "mesh_bad/bunny_holes.obj", "mesh_bad/suzanne.obj"] {
         assert!(trusted(name), "{name}");
@@ -171,10 +163,29 @@ fn orientation_is_trusted_where_the_winding_number_works() {
     }
 }
 
+#[test]
+fn materials_of_shapenet_files_count_their_faces() {
+    let Some(data) = data_dir("mesh_bad") else { return };
+    // Its material file lies beside it.
+    let plane = read_mesh(&data.join("shapenet_airplane/model_normalized.obj")).expect("the airplane");
+    assert_eq!(plane.materials.faces.len(), plane.mesh.faces.len());
+    let (counts, without) = plane.materials.face_counts();
+    assert_eq!((counts.iter().sum::<usize>(), without), (plane.mesh.faces.len(), 0));
+    assert!(plane.materials.materials.iter().all(|m| m.diffuse.is_some()), "{:?}", plane.materials.materials);
+    assert!(plane.notes.iter().all(|note| !note.contains("material")), "{:?}", plane.notes);
+    // Its material file is absent: names and counts alone.
+    let chair = read_mesh(&data.join("shapenet_chair.obj")).expect("the chair");
+    let names: Vec<&str> = chair.materials.materials.iter().map(|m| m.name.as_str()).collect();
+    assert_eq!(names, ["material_0_1_8", "material_1_24", "material_2_24"]);
+    assert_eq!(chair.materials.face_counts().0.iter().sum::<usize>(), chair.mesh.faces.len());
+    assert!(chair.materials.materials.iter().all(|m| m.diffuse.is_none()));
+    assert!(chair.notes.iter().any(|note| note.contains("model.mtl is absent")), "{:?}", chair.notes);
+}
+
 /// `tobj` and `stl_io` as second opinions, on the files that they accept in full.
 #[test]
 fn other_readers_see_the_same_corners() {
-    let Some(data) = data() else { return };
+    let Some(data) = data_dir("") else { return };
     for row in TABLE.iter().filter(|r| r.file.ends_with(".obj")) {
         let options = tobj::LoadOptions { ignore_lines: true, ignore_points: true, ..Default::default() };
         let Ok((models, _)) = tobj::load_obj(data.join(row.file), &options) else { continue };
@@ -203,7 +214,7 @@ fn other_readers_see_the_same_corners() {
 #[test]
 #[ignore = "a measurement: cargo test --release --test mesh_files -- --ignored --nocapture"]
 fn time_of_reading_and_judging() {
-    let Some(data) = data() else { return };
+    let Some(data) = data_dir("") else { return };
     for name in ["mesh/armadillo.obj", "mesh_bad/cube_40k_internal_quads.obj", "mesh/torus.STL", "mesh/featuretype.ply"]
     {
         let start = std::time::Instant::now();

@@ -38,8 +38,8 @@ fn what_is_seen_from_one_side_is_shown_from_there() {
     fit.extend(QUICK);
     ok(at, &fit);
     let model = Model::load(at.join("s.safetensors")).unwrap();
-    let swing: nstr::camera::swing::Swing = serde_json::from_value(model.config["swing"].clone()).unwrap();
-    assert!(swing.is_valid() && swing.reach < 60.0, "{swing:?}");
+    let arc: nstr::camera::CameraArc = serde_json::from_value(model.config["swing"].clone()).unwrap();
+    assert!(arc.is_valid() && arc.reach < 60.0, "{arc:?}");
     let pictures = |args: &[&str], to: &str| {
         let size = ["render", "s.safetensors", "--size", "32x32", "-o", to];
         ok(at, &[&size[..], args].concat());
@@ -57,7 +57,7 @@ fn what_is_seen_from_one_side_is_shown_from_there() {
 }
 
 /// Settings of a fit that takes a few seconds.
-const QUICK: [&str; 6] = ["--preset", "radiance-tiny", "--set", "rays.samples=8192", "--downscale", "2"];
+const QUICK: [&str; 6] = ["--preset", "radiance-tiny", "--set", "rays.samples_per_step=8192", "--downscale", "2"];
 
 #[test]
 fn a_capture_is_fitted_measured_rendered_exported_and_queried() {
@@ -69,14 +69,14 @@ fn a_capture_is_fitted_measured_rendered_exported_and_queried() {
     fit.extend(QUICK);
     let said = ok(at, &fit);
     assert!(said.contains("40 training views of 64x64, 8 test views, with alpha"), "{said}");
-    let figures = json(&at.join("fit.json"));
-    assert!(figures["parameters"].as_u64().unwrap() <= 80_000);
+    let metrics = json(&at.join("fit.json"));
+    assert!(metrics["parameters"].as_u64().unwrap() <= 80_000);
 
     let said = ok(at, &["eval", "t.safetensors", &teaset, "--json", "e.json", "--images", "pictures"]);
     let e = json(&at.join("e.json"));
     // Half a minute of training would reach 30; a camera mirrored or transposed would stay below 15.
     assert!(e["psnr"].as_f64().unwrap() > 20.0 && e["ssim"].as_f64().unwrap() > 0.6, "{said}");
-    assert!((e["psnr"].as_f64().unwrap() - figures["psnr"].as_f64().unwrap()).abs() < 1e-9);
+    assert!((e["psnr"].as_f64().unwrap() - metrics["psnr"].as_f64().unwrap()).abs() < 1e-9);
     assert_eq!(e["psnr_per_view"].as_array().unwrap().len(), 8);
     assert_eq!((e["background"].as_str(), e["steps"].as_u64()), (Some("#ffffff"), Some(400)));
     assert!(e["fit_seconds"].as_f64().unwrap() > 0.0);
@@ -194,9 +194,9 @@ fn captures_that_cannot_be_used_are_named_and_leave_nothing() {
     assert!(said.contains("transforms.json") && said.contains("frames"), "{said}");
     let teaset = scene("teaset");
     for (arguments, word) in [
-        (&["--set", "rays.cells=100"][..], "rays.cells"),
+        (&["--set", "occupancy.resolution=100"][..], "occupancy.resolution"),
         (&["--set", "rays.background=greenish"], "rays.background"),
-        (&["--set", "view.encoding=sh:9"], "view.encoding"),
+        (&["--set", "color_head.encoding=sh:9"], "color_head.encoding"),
         (&["--background", "transparent"], "--background"),
         (&["--downscale", "0"], "downscale"),
         (&["--scene", "nan,0,0,1"], "scene"),

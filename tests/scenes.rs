@@ -1,20 +1,21 @@
-//! The meshes, pictures and sounds in `scenes/`: what the generator writes, and sound.
+//! The meshes, images and sounds in `scenes/`: written by the generator, and well-formed.
 
 #[path = "../examples/make_scenes/main.rs"]
 #[allow(dead_code, reason = "only some of what the generator has is asked for")]
 mod make_scenes;
+
+use std::path::Path;
 
 use glam::{DVec2, DVec3};
 use make_scenes::capture::{self, SIDE, Split};
 use make_scenes::signals;
 use make_scenes::studio::Studio;
 use make_scenes::teaset;
-use nstr::geometry::{MeshReport, read_mesh};
-use nstr::image::{Rgba8, diff, png};
 use nstr::camera::camera::Camera;
 use nstr::camera::camera_file::read_cameras;
-use nstr::signal::{read_picture, read_sound};
-use std::path::Path;
+use nstr::geometry::{MeshReport, read_mesh};
+use nstr::image::{Rgba8, diff, png};
+use nstr::signal::{read_audio, read_image};
 
 fn folder() -> &'static Path {
     Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/scenes"))
@@ -41,12 +42,12 @@ fn steps_apart(a: &[f32], b: &[f32], step: f32) -> f32 {
 
 #[test]
 fn signals_are_what_the_generator_makes() {
-    let (disk, made) = (read_picture(&folder().join("chirp.png")).unwrap(), signals::chirp());
-    assert_eq!((disk.width, disk.height, disk.channels, disk.scale), (256, 256, 1, made.scale));
+    let (disk, made) = (read_image(&folder().join("chirp.png")).unwrap(), signals::chirp());
+    assert_eq!((disk.width, disk.height, disk.channels, disk.encoding), (256, 256, 1, made.encoding));
     // Rounded to the nearest step, and the mathematics library of another machine may round the rare value the other way.
     let apart = steps_apart(&disk.data, &made.data, 1.0 / 255.0);
     assert!(apart < 0.51, "{apart}: run `cargo run --release --example make_scenes`");
-    let (disk, made) = (read_sound(&folder().join("sweep.wav")).unwrap(), signals::sweep());
+    let (disk, made) = (read_audio(&folder().join("sweep.wav")).unwrap(), signals::sweep());
     assert_eq!((disk.rate, disk.channels, disk.format, disk.seconds()), (16_000, 1, made.format, 2.0));
     let apart = steps_apart(&disk.data, &made.data, 1.0 / 32_768.0);
     assert!(apart < 0.51, "{apart}: run `cargo run --release --example make_scenes`");

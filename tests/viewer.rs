@@ -1,5 +1,5 @@
-//! The built viewer on a virtual display: `Xvfb`, Mesa's software Vulkan, scripts, and a real pointer by `xdotool`. What is
-//! not installed is said and skipped.
+//! The built viewer on a virtual display: `Xvfb`, Mesa's software Vulkan, scripts, and a real pointer by `xdotool`. Tests
+//! whose programs are not installed are skipped.
 #![cfg(feature = "viewer")]
 
 #[allow(dead_code, reason = "shared with the other tests of the command")]
@@ -10,26 +10,23 @@ use std::process::{Child, Command, Output, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use common::{command, ok, scene};
-use nstr::field::model::Model;
-use nstr::image::{Rgba8, diff, png};
-use nstr::image::colour::Background;
-use nstr::render::{Section, SectionView};
+use common::{Requirement, command, ok, scene, skip};
 use nstr::camera::orbit::Up;
-use nstr::viewer::camera::ViewCamera;
-use nstr::viewer::painter::{Effort, Painter, Picture, View};
-use nstr::viewer::recording::Recording;
-use nstr::viewer::{Scene, Show, cpu_painter};
+use nstr::field::model::Model;
+use nstr::image::colour::Background;
+use nstr::image::{Rgba8, png, testing};
+use nstr::render::{Section, SectionView};
+use nstr::viewer::{CameraPath, DisplayMode, Quality, RenderRequest, Scene, ViewCamera, render_image};
 
-/// A virtual display, as long as it lives.
+/// Virtual display, closed when dropped.
 struct Display {
-    /// What programs find it by.
+    /// Environment variables by which programs find it.
     environment: Vec<(&'static str, String)>,
     server: Child,
 }
 
 impl Display {
-    /// A free one; `None`, said, where there is no Xvfb.
+    /// Opens a free X11 display; skips and returns `None` without Xvfb.
     fn open() -> Option<Self> {
         // Tests run at the same time: each takes another number.
         static NEXT: std::sync::atomic::AtomicU32 = std::sync::atomic::AtomicU32::new(0);
@@ -47,7 +44,7 @@ impl Display {
                 .stderr(Stdio::null())
                 .spawn();
             let Ok(mut server) = server else {
-                println!("skipped: Xvfb is not installed");
+                skip(Requirement::Display, "Xvfb is not installed");
                 return None;
             };
             let start = Instant::now();
@@ -60,12 +57,12 @@ impl Display {
             let _ = server.kill();
             let _ = server.wait();
         }
-        println!("skipped: no virtual display could be opened");
+        skip(Requirement::Display, "no virtual display could be opened");
         None
     }
 
-    /// A Wayland compositor without a screen, whose display shows every point as `scale` × `scale` pixels; its files are
-    /// in `folder`. `None`, said, where there is no Weston.
+    /// Starts a Wayland compositor without a screen, on which a point is `scale` × `scale` pixels; its files are in `folder`.
+    /// Skips and returns `None` without Weston.
     fn wayland(folder: &Path, scale: u32) -> Option<Self> {
         use std::os::unix::fs::PermissionsExt;
         std::fs::set_permissions(folder, std::fs::Permissions::from_mode(0o700)).unwrap();
@@ -78,7 +75,7 @@ impl Display {
             .stderr(Stdio::null())
             .spawn();
         let Ok(server) = server else {
-            println!("skipped: weston is not installed");
+            skip(Requirement::Display, "weston is not installed");
             return None;
         };
         let environment = vec![("XDG_RUNTIME_DIR", runtime), ("WAYLAND_DISPLAY", "test".to_string())];
@@ -90,7 +87,7 @@ impl Display {
             }
             std::thread::sleep(Duration::from_millis(20));
         }
-        println!("skipped: weston does not start here");
+        skip(Requirement::Display, "weston does not start here");
         None
     }
 
@@ -101,7 +98,7 @@ impl Display {
         command
     }
 
-    /// Runs `nstr` in `folder` with a script; `None`, said, where no driver can draw.
+    /// Runs `nstr` in `folder` with a script; skips and returns `None` without a graphics driver.
     fn nstr(&self, folder: &Path, args: &[&str], script: &str) -> Option<Output> {
         std::fs::write(folder.join("script.txt"), script).unwrap();
         let output = self
@@ -111,7 +108,7 @@ impl Display {
             .output()
             .unwrap();
         if String::from_utf8_lossy(&output.stderr).contains("no graphics adapter") {
-            println!("skipped: no Vulkan driver (mesa-vulkan-drivers)");
+            skip(Requirement::Gpu, "no Vulkan driver (mesa-vulkan-drivers)");
             return None;
         }
         Some(output)
@@ -131,13 +128,13 @@ fn done(output: &Output) {
     assert!(!said.contains("panicked"), "{said}");
 }
 
-/// A small model in `folder`.
+/// Fits a small model, `m.safetensors` in `folder`.
 fn model(folder: &Path) {
     let mesh = scene("bracket.stl");
     ok(folder, &["fit", &mesh, "-o", "m.safetensors", "--preset", "sdf-tiny", "--steps", "400", "--no-eval"]);
 }
 
-/// Mean absolute difference of two pictures of one size, 0 to 255.
+/// Mean absolute difference of two images of one size, 0 to 255.
 fn difference(a: &Rgba8, b: &Rgba8) -> f64 {
     assert_eq!((a.width, a.height), (b.width, b.height));
     let sum: u64 = a.data.iter().zip(&b.data).map(|(a, b)| u64::from(a.abs_diff(*b))).sum();
@@ -145,7 +142,7 @@ fn difference(a: &Rgba8, b: &Rgba8) -> f64 {
 }
 
 #[test]
-fn what_is_seen_follows_keys_and_pointer() {
+fn the_image_follows_keys_and_pointer() {
     let Some(display) = Display::open() else { return };
     let folder = tempfile::tempdir().unwrap();
     let at = folder.path();
@@ -166,7 +163,7 @@ fn what_is_seen_follows_keys_and_pointer() {
     done(&output);
     let read = |name: &str| png::read(&at.join(name)).unwrap();
     let first = read("1.png");
-    // The same as `nstr render` shows: orientation, gamma, background, place.
+    // The same image as that of `nstr render`: orientation, gamma, background, position.
     let size = format!("{}x{}", first.width, first.height);
     ok(at, &["render", "m.safetensors", "-o", "render.png", "--size", &size, "--spp", "16"]);
     let (off, moved) = (difference(&first, &read("render.png")), difference(&first, &read("orbit.png")));
@@ -174,16 +171,16 @@ fn what_is_seen_follows_keys_and_pointer() {
     let layers: Vec<Rgba8> = (1..9).map(|i| read(&format!("{i}.png"))).collect();
     for (i, a) in layers.iter().enumerate() {
         for (j, b) in layers.iter().enumerate().skip(i + 1) {
-            // Without its term in the loss F learns nothing: the residual is the gradient.
+            // Without the transport term in the loss F stays 0, so that the residual is the gradient.
             let same = (i, j) == (4, 6);
             assert!(same || difference(a, b) > 0.5, "layers {} and {} look alike", i + 1, j + 1);
         }
     }
     let path = ["1.png", "orbit.png", "pan.png", "zoom.png", "fly.png"].map(read);
-    assert!(path.windows(2).all(|w| difference(&w[0], &w[1]) > 0.5), "each move changes the picture");
-    assert!(read("reset.png") == first, "the same view is the same picture");
+    assert!(path.windows(2).all(|w| difference(&w[0], &w[1]) > 0.5), "each move changes the image");
+    assert!(read("reset.png") == first, "the same view is the same image");
     assert!(difference(&read("paste.png"), &path[1]) < 0.05, "the pasted camera is the copied one");
-    // The picture and the panel share the window without overlap.
+    // Image and panel share the window without overlap.
     let window = read("window.png");
     assert_eq!((window.width, window.height), (580, 420));
     assert_eq!(window.pixel(4, 4), [255; 4]);
@@ -192,7 +189,7 @@ fn what_is_seen_follows_keys_and_pointer() {
     assert!((0..first.height).all(|y| (0..first.width).all(|x| close(window.pixel(x, y), first.pixel(x, y)))));
     assert!(difference(&read("help.png"), &window) > 3.0);
     assert!(read("wide.png").width > first.width + 200);
-    // While the EXR is made there is no new picture: the old one is shown whole, white at its right as at its left.
+    // While the EXR is rendered there is no new image: the old one is shown whole, white at its right and left edges.
     let shrunk = read("shrunk.png");
     assert_eq!((shrunk.width, shrunk.height), (420, 300));
     assert!((10..190).all(|y| shrunk.pixel(2, y) == [255; 4] && shrunk.pixel(124, y) == [255; 4]));
@@ -201,47 +198,32 @@ fn what_is_seen_follows_keys_and_pointer() {
     assert!(std::fs::metadata(at.join("all.exr")).unwrap().len() > 10_000);
 }
 
-/// What the CPU painter makes of a view in the end.
-fn painted(view: View) -> Rgba8 {
-    let mut painter = cpu_painter::start(Arc::new(|| ())).unwrap();
-    painter.request(view);
-    let (start, mut last) = (Instant::now(), None);
-    while start.elapsed() < Duration::from_secs(120) {
-        let update = painter.poll();
-        last = update.shown.or(last);
-        if let (true, Some(Picture::Cpu(picture))) = (update.done, last.as_ref().map(|s| &s.picture)) {
-            return picture.image.clone();
-        }
-        std::thread::sleep(Duration::from_millis(5));
-    }
-    panic!("not painted in two minutes");
-}
-
-/// Other vector widths and numbers of threads fit a slightly different field. Measured against 1 and 5 threads and AVX2: 0.3 %
-/// of the pixels differ by more than 32 steps of 255, of the normals 1.4 % by more than 48, all at silhouettes and creases.
-/// `NSTR_BLESS=1` stores the pictures anew.
+/// Other vector widths and numbers of threads fit a slightly different field. Against 1 and 5 threads and AVX2, 0.3 % of the
+/// pixels differ by more than 32 of 255, and 1.4 % of those of normals by more than 48, all at silhouettes and creases.
+/// `NSTR_BLESS=1` stores new snapshots.
 #[test]
-fn the_stored_pictures_are_painted() {
+fn images_match_the_stored_snapshots() {
     let folder = tempfile::tempdir().unwrap();
-    // Long enough that the fit is the bracket, whatever rounding did on the way.
+    // Long enough that the fit converges to the bracket despite different rounding.
     let fit = ["--preset", "sdf-tiny", "--steps", "1500", "--set", "train.batch=4096", "--no-eval"];
     ok(folder.path(), &[&["fit", &common::scene("bracket.stl"), "-o", "m.safetensors"][..], &fit].concat());
-    let scene = Arc::new(Scene::sdf(Arc::new(Model::load(folder.path().join("m.safetensors")).unwrap())));
-    // From the cube, which the mesh decides, not from what the fit made of it.
+    let model = folder.path().join("m.safetensors");
+    let scene = Arc::new(Scene::of_model(&model, Arc::new(Model::load(&model).unwrap())).unwrap());
+    // The camera follows the cube, which depends on the mesh only, not on the fit.
     let mut camera = ViewCamera::home(scene.cube.bounds(), Up::Y).unwrap();
     camera.zoom(6.0);
-    let middle = (scene.cube.bounds().0 + scene.cube.bounds().1) * 0.5;
-    let cut = |show| Some(Section { normal: glam::DVec3::X, offset: middle.x, show });
-    let view = View::plain(scene, camera.camera((160, 120)), Effort::Full(8));
-    let normals = View { show: Show::Normals, background: Background::Black, ..view.clone() };
-    for (name, steps, share, view) in [
-        ("shaded", 32, 0.01, view.clone()),
+    let centre = (scene.cube.bounds().0 + scene.cube.bounds().1) * 0.5;
+    let cut = |show| Some(Section { normal: glam::DVec3::X, offset: centre.x, show });
+    let request = RenderRequest::shaded(scene, camera.camera((160, 120)), Quality::Full(8));
+    let normals = RenderRequest { mode: DisplayMode::Normals, background: Background::Black, ..request.clone() };
+    for (name, steps, share, request) in [
+        ("shaded", 32, 0.01, request.clone()),
         ("normals", 48, 0.03, normals),
-        ("section", 32, 0.01, View { section: cut(SectionView::Cut), shadows: true, ..view.clone() }),
-        ("section_field", 32, 0.01, View { section: cut(SectionView::Field), ..view.clone() }),
+        ("section", 32, 0.01, RenderRequest { section: cut(SectionView::Cut), shadows: true, ..request.clone() }),
+        ("section_field", 32, 0.01, RenderRequest { section: cut(SectionView::Field), ..request.clone() }),
     ] {
         let stored = format!("{}/tests/snapshots/viewer_{name}.png", env!("CARGO_MANIFEST_DIR"));
-        diff::check_snapshot(Path::new(&stored), &painted(view), steps, share).unwrap();
+        testing::check_snapshot(Path::new(&stored), &render_image(request).unwrap(), steps, share).unwrap();
     }
 }
 
@@ -251,15 +233,16 @@ fn camera_paths_are_loaded_by_option_and_by_dropping() {
     let folder = tempfile::tempdir().unwrap();
     let at = folder.path();
     model(at);
-    let scene = Scene::sdf(Arc::new(Model::load(at.join("m.safetensors")).unwrap()));
+    let file = at.join("m.safetensors");
+    let scene = Scene::of_model(&file, Arc::new(Model::load(&file).unwrap())).unwrap();
     let mut camera = ViewCamera::home(scene.bounds(), Up::Y).unwrap();
     let keys = [0.9, 0.7, 0.7].map(|yaw| {
         camera.orbit(yaw, 0.1);
         camera
     });
-    // The picture that the panel leaves of a window of 580×420.
+    // Size of the image in a window of 580×420.
     let size = (288, 394);
-    Recording { keys: keys.to_vec(), pace: 0.2 }.save(&at.join("tour.json"), size).unwrap();
+    CameraPath { keys: keys.to_vec(), seconds_between_keys: 0.2 }.save(&at.join("tour.json"), size).unwrap();
     std::fs::write(at.join("bad.json"), "{\"frames\": []}").unwrap();
     let script = "wait\npicture first.png\nkey F6\nwait\npicture last.png\nkey r\nwait\npicture home.png\n\
         load bad.json\nwait 0.3\nscreenshot said.png\nwait\npicture still.png\n\
@@ -270,7 +253,7 @@ fn camera_paths_are_loaded_by_option_and_by_dropping() {
     let read = |name: &str| png::read(&at.join(name)).unwrap();
     let [first, last, home] = ["first.png", "last.png", "home.png"].map(read);
     assert_eq!((first.width, first.height), size);
-    // What is seen is what `nstr render --path` makes of the file.
+    // The window shows the images that `nstr render --path` makes of the file.
     ok(at, &["render", "m.safetensors", "-o", "frames/", "--path", "tour.json", "--spp", "16"]);
     let mut frames: Vec<_> = std::fs::read_dir(at.join("frames")).unwrap().map(|e| e.unwrap().path()).collect();
     frames.sort();
@@ -280,7 +263,7 @@ fn camera_paths_are_loaded_by_option_and_by_dropping() {
         assert!(off < 0.6, "{off}");
     }
     assert!(difference(&first, &last) > 3.0 && difference(&first, &home) > 3.0);
-    // A file that is no path changes nothing, and says so over the picture.
+    // A file without a path changes nothing; a message appears over the image.
     assert!(read("still.png") == home && read("again.png") == first);
     let (said, x) = (read("said.png"), size.0 / 2);
     assert!((330..394).any(|y| said.pixel(x - 60, y)[0] < 120 && home.pixel(x - 60, y)[0] > 200));
@@ -291,12 +274,11 @@ fn camera_paths_are_loaded_by_option_and_by_dropping() {
 }
 
 #[test]
-fn shaders_paint_the_same_pictures() {
+fn shaders_render_the_same_images() {
     let Some(display) = Display::open() else { return };
     let folder = tempfile::tempdir().unwrap();
     let at = folder.path();
     model(at);
-    // 9 without a capture is the shaded picture; the section makes another shader's branch, not another shader.
     let script = "wait\npicture 1.png\nkey 2\nwait\npicture 2.png\nkey 4\nwait\npicture 4.png\nkey 1\n\
         drag left 100,150 160,170\nwait\npicture orbit.png\nscreenshot window.png\nclose";
     let pictures = |renderer: &str, background: &str, script: &str| {
@@ -310,8 +292,8 @@ fn shaders_paint_the_same_pictures() {
         let off = difference(gpu, cpu);
         assert!(off < 0.8, "picture {i}: {off}");
     }
-    assert!(difference(&gpu[0], &gpu[3]) > 3.0, "the drag turned it");
-    // Nothing is behind it in the file; in the window squares are.
+    assert!(difference(&gpu[0], &gpu[3]) > 3.0, "the drag turned the model");
+    // The background is transparent in the file and a chequerboard in the window.
     assert_eq!(gpu[0].pixel(2, 2), [0; 4]);
     let window = png::read(&at.join("window.png")).unwrap();
     assert_eq!(window.width, 480);
@@ -327,7 +309,7 @@ fn shaders_paint_the_same_pictures() {
 fn a_real_pointer_turns_the_model() {
     let Some(display) = Display::open() else { return };
     if Command::new("xdotool").arg("version").output().is_err() {
-        return println!("skipped: xdotool is not installed");
+        return skip(Requirement::Display, "xdotool is not installed");
     }
     let folder = tempfile::tempdir().unwrap();
     let at = folder.path();
@@ -349,12 +331,12 @@ fn a_real_pointer_turns_the_model() {
         let Some(output) = display.nstr(at, &["view", "m.safetensors", "--size", "640x480"], script) else { return };
         done(&output);
         let [before, after] = ["before.png", "after.png"].map(|name| png::read(&at.join(name)).unwrap());
-        assert!(difference(&before, &after) > 5.0, "turned, and in the colours of normals");
+        assert!(difference(&before, &after) > 5.0, "turned, and displayed as normals");
     });
 }
 
 #[test]
-fn a_fit_that_is_looked_at_stops_and_saves_when_the_window_closes() {
+fn a_fit_in_a_window_stops_and_saves_when_the_window_closes() {
     let Some(display) = Display::open() else { return };
     let folder = tempfile::tempdir().unwrap();
     let at = folder.path();
@@ -367,7 +349,7 @@ fn a_fit_that_is_looked_at_stops_and_saves_when_the_window_closes() {
     assert!(text.contains("parameters"), "{text}");
     assert!(at.join("live.checkpoint.safetensors").exists());
     assert!(png::read(&at.join("live.png")).unwrap().width == 1280);
-    // A model that is there is not written over without being named.
+    // An existing model is not overwritten unless it is named.
     std::fs::rename(at.join("live.safetensors"), at.join("bracket.safetensors")).unwrap();
     let refused = display.nstr(at, &["view", &mesh], "close").unwrap();
     assert_eq!(refused.status.code(), Some(1));
@@ -375,7 +357,7 @@ fn a_fit_that_is_looked_at_stops_and_saves_when_the_window_closes() {
 }
 
 #[test]
-fn on_wayland_it_draws_the_same_and_keeps_to_the_pixels_asked_for() {
+fn on_wayland_images_are_the_same_and_sizes_are_in_pixels() {
     let folder = tempfile::tempdir().unwrap();
     let at = folder.path();
     model(at);
@@ -396,14 +378,14 @@ fn on_wayland_it_draws_the_same_and_keeps_to_the_pixels_asked_for() {
     for (scale, runtime) in &runtimes {
         Display::wayland(runtime.path(), *scale).iter().for_each(|d| run(d, &format!("wayland-{scale}")));
     }
-    // The panel takes more pixels of a display of twice the scale, so that only those of one scale are alike.
+    // The panel takes more pixels at twice the scale, so that only images of one scale are comparable.
     if let [a, b, ..] = pictures.as_slice() {
         assert!(x11.is_none() || difference(a, b) < 0.05, "{}", difference(a, b));
     }
 }
 
 #[test]
-fn without_a_display_it_says_so() {
+fn without_a_display_an_error_says_so() {
     let folder = tempfile::tempdir().unwrap();
     let at = folder.path();
     model(at);

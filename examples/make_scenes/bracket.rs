@@ -1,7 +1,8 @@
 //! A pillow block: flat faces, sharp edges, fillets, bores.
 
-use super::model::{Model, circle};
 use glam::{DVec2, dvec2, dvec3};
+
+use super::model::{Model, circle};
 
 /// Points of an arc from angle `a` to `b` (degrees), both ends included.
 fn arc(center: DVec2, radius: f64, a: f64, b: f64, steps: usize) -> impl Iterator<Item = DVec2> {

@@ -1,14 +1,16 @@
 //! Posed pictures of the tea set in the layout of the NeRF-synthetic data: `transforms_{train,test}.json`, one PNG a view.
 
-use super::studio::Studio;
-use super::teaset::parts;
-use glam::{DMat4, DVec2, DVec3};
-use nstr::image::Rgba8;
-use nstr::camera::camera::Camera;
-use nstr::camera::orbit::{Orbit, Up};
 use std::f64::consts::PI;
 use std::fmt::Write;
 use std::path::Path;
+
+use glam::{DMat4, DVec2, DVec3};
+use nstr::camera::camera::Camera;
+use nstr::camera::orbit::{Orbit, Up};
+use nstr::image::Rgba8;
+
+use super::studio::Studio;
+use super::teaset::parts;
 
 /// Pixels along each side.
 pub const SIDE: u32 = 128;

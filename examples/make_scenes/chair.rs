@@ -1,8 +1,10 @@
 //! A chair: thin, tapered and slatted parts.
 
-use super::model::{Model, circle, rounded};
-use glam::{DVec3, dvec3};
 use std::f64::consts::{PI, TAU};
+
+use glam::{DVec3, dvec3};
+
+use super::model::{Model, circle, rounded};
 
 /// A dining chair, 0.95 high: dished seat, turned legs, stretchers, a leaning back with a bowed crest and slats.
 pub fn chair() -> Model {

@@ -1,8 +1,10 @@
 //! A rippled torus knot: curved everywhere.
 
-use super::model::Model;
-use glam::dvec3;
 use std::f64::consts::TAU;
+
+use glam::dvec3;
+
+use super::model::Model;
 
 /// A (2, 3) torus knot whose tube carries ripples that wind around it.
 pub fn knot() -> Model {

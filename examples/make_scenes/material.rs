@@ -1,7 +1,8 @@
-//! What the parts of the tea set look like: colours, patterns, gloss.
+//! Materials of the tea set: colours, patterns, gloss.
+
+use std::f64::consts::TAU;
 
 use glam::{DVec3, dvec3};
-use std::f64::consts::TAU;
 
 /// The materials. Patterns are solid: a colour belongs to a point of space, relative to the part's own foot.
 #[derive(Clone, Copy, Debug, PartialEq)]

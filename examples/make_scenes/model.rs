@@ -1,8 +1,9 @@
 //! Polygons, the ways to make them, and the bytes of their files.
 
-use glam::{DVec2, DVec3, dvec2};
 use std::f64::consts::{PI, TAU};
 use std::fmt::Write;
+
+use glam::{DVec2, DVec3, dvec2};
 
 /// Polygons over shared vertices.
 #[derive(Default)]

@@ -6,7 +6,7 @@ use glam::DVec3;
 
 /// Most triangles of a leaf.
 const LEAF: usize = 4;
-/// How far outside its edges a triangle still counts as hit, as a fraction of its size: neighbours leave no gap.
+/// Margin around a triangle's edges that still counts as a hit, as a fraction of its size: neighbours leave no gap.
 const SLACK: f64 = 1e-9;
 
 /// A box with what is in it.
@@ -19,7 +19,7 @@ struct Node {
     count: usize,
 }
 
-/// Where a ray meets a triangle first.
+/// First hit of a ray on a triangle.
 #[derive(Clone, Copy)]
 pub struct Hit {
     /// Distance in lengths of the ray's direction.
@@ -110,7 +110,7 @@ impl Tracer {
         nearest
     }
 
-    /// Whether anything lies along the ray.
+    /// `true` where anything lies along the ray.
     pub fn blocked(&self, origin: DVec3, direction: DVec3) -> bool {
         let mut any = false;
         self.walk(origin, direction, |_| {

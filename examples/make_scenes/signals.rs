@@ -1,17 +1,18 @@
 //! A picture and a sound whose local frequency is known everywhere.
 
-use nstr::signal::synthetic::{chirp_picture, sweep_sound};
-use nstr::signal::{Picture, Sound};
 use std::path::Path;
 
+use nstr::signal::synthetic::{chirp_image, sweep_audio};
+use nstr::signal::{AudioSignal, ImageSignal};
+
 /// `chirp.png`: 256×256, grey, 8 bits.
-pub fn chirp() -> Picture {
-    chirp_picture(256)
+pub fn chirp() -> ImageSignal {
+    chirp_image(256)
 }
 
 /// `sweep.wav`: two seconds at 16 kHz, mono, 16 bits.
-pub fn sweep() -> Sound {
-    sweep_sound(16_000, 2.0)
+pub fn sweep() -> AudioSignal {
+    sweep_audio(16_000, 2.0)
 }
 
 /// Writes both to `folder`.

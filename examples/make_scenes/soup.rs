@@ -1,7 +1,8 @@
 //! A desk as online collections hold such things.
 
-use super::model::{line, point};
 use glam::{DVec3, dvec3};
+
+use super::model::{line, point};
 
 /// A desk as model collections hold it: every face twice, front and back, boxes without the sides that nobody sees,
 /// a panel and shelf without thickness, outlines as line elements, and a material file that is not there.

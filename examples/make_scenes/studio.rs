@@ -2,15 +2,17 @@
 //!
 //! Nothing is random: every pixel spends the same directions, so pictures are free of noise and compress well.
 
+use std::f64::consts::TAU;
+
+use glam::{DVec2, DVec3, dvec3};
+use nstr::camera::camera::Camera;
+use nstr::image::Rgba8;
+use nstr::image::colour::srgb_from_linear;
+use rayon::prelude::*;
+
 use super::material::{Material, Surface};
 use super::raycast::{Hit, Tracer};
 use super::teaset::Part;
-use glam::{DVec2, DVec3, dvec3};
-use nstr::camera::camera::Camera;
-use nstr::image::colour::srgb_from_linear;
-use nstr::image::Rgba8;
-use rayon::prelude::*;
-use std::f64::consts::TAU;
 
 /// Samples a pixel.
 pub const SAMPLES: usize = 16;
@@ -19,7 +21,7 @@ const SUN_RAYS: usize = 2;
 const SKY_RAYS: usize = 4;
 /// Faces that meet at less than this (cosine) are shaded as one smooth surface.
 const CREASE: f64 = 0.77;
-/// How far off the surface secondary rays start.
+/// Distance from the surface at which secondary rays start.
 const OFFSET: f64 = 5e-4;
 
 const SUN: DVec3 = dvec3(-0.46, -0.52, 0.72);
@@ -135,7 +137,7 @@ impl Studio {
         Self { triangles, tracer, sun, sky }
     }
 
-    /// What the camera sees: sRGB with straight alpha, nothing behind the set.
+    /// Image of the camera: sRGB with straight alpha, nothing behind the set.
     pub fn picture(&self, camera: &Camera) -> Rgba8 {
         let rows: Vec<Vec<u8>> = (0..camera.height)
             .into_par_iter()
@@ -194,7 +196,7 @@ impl Studio {
             let q = self.sky[k + i * SAMPLES];
             let to = a * q.x + b * q.y + normal * q.z;
             let free = !self.tracer.blocked(from, to);
-            // What blocks the sky gives back a little light of its own.
+            // Surfaces that block the sky give back a little light of their own.
             total.light += if free { sky(to) } else { dvec3(0.11, 0.085, 0.065) } / SKY_RAYS as f64;
             total.share += f64::from(u8::from(free)) / SKY_RAYS as f64;
         }
@@ -208,7 +210,7 @@ struct Skylight {
     share: f64,
 }
 
-/// What depends on the view: the sun's Blinn-Phong highlight and the sky's reflection, stronger towards the rim (Schlick).
+/// View-dependent light: the sun's Blinn-Phong highlight and the sky's reflection, stronger towards the rim (Schlick).
 fn gloss(surface: &Surface, normal: DVec3, view: DVec3, sun: f64, open: f64) -> DVec3 {
     let half = (SUN.normalize() + view).normalize();
     let highlight = surface.highlight * power(normal.dot(half).max(0.0), surface.exponent);

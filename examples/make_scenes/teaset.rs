@@ -3,10 +3,12 @@
 //! Every part is closed; parts overlap where they join. Nothing in it is symmetric as a whole, so that a picture that is
 //! mirrored or turned shows.
 
+use std::f64::consts::PI;
+
+use glam::{DVec2, DVec3, dvec2, dvec3};
+
 use super::material::Material;
 use super::model::{Model, circle, groups, rounded};
-use glam::{DVec2, DVec3, dvec2, dvec3};
-use std::f64::consts::PI;
 
 /// Height of the tray's top: the origin, which the cameras look at, is the middle of the set.
 const TOP: f64 = -0.34;

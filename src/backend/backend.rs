@@ -1,6 +1,6 @@
-//! What training asks of a Burn backend beyond its own operations.
+//! [`FieldBackend`]: the operations that training needs of a Burn backend beyond its own.
 //!
-//! [`FieldBackend`] extends a backend with the field's forward pass (differentiable under `Autodiff`) and the
+//! The trait extends a backend with the field's forward pass (differentiable under `Autodiff`) and the
 //! optimiser's step. Every method has a default in plain tensors, so a backend joins with an empty `impl`; one with
 //! fused kernels overrides the methods and, for its `Autodiff`, registers their backward (Flex: [`crate::flex`]).
 //! Callers use the functions on tensors: [`forward`], [`forward_full`], [`adam_step`].
@@ -11,22 +11,22 @@ use std::sync::Arc;
 use burn::tensor::backend::Backend;
 use burn::tensor::ops::FloatTensor;
 use burn::tensor::{Tensor, TensorPrimitive};
+use nstr_kernel::adam::AdamHyper;
+use nstr_kernel::{FusedField, PointLoss, RayBatch, RayLoss, RayStats};
+use nstr_spec::FieldSpec;
 
 use crate::reference;
-use nstr_kernel::adam::AdamHyper;
-use nstr_spec::FieldSpec;
-use nstr_kernel::{Fused, PointLoss, RayLoss, RayStats, Rays};
 
-/// A field ready to be evaluated: its shape and what the kernels prepared for it. Made once, shared through [`Arc`].
+/// A field ready to be evaluated: its shape, and its kernels where they are asked for. Made once, shared through [`Arc`].
 pub struct FieldOp {
     spec: FieldSpec,
-    fused: Option<Fused>,
+    fused: Option<FusedField>,
 }
 
 impl FieldOp {
     /// Evaluates with fused kernels on backends that have them.
     pub fn new(spec: FieldSpec) -> Arc<Self> {
-        let fused = Some(Fused::new(&spec));
+        let fused = Some(FusedField::new(&spec));
         Arc::new(FieldOp { spec, fused })
     }
     /// Evaluates in plain tensors on every backend: the baseline of benches and the oracle of tests.
@@ -38,7 +38,7 @@ impl FieldOp {
         &self.spec
     }
     /// The kernels, or `None` where plain tensors are asked for.
-    pub fn fused(&self) -> Option<&Fused> {
+    pub fn fused(&self) -> Option<&FusedField> {
         self.fused.as_ref()
     }
 }
@@ -86,13 +86,13 @@ pub trait FieldBackend: Backend {
         plain_field_loss::<Self>(op, grid, net, data, loss)
     }
 
-    /// Mean loss of rays marched through a radiance field, `[1]`, differentiable in `grid` and `net`, and what the step
-    /// found: the training step's hot path for captures. The spec must have a view.
+    /// Mean loss of rays marched through a radiance field, `[1]`, differentiable in `grid` and `net`, and the
+    /// step's statistics: the training step's hot path for captures. The spec must have a colour head.
     fn ray_loss(
         op: &Arc<FieldOp>,
         grid: FloatTensor<Self>,
         net: FloatTensor<Self>,
-        rays: &Rays,
+        rays: &RayBatch,
         loss: RayLoss,
     ) -> (FloatTensor<Self>, RayStats) {
         plain_ray_loss::<Self>(op, grid, net, rays, loss)
@@ -110,12 +110,12 @@ pub trait FieldBackend: Backend {
     }
 }
 
-/// What [`FieldBackend::field_loss`] compares the field with.
+/// Points and target values of [`FieldBackend::field_loss`].
 #[derive(Clone, Debug)]
 pub struct LossData<B: Backend> {
     /// Coordinates `[N, dim]`.
     pub x: FloatTensor<B>,
-    /// Wanted values `[N, outputs]`.
+    /// Target values `[N, outputs]`.
     pub target: FloatTensor<B>,
     /// Weight of each point `[N, 1]`.
     pub weight: FloatTensor<B>,
@@ -141,7 +141,7 @@ pub fn plain_ray_loss<B: FieldBackend>(
     op: &Arc<FieldOp>,
     grid: FloatTensor<B>,
     net: FloatTensor<B>,
-    rays: &Rays,
+    rays: &RayBatch,
     loss: RayLoss,
 ) -> (FloatTensor<B>, RayStats) {
     let samples = rays.t.len();
@@ -231,7 +231,7 @@ pub fn ray_loss<B: FieldBackend>(
     op: &Arc<FieldOp>,
     grid: Tensor<B, 1>,
     net: Tensor<B, 1>,
-    rays: &Rays,
+    rays: &RayBatch,
     loss: RayLoss,
 ) -> (Tensor<B, 1>, RayStats) {
     let (value, stats) = B::ray_loss(op, primitive(grid), primitive(net), rays, loss);

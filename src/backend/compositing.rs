@@ -1,23 +1,23 @@
-//! Volume compositing of rays in plain tensors: what the fused ray step is compared with, and what runs where there is
-//! none. Max (1995), eq. 3, and the distortion term of Barron et al. (2022), eq. 15.
+//! Volume compositing of rays in plain tensors, for backends without kernels; the kernels' ray step is compared with it.
+//! Max (1995), eq. 3, and the distortion term of Barron et al. (2022), eq. 15.
 
 use std::sync::Arc;
 
 use burn::tensor::{Int, Tensor, TensorData};
+use nstr_kernel::direction_encoding::encode;
+use nstr_kernel::{RayBatch, RayLoss};
+use nstr_spec::MAX_RAW_DENSITY;
 
 use crate::backend;
 use crate::backend::{FieldBackend, FieldOp, pointwise};
 use crate::reference;
-use nstr_kernel::direction::encode;
-use nstr_spec::MAX_RAW_DENSITY;
-use nstr_kernel::{RayLoss, Rays};
 
-/// Mean loss `[1]` of the rays, differentiable in `grid` and `net`. The spec must have a view.
+/// Mean loss `[1]` of the rays, differentiable in `grid` and `net`. The spec must have a colour head.
 pub fn ray_loss<B: FieldBackend>(
     op: &Arc<FieldOp>,
     grid: Tensor<B, 1>,
     net: Tensor<B, 1>,
-    rays: &Rays,
+    rays: &RayBatch,
     loss: RayLoss,
 ) -> Tensor<B, 1> {
     let count = rays.first.len().saturating_sub(1);
@@ -38,14 +38,14 @@ pub fn ray_loss<B: FieldBackend>(
     let spread = |column: Tensor<B, 2>| column.reshape([-1]).select(0, index.clone()).reshape([count, longest]);
 
     let values = backend::forward(op, grid.clone(), net.clone(), host(&rays.x, 3));
-    let code = host(&encoded(op, rays), op.spec().view.map_or(1, |view| view.encoding.width()));
+    let code = host(&encoded(op, rays), op.spec().color_head.map_or(1, |head| head.encoding.width()));
     let colour = reference::head(op.spec(), net, values.clone(), code);
     let sigma = values.narrow(1, 0, 1).clamp_max(f64::from(MAX_RAW_DENSITY)).exp();
     let depth = spread(sigma * host(&rays.dt, 1)) * mask.clone();
     // Column j of the product sums what lies before sample j.
     let before = host(&strictly_upper(longest), longest);
-    let through = depth.clone().matmul(before.clone()).neg().exp();
-    let weight = through * (depth.clone().neg().exp().neg() + 1.0);
+    let transmittance = depth.clone().matmul(before.clone()).neg().exp();
+    let weight = transmittance * (depth.clone().neg().exp().neg() + 1.0);
     let end = depth.sum_dim(1).neg().exp();
     let channel = |c: usize| (weight.clone() * spread(colour.clone().narrow(1, c, 1))).sum_dim(1);
     let colour = Tensor::cat((0..3).map(channel).collect(), 1) + end * background;
@@ -60,7 +60,7 @@ pub fn ray_loss<B: FieldBackend>(
     total
 }
 
-/// The sample in each place of rows of `longest`, and 1 where a place holds one.
+/// Pads rays to `longest` samples: gather indices, and a mask that is 1 where there is a sample.
 fn rows(first: &[u32], longest: usize) -> (Vec<i32>, Vec<f32>) {
     let place = |w: &[u32]| {
         let (start, end) = (w[0], w[1]);
@@ -74,13 +74,13 @@ fn strictly_upper(n: usize) -> Vec<f32> {
 }
 
 /// Encoded direction of every sample.
-fn encoded(op: &FieldOp, rays: &Rays) -> Vec<f32> {
-    let Some(view) = op.spec().view else { return Vec::new() };
-    let width = view.encoding.width();
+fn encoded(op: &FieldOp, rays: &RayBatch) -> Vec<f32> {
+    let Some(head) = op.spec().color_head else { return Vec::new() };
+    let width = head.encoding.width();
     let mut out = vec![0.0; rays.t.len() * width];
     for (w, d) in rays.first.windows(2).zip(rays.direction.as_chunks::<3>().0) {
         for row in out[w[0] as usize * width..w[1] as usize * width].chunks_exact_mut(width) {
-            encode(view.encoding, *d, row);
+            encode(head.encoding, *d, row);
         }
     }
     out

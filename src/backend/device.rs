@@ -1,4 +1,4 @@
-//! Where a field is trained: the choice, and whether this build and this machine have it.
+//! Devices to train on: the choice, and a check that this build and this machine have it.
 
 use std::fmt;
 use std::str::FromStr;
@@ -10,7 +10,7 @@ use thiserror::Error;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Device {
-    /// The processor, with this crate's fused kernels.
+    /// The CPU, with this program's fused kernels.
     #[default]
     Cpu,
     /// The first NVIDIA GPU (feature `cuda`).
@@ -22,6 +22,7 @@ pub enum Device {
 
 /// A device that can't be used.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[non_exhaustive]
 pub enum DeviceError {
     /// No device has this name.
     #[error("no device `{0}`; there are cpu, cuda and wgpu")]
@@ -37,9 +38,9 @@ pub enum DeviceError {
     /// Not found on this machine.
     #[error("{missing}; {remedy}, or use --device cpu")]
     NotFound {
-        /// What was looked for.
+        /// The part that is missing.
         missing: &'static str,
-        /// How to get it.
+        /// Advice on how to get it.
         remedy: &'static str,
     },
 }
@@ -70,6 +71,9 @@ impl Device {
     }
 
     /// Checks that the program was built with the device and that the machine has one, without starting it.
+    ///
+    /// # Errors
+    /// [`DeviceError::NotBuilt`] or [`DeviceError::NotFound`], with a remedy.
     pub fn check(self) -> Result<(), DeviceError> {
         match self {
             Self::Cpu => Ok(()),

@@ -1,10 +1,12 @@
 //! Helpers of tests that run on each GPU backend that is built.
 
+use nstr_files::testing::{Requirement, skip};
+
 use crate::device::Device;
 
 /// Says why not, where the device is not there.
 pub fn present(device: Device) -> bool {
-    device.check().inspect_err(|error| println!("skipped: {error}")).is_ok()
+    device.check().inspect_err(|error| skip(Requirement::Gpu, &error.to_string())).is_ok()
 }
 
 /// ‖a − b‖ / ‖b‖.

@@ -15,13 +15,16 @@ use burn::backend::autodiff::ops::{Backward, Ops, OpsKind};
 use burn::tensor::ops::FloatTensor;
 use burn::tensor::{DType, Shape, TensorMetadata};
 use burn_flex::{Flex, FlexTensor};
-
-use crate::backend::{FieldBackend, FieldOp, LossData, Moments, Step, plain_adam_step, plain_field_loss, plain_ray_loss, primitive, tensor};
-use crate::reference;
 use nstr_kernel::adam;
 use nstr_kernel::adam::AdamHyper;
-use nstr_kernel::{Fused, PointLoss, RayLoss, RayStats, Rays, Targets};
+use nstr_kernel::{FusedField, GradientSlices, Outputs, PointLoss, RayBatch, RayLoss, RayStats, Targets};
 use nstr_spec::FieldSpec;
+
+use crate::backend::{
+    FieldBackend, FieldOp, LossData, Moments, Step, plain_adam_step, plain_field_loss, plain_ray_loss, primitive,
+    tensor,
+};
+use crate::reference;
 
 /// The tensors of one evaluation, contiguous.
 #[derive(Clone, Debug)]
@@ -51,11 +54,11 @@ impl Inputs {
     fn slices(&self) -> (&[f32], &[f32], &[f32]) {
         (self.grid.storage(), self.net.storage(), self.x.storage())
     }
-    fn forward(&self, fused: &Fused, spec: &FieldSpec) -> FlexTensor {
+    fn forward(&self, fused: &FusedField, spec: &FieldSpec) -> FlexTensor {
         let (grid, net, x) = self.slices();
         filled([self.points(), spec.outputs], |out| fused.forward(grid, net, x, out))
     }
-    fn forward_full(&self, fused: &Fused, spec: &FieldSpec) -> FlexTensor {
+    fn forward_full(&self, fused: &FusedField, spec: &FieldSpec) -> FlexTensor {
         let (grid, net, x) = self.slices();
         filled([self.points(), spec.full_columns().len], |out| fused.forward_full(grid, net, x, out))
     }
@@ -69,7 +72,7 @@ fn filled(shape: impl Into<Shape>, fill: impl FnOnce(&mut [f32])) -> FlexTensor 
 }
 
 /// The kernels, if the field asks for them and every tensor is f32 (they know no other type).
-fn kernels<'a>(op: &'a FieldOp, tensors: [&FlexTensor; 3]) -> Option<&'a Fused> {
+fn kernels<'a>(op: &'a FieldOp, tensors: [&FlexTensor; 3]) -> Option<&'a FusedField> {
     op.fused().filter(|_| tensors.iter().all(|t| t.dtype() == DType::F32))
 }
 
@@ -113,7 +116,7 @@ struct FullStep;
 
 type State = (Arc<FieldOp>, Inputs);
 
-/// Hands each parent that is tracked its gradient.
+/// Registers the gradient of each tracked parent.
 fn register<const N: usize>(grads: &mut Gradients, parents: [Option<NodeId>; N], values: [Option<FlexTensor>; N]) {
     for (id, value) in parents.into_iter().zip(values) {
         if let (Some(id), Some(value)) = (id, value) {
@@ -134,8 +137,12 @@ impl Backward<Flex, 3> for ValueStep {
         let mut d_net = inputs.net_zeros();
         let mut d_x = parents[2].map(|_| FlexTensor::zeros(inputs.x.shape(), DType::F32));
         let (grid, net, x) = inputs.slices();
-        let d_x_slice = d_x.as_mut().map(|t| t.storage_mut::<f32>());
-        fused.backward(grid, net, x, d_out.storage(), d_grid.storage_mut(), d_net.storage_mut(), d_x_slice);
+        let to = GradientSlices {
+            d_grid: d_grid.storage_mut(),
+            d_net: d_net.storage_mut(),
+            d_x: d_x.as_mut().map(|t| t.storage_mut::<f32>()),
+        };
+        fused.backward(Outputs::Value, grid, net, x, d_out.storage(), to);
         register(grads, parents, [Some(d_grid), Some(d_net), d_x]);
     }
 }
@@ -150,7 +157,8 @@ impl Backward<Flex, 2> for FullStep {
         let mut d_grid = inputs.grid_zeros();
         let mut d_net = inputs.net_zeros();
         let (grid, net, x) = inputs.slices();
-        fused.backward_full(grid, net, x, d_out.storage(), d_grid.storage_mut(), d_net.storage_mut());
+        let to = GradientSlices { d_grid: d_grid.storage_mut(), d_net: d_net.storage_mut(), d_x: None };
+        fused.backward(Outputs::Full, grid, net, x, d_out.storage(), to);
         register(grads, ops.parents.map(|node| node.map(|n| n.id)), [Some(d_grid), Some(d_net)]);
     }
 }
@@ -222,7 +230,7 @@ impl<C: CheckpointStrategy> FieldBackend for Autodiff<Flex, C> {
         op: &Arc<FieldOp>,
         grid: FloatTensor<Self>,
         net: FloatTensor<Self>,
-        rays: &Rays,
+        rays: &RayBatch,
         loss: RayLoss,
     ) -> (FloatTensor<Self>, RayStats) {
         let both = [&grid.primitive, &net.primitive];
@@ -233,7 +241,7 @@ impl<C: CheckpointStrategy> FieldBackend for Autodiff<Flex, C> {
         let [mut d_grid, mut d_net] = both.map(|t| FlexTensor::zeros(t.shape(), DType::F32));
         let (grid_sums, net_sums) = (d_grid.storage_mut(), d_net.storage_mut());
         let stats =
-            fused.ray_loss_backward(grid_in.storage(), net_in.storage(), rays.batch(), loss, grid_sums, net_sums);
+            fused.ray_loss_backward(grid_in.storage(), net_in.storage(), rays.slices(), loss, grid_sums, net_sums);
         let output = filled([1], |out| out[0] = stats.loss as f32);
         let value = match LossStep.prepare::<C>([grid.node.clone(), net.node.clone()]).compute_bound().stateful() {
             OpsKind::Tracked(prep) => prep.finish([d_grid, d_net], output),

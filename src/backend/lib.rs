@@ -8,11 +8,13 @@ mod device_suite;
 #[doc(hidden)]
 pub mod device_testing;
 pub mod flex;
-pub mod reference;
+#[cfg(test)]
+mod point_evaluator_tests;
 #[doc(hidden)]
 pub mod rays_suite;
 #[cfg(test)]
 mod rays_suite_tests;
+pub mod reference;
 #[doc(hidden)]
 pub mod suite;
 #[cfg(test)]

@@ -2,20 +2,20 @@
 
 use burn::backend::Autodiff;
 use burn::tensor::backend::AutodiffBackend;
+use nstr_kernel::{PointLoss, RayBatch, RayLoss, RayStats};
+use nstr_spec::{Activation, ColorHeadSpec, DirectionEncoding, FieldSpec, MlpSpec};
 use rand_pcg::Pcg64;
 use rand_pcg::rand_core::SeedableRng;
 
 use crate::backend;
 use crate::backend::FieldBackend;
-use crate::suite::{Case, Draw, FUSED, JUDGE, On, REFERENCE, assert_close, differences, every, gradient, narrow, values, variants};
-use nstr_spec::{Activation, DirectionEncoding, FieldSpec, MlpSpec, ViewSpec};
-use nstr_kernel::{Fused, Outputs, PointLoss, RayLoss, RayStats, Rays};
+use crate::suite::{Case, Draw, On, gradient, narrow, values, variants};
 
-/// Every variant of the field in three dimensions, as a radiance field, with an axis of the view changed each.
+/// Every variant of the field in three dimensions, as a radiance field, with a change of the colour head each.
 pub fn radiance_variants() -> Vec<(String, FieldSpec)> {
     let mlp = MlpSpec::new;
     use Activation::*;
-    let views = [
+    let heads = [
         (DirectionEncoding::Sh(4), mlp(1, 9, Relu), 8),
         (DirectionEncoding::Sh(2), mlp(2, 7, Silu), 3),
         (DirectionEncoding::Frequency(3), mlp(0, 5, Relu), 1),
@@ -25,15 +25,15 @@ pub fn radiance_variants() -> Vec<(String, FieldSpec)> {
     fields
         .enumerate()
         .map(|(i, (name, mut spec))| {
-            let (encoding, head, outputs) = views[i % views.len()];
-            (spec.outputs, spec.view) = (outputs, Some(ViewSpec { encoding, head }));
+            let (encoding, mlp, outputs) = heads[i % heads.len()];
+            (spec.outputs, spec.color_head) = (outputs, Some(ColorHeadSpec { encoding, mlp }));
             (format!("{name}, {encoding:?}"), spec)
         })
         .collect()
 }
 
 /// Rays of 0 to `most` samples at random places.
-pub fn rays(count: usize, most: u32, seed: u64) -> Rays {
+pub fn rays(count: usize, most: u32, seed: u64) -> RayBatch {
     let mut draw = Draw(Pcg64::seed_from_u64(seed));
     let mut first = vec![0];
     for n in draw.vector(count, 0.0, f64::from(most) + 0.999) {
@@ -55,7 +55,7 @@ pub fn rays(count: usize, most: u32, seed: u64) -> Rays {
         let length = d.iter().map(|c| c * c).sum::<f32>().sqrt().max(1e-3);
         d.map(|c| c / length)
     });
-    Rays {
+    RayBatch {
         x: vector(3 * samples, 0.02, 0.98),
         direction: unit.collect(),
         target: vector(3 * count, 0.0, 1.0),
@@ -67,7 +67,7 @@ pub fn rays(count: usize, most: u32, seed: u64) -> Rays {
 }
 
 /// Loss and gradients with respect to grid and net, scaled by 3 so that the gradient from above is used.
-pub fn step<B>(on: &On<B>, case: &Case, rays: &Rays, loss: RayLoss) -> (f64, Vec<f64>, Vec<f64>, RayStats)
+pub fn step<B>(on: &On<B>, case: &Case, rays: &RayBatch, loss: RayLoss) -> (f64, Vec<f64>, Vec<f64>, RayStats)
 where
     B: FieldBackend,
     Autodiff<B>: FieldBackend + AutodiffBackend<InnerBackend = B>,

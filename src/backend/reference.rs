@@ -1,4 +1,5 @@
-//! The field in plain tensor operations: what every fused kernel is compared with, and what runs where there is none.
+//! The field in plain tensor operations: evaluates and trains it on backends without kernels, and gives the gradients that
+//! the kernels are compared with.
 //!
 //! It works on any Burn backend and float type. Derivatives along the coordinates are carried forward as tangents
 //! written out in tensors, so that Burn's single backward pass differentiates ∇f and ∇S once more with respect to the
@@ -7,8 +8,7 @@
 use burn::tensor::activation::{relu, sigmoid};
 use burn::tensor::backend::Backend;
 use burn::tensor::{Int, Tensor, TensorData};
-
-use nstr_spec::{Activation, FieldSpec, Interpolation, LayerSlot, LevelSpec, HASH_PRIMES};
+use nstr_spec::{Activation, FieldSpec, HASH_PRIMES, Interpolation, LayerSlot, LevelSpec};
 
 /// A matrix `[N, columns]` and its derivatives along each coordinate axis (none where only values are wanted).
 #[derive(Clone)]
@@ -19,7 +19,7 @@ struct Dual<B: Backend> {
 
 impl<B: Backend> Dual<B> {
     /// Columns of `self`, then of `other`.
-    fn beside(self, other: Self) -> Self {
+    fn concat(self, other: Self) -> Self {
         let pairs = self.tangents.into_iter().zip(other.tangents);
         Dual {
             value: Tensor::cat(vec![self.value, other.value], 1),
@@ -27,7 +27,7 @@ impl<B: Backend> Dual<B> {
         }
     }
 
-    fn times(self, other: Self) -> Self {
+    fn mul(self, other: Self) -> Self {
         let pairs = self.tangents.into_iter().zip(other.tangents);
         let tangents = pairs.map(|(da, db)| da * other.value.clone() + self.value.clone() * db).collect();
         Dual { value: self.value * other.value, tangents }
@@ -140,8 +140,8 @@ impl<B: Backend> Pass<'_, B> {
         let offsets = latent.offsets(self.spec.dim);
         let levels: Vec<_> =
             latent.levels.iter().zip(offsets).map(|(level, first)| self.level(level, first, x)).collect();
-        let groups = levels.chunks(latent.product.max(1)).filter_map(|g| g.iter().cloned().reduce(Dual::times));
-        groups.reduce(Dual::beside)
+        let groups = levels.chunks(latent.product.max(1)).filter_map(|g| g.iter().cloned().reduce(Dual::mul));
+        groups.reduce(Dual::concat)
     }
 
     fn level(&self, level: &LevelSpec, first: usize, x: &Tensor<B, 2>) -> Dual<B> {
@@ -152,7 +152,7 @@ impl<B: Backend> Pass<'_, B> {
         };
         let axes: Vec<_> = (0..dim).filter(|j| level.axes.has(*j)).enumerate().map(place).collect();
         let corners = 1 << axes.len();
-        let index = (0..corners).map(|c| corner_index(&axes, level.table.is_some(), c)).collect();
+        let index = (0..corners).map(|c| corner_index(&axes, level.hashmap_size.is_some(), c)).collect();
         let index = Tensor::cat(index, 0);
         let entries = level.entries(dim);
         let table = self.grid.clone().narrow(0, first * features, entries * features);
@@ -182,20 +182,20 @@ impl<B: Backend> Pass<'_, B> {
         let mut spectrum = z.clone();
         if spec.modulates() {
             let x = spec.spectrum_input.then(|| coordinates.clone());
-            let input = z.clone().into_iter().chain(x).reduce(Dual::beside);
+            let input = z.clone().into_iter().chain(x).reduce(Dual::concat);
             spectrum = input.map(|input| self.mlp(&layout.spectrum, spec.spectrum.activation, input));
         }
         match (&spectrum, wave) {
             (Some(s), Some(wave)) if spec.modulates() => inputs.push(match spec.channels() {
-                None => s.clone().times(wave),
+                None => s.clone().mul(wave),
                 Some(channels) => self.channel_sums(s, wave, channels),
             }),
             (_, wave) => inputs.extend(wave),
         }
-        inputs.extend(z.filter(|_| spec.skip));
-        inputs.extend(spec.coordinates.then_some(coordinates.clone()));
+        inputs.extend(z.filter(|_| spec.skip_latent));
+        inputs.extend(spec.input_coords.then_some(coordinates.clone()));
         // The config forbids a decoder without inputs.
-        let input = inputs.into_iter().reduce(Dual::beside).unwrap_or(coordinates);
+        let input = inputs.into_iter().reduce(Dual::concat).unwrap_or(coordinates);
         (self.mlp(&layout.decoder, spec.decoder.activation, input), spectrum)
     }
 
@@ -235,7 +235,7 @@ impl<B: Backend> Axis<B> {
         interpolation: Interpolation,
         tangents: bool,
     ) -> Self {
-        let (n, cells) = (x.dims()[0], f64::from(level.cells));
+        let (n, cells) = (x.dims()[0], f64::from(level.resolution));
         let outside = x.clone().lower_elem(0.0).bool_or(x.clone().greater_elem(1.0));
         let g = x.clamp(0.0, 1.0) * cells;
         let cell = g.clone().detach().floor().clamp_max(cells - 1.0);
@@ -254,13 +254,13 @@ impl<B: Backend> Axis<B> {
     }
 }
 
-/// What a vertex's position `0..=cells` along the axis adds to its entry's index. The hash's products are reduced here,
+/// Term that a vertex's position `0..=resolution` along the axis adds to its entry's index. The hash's products are reduced here,
 /// in exact integers, because backends differ on integer overflow.
 fn shares(level: &LevelSpec, rank: usize, coordinate: usize) -> Vec<i32> {
-    let positions = 0..=u64::from(level.cells);
-    let share = |i: u64| match level.table {
+    let positions = 0..=u64::from(level.resolution);
+    let share = |i: u64| match level.hashmap_size {
         Some(table) => i.wrapping_mul(u64::from(HASH_PRIMES[coordinate])) % u64::from(table),
-        None => i * (u64::from(level.cells) + 1).pow(rank as u32),
+        None => i * (u64::from(level.resolution) + 1).pow(rank as u32),
     };
     positions.map(|i| share(i) as i32).collect()
 }
@@ -326,7 +326,7 @@ pub fn transport<B: Backend>(spec: &FieldSpec, net: Tensor<B, 1>, x: Tensor<B, 2
 }
 
 /// Colours `[N, 3]` of the head from the decoder's values `[N, outputs]` and encoded directions `[N, encoding]`;
-/// differentiable in `net` and `values`. The spec must have a view.
+/// differentiable in `net` and `values`. The spec must have a colour head.
 pub fn head<B: Backend>(
     spec: &FieldSpec,
     net: Tensor<B, 1>,
@@ -335,7 +335,7 @@ pub fn head<B: Backend>(
 ) -> Tensor<B, 2> {
     // The head reads no grid.
     let pass = Pass { spec, grid: net.clone(), net, tangents: false };
-    let activation = spec.view.map_or(Activation::Relu, |view| view.head.activation);
+    let activation = spec.color_head.map_or(Activation::Relu, |head| head.mlp.activation);
     let input = Dual { value: Tensor::cat(vec![values, encoded], 1), tangents: Vec::new() };
     sigmoid(pass.mlp(&spec.net_layout().head, activation, input).value)
 }

@@ -1,7 +1,7 @@
 //! The pinhole camera.
 //!
 //! OpenGL/Blender convention, as in the `transforms.json` of instant-ngp and nerfstudio: the camera looks along its −z
-//! axis, x points right and y up in the picture; `camera_to_world` maps camera to world coordinates. Pixel `(i, j)` counts
+//! axis, x points right and y up in the image; `camera_to_world` maps camera to world coordinates. Pixel `(i, j)` counts
 //! from the upper left corner, and its centre lies at `(i + 0.5, j + 0.5)`.
 
 use std::path::PathBuf;
@@ -9,48 +9,49 @@ use std::path::PathBuf;
 use glam::{DMat4, DVec2, DVec3, DVec4};
 use nstr_space::Ray;
 
-/// Narrowest and widest field of view (degrees, along either axis) that is taken for a camera.
+/// Narrowest and widest supported field of view, degrees along either axis.
 const FIELD_OF_VIEW: (f64, f64) = (1e-3, 178.0);
 /// Largest width or height in pixels.
 const MAX_SIDE: u32 = 65_536;
-/// Most pixels in one picture.
+/// Most pixels of an image.
 const MAX_PIXELS: u64 = 1 << 28;
 
-/// What can be wrong with a camera or a camera file.
+/// Camera or camera file that cannot be used.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum CameraError {
-    /// The file can't be read or written.
+    /// The file cannot be read or written.
     #[error("{}: {source}", path.display())]
     Io {
         /// The camera file.
         path: PathBuf,
-        /// What the system said.
+        /// Cause.
         source: std::io::Error,
     },
-    /// The file isn't JSON.
+    /// The file is not JSON.
     #[error("{}: not a camera file: {source}", path.display())]
     Json {
         /// The camera file.
         path: PathBuf,
-        /// What the parser said, with line and column.
+        /// Cause, with line and column.
         source: serde_json::Error,
     },
-    /// A value in the file can't be used.
+    /// A value in the file cannot be used.
     #[error("{}: {field}: {reason}", path.display())]
     InFile {
         /// The camera file.
         path: PathBuf,
-        /// Where in the file, for example `frames[2].transform_matrix`.
+        /// Path of the value in the file, for example `frames[2].transform_matrix`.
         field: String,
-        /// What is wrong with it and what is expected.
+        /// Its flaw and the expected value.
         reason: String,
     },
-    /// A value of a camera made in memory can't be used.
+    /// A value of a camera made in memory cannot be used.
     #[error("camera: {field}: {reason}")]
     Invalid {
         /// Name of the value.
         field: &'static str,
-        /// What is wrong with it and what is expected.
+        /// Its flaw and the expected value.
         reason: String,
     },
 }
@@ -59,12 +60,12 @@ fn invalid(field: &'static str, reason: impl Into<String>) -> CameraError {
     CameraError::Invalid { field, reason: reason.into() }
 }
 
-/// A pinhole camera (see the module's documentation for the convention).
+/// Pinhole camera (see the module's documentation for the convention).
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Camera {
-    /// Picture width in pixels.
+    /// Image width in pixels.
     pub width: u32,
-    /// Picture height in pixels.
+    /// Image height in pixels.
     pub height: u32,
     /// Focal lengths along x and y in pixels (`fl_x`, `fl_y`).
     pub focal: DVec2,
@@ -76,6 +77,9 @@ pub struct Camera {
 
 impl Camera {
     /// A camera whose field of view along y is `fov_y` degrees, principal point in the middle.
+    ///
+    /// # Errors
+    /// Values that [`Self::validate`] denies.
     pub fn with_fov_y(width: u32, height: u32, fov_y: f64, camera_to_world: DMat4) -> Result<Self, CameraError> {
         let focal = 0.5 * height as f64 / (0.5 * fov_y.to_radians()).tan();
         let camera = Self {
@@ -89,10 +93,12 @@ impl Camera {
         Ok(camera)
     }
 
-    /// The camera-to-world matrix of a camera at `eye` that looks at `target` with `up` upwards in the picture.
+    /// The camera-to-world matrix of a camera at `eye` that looks at `target` with `up` upwards in the image.
     ///
-    /// Where `up` is parallel to the viewing direction another axis takes its place. Fails where `eye` and `target`
-    /// coincide or a coordinate isn't finite.
+    /// Another axis takes the place of an `up` that is parallel to the viewing direction.
+    ///
+    /// # Errors
+    /// `eye` and `target` that coincide, and coordinates that are not finite.
     pub fn look_at(eye: DVec3, target: DVec3, up: DVec3) -> Result<DMat4, CameraError> {
         let back = (eye - target)
             .try_normalize()
@@ -110,7 +116,7 @@ impl Camera {
 
     /// The same view at another size: focal length follows the height, and the principal point keeps its relative place.
     ///
-    /// A wider picture shows more to the left and right; nothing is stretched.
+    /// A wider image shows more to the left and right; nothing is stretched.
     pub fn resized(&self, width: u32, height: u32) -> Self {
         let y = height as f64 / self.height as f64;
         let x = width as f64 / self.width as f64;
@@ -118,17 +124,20 @@ impl Camera {
     }
 
     /// Position in world space.
+    #[inline]
     pub fn position(&self) -> DVec3 {
         self.camera_to_world.w_axis.truncate()
     }
 
     /// Unit axes in world space: right, up, and back (against the viewing direction).
+    #[inline]
     pub fn axes(&self) -> [DVec3; 3] {
         let m = &self.camera_to_world;
         [m.x_axis, m.y_axis, m.z_axis].map(|a: DVec4| a.truncate().normalize_or_zero())
     }
 
     /// The ray through `(x, y)` in pixels from the upper left corner; pixel centres lie at +0.5.
+    #[inline]
     pub fn ray(&self, x: f64, y: f64) -> Ray {
         let [right, up, back] = self.axes();
         let u = (x - self.centre.x) / self.focal.x;
@@ -138,6 +147,7 @@ impl Camera {
     }
 
     /// Pixel coordinates of a world position, or `None` behind the camera.
+    #[inline]
     pub fn project(&self, world: DVec3) -> Option<DVec2> {
         let offset = world - self.position();
         let [x, y, z] = self.axes().map(|a| a.dot(offset));
@@ -149,7 +159,10 @@ impl Camera {
         1.0 / self.focal.max_element()
     }
 
-    /// Checks size, focal lengths, principal point and matrix; names what is wrong.
+    /// Checks size, focal lengths, principal point and matrix.
+    ///
+    /// # Errors
+    /// The first value that cannot be used, and why.
     pub fn validate(&self) -> Result<(), CameraError> {
         let (w, h) = (self.width, self.height);
         for (field, side) in [("w", w), ("h", h)] {
@@ -158,7 +171,7 @@ impl Camera {
             }
         }
         if w as u64 * h as u64 > MAX_PIXELS {
-            return Err(invalid("w", format!("{w}x{h} is more than {MAX_PIXELS} pixels; render a smaller picture")));
+            return Err(invalid("w", format!("{w}x{h} is more than {MAX_PIXELS} pixels; render a smaller image")));
         }
         for (field, focal, side) in [("fl_x", self.focal.x, w), ("fl_y", self.focal.y, h)] {
             let fov = 2.0 * (0.5 * side as f64 / focal).atan().to_degrees();
@@ -172,18 +185,18 @@ impl Camera {
                 ));
             }
         }
-        // In longer sides, so that a few rows of a picture are a camera too.
+        // In longer sides, so that a few rows of an image are a camera too.
         let side = w.max(h);
         for (field, at) in [("cx", self.centre.x), ("cy", self.centre.y)] {
             if !at.is_finite() || at.abs() > 100.0 * side as f64 {
-                return Err(invalid(field, format!("principal point {at} lies far from a picture of {side} pixels")));
+                return Err(invalid(field, format!("principal point {at} lies far from an image of {side} pixels")));
             }
         }
         check_matrix(&self.camera_to_world).map_err(|reason| invalid("transform_matrix", reason))
     }
 }
 
-/// Why a matrix isn't a camera-to-world matrix.
+/// Checks that a matrix is a camera-to-world matrix; the error says why it is not.
 fn check_matrix(m: &DMat4) -> Result<(), String> {
     if !m.is_finite() {
         return Err("holds NaN or infinite numbers".into());
@@ -279,8 +292,8 @@ mod tests {
             (Camera { camera_to_world: DMat4::NAN, ..good }, "NaN"),
         ];
         for (camera, word) in cases {
-            let said = camera.validate().unwrap_err().to_string();
-            assert!(said.contains(word), "{said} lacks {word}");
+            let message = camera.validate().unwrap_err().to_string();
+            assert!(message.contains(word), "{message} lacks {word}");
         }
     }
 

@@ -16,6 +16,9 @@ use serde_json::{Map, Value, json};
 use crate::camera::{Camera, CameraError};
 
 /// Reads the cameras of a file; `size` is used where the file gives no `w` and `h`.
+///
+/// # Errors
+/// Files that cannot be read, are not JSON, or hold no usable camera.
 pub fn read_cameras(path: &Path, size: Option<(u32, u32)>) -> Result<Vec<Camera>, CameraError> {
     let text = std::fs::read(path).map_err(|source| CameraError::Io { path: path.into(), source })?;
     let root: Value =
@@ -26,19 +29,22 @@ pub fn read_cameras(path: &Path, size: Option<(u32, u32)>) -> Result<Vec<Camera>
 /// The cameras of a JSON text; `size` is used where it gives no `w` and `h`.
 ///
 /// # Errors
-/// What is wrong with it, and where.
+/// Text that is not JSON or lacks a value; the message says where.
 pub fn parse_cameras(text: &str, size: Option<(u32, u32)>) -> Result<Vec<Camera>, String> {
-    let root: Value = serde_json::from_str(text).map_err(|e| format!("no camera: {e}"))?;
+    let root: Value = serde_json::from_str(text).map_err(|e| format!("not a camera: {e}"))?;
     parse(&root, size).map_err(|(field, reason)| format!("{field}: {reason}"))
 }
 
 /// Writes cameras as one file with `frames`; each frame has its own intrinsics where the cameras differ in them.
+///
+/// # Errors
+/// Files that cannot be written.
 pub fn write_cameras(path: &Path, cameras: &[Camera]) -> Result<(), CameraError> {
     let text = format!("{:#}\n", Value::Object(cameras_json(cameras)));
     nstr_files::write(path, text.as_bytes()).map_err(|source| CameraError::Io { path: path.into(), source })
 }
 
-/// What [`write_cameras`] writes.
+/// Camera JSON as [`write_cameras`] writes it.
 pub fn cameras_json(cameras: &[Camera]) -> Map<String, Value> {
     let same = cameras.windows(2).all(|p| intrinsics(&p[0]) == intrinsics(&p[1]));
     let mut root = Map::new();
@@ -97,11 +103,11 @@ fn warn_of_distortion(top: &Map<String, Value>) {
         .filter(|k| top.get(**k).and_then(Value::as_f64).is_some_and(|v| v != 0.0));
     let bent: Vec<_> = bent.copied().collect();
     if !bent.is_empty() {
-        log::warn!("camera file: lens distortion ({}) is not drawn; the picture is a pinhole's", bent.join(", "));
+        log::warn!("camera file: lens distortion ({}) is not drawn; the image is a pinhole's", bent.join(", "));
     }
 }
 
-/// Where values are looked up: the frame first, then the whole file.
+/// Objects in which values are looked up: the frame first, then the whole file.
 struct Scope<'a> {
     frame: &'a Map<String, Value>,
     top: &'a Map<String, Value>,
@@ -117,7 +123,7 @@ impl Scope<'_> {
         };
         match found.as_f64() {
             Some(v) if v.is_finite() => Ok(Some(v)),
-            _ => Err((at, format!("{found} is no finite number"))),
+            _ => Err((at, format!("{found} is not a finite number"))),
         }
     }
 
@@ -125,9 +131,9 @@ impl Scope<'_> {
         let at = format!("{}{key}", self.at);
         match (self.number(key)?, fallback) {
             (Some(v), _) if v.fract() == 0.0 && (1.0..=65_536.0).contains(&v) => Ok(v as u32),
-            (Some(v), _) => Err((at, format!("{v} is no picture size; expected a whole number from 1 to 65536"))),
+            (Some(v), _) => Err((at, format!("{v} is not an image size; expected a whole number from 1 to 65536"))),
             (None, Some(side)) => Ok(side),
-            (None, None) => Err((at, "missing: give the picture's size in the file or on the command line".into())),
+            (None, None) => Err((at, "missing: give the image's size in the file or on the command line".into())),
         }
     }
 
@@ -144,7 +150,8 @@ impl Scope<'_> {
             let row = row.ok_or_else(|| (format!("{at}[{r}]"), "expected 4 numbers".to_string()))?;
             for (c, value) in row.iter().enumerate() {
                 let number = value.as_f64().filter(|v| v.is_finite());
-                columns[c][r] = number.ok_or_else(|| (format!("{at}[{r}][{c}]"), format!("{value} is no number")))?;
+                columns[c][r] =
+                    number.ok_or_else(|| (format!("{at}[{r}][{c}]"), format!("{value} is not a number")))?;
             }
         }
         Ok(DMat4::from_cols_array_2d(&columns))
@@ -253,10 +260,10 @@ mod tests {
             (format!(r#"{{"w": 0.5, "h": 8, "fl_x": 8, "transform_matrix": {pose}}}"#), "w: 0.5"),
         ];
         for (text, word) in cases {
-            let said = read(&text, None).unwrap_err().to_string();
-            assert!(said.contains(word) && said.contains("camera.json"), "{said} lacks {word}");
+            let message = read(&text, None).unwrap_err().to_string();
+            assert!(message.contains(word) && message.contains("camera.json"), "{message} lacks {word}");
         }
-        let said = read_cameras(Path::new("/nowhere/cam.json"), None).unwrap_err().to_string();
-        assert!(said.contains("/nowhere/cam.json"), "{said}");
+        let message = read_cameras(Path::new("/nowhere/cam.json"), None).unwrap_err().to_string();
+        assert!(message.contains("/nowhere/cam.json"), "{message}");
     }
 }

@@ -4,7 +4,7 @@ use glam::DVec3;
 
 use crate::camera::{Camera, CameraError};
 
-/// Which world axis points up.
+/// World axis that points up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub enum Up {
     /// y, as meshes usually have it.
@@ -22,7 +22,7 @@ impl Up {
             Up::Z => DVec3::Z,
         }
     }
-    /// Where the camera stands at azimuth 0, and at azimuth 90°.
+    /// Directions to the camera at azimuth 0 and at azimuth 90°.
     fn circle(self) -> (DVec3, DVec3) {
         match self {
             Up::Y => (DVec3::Z, DVec3::X),
@@ -37,7 +37,7 @@ impl std::str::FromStr for Up {
         match text {
             "y" | "Y" => Ok(Up::Y),
             "z" | "Z" => Ok(Up::Z),
-            other => Err(format!("{other:?} is no upward axis; expected y or z")),
+            other => Err(format!("{other:?} is not an upward axis; expected y or z")),
         }
     }
 }
@@ -49,17 +49,17 @@ impl std::str::FromStr for Up {
 pub struct Orbit {
     /// Cameras on the circle, at least 1.
     pub frames: usize,
-    /// Picture size in pixels.
+    /// Image size in pixels.
     pub size: (u32, u32),
     /// Degrees above the horizon, −90 to 90.
     pub elevation: f64,
     /// Azimuth of the first camera in degrees.
     pub azimuth: f64,
-    /// Field of view in degrees along the shorter side of the picture.
+    /// Field of view in degrees along the shorter side of the image.
     pub fov: f64,
     /// Upward axis.
     pub up: Up,
-    /// Distance from the middle in world units; `None` fits the box's bounding sphere into the picture.
+    /// Distance from the middle in world units; `None` fits the box's bounding sphere into the image.
     pub distance: Option<f64>,
     /// Room around the bounding sphere where the distance is automatic; 1 touches the border.
     pub margin: f64,
@@ -82,6 +82,9 @@ impl Default for Orbit {
 
 impl Orbit {
     /// The cameras around the box `bounds` (lowest and highest corner, world units).
+    ///
+    /// # Errors
+    /// Settings out of range and boxes without extent.
     pub fn cameras(&self, bounds: (DVec3, DVec3)) -> Result<Vec<Camera>, CameraError> {
         let invalid = |field, reason: String| CameraError::Invalid { field, reason };
         let (lo, hi) = bounds;

@@ -11,7 +11,7 @@ use crate::orbit::Orbit;
 /// frame leads on to its first. Without, it rises once from the lowest elevation to the highest.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Spiral {
-    /// Number and size of the pictures, first azimuth, middle elevation, field of view, distance.
+    /// Number and size of the images, first azimuth, middle elevation, field of view, distance.
     pub orbit: Orbit,
     /// Degrees by which the elevation leaves the middle; negative starts downwards. Elevations stay within −90 to 90.
     pub swing: f64,
@@ -29,6 +29,9 @@ impl Default for Spiral {
 
 impl Spiral {
     /// The cameras around the box `bounds` (lowest and highest corner, world units).
+    ///
+    /// # Errors
+    /// Settings out of range and boxes without extent.
     pub fn cameras(&self, bounds: (DVec3, DVec3)) -> Result<Vec<Camera>, CameraError> {
         for (field, value) in [("swing", self.swing), ("turns", self.turns), ("waves", self.waves)] {
             if !value.is_finite() {
@@ -127,8 +130,8 @@ mod tests {
             (Spiral { orbit: Orbit { frames: 0, ..spiral.orbit }, ..spiral }, "frames"),
         ];
         for (bad, word) in cases {
-            let said = bad.cameras(BOX).unwrap_err().to_string();
-            assert!(said.contains(word), "{said} lacks {word}");
+            let message = bad.cameras(BOX).unwrap_err().to_string();
+            assert!(message.contains(word), "{message} lacks {word}");
         }
     }
 }

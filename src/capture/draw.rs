@@ -1,10 +1,10 @@
-//! A picture of where the cameras stand: frusta, scene box, axes, and the hull or the points.
+//! Image of a capture's cameras: frusta, scene box, axes, and the hull or the points.
 
 use glam::{DVec2, DVec3};
+use nstr_camera::camera::{Camera, CameraError};
+use nstr_image::Rgba8;
 
 use crate::{Capture, CaptureError, View};
-use nstr_image::Rgba8;
-use nstr_camera::camera::{Camera, CameraError};
 
 const PAPER: [f64; 3] = [255.0, 255.0, 255.0];
 const TRAIN: [f64; 3] = [40.0, 82.0, 150.0];
@@ -28,7 +28,7 @@ const MAX_DOTS: usize = 6000;
 /// The world axis nearest to the cameras' mean upward direction points up in the picture.
 ///
 /// # Errors
-/// [`CaptureError::Option`] for a size that is no picture.
+/// [`CaptureError::Option`] for a size that is not an image size.
 pub fn cameras(capture: &Capture, width: u32, height: u32) -> Result<Rgba8, CaptureError> {
     let up = up(capture);
     let reach = frustum_depth(capture);
@@ -61,10 +61,10 @@ fn up(capture: &Capture) -> DVec3 {
 
 /// Depth to which frusta are drawn: a share of the extent of all cameras.
 fn frustum_depth(capture: &Capture) -> f64 {
-    let centre = capture.scene.centre;
+    let centre = capture.scene.cube.centre();
     let farthest = capture.views().map(|v| v.camera.position().distance(centre)).fold(0.0, f64::max);
     let many = (capture.train.len() + capture.test.len()) as f64;
-    (farthest.max(0.5 * capture.scene.size)) * 0.35 / many.max(1.0).powf(0.25)
+    (farthest.max(0.5 * capture.scene.cube.size)) * 0.35 / many.max(1.0).powf(0.25)
 }
 
 /// Camera position and the corners of its picture at a depth, clockwise from the upper left.
@@ -79,7 +79,7 @@ fn frustum(view: &View, depth: f64) -> [DVec3; 5] {
 
 /// Corners of the scene box, numbered by bits x, y, z.
 fn corners(capture: &Capture) -> [DVec3; 8] {
-    let (low, high) = capture.scene.cube().bounds();
+    let (low, high) = capture.scene.cube.bounds();
     std::array::from_fn(|i| DVec3::from_array(std::array::from_fn(|a| if i >> a & 1 == 1 { high[a] } else { low[a] })))
 }
 
@@ -111,7 +111,7 @@ fn dots(canvas: &mut Canvas, capture: &Capture) {
     let mut points: Vec<DVec3> = Vec::new();
     if let Some(hull) = &capture.hull {
         let n = hull.resolution;
-        let cube = capture.scene.cube();
+        let cube = capture.scene.cube;
         let open = |x: usize, y: usize, z: usize| x >= n || y >= n || z >= n || !hull.get(x, y, z);
         for i in (0..n * n * n).filter(|i| hull.cells[*i]) {
             let (x, y, z) = (i % n, i / n % n, i / n / n);

@@ -1,4 +1,4 @@
-//! What can go wrong between a capture on disk and posed images.
+//! Errors of reading captures.
 
 use std::path::{Path, PathBuf};
 
@@ -15,7 +15,7 @@ pub enum CaptureError {
     },
     /// Nothing there looks like a capture.
     #[error(
-        "{}: no capture; expected transforms.json, transforms_train.json, poses_bounds.npy or a COLMAP model in sparse/0",
+        "{}: not a capture; expected transforms.json, transforms_train.json, poses_bounds.npy or a COLMAP model in sparse/0",
         path.display()
     )]
     Unknown {
@@ -27,7 +27,7 @@ pub enum CaptureError {
     Json {
         /// The file.
         path: PathBuf,
-        /// What the parser said, with line and column.
+        /// The parser's message, with line and column.
         source: serde_json::Error,
     },
     /// A value can't be used.
@@ -35,9 +35,9 @@ pub enum CaptureError {
     Field {
         /// The file.
         path: PathBuf,
-        /// Where in the file, e.g. `frames[2].transform_matrix` or `image 7`.
+        /// Place in the file, e.g. `frames[2].transform_matrix` or `image 7`.
         field: String,
-        /// What is wrong with it and what is expected.
+        /// The fault and the expected value.
         reason: String,
     },
     /// A picture or mask can't be decoded, or doesn't fit its camera.
@@ -45,7 +45,7 @@ pub enum CaptureError {
     Image {
         /// The picture.
         path: PathBuf,
-        /// What is wrong and what would help.
+        /// The fault and the remedy.
         reason: String,
     },
     /// No frame is left to load.
@@ -53,7 +53,7 @@ pub enum CaptureError {
     NoFrames {
         /// The capture's file or folder.
         path: PathBuf,
-        /// Why none is left.
+        /// The reason.
         reason: String,
     },
     /// An option asks for something impossible.
@@ -61,7 +61,7 @@ pub enum CaptureError {
     Option {
         /// Name of the option.
         option: &'static str,
-        /// What is wrong and what is expected.
+        /// The fault and the expected value.
         reason: String,
     },
 }

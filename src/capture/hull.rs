@@ -1,4 +1,4 @@
-//! The visual hull: what the silhouettes of all views leave of a cube.
+//! The visual hull: the part of a cube that the silhouettes of all views leave.
 //!
 //! A cell goes where one view that sees all of it sees nothing but background. Every bound errs towards keeping: cells are
 //! enclosed in spheres, their images in rectangles, and a rectangle is looked up in a pyramid of maxima, so that parts
@@ -12,6 +12,7 @@ use glam::{DVec2, DVec3};
 use rayon::prelude::*;
 
 use crate::lens::Lens;
+use crate::scene::CentredCube;
 use crate::view::View;
 
 /// Cells along an edge of the cube.
@@ -20,7 +21,7 @@ pub const HULL_CELLS: usize = 64;
 const BACKGROUND: u8 = 7;
 /// Least number of views that must see a cell (where there are as many).
 const LEAST_SEEN: usize = 2;
-/// Share of the silhouettes' rays that may stay unexplained, and of the number of views that explains them what a cell
+/// Fraction of the silhouettes' rays that may stay unexplained, and of the number of views that explains them what a cell
 /// needs.
 const SEEN: (f64, f64) = (0.001, 0.8);
 /// Alpha from which a pixel is surely the object, and rays a view that are tried.
@@ -32,7 +33,7 @@ const SETTLED: f64 = 0.98;
 /// Edge of the final cube over the hull's extent.
 const MARGIN: f64 = 1.02;
 
-/// A coarse grid over the scene's cube: which cells the object may occupy.
+/// A coarse grid over the scene's cube: the cells that the object may occupy.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Hull {
     /// Cells along an edge.
@@ -42,12 +43,12 @@ pub struct Hull {
 }
 
 impl Hull {
-    /// Whether the object may occupy cell (x, y, z).
+    /// True where the object may occupy cell (x, y, z).
     pub fn get(&self, x: usize, y: usize, z: usize) -> bool {
         self.cells[(z * self.resolution + y) * self.resolution + x]
     }
 
-    /// Share of the cells that are kept, 0 to 1.
+    /// Fraction of the cells that are kept, 0 to 1.
     pub fn fraction(&self) -> f64 {
         self.cells.iter().filter(|c| **c).count() as f64 / self.cells.len().max(1) as f64
     }
@@ -66,18 +67,7 @@ impl Hull {
     }
 }
 
-/// An axis-aligned cube: centre and edge.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) struct Cube {
-    pub centre: DVec3,
-    pub size: f64,
-}
-
-impl Cube {
-    fn at(&self, unit: DVec3) -> DVec3 {
-        self.centre + (unit - 0.5) * self.size
-    }
-
+impl CentredCube {
     /// Greatest of the cells' values that a ray meets, by steps of half a cell; 0 if it misses the cube.
     fn most_along(&self, origin: DVec3, direction: DVec3, cells: &[u32]) -> u32 {
         let n = HULL_CELLS as f64;
@@ -108,7 +98,7 @@ impl Carver {
     }
 
     /// Carves a cube.
-    pub fn carve(&self, cube: &Cube) -> Hull {
+    pub fn carve(&self, cube: &CentredCube) -> Hull {
         let n = HULL_CELLS;
         let radius = 0.5 * 3f64.sqrt() * cube.size / n as f64;
         let seen = |i: usize| {
@@ -120,7 +110,7 @@ impl Carver {
         Hull { resolution: n, cells: seen.into_iter().map(|s| s >= needed).collect() }
     }
 
-    /// How many views see all of a cell and something in it; 0 if one sees background.
+    /// Number of views that see all of a cell and something in it; 0 if one sees background.
     fn seen(&self, centre: DVec3, radius: f64) -> u32 {
         let mut seen = 0;
         for silhouette in &self.silhouettes {
@@ -133,8 +123,8 @@ impl Carver {
         seen
     }
 
-    /// How many views must see a cell so that the kept cells still explain the silhouettes.
-    fn needed(&self, cube: &Cube, seen: &[u32]) -> u32 {
+    /// Number of views that must see a cell so that the kept cells still explain the silhouettes.
+    fn needed(&self, cube: &CentredCube, seen: &[u32]) -> u32 {
         let rays = self.silhouettes.par_iter().flat_map_iter(|s| s.rays.iter().map(|d| (s.position, *d)));
         // What the best seen cell along a ray is seen by; rays that meet none explain nothing at any number.
         let mut best: Vec<u32> = rays.map(|(o, d)| cube.most_along(o, d, seen)).filter(|b| *b > 0).collect();
@@ -150,12 +140,12 @@ impl Carver {
     /// Carves and tightens until the cube fits; the cube that holds the hull, and the hull in it.
     ///
     /// `None` where nothing is left of `start`.
-    pub fn fit(&self, start: Cube) -> Option<(Cube, Hull)> {
+    pub fn fit(&self, start: CentredCube) -> Option<(CentredCube, Hull)> {
         let mut cube = start;
         for _ in 0..ROUNDS {
             let (low, high) = self.carve(&cube).bounds()?;
             let extent = (high - low).max_element();
-            let tight = Cube { centre: cube.at((low + high) * 0.5), size: cube.size * extent * MARGIN };
+            let tight = CentredCube { centre: cube.at((low + high) * 0.5), size: cube.size * extent * MARGIN };
             let settled = tight.size > SETTLED * cube.size;
             cube = tight;
             if settled {
@@ -167,7 +157,7 @@ impl Carver {
     }
 }
 
-/// What a view says of a cell.
+/// Visibility of a cell in a view.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Sight {
     /// All of it is seen, and nothing but background.
@@ -178,7 +168,7 @@ enum Sight {
     Unsure,
 }
 
-/// A view reduced to where something is.
+/// A view reduced to the pixels that show something.
 struct Silhouette {
     position: DVec3,
     /// Right, down, forward.
@@ -273,7 +263,7 @@ mod tests {
         let (middle, radius) = (DVec3::new(0.3, -0.2, 0.1), 0.5);
         let views = ball_views(&ring(24, 4.0, middle), 100, middle, radius);
         let carver = Carver::new(&views);
-        let (cube, hull) = carver.fit(Cube { centre: DVec3::ZERO, size: 8.0 }).unwrap();
+        let (cube, hull) = carver.fit(CentredCube { centre: DVec3::ZERO, size: 8.0 }).unwrap();
         assert!((cube.centre - middle).length() < 0.05, "{cube:?}");
         assert!(cube.size > 2.0 * radius && cube.size < 2.3 * radius, "{cube:?}");
         let n = HULL_CELLS;
@@ -294,7 +284,7 @@ mod tests {
         let middle = DVec3::ZERO;
         let views = ball_views(&ring(12, 4.0, middle), 200, middle, 0.03);
         // Cells of 0.125 against a ball of 0.06 across.
-        let hull = Carver::new(&views).carve(&Cube { centre: DVec3::splat(0.02), size: 8.0 });
+        let hull = Carver::new(&views).carve(&CentredCube { centre: DVec3::splat(0.02), size: 8.0 });
         assert!(hull.bounds().is_some());
     }
 
@@ -304,11 +294,11 @@ mod tests {
         for view in views.iter_mut().skip(4) {
             view.image.pixels.iter_mut().for_each(|p| p[3] = 0);
         }
-        assert!(Carver::new(&views).fit(Cube { centre: DVec3::ZERO, size: 8.0 }).is_none());
+        assert!(Carver::new(&views).fit(CentredCube { centre: DVec3::ZERO, size: 8.0 }).is_none());
         // What a mask takes out says nothing.
         for view in views.iter_mut().skip(4) {
             view.mask = Some(vec![false; 64 * 64]);
         }
-        assert!(Carver::new(&views).fit(Cube { centre: DVec3::ZERO, size: 8.0 }).is_some());
+        assert!(Carver::new(&views).fit(CentredCube { centre: DVec3::ZERO, size: 8.0 }).is_some());
     }
 }

@@ -1,12 +1,14 @@
-//! Pictures of captures: PNG, JPEG and EXR as 8-bit sRGB with straight alpha, masks, and reduction in size.
+//! Images of captures: PNG, JPEG and EXR as 8-bit sRGB with straight alpha, masks, and reduction in size.
 
 use std::path::Path;
 
+use nstr_image::colour::srgb_from_linear;
+use nstr_image::format::ImageFormat;
+use nstr_image::raster::Raster;
+use nstr_image::{exr_read, jpeg, png as png_file};
+
 use crate::error::CaptureError;
 use crate::view::Image;
-use nstr_image::colour::srgb_from_linear;
-use nstr_image::format::{Format, Raster};
-use nstr_image::{exr_read, jpeg, png as png_file};
 
 /// Reads a picture. Opaque pictures get alpha 255; EXR is taken as linear with premultiplied alpha.
 pub(super) fn read(path: &Path) -> Result<Image, CaptureError> {
@@ -20,14 +22,14 @@ fn broken(path: &Path, reason: &str) -> CaptureError {
 
 fn decode(bytes: &[u8]) -> Result<Image, String> {
     header(bytes)?;
-    match Format::of(bytes)? {
-        Format::Png => {
+    match ImageFormat::of(bytes)? {
+        ImageFormat::Png => {
             let picture = png_file::decode(bytes)?;
             let pixels = picture.data.chunks_exact(4).map(|p| [p[0], p[1], p[2], p[3]]).collect();
             Ok(Image { width: picture.width, height: picture.height, pixels })
         }
-        Format::Jpeg => jpeg::decode(bytes).map(|raster| image(&raster, 255, |v| v)),
-        Format::Exr => exr_read::decode(bytes).map(|raster| image(&raster, 1.0, from_linear)),
+        ImageFormat::Jpeg => jpeg::decode(bytes).map(|raster| image(&raster, 255, |v| v)),
+        ImageFormat::Exr => exr_read::decode(bytes).map(|raster| image(&raster, 1.0, from_linear)),
     }
 }
 
@@ -49,7 +51,7 @@ pub(super) fn size(path: &Path) -> Result<(u32, u32), CaptureError> {
 }
 
 fn header(bytes: &[u8]) -> Result<(u32, u32), String> {
-    Format::of(bytes)?.size(bytes)
+    ImageFormat::of(bytes)?.size(bytes)
 }
 
 /// Straight 8-bit sRGB of a linear premultiplied value.
@@ -173,7 +175,7 @@ mod tests {
 
     #[test]
     fn grey_jpeg_becomes_rgba() {
-        let bytes = jpeg::tests::sample();
+        let bytes = nstr_image::testing::grey_jpeg();
         let image = decode(&bytes).unwrap();
         assert_eq!((image.width, image.height), (8, 8));
         assert_eq!(image.pixels, [[200, 200, 200, 255]; 64]);
@@ -193,7 +195,7 @@ mod tests {
         assert!(decode(&bytes[..bytes.len() / 2]).is_err());
         exr::prelude::write_rgb_file(&path, 2, 1, |_, _| (0.0f32, 1.0f32, 0.0f32)).unwrap();
         assert_eq!(read(&path).unwrap().pixels, [[0, 255, 0, 255]; 2]);
-        let grey = decode(&exr_read::tests::file(&[&["Y"]], true)).unwrap();
+        let grey = decode(&nstr_image::testing::exr_file(&[&["Y"]], true)).unwrap();
         assert_eq!((grey.pixel(0, 0), grey.pixel(1, 0)), ([0, 0, 0, 255], [255; 4]));
     }
 

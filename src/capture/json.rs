@@ -1,4 +1,4 @@
-//! Values of a `transforms.json`: looked up in the frame first, then in the file, with the place named in complaints.
+//! Values of a `transforms.json`: looked up in the frame first, then in the file; errors name the place.
 
 use std::path::Path;
 
@@ -46,7 +46,7 @@ fn without_nan(bytes: &[u8]) -> Vec<u8> {
     out
 }
 
-/// Where values are looked up, and how the place is called.
+/// Scope in which values are looked up, and its name for errors.
 pub(super) struct Fields<'a> {
     pub path: &'a Path,
     pub top: &'a Map<String, Value>,
@@ -77,7 +77,7 @@ impl<'a> Fields<'a> {
             None => Ok(None),
             Some((value, _)) => match value.as_f64().filter(|v| v.is_finite()) {
                 Some(v) => Ok(Some(v)),
-                None => Err(self.fail(key, format!("{value} is no finite number"))),
+                None => Err(self.fail(key, format!("{value} is not a finite number"))),
             },
         }
     }
@@ -95,7 +95,7 @@ impl<'a> Fields<'a> {
         match self.find(key) {
             None | Some((Value::Null, _)) => Ok(None),
             Some((Value::String(text), _)) => Ok(Some(text)),
-            Some((value, _)) => Err(self.fail(key, format!("{value} is no text"))),
+            Some((value, _)) => Err(self.fail(key, format!("{value} is not a text"))),
         }
     }
 
@@ -104,7 +104,9 @@ impl<'a> Fields<'a> {
         match self.number(key)? {
             None => Ok(None),
             Some(v) if v.fract() == 0.0 && (1.0..=65_536.0).contains(&v) => Ok(Some(v as u32)),
-            Some(v) => Err(self.fail(key, format!("{v} is no picture size; expected a whole number from 1 to 65536"))),
+            Some(v) => {
+                Err(self.fail(key, format!("{v} is not an image size; expected a whole number from 1 to 65536")))
+            }
         }
     }
 
@@ -146,7 +148,7 @@ pub(super) fn numbers<const N: usize>(path: &Path, list: &[Value], place: &str) 
     let mut out = [0.0; N];
     for (i, value) in list.iter().enumerate() {
         out[i] = value.as_f64().filter(|v| v.is_finite()).ok_or_else(|| {
-            CaptureError::field(path, format!("{place}[{i}]"), format!("{value} is no finite number"))
+            CaptureError::field(path, format!("{place}[{i}]"), format!("{value} is not a finite number"))
         })?;
     }
     Ok(out)

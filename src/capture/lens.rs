@@ -10,7 +10,7 @@ const STEPS: usize = 32;
 /// Greatest residual in normalised coordinates that is taken for a solution (about 1e-7 pixels).
 const RESIDUAL: f64 = 1e-10;
 
-/// How a lens bends rays. All coefficients 0 is a pinhole in either family except that [`Lens::Fisheye`] is equidistant.
+/// Lens model. All coefficients 0 is a pinhole in either family except that [`Lens::Fisheye`] is equidistant.
 #[derive(Clone, Copy, Debug, Default, PartialEq, serde::Serialize)]
 #[serde(tag = "model", rename_all = "lowercase")]
 pub enum Lens {
@@ -142,7 +142,7 @@ impl Lens {
         }
     }
 
-    /// Whether every coefficient is finite.
+    /// True where every coefficient is finite.
     pub fn is_finite(&self) -> bool {
         match self {
             Self::Pinhole => true,
@@ -188,15 +188,15 @@ impl Lens {
                 return None;
             }
             let step = jacobian.inverse() * error;
-            let mut share = 1.0;
+            let mut fraction = 1.0;
             let better = loop {
-                let next = uv - step * share;
+                let next = uv - step * fraction;
                 let (i, j, r) = self.bend(next);
                 if (i - d).length() < error.length() && j.determinant() > 0.0 && r > 0.0 {
                     break Some((next, i, j, r));
                 }
-                share *= 0.5;
-                if share < 1e-4 {
+                fraction *= 0.5;
+                if fraction < 1e-4 {
                     break None;
                 }
             };

@@ -4,17 +4,17 @@
 //! of the scene lives in. Cameras follow the convention of [`nstr_camera::camera`] whatever the file's was; the world
 //! keeps the file's axes and unit. `docs/captures.md` describes formats, conventions and the scene box.
 
+mod camera_arc;
 mod colmap;
 pub mod draw;
 mod error;
+mod frame_record;
 mod hull;
 mod image;
 mod json;
 pub mod lens;
 mod llff;
 mod scene;
-mod shot;
-mod swing;
 mod transforms;
 mod view;
 
@@ -27,21 +27,21 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
+use frame_record::{FrameList, FrameRecord};
 use glam::DVec3;
+use scene::SceneBoxEstimator;
 
+pub use camera_arc::estimate_camera_arc;
 pub use error::CaptureError;
 pub use hull::{HULL_CELLS, Hull};
 pub use lens::Lens;
-use scene::Evidence;
-pub use scene::{SceneBox, SceneCube, SceneRule};
-use shot::{Reel, Shot};
-pub use swing::swing;
+pub use scene::{CentredCube, SceneBox, SceneRule};
 pub use view::{Image, View};
 
-/// How a capture is stored.
+/// Storage format of a capture.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Format {
+pub enum CaptureFormat {
     /// NeRF-synthetic: `transforms_train.json`, with `transforms_test.json` or `transforms_val.json`.
     Blender,
     /// instant-ngp and nerfstudio: one `transforms.json`.
@@ -52,7 +52,7 @@ pub enum Format {
     Colmap,
 }
 
-impl Format {
+impl CaptureFormat {
     /// The format of what lies at `path`, by its file names. Where several are there the first of: NeRF-synthetic,
     /// `transforms.json`, COLMAP (which knows lens and points), LLFF.
     pub fn detect(path: &Path) -> Option<Self> {
@@ -78,7 +78,7 @@ impl Format {
     }
 }
 
-impl fmt::Display for Format {
+impl fmt::Display for CaptureFormat {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
         f.write_str(match self {
             Self::Blender => "blender",
@@ -89,16 +89,16 @@ impl fmt::Display for Format {
     }
 }
 
-impl FromStr for Format {
+impl FromStr for CaptureFormat {
     type Err = String;
     fn from_str(text: &str) -> Result<Self, String> {
         let all = [Self::Blender, Self::Transforms, Self::Llff, Self::Colmap];
         let found = all.into_iter().find(|f| f.to_string() == text);
-        found.ok_or_else(|| format!("{text:?} is no capture format; expected blender, transforms, llff or colmap"))
+        found.ok_or_else(|| format!("{text:?} is not a capture format; expected blender, transforms, llff or colmap"))
     }
 }
 
-/// Which views are loaded.
+/// Views to load.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Split {
     /// Both.
@@ -110,25 +110,25 @@ pub enum Split {
     Test,
 }
 
-/// What is loaded, and how.
+/// Settings of [`read_capture`].
 #[derive(Clone, Debug)]
 pub struct CaptureOptions {
     /// Images are made this many times smaller along each axis, by a box filter; 1 or more.
     pub downscale: u32,
     /// Only every n-th training view is kept, from the first on; 1 or more.
     pub every: usize,
-    /// Where the capture has no test split, every n-th frame from the first on becomes a test view; 0: none does.
+    /// In captures without a test split, every n-th frame from the first on becomes a test view; 0: none does.
     pub holdout: usize,
     /// The views to load.
     pub split: Split,
-    /// Whether pixels are loaded; without them a view has an empty [`Image::pixels`] and the scene box can't use alpha.
+    /// Load pixels; without them a view has an empty [`Image::pixels`] and the scene box can't use alpha.
     pub images: bool,
     /// The scene's cube, in place of what the rules find.
-    pub scene: Option<SceneCube>,
+    pub scene: Option<CentredCube>,
     /// [`SceneBox::near`], in place of what the rules find.
     pub near: Option<f64>,
-    /// The format, in place of [`Format::detect`].
-    pub format: Option<Format>,
+    /// The format, in place of [`CaptureFormat::detect`].
+    pub format: Option<CaptureFormat>,
 }
 
 impl Default for CaptureOptions {
@@ -171,8 +171,8 @@ impl CaptureOptions {
 /// Posed images and the box that they show.
 #[derive(Clone, Debug)]
 pub struct Capture {
-    /// How it was stored.
-    pub format: Format,
+    /// The format that it was stored in.
+    pub format: CaptureFormat,
     /// The file that poses came from.
     pub source: PathBuf,
     /// Views to train on.
@@ -181,15 +181,15 @@ pub struct Capture {
     pub test: Vec<View>,
     /// The cube to model.
     pub scene: SceneBox,
-    /// Where the cube comes from.
+    /// The rule that gave the cube.
     pub scene_rule: SceneRule,
-    /// Which cells of the cube can hold anything, for captures with alpha.
+    /// Cells of the cube that can hold anything, for captures with alpha.
     pub hull: Option<Hull>,
     /// Points on surfaces, for COLMAP models; else empty.
     pub points: Vec<DVec3>,
-    /// Whether any loaded pixel is not opaque.
+    /// Some loaded pixel is not opaque.
     pub has_alpha: bool,
-    /// What is missing, skipped or assumed, one sentence each.
+    /// One sentence for everything missing, skipped or assumed.
     pub notes: Vec<String>,
 }
 
@@ -200,10 +200,10 @@ impl Capture {
     }
 }
 
-/// Whether `path` looks like a capture: a folder of one of the formats, or a `transforms*.json`.
+/// True where `path` looks like a capture: a folder of one of the formats, or a `transforms*.json`.
 pub fn is_capture(path: &Path) -> bool {
     let named = |p: &Path| p.file_name().and_then(|n| n.to_str()).is_some_and(|n| n.starts_with("transforms"));
-    Format::detect(path).is_some_and(|f| f != Format::Transforms || path.is_dir() || named(path))
+    CaptureFormat::detect(path).is_some_and(|f| f != CaptureFormat::Transforms || path.is_dir() || named(path))
 }
 
 /// Reads a capture: a folder, a `transforms*.json` or a `poses_bounds.npy`.
@@ -219,82 +219,83 @@ pub fn read_capture(path: &Path, options: &CaptureOptions) -> Result<Capture, Ca
         let source = std::io::Error::from(std::io::ErrorKind::NotFound);
         return Err(CaptureError::Io { path: path.into(), source });
     }
-    let format = options.format.or_else(|| Format::detect(path));
+    let format = options.format.or_else(|| CaptureFormat::detect(path));
     let format = format.ok_or_else(|| CaptureError::Unknown { path: path.into() })?;
     let folder = if path.is_file() { path.parent().unwrap_or(Path::new("")) } else { path };
-    let reel = match format {
-        Format::Blender => transforms::read_splits(folder)?,
-        Format::Transforms if path.is_file() => transforms::read_file(path)?,
-        Format::Transforms => transforms::read_file(&folder.join("transforms.json"))?,
-        Format::Llff => llff::read(folder, options.downscale)?,
-        Format::Colmap => colmap::read(folder, options.downscale)?,
+    let list = match format {
+        CaptureFormat::Blender => transforms::read_splits(folder)?,
+        CaptureFormat::Transforms if path.is_file() => transforms::read_file(path)?,
+        CaptureFormat::Transforms => transforms::read_file(&folder.join("transforms.json"))?,
+        CaptureFormat::Llff => llff::read(folder, options.downscale)?,
+        CaptureFormat::Colmap => colmap::read(folder, options.downscale)?,
     };
-    load(format, reel, options)
+    load(format, list, options)
 }
 
-fn load(format: Format, mut reel: Reel, options: &CaptureOptions) -> Result<Capture, CaptureError> {
-    let (train, test) = divide(&mut reel, options)?;
-    let develop = |shots: &[Shot]| shot::develop(shots, &reel.source, options.downscale, options.images);
-    let (train, test) = (develop(&train)?, develop(&test)?);
+fn load(format: CaptureFormat, mut list: FrameList, options: &CaptureOptions) -> Result<Capture, CaptureError> {
+    let (train, test) = split(&mut list, options)?;
+    let views =
+        |records: &[FrameRecord]| frame_record::load_images(records, &list.source, options.downscale, options.images);
+    let (train, test) = (views(&train)?, views(&test)?);
     let transparent = |v: &View| v.image.pixels.iter().any(|p| p[3] != 255);
     let has_alpha = train.iter().chain(&test).any(transparent);
-    let found = Evidence {
+    let found = SceneBoxEstimator {
         views: if train.is_empty() { &test } else { &train },
         silhouettes: has_alpha,
-        points: &reel.points,
-        extent: &reel.extent,
+        points: &list.points,
+        extent: &list.extent,
         given: options.scene,
         near: options.near,
     }
-    .find();
-    let mut notes = reel.notes;
+    .estimate();
+    let mut notes = list.notes;
     notes.extend(found.notes);
     Ok(Capture {
         format,
-        source: reel.source,
+        source: list.source,
         train,
         test,
         scene: found.scene,
         scene_rule: found.rule,
         hull: found.hull,
-        points: reel.points,
+        points: list.points,
         has_alpha,
         notes,
     })
 }
 
-/// The shots to train and to test on that the options ask for.
-fn divide(reel: &mut Reel, options: &CaptureOptions) -> Result<(Vec<Shot>, Vec<Shot>), CaptureError> {
-    let all = std::mem::take(&mut reel.train);
+/// The frames to train and to test on that the options ask for.
+fn split(list: &mut FrameList, options: &CaptureOptions) -> Result<(Vec<FrameRecord>, Vec<FrameRecord>), CaptureError> {
+    let all = std::mem::take(&mut list.train);
     if all.is_empty() {
         return Err(CaptureError::no_frames(
-            &reel.source,
-            match reel.notes.join("; ") {
-                notes if notes.is_empty() => "none is to train on".into(),
+            &list.source,
+            match list.notes.join("; ") {
+                notes if notes.is_empty() => "there is no training frame".into(),
                 notes => notes,
             },
         ));
     }
-    let (train, test) = match reel.test.take().filter(|t| !t.is_empty()) {
+    let (train, test) = match list.test.take().filter(|t| !t.is_empty()) {
         Some(test) => (all, test),
         None if options.holdout == 0 => (all, Vec::new()),
         None if all.len() == 1 => {
-            reel.notes.push("there is one frame: none is held out for testing".into());
+            list.notes.push("there is one frame: none is held out for testing".into());
             (all, Vec::new())
         }
         None => {
-            let held = |(i, _): &(usize, Shot)| i % options.holdout == 0;
+            let held = |(i, _): &(usize, FrameRecord)| i % options.holdout == 0;
             let (test, train): (Vec<_>, Vec<_>) = all.into_iter().enumerate().partition(held);
-            let plain = |shots: Vec<(usize, Shot)>| shots.into_iter().map(|s| s.1).collect::<Vec<_>>();
+            let plain = |records: Vec<(usize, FrameRecord)>| records.into_iter().map(|s| s.1).collect::<Vec<_>>();
             (plain(train), plain(test))
         }
     };
-    let train: Vec<Shot> = train.into_iter().step_by(options.every).collect();
+    let train: Vec<FrameRecord> = train.into_iter().step_by(options.every).collect();
     match options.split {
         Split::All => Ok((train, test)),
         Split::Train => Ok((train, Vec::new())),
         Split::Test if test.is_empty() => {
-            Err(CaptureError::no_frames(&reel.source, "there is no test split; hold frames out with --holdout"))
+            Err(CaptureError::no_frames(&list.source, "there is no test split; hold frames out with --holdout"))
         }
         Split::Test => Ok((Vec::new(), test)),
     }

@@ -10,14 +10,14 @@ use glam::{DMat4, DVec3};
 use npyz::NpyFile;
 
 use crate::error::CaptureError;
+use crate::frame_record::{Focal, FrameList, FrameRecord, SceneExtentHint, image_folder, images_in};
 use crate::lens::Lens;
-use crate::shot::{Extent, Focal, Reel, Shot, image_folder, pictures};
 
 /// Numbers in a row.
 const ROW: usize = 17;
 
 /// Reads a folder with `poses_bounds.npy`.
-pub(super) fn read(folder: &Path, downscale: u32) -> Result<Reel, CaptureError> {
+pub(super) fn read(folder: &Path, downscale: u32) -> Result<FrameList, CaptureError> {
     let source = folder.join("poses_bounds.npy");
     let bytes = std::fs::read(&source).map_err(CaptureError::io(&source))?;
     let rows = rows(&bytes).map_err(|reason| CaptureError::field(&source, "array", reason))?;
@@ -26,7 +26,7 @@ pub(super) fn read(folder: &Path, downscale: u32) -> Result<Reel, CaptureError> 
     }
     let (images, reduced) = image_folder(folder, downscale)
         .ok_or_else(|| CaptureError::no_frames(folder, "there is no folder images, images_2, images_4 or images_8"))?;
-    let files = pictures(&images)?;
+    let files = images_in(&images)?;
     if files.len() != rows.len() {
         let reason = format!("{} rows for the {} images in {}", rows.len(), files.len(), images.display());
         return Err(CaptureError::field(
@@ -35,9 +35,9 @@ pub(super) fn read(folder: &Path, downscale: u32) -> Result<Reel, CaptureError> 
             reason + "; keep exactly the images that poses were found for",
         ));
     }
-    let mut reel = Reel { source: source.clone(), ..Reel::default() };
+    let mut list = FrameList { source: source.clone(), ..FrameList::default() };
     if reduced == 1 && images.file_name().is_some_and(|n| n != "images") {
-        reel.notes.push(format!("there is no folder images; {} is used", images.display()));
+        list.notes.push(format!("there is no folder images; {} is used", images.display()));
     }
     let mut depths = Vec::with_capacity(rows.len());
     for (i, (row, image)) in rows.iter().zip(files).enumerate() {
@@ -45,19 +45,19 @@ pub(super) fn read(folder: &Path, downscale: u32) -> Result<Reel, CaptureError> 
         let name = image.file_name().unwrap_or_default().to_string_lossy().into_owned();
         let fail = |field: &str, reason: String| CaptureError::field(&source, format!("{at}{field}"), reason);
         if let Some(c) = row.iter().position(|v| !v.is_finite()) {
-            return Err(fail(&format!("column {c}"), format!("{} is no finite number", row[c])));
+            return Err(fail(&format!("column {c}"), format!("{} is not a finite number", row[c])));
         }
         let column = |c: usize| DVec3::new(row[c], row[5 + c], row[10 + c]);
         let [height, width, focal] = column(4).to_array();
         let side = |field: &str, v: f64| match v.round() {
             s if (1.0..=65_536.0).contains(&s) => Ok(s as u32),
-            _ => Err(fail(field, format!("{v} is no picture size; expected 1 to 65536"))),
+            _ => Err(fail(field, format!("{v} is not an image size; expected 1 to 65536"))),
         };
         let (near, far) = (row[15], row[16]);
         if near > 0.0 && far > near {
             depths.push((name.clone(), near, far));
         }
-        reel.train.push(Shot {
+        list.train.push(FrameRecord {
             name,
             at: at.clone(),
             image,
@@ -76,11 +76,11 @@ pub(super) fn read(folder: &Path, downscale: u32) -> Result<Reel, CaptureError> 
         });
     }
     if depths.len() == rows.len() {
-        reel.extent = Extent::Depths(depths);
+        list.extent = SceneExtentHint::Depths(depths);
     } else {
-        reel.notes.push("some depth bounds are not 0 < near < far: all are ignored".into());
+        list.notes.push("some depth bounds are not 0 < near < far: all are ignored".into());
     }
-    Ok(reel)
+    Ok(list)
 }
 
 /// The rows of an array [N, 17] of f32 or f64, in either order.

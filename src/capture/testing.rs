@@ -1,10 +1,10 @@
-//! Made-up captures for tests.
+//! Synthetic captures for tests.
 
 use glam::{DMat4, DVec2, DVec3};
+use nstr_camera::camera::Camera;
 
 use crate::lens::Lens;
 use crate::view::{Image, View};
-use nstr_camera::camera::Camera;
 
 /// Poses at `distance` around `middle` at elevations from −30° to 60°, looking at it, z up.
 pub fn ring(count: usize, distance: f64, middle: DVec3) -> Vec<DMat4> {

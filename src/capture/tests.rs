@@ -5,11 +5,11 @@ use std::path::Path;
 
 use glam::{DVec2, DVec3};
 use npyz::WriterBuilder;
+use nstr_image::{Rgba8, png};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use crate::*;
-use nstr_image::{Rgba8, png};
 
 const SIZE: (u32, u32) = (40, 30);
 const FOCAL: f64 = 50.0;
@@ -141,12 +141,12 @@ fn all() -> CaptureOptions {
 #[test]
 fn a_known_point_meets_its_pixel_in_every_format() {
     type Writer = fn(&Path);
-    let formats: [(Writer, Format); 5] = [
-        (write_blender, Format::Blender),
-        (|p| write_transforms(p, &transforms()), Format::Transforms),
-        (write_llff, Format::Llff),
-        (write_colmap_text, Format::Colmap),
-        (write_colmap_binary, Format::Colmap),
+    let formats: [(Writer, CaptureFormat); 5] = [
+        (write_blender, CaptureFormat::Blender),
+        (|p| write_transforms(p, &transforms()), CaptureFormat::Transforms),
+        (write_llff, CaptureFormat::Llff),
+        (write_colmap_text, CaptureFormat::Colmap),
+        (write_colmap_binary, CaptureFormat::Colmap),
     ];
     for (write, format) in formats {
         let dir = tempfile::tempdir().unwrap();
@@ -172,7 +172,7 @@ fn a_known_point_meets_its_pixel_in_every_format() {
         // Without pixels the cameras are the same.
         let bare = read_capture(dir.path(), &CaptureOptions { images: false, ..all() }).unwrap();
         assert!(bare.views().zip(capture.views()).all(|(a, b)| a.camera == b.camera && a.image.pixels.is_empty()));
-        assert_eq!(capture.has_alpha, format == Format::Blender);
+        assert_eq!(capture.has_alpha, format == CaptureFormat::Blender);
     }
 }
 
@@ -287,17 +287,17 @@ fn instant_ngps_cube_in_the_files_axes() {
     value["aabb_scale"] = json!(4);
     write_transforms(dir.path(), &value);
     let capture = read_capture(dir.path(), &all()).unwrap();
-    assert_eq!((capture.scene_rule, capture.scene.centre), (SceneRule::Declared, DVec3::ZERO));
-    assert!((capture.scene.size - 4.0 / 0.33).abs() < 1e-12);
+    assert_eq!((capture.scene_rule, capture.scene.cube.centre()), (SceneRule::Declared, DVec3::ZERO));
+    assert!((capture.scene.cube.size - 4.0 / 0.33).abs() < 1e-12);
     value["scale"] = json!(0.5);
     value["offset"] = json!([0.5, 0.25, 1.0]);
     write_transforms(dir.path(), &value);
     let scene = read_capture(dir.path(), &all()).unwrap().scene;
     // p · 0.5 + offset = ½ at the centre.
-    assert_eq!((scene.centre, scene.size), (DVec3::new(0.0, 0.5, -1.0), 8.0));
+    assert_eq!((scene.cube.centre(), scene.cube.size), (DVec3::new(0.0, 0.5, -1.0), 8.0));
     let given = Some("1,2,3,4".parse().unwrap());
     let scene = read_capture(dir.path(), &CaptureOptions { scene: given, near: Some(0.2), ..all() }).unwrap().scene;
-    assert_eq!((scene.centre, scene.size, scene.near), (DVec3::new(1.0, 2.0, 3.0), 4.0, 0.2));
+    assert_eq!((scene.cube.centre(), scene.cube.size, scene.near), (DVec3::new(1.0, 2.0, 3.0), 4.0, 0.2));
 }
 
 #[test]
@@ -333,7 +333,7 @@ fn bad_values_name_file_and_field() {
         ("transform_matrix", zeros, vec!["frames[1].transform_matrix", "singular"]),
         ("transform_matrix", sheared, vec!["frames[1].transform_matrix", "shears"]),
         ("transform_matrix", mirrored, vec!["frames[1].transform_matrix", "mirrors"]),
-        ("transform_matrix", nan, vec!["frames[1].transform_matrix[0][3]", "no finite number"]),
+        ("transform_matrix", nan, vec!["frames[1].transform_matrix[0][3]", "not a finite number"]),
         ("transform_matrix", json!([1]), vec!["frames[1].transform_matrix", "4 rows"]),
         ("transform_matrix", Value::Null, vec!["frames[1].transform_matrix"]),
         ("fl_x", json!(1e-9), vec!["frames[1].fl_x", "degrees"]),

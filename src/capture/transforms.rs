@@ -12,41 +12,41 @@ use glam::DVec3;
 use serde_json::{Map, Value};
 
 use crate::error::CaptureError;
+use crate::frame_record::{Focal, FrameList, FrameRecord, SceneExtentHint, existing, locate};
 use crate::json;
 use crate::json::Fields;
 use crate::lens::Lens;
-use crate::shot::{Extent, Focal, Reel, Shot, existing, locate};
 
 /// instant-ngp's scale and offset where the file gives none.
 const NGP: (f64, f64) = (0.33, 0.5);
 
 /// Reads a folder with `transforms_train.json` and, for testing, `transforms_test.json` or `transforms_val.json`.
-pub(super) fn read_splits(folder: &Path) -> Result<Reel, CaptureError> {
+pub(super) fn read_splits(folder: &Path) -> Result<FrameList, CaptureError> {
     let file = |split: &str| folder.join(format!("transforms_{split}.json"));
-    let mut reel = read_file(&file("train"))?;
+    let mut list = read_file(&file("train"))?;
     // A split that the training file itself lists has no place beside the files'.
-    reel.train.extend(reel.test.take().unwrap_or_default());
+    list.train.extend(list.test.take().unwrap_or_default());
     for split in ["test", "val"] {
         let path = file(split);
         if !path.is_file() {
             continue;
         }
         let other = read_file(&path)?;
-        let shots: Vec<Shot> = other.train.into_iter().chain(other.test.unwrap_or_default()).collect();
-        reel.notes.extend(other.notes);
-        if !shots.is_empty() {
+        let records: Vec<FrameRecord> = other.train.into_iter().chain(other.test.unwrap_or_default()).collect();
+        list.notes.extend(other.notes);
+        if !records.is_empty() {
             if split == "val" {
-                reel.notes.push("transforms_val.json serves as the test split".into());
+                list.notes.push("transforms_val.json serves as the test split".into());
             }
-            reel.test = Some(shots);
+            list.test = Some(records);
             break;
         }
     }
-    Ok(reel)
+    Ok(list)
 }
 
 /// Reads one file with `frames`.
-pub(super) fn read_file(path: &Path) -> Result<Reel, CaptureError> {
+pub(super) fn read_file(path: &Path) -> Result<FrameList, CaptureError> {
     let top = json::read(path)?;
     let frames = match top.get("frames") {
         Some(Value::Array(frames)) if !frames.is_empty() => frames,
@@ -55,30 +55,30 @@ pub(super) fn read_file(path: &Path) -> Result<Reel, CaptureError> {
         None => return Err(CaptureError::field(path, "frames", "missing: expected a list with a frame an image")),
     };
     let folder = path.parent().unwrap_or(Path::new(""));
-    let mut shots = Vec::with_capacity(frames.len());
+    let mut records = Vec::with_capacity(frames.len());
     for (i, frame) in frames.iter().enumerate() {
         let at = format!("frames[{i}]");
         let frame = frame.as_object().ok_or_else(|| CaptureError::field(path, &at, "expected a JSON object"))?;
-        shots.push(shot(&Fields { path, top: &top, frame, at: at + "." }, folder)?);
+        records.push(record(&Fields { path, top: &top, frame, at: at + "." }, folder)?);
     }
-    let mut reel = Reel { source: path.into(), extent: extent(path, &top)?, ..Reel::default() };
+    let mut list = FrameList { source: path.into(), extent: extent(path, &top)?, ..FrameList::default() };
     let split = Split::read(path, &top)?;
-    let (shots, note) = existing(shots, path);
-    reel.notes.extend(note);
+    let (records, note) = existing(records, path);
+    list.notes.extend(note);
     if top.get("rolling_shutter").is_some() {
-        reel.notes.push("rolling_shutter is ignored: each frame has one pose".into());
+        list.notes.push("rolling_shutter is ignored: each frame has one pose".into());
     }
     match split {
-        None => reel.train = shots,
+        None => list.train = records,
         Some(split) => {
-            let (train, test) = split.divide(shots, &mut reel.notes);
-            (reel.train, reel.test) = (train, Some(test));
+            let (train, test) = split.divide(records, &mut list.notes);
+            (list.train, list.test) = (train, Some(test));
         }
     }
-    Ok(reel)
+    Ok(list)
 }
 
-fn shot(fields: &Fields, folder: &Path) -> Result<Shot, CaptureError> {
+fn record(fields: &Fields, folder: &Path) -> Result<FrameRecord, CaptureError> {
     let name = fields.frame.get("file_path").and_then(Value::as_str).filter(|n| !n.is_empty());
     let name = name.ok_or_else(|| fields.fail("file_path", "missing: expected the image's path"))?;
     let mask = fields.frame.get("mask_path").and_then(Value::as_str);
@@ -88,7 +88,7 @@ fn shot(fields: &Fields, folder: &Path) -> Result<Shot, CaptureError> {
         (Some(_), None) => return Err(fields.fail("h", "missing beside w")),
         (None, Some(_)) => return Err(fields.fail("w", "missing beside h")),
     };
-    Ok(Shot {
+    Ok(FrameRecord {
         name: name.trim_start_matches("./").to_string(),
         at: fields.at.clone(),
         image: locate(folder, name),
@@ -147,11 +147,11 @@ fn lens(fields: &Fields) -> Result<Lens, CaptureError> {
 }
 
 /// The cube that instant-ngp would model, where the file says anything about it.
-fn extent(path: &Path, top: &Map<String, Value>) -> Result<Extent, CaptureError> {
+fn extent(path: &Path, top: &Map<String, Value>) -> Result<SceneExtentHint, CaptureError> {
     let empty = Map::new();
     let fields = Fields { path, top, frame: &empty, at: String::new() };
     if !["aabb_scale", "scale", "offset", "aabb"].iter().any(|k| fields.has(k)) {
-        return Ok(Extent::Unknown);
+        return Ok(SceneExtentHint::Unknown);
     }
     let positive = |key: &str, otherwise: f64| match fields.number(key)? {
         Some(v) if v > 0.0 => Ok(v),
@@ -165,11 +165,11 @@ fn extent(path: &Path, top: &Map<String, Value>) -> Result<Extent, CaptureError>
             _ => Err(fields.fail("aabb", "expected two corners of three numbers")),
         };
         let (a, b) = (corner(0)?, corner(1)?);
-        return Ok(Extent::Declared((a + b) * 0.5, edge * (b - a).abs().max_element().max(1e-6)));
+        return Ok(SceneExtentHint::Declared((a + b) * 0.5, edge * (b - a).abs().max_element().max(1e-6)));
     }
     let scale = positive("scale", NGP.0)?;
     let offset = DVec3::from(fields.triple("offset")?.unwrap_or([NGP.1; 3]));
-    Ok(Extent::Declared((DVec3::splat(0.5) - offset) / scale, edge / scale))
+    Ok(SceneExtentHint::Declared((DVec3::splat(0.5) - offset) / scale, edge / scale))
 }
 
 /// nerfstudio's lists of file names.
@@ -205,15 +205,15 @@ impl Split {
         Ok(Some(Self { train, test, others }))
     }
 
-    fn divide(&self, shots: Vec<Shot>, notes: &mut Vec<String>) -> (Vec<Shot>, Vec<Shot>) {
-        let total = shots.len();
-        let (test, rest): (Vec<Shot>, Vec<Shot>) =
-            shots.into_iter().partition(|s| self.test.contains(&key_of(&s.name)));
-        let keep = |s: &Shot| match &self.train {
+    fn divide(&self, records: Vec<FrameRecord>, notes: &mut Vec<String>) -> (Vec<FrameRecord>, Vec<FrameRecord>) {
+        let total = records.len();
+        let (test, rest): (Vec<FrameRecord>, Vec<FrameRecord>) =
+            records.into_iter().partition(|s| self.test.contains(&key_of(&s.name)));
+        let keep = |s: &FrameRecord| match &self.train {
             Some(train) => train.contains(&key_of(&s.name)),
             None => !self.others.contains(&key_of(&s.name)),
         };
-        let train: Vec<Shot> = rest.into_iter().filter(keep).collect();
+        let train: Vec<FrameRecord> = rest.into_iter().filter(keep).collect();
         let left = total - train.len() - test.len();
         if left > 0 {
             notes.push(format!("{left} frames are in neither train_filenames nor test_filenames and are skipped"));

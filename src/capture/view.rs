@@ -1,11 +1,11 @@
 //! One posed image: its camera, its lens, its pixels.
 
 use glam::{DVec2, DVec3};
-
-use crate::lens::Lens;
+use nstr_camera::CameraModel;
 use nstr_camera::{Camera, CameraError};
 use nstr_space::Ray;
-use nstr_camera::caster::RayCaster;
+
+use crate::lens::Lens;
 
 /// An image in memory: sRGB values with straight alpha, rows from the top.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -33,11 +33,11 @@ pub struct View {
     pub name: String,
     /// The camera at the image's size (after `downscale`); its own rays know no lens: use [`View::ray`].
     pub camera: Camera,
-    /// How the lens bends rays.
+    /// The lens model.
     pub lens: Lens,
     /// The pixels.
     pub image: Image,
-    /// `[y · width + x]`: whether a pixel may be used. `None`: all of them. Pixels are out where the capture's mask is
+    /// `[y · width + x]`: true where a pixel may be used. `None`: all of them. Pixels are out where the capture's mask is
     /// 0, and where the lens model has no ray. A pixel that is out says nothing, unlike one whose alpha is 0, which
     /// says that there is nothing.
     pub mask: Option<Vec<bool>>,
@@ -72,14 +72,14 @@ impl View {
         DVec3::new(right.dot(offset), -up.dot(offset), -back.dot(offset))
     }
 
-    /// Whether pixel `index` (row by row) may be used.
+    /// True where pixel `index` (row by row) may be used.
     pub fn usable(&self, index: usize) -> bool {
         self.mask.as_ref().is_none_or(|mask| mask[index])
     }
 
     /// Every `factor`-th pixel along each axis as a view of its own: the same rays with the same colours, only fewer. A
     /// factor of 0 counts as 1.
-    pub fn thinned(&self, factor: u32) -> Self {
+    pub fn downsampled(&self, factor: u32) -> Self {
         let factor = factor.clamp(1, self.image.width.min(self.image.height).max(1));
         let (width, height) = (self.image.width / factor, self.image.height / factor);
         let old = |i: usize| {
@@ -128,7 +128,7 @@ impl View {
     }
 }
 
-impl RayCaster for View {
+impl CameraModel for View {
     fn size(&self) -> (u32, u32) {
         (self.camera.width, self.camera.height)
     }
@@ -173,13 +173,13 @@ mod tests {
     }
 
     #[test]
-    fn thinned_views_keep_rays_and_colours() {
+    fn downsampled_views_keep_rays_and_colours() {
         let mut full = view(Lens::open_cv([0.06, -0.08, 0.01, 0.0], [-0.001, 0.0002], [0.0; 3]));
         let pixels = (0..300 * 200u32).map(|i| [i as u8, (i >> 8) as u8, 7, 255]).collect();
         full.image = Image { width: 300, height: 200, pixels };
         full.mask = Some((0..300 * 200).map(|i| i % 7 != 0).collect());
         for factor in [1, 3, 4] {
-            let few = full.thinned(factor);
+            let few = full.downsampled(factor);
             assert_eq!((few.image.width, few.image.height), (300 / factor, 200 / factor));
             for (x, y) in [(0, 0), (17, 5), (300 / factor - 1, 200 / factor - 1)] {
                 let (ox, oy) = (x * factor + factor / 2, y * factor + factor / 2);

@@ -14,7 +14,7 @@ use nstr_pipeline::fit::checkpoint_path;
 use nstr_signal::Signal;
 use serde::Serialize;
 
-use super::fit::{FitArgs, one};
+use super::fit::{FitArgs, fit_input};
 use super::progress::{ProgressObserver, interrupted};
 
 /// Part `index` of `count`.
@@ -36,7 +36,7 @@ impl FromStr for Shard {
 }
 
 impl Shard {
-    /// The shard that a scheduler gives this process, if any: Slurm's job arrays and Kubernetes' indexed jobs.
+    /// The shard that a scheduler gave this process, if any: a Slurm job array or an indexed Kubernetes job.
     fn from_environment(get: impl Fn(&str) -> Option<String>) -> anyhow::Result<Option<Self>> {
         let number = |name: &str| -> anyhow::Result<Option<usize>> {
             get(name).map(|v| v.parse().with_context(|| format!("{name}={v} is not a number; set --shard"))).transpose()
@@ -61,12 +61,12 @@ impl Shard {
     }
 }
 
-/// Whether a scheduler runs this process as one of several.
+/// Returns whether a scheduler runs this process as one of several.
 pub fn in_job_array() -> bool {
     matches!(Shard::from_environment(|name| std::env::var(name).ok()), Ok(Some(shard)) if shard.count > 1)
 }
 
-/// The inputs that arguments name, sorted, each with the model's path below the output folder, which mirrors theirs.
+/// The inputs that the arguments name, sorted, each with its model's path below the output folder, which mirrors theirs.
 pub fn expand(arguments: &[String]) -> anyhow::Result<Vec<(PathBuf, PathBuf)>> {
     let mut found = Vec::new();
     for argument in arguments {
@@ -113,7 +113,7 @@ pub fn expand(arguments: &[String]) -> anyhow::Result<Vec<(PathBuf, PathBuf)>> {
     Ok(named.collect())
 }
 
-/// Whether a fit ran to its end and left this model.
+/// Returns whether a fit ran to its end and left this model.
 fn is_finished(output: &Path) -> bool {
     output.exists() && Model::load(output).is_ok_and(|m| m.metrics.get("finished") == Some(&1.0))
 }
@@ -140,7 +140,7 @@ fn common_folder(paths: &[PathBuf]) -> PathBuf {
     shared
 }
 
-/// One row of the table.
+/// Row of the table of results.
 #[derive(Debug, Default, Serialize)]
 struct Row {
     input: String,
@@ -189,7 +189,7 @@ pub fn run(args: &FitArgs, inputs: &[(PathBuf, PathBuf)]) -> anyhow::Result<()> 
         }
         // A job that was cut off goes on where it stopped.
         let args = FitArgs { resume: checkpoint.exists() && !args.overwrite, ..args.clone() };
-        let result = one(&args, input, &output, &mut ProgressObserver::new(true)?);
+        let result = fit_input(&args, input, &output, &mut ProgressObserver::new(true)?);
         if stop.load(Ordering::SeqCst) {
             bail!("interrupted at {}; run the same command again to go on", input.display());
         }

@@ -1,10 +1,10 @@
-//! Captures on the command line: the options of every subcommand that reads one, and what `nstr inspect` says of one.
+//! Captures on the command line: options of the subcommands that read one, and `nstr inspect` of one.
 
 use std::collections::BTreeMap;
 use std::path::Path;
 
 use clap::Args;
-use nstr_capture::{Capture, Format, SceneCube, Split, View, draw, read_capture};
+use nstr_capture::{Capture, CaptureFormat, CentredCube, Split, View, draw, read_capture};
 use nstr_image::png;
 use nstr_pipeline::CaptureSettings;
 use serde_json::{Value, json};
@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use super::output::check_file;
 use super::plural::plural;
 
-/// How a capture is read.
+/// Options of reading a capture.
 #[derive(Args, Clone, Debug, PartialEq)]
 pub struct CaptureArgs {
     /// Captures: make images N times smaller
@@ -26,16 +26,16 @@ pub struct CaptureArgs {
     pub holdout: usize,
     /// The cube to model, in the capture's world: centre and edge
     #[arg(long, value_name = "X,Y,Z,EDGE", allow_hyphen_values = true)]
-    pub scene: Option<SceneCube>,
+    pub scene: Option<CentredCube>,
     /// Distance from a camera before which nothing is sampled
     #[arg(long, value_name = "DISTANCE")]
     pub near: Option<f64>,
     /// Format of the capture, where its files leave it open: blender, transforms, llff or colmap
     #[arg(long = "capture-format", value_name = "FORMAT")]
-    pub format: Option<Format>,
+    pub format: Option<CaptureFormat>,
 }
 
-/// As the options are without being given.
+/// The defaults of the options.
 impl Default for CaptureArgs {
     fn default() -> Self {
         Self { downscale: 1, every: 1, holdout: 8, scene: None, near: None, format: None }
@@ -55,7 +55,7 @@ impl CaptureArgs {
 /// Size of the picture of the cameras.
 const PICTURE: (u32, u32) = (1280, 960);
 
-/// Reads a capture, prints what it holds, and draws its cameras.
+/// Reads a capture, prints its contents, and draws its cameras.
 pub fn inspect(path: &Path, args: &CaptureArgs, as_json: bool, picture: Option<&Path>) -> anyhow::Result<()> {
     if let Some(to) = picture {
         check_file(to, "the name of what --draw writes", &["png"])?;
@@ -97,8 +97,8 @@ fn groups(capture: &Capture) -> Vec<Group<'_>> {
     groups
 }
 
-/// Groups that are printed one by one.
-const LISTED: usize = 4;
+/// Groups of intrinsics that are printed one by one.
+const MAX_LISTED: usize = 4;
 
 fn print(path: &Path, capture: &Capture) {
     let masked = capture.views().filter(|v| v.mask.is_some()).count();
@@ -112,7 +112,7 @@ fn print(path: &Path, capture: &Capture) {
         if masked > 0 { format!(", {masked} with masked pixels") } else { String::new() },
     );
     let groups = groups(capture);
-    for group in groups.iter().take(LISTED) {
+    for group in groups.iter().take(MAX_LISTED) {
         let c = &group.view.camera;
         let [x, y] = [(c.width, c.focal.x), (c.height, c.focal.y)]
             .map(|(side, f)| 2.0 * (0.5 * side as f64 / f).atan().to_degrees());
@@ -129,14 +129,14 @@ fn print(path: &Path, capture: &Capture) {
         );
         println!("  {:<11} {}", "lens", lens(group.view));
     }
-    if groups.len() > LISTED {
-        println!("  {:<11} and {} other intrinsics", "", groups.len() - LISTED);
+    if groups.len() > MAX_LISTED {
+        println!("  {:<11} and {} other intrinsics", "", groups.len() - MAX_LISTED);
     }
     let s = &capture.scene;
-    let [x, y, z] = s.centre.to_array();
-    println!("  {:<11} centre {x:.4} {y:.4} {z:.4}, edge {:.4}, {}", "scene box", s.size, capture.scene_rule);
+    let [x, y, z] = s.cube.centre().to_array();
+    println!("  {:<11} centre {x:.4} {y:.4} {z:.4}, edge {:.4}, {}", "scene box", s.cube.size, capture.scene_rule);
     println!("  {:<11} near {:.4}, far {:.4}", "rays", s.near, s.far(capture.views()));
-    println!("  {:<11} --scene={x:.4},{y:.4},{z:.4},{:.4} --near {:.4}", "override", s.size, s.near);
+    println!("  {:<11} --scene={x:.4},{y:.4},{z:.4},{:.4} --near {:.4}", "override", s.cube.size, s.near);
     if let Some(hull) = &capture.hull {
         println!("  {:<11} {:.1} % of {}³ cells can hold anything", "hull", 100.0 * hull.fraction(), hull.resolution);
     }
@@ -182,7 +182,7 @@ fn report(capture: &Capture) -> Value {
         "sizes": sizes,
         "intrinsics": intrinsics,
         "scene": {
-            "centre": s.centre, "size": s.size, "near": s.near, "far": s.far(capture.views()),
+            "centre": s.cube.centre(), "size": s.cube.size, "near": s.near, "far": s.far(capture.views()),
             "rule": capture.scene_rule,
         },
         "hull_fraction": capture.hull.as_ref().map(|h| h.fraction()),

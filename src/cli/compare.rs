@@ -1,4 +1,4 @@
-//! `nstr compare`: methods on inputs over seeds, each run through the code of `nstr fit` and `nstr eval`.
+//! `nstr compare`: methods on inputs over seeds, each fitted and measured as by `nstr fit` and `nstr eval`.
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
@@ -6,11 +6,13 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
 use clap::Args;
-use nstr_compare::grid::Grid;
-use nstr_compare::recipe::{Selection, Shape};
-use nstr_compare::summary::grouped;
-use nstr_compare::{Metric, Recipe, Record, Results, Runs, Status, charts, table};
+use nstr_compare::text_table::TextTable;
+use nstr_compare::{
+    Method, Metric, Recipe, ResolvedMethod, Results, RunRecord, RunStatus, Runs, Selection, charts, resolve_methods,
+    table, warnings,
+};
 use nstr_fit::Budget;
+use nstr_plot::format::grouped;
 
 use super::plural::plural;
 use super::progress::{ProgressObserver, interrupted};
@@ -18,7 +20,7 @@ use super::progress::{ProgressObserver, interrupted};
 /// Arguments of `nstr compare`.
 #[derive(Args)]
 pub struct CompareArgs {
-    /// What is compared: a TOML file, see docs/compare.md and scenes/compare
+    /// Recipe of the comparison: a TOML file, see docs/compare.md and scenes/compare
     recipe: PathBuf,
     /// Folder for runs, tables and charts; runs that are finished there are not done again [default: compare-NAME]
     #[arg(short, long, value_name = "DIR")]
@@ -44,16 +46,16 @@ pub struct CompareArgs {
     /// Do finished runs again
     #[arg(long)]
     again: bool,
-    /// Keep the models beside the figures
+    /// Keep the models beside the records
     #[arg(long)]
     keep_models: bool,
-    /// Say what would be run, and stop
+    /// Print what would be run, and stop
     #[arg(long)]
     plan: bool,
 }
 
 impl CompareArgs {
-    /// What is asked for instead of what the recipe says.
+    /// Replacements for what the recipe says.
     fn selection(&self) -> Selection {
         Selection {
             seeds: self.seeds.clone(),
@@ -66,23 +68,23 @@ impl CompareArgs {
 
 /// Runs `nstr compare`.
 pub fn run(args: &CompareArgs) -> anyhow::Result<()> {
-    let recipe = Recipe::load(&args.recipe, args.quick, &args.selection())?;
-    let shapes = recipe.shapes()?;
+    let recipe = nstr_compare::load(&args.recipe, args.quick, &args.selection())?;
+    let resolved = resolve_methods(&recipe)?;
     let folder = args.output.clone().unwrap_or_else(|| default_folder(&args.recipe));
-    let work = Runs::new(&recipe, &shapes, &folder, args.keep_models)?;
-    announce(&recipe, &shapes, &work, args.again);
+    let runs = Runs::new(&recipe, &resolved, &folder, args.keep_models)?;
+    announce(&recipe, &resolved, &runs, args.again);
     if args.plan {
         return Ok(());
     }
     std::fs::create_dir_all(&folder).with_context(|| format!("cannot make the folder {}", folder.display()))?;
-    let finished = all(&recipe, &work, args.again)?;
-    // What is shown is what was written, read back, whether it was done now or before.
-    let results = Results::new(&recipe, |run| work.found(run).ok());
-    report(&results, &folder)?;
+    let finished = run_all(&recipe, &runs, args.again)?;
+    // Tables show what was written, read back, whether it was done now or before.
+    let results = Results::new(&recipe, |run| runs.find(run).ok());
+    report(&results, &resolved, &folder)?;
     if !finished {
         bail!("interrupted; run the same command again to go on");
     }
-    let failed = results.runs().filter(|(_, r)| r.is_some_and(|r| r.status == Status::Failed)).count();
+    let failed = results.runs().filter(|(_, r)| r.is_some_and(|r| r.status == RunStatus::Failed)).count();
     if failed > 0 {
         bail!("{failed} of {} runs failed; the tables say why", recipe.runs().len());
     }
@@ -93,8 +95,8 @@ fn default_folder(recipe: &Path) -> PathBuf {
     PathBuf::from(format!("compare-{}", recipe.file_stem().unwrap_or_default().to_string_lossy()))
 }
 
-/// Says what will be run.
-fn announce(recipe: &Recipe, shapes: &[Vec<Shape>], work: &Runs<'_>, again: bool) {
+/// Prints what will be run.
+fn announce(recipe: &Recipe, resolved: &[Vec<ResolvedMethod>], runs: &Runs<'_>, again: bool) {
     let (m, i, s) = (recipe.methods.len(), recipe.inputs.len(), recipe.seeds.len());
     eprintln!("{}{}", recipe.title, if recipe.quick { " (quick)" } else { "" });
     eprintln!(
@@ -105,15 +107,15 @@ fn announce(recipe: &Recipe, shapes: &[Vec<Shape>], work: &Runs<'_>, again: bool
         plural(m * i * s, "run"),
         plural(rayon::current_num_threads(), "thread"),
     );
-    eprint!("{}", methods(recipe, shapes).plain());
-    for warning in recipe.warnings(shapes) {
+    eprint!("{}", method_table(recipe, resolved).plain());
+    for warning in warnings(recipe, resolved) {
         eprintln!("  note: {warning}");
     }
     let mut reasons: Vec<String> = Vec::new();
     let mut finished = 0;
     for run in recipe.runs() {
-        match work.found(run) {
-            Ok(record) if record.status == Status::Finished => finished += 1,
+        match runs.find(run) {
+            Ok(record) if record.status == RunStatus::Finished => finished += 1,
             Ok(_) => {}
             Err(keys) if keys.is_empty() => {}
             Err(keys) => reasons.extend(keys),
@@ -130,11 +132,11 @@ fn announce(recipe: &Recipe, shapes: &[Vec<Shape>], work: &Runs<'_>, again: bool
     }
 }
 
-/// The methods with their sizes.
-fn methods(recipe: &Recipe, shapes: &[Vec<Shape>]) -> Grid {
+/// Table of the methods with their sizes.
+fn method_table(recipe: &Recipe, resolved: &[Vec<ResolvedMethod>]) -> TextTable {
     let header = ["method", "parameters", "budget", "preset and changes"].map(String::from).to_vec();
-    let row = |(index, method): (usize, &nstr_compare::Method)| {
-        let sizes = shapes[index].iter().map(|s| s.parameters);
+    let row = |(index, method): (usize, &Method)| {
+        let sizes = resolved[index].iter().map(|s| s.parameters);
         let (low, high) = (sizes.clone().min().unwrap_or(0), sizes.max().unwrap_or(0));
         let size = if low == high {
             grouped(low as f64)
@@ -142,33 +144,32 @@ fn methods(recipe: &Recipe, shapes: &[Vec<Shape>]) -> Grid {
             format!("{} to {}", grouped(low as f64), grouped(high as f64))
         };
         // The filled values, where all inputs share them.
-        let first = shapes[index].first();
-        let filled = first.filter(|f| shapes[index].iter().all(|s| s.filled == f.filled)).and_then(|s| s.filled);
+        let first = resolved[index].first();
+        let filled = first.filter(|f| resolved[index].iter().all(|s| s.filled == f.filled)).and_then(|s| s.filled);
         let fill =
             method.fill.iter().map(|key| filled.map_or(format!("{key} filled"), |v| format!("{key}={v} (filled)")));
-        let words = [method.preset.clone()].into_iter().chain(method.set.iter().cloned()).chain(fill);
-        let words = words.chain(method.fit.iter().cloned()).collect::<Vec<_>>().join(" ");
+        let words = [method.preset.clone()].into_iter().chain(method.overrides.set.iter().cloned()).chain(fill);
+        let words = words.chain(method.overrides.fit.iter().cloned()).collect::<Vec<_>>().join(" ");
         vec![method.name.clone(), size, method.budget.to_string(), words]
     };
-    Grid { header, rows: recipe.methods.iter().enumerate().map(row).collect(), left: vec![0, 3] }
+    TextTable { header, rows: recipe.methods.iter().enumerate().map(row).collect(), left: vec![0, 3] }
 }
 
 /// Does all runs that are not finished; `false` where Ctrl-C ended it.
-fn all(recipe: &Recipe, work: &Runs<'_>, again: bool) -> anyhow::Result<bool> {
+fn run_all(recipe: &Recipe, runs: &Runs<'_>, again: bool) -> anyhow::Result<bool> {
     let stop = interrupted()?;
-    let runs = recipe.runs();
-    let is_finished = |run| work.found(run).is_ok_and(|record| record.status == Status::Finished);
-    let todo: Vec<_> = runs.iter().copied().filter(|run| again || !is_finished(*run)).collect();
+    let is_finished = |run| runs.find(run).is_ok_and(|record| record.status == RunStatus::Finished);
+    let todo: Vec<_> = recipe.runs().into_iter().filter(|run| again || !is_finished(*run)).collect();
     let start = Instant::now();
     for (n, run) in todo.iter().enumerate() {
-        let record = work.run(*run, &mut ProgressObserver::bar_only()?)?;
+        let record = runs.run(*run, &mut ProgressObserver::bar_only()?)?;
         let Some(record) = record else { return Ok(false) };
         let left = start.elapsed().mul_f64((todo.len() - n - 1) as f64 / (n + 1) as f64);
         eprintln!("[{}/{}] {}{}", n + 1, todo.len(), describe(recipe, &record), remaining(left));
-        let lacks = |m: &Metric| record.figure(&m.name).is_none();
-        if n == 0 && record.status == Status::Finished && recipe.metrics.iter().all(lacks) {
+        let lacks = |m: &Metric| record.metric(&m.name).is_none();
+        if n == 0 && record.status == RunStatus::Finished && recipe.metrics.iter().all(lacks) {
             let there: Vec<&str> =
-                record.figures.iter().filter(|(_, v)| v.is_number()).map(|(name, _)| name.as_str()).collect();
+                record.metrics.iter().filter(|(_, v)| v.is_number()).map(|(name, _)| name.as_str()).collect();
             bail!("{}: metrics: the run has none of them; it has {}", recipe.path.display(), there.join(", "));
         }
         if stop.load(Ordering::SeqCst) {
@@ -178,16 +179,16 @@ fn all(recipe: &Recipe, work: &Runs<'_>, again: bool) -> anyhow::Result<bool> {
     Ok(true)
 }
 
-/// A run in a line.
-fn describe(recipe: &Recipe, record: &Record) -> String {
+/// Line about a run.
+fn describe(recipe: &Recipe, record: &RunRecord) -> String {
     let name = format!("{}, {}, seed {}", record.method, record.input, record.seed);
-    if record.status == Status::Failed {
+    if record.status == RunStatus::Failed {
         return format!("{name}: failed: {}", record.message);
     }
     let number = |v: f64| if v != 0.0 && v.abs() < 1e-3 { format!("{v:.3e}") } else { format!("{v:.4}") };
     let metrics =
-        recipe.metrics.iter().map(|m| format!("{} {}", m.name, record.figure(&m.name).map_or("-".into(), number)));
-    let end = [("steps", 0), ("train_seconds", 1)].map(|(n, d)| format!("{:.*}", d, record.figure(n).unwrap_or(0.0)));
+        recipe.metrics.iter().map(|m| format!("{} {}", m.name, record.metric(&m.name).map_or("-".into(), number)));
+    let end = [("steps", 0), ("train_seconds", 1)].map(|(n, d)| format!("{:.*}", d, record.metric(n).unwrap_or(0.0)));
     format!("{name}: {}; {} steps in {} s", metrics.collect::<Vec<_>>().join(", "), end[0], end[1])
 }
 
@@ -202,9 +203,9 @@ fn remaining(left: Duration) -> String {
 }
 
 /// Prints the tables, and writes tables and charts.
-fn report(results: &Results<'_>, folder: &Path) -> anyhow::Result<()> {
+fn report(results: &Results<'_>, resolved: &[Vec<ResolvedMethod>], folder: &Path) -> anyhow::Result<()> {
     for table in table::tables(results) {
-        println!("\n{}\n{}", table.heading, table.grid(results, false).plain().trim_end());
+        println!("\n{}\n{}", table.heading, table.text_table(results, false).plain().trim_end());
     }
     println!();
     table::failures(results).iter().for_each(|text| println!("failed: {text}"));
@@ -215,7 +216,7 @@ fn report(results: &Results<'_>, folder: &Path) -> anyhow::Result<()> {
         let path = folder.join(name);
         nstr_files::write(&path, text.as_bytes()).with_context(|| path.display().to_string())
     };
-    write("table.md", markdown(results))?;
+    write("table.md", markdown(results, resolved))?;
     write("table.csv", table::csv(results)?)?;
     for (name, chart) in charts::charts(results) {
         chart.write(&folder.join(name))?;
@@ -225,7 +226,7 @@ fn report(results: &Results<'_>, folder: &Path) -> anyhow::Result<()> {
 }
 
 /// The whole report as Markdown.
-fn markdown(results: &Results<'_>) -> String {
+fn markdown(results: &Results<'_>, resolved: &[Vec<ResolvedMethod>]) -> String {
     let recipe = results.recipe;
     let mut text = format!("# {}\n\n", recipe.title);
     if !recipe.question.is_empty() {
@@ -245,7 +246,7 @@ fn markdown(results: &Results<'_>) -> String {
         recipe.methods[recipe.reference].name,
     );
     for table in table::tables(results) {
-        text += &format!("## {}\n\n{}\n", table.heading, table.grid(results, true).markdown());
+        text += &format!("## {}\n\n{}\n", table.heading, table.text_table(results, true).markdown());
     }
     let failures = table::failures(results);
     if !failures.is_empty() {
@@ -261,9 +262,6 @@ fn markdown(results: &Results<'_>) -> String {
     ] {
         text += &format!("![Quality {what}]({name})\n\n");
     }
-    let shapes = recipe.shapes().unwrap_or_default();
-    if !shapes.is_empty() {
-        text += &format!("## Methods\n\n{}", methods(recipe, &shapes).markdown());
-    }
+    text += &format!("## Methods\n\n{}", method_table(recipe, resolved).markdown());
     text
 }

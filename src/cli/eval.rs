@@ -1,10 +1,10 @@
-//! `nstr eval`: a model's figures against what it was fitted to.
+//! `nstr eval`: metrics of a model against the input that it was fitted to.
 
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use clap::Args;
-use nstr_fit::evaluate::SdfScoring;
+use nstr_fit::eval::sdf::SdfEvalOptions;
 use nstr_image::colour::Background;
 use nstr_pipeline::{EvalOptions, Field, evaluate};
 use serde_json::{Map, Value};
@@ -31,7 +31,7 @@ pub struct EvalArgs {
     /// Surface samples a side
     #[arg(long, default_value_t = 200_000, value_name = "N")]
     samples: usize,
-    /// Where the sign comes from [default: as in the fit]
+    /// Source of the sign [default: as in the fit]
     #[arg(long)]
     sign: Option<nstr_geometry::SignMethod>,
     /// Write to this folder: of captures render/NNN.png, reference/NNN.png and error/NNN.png of every test view; of a picture
@@ -54,7 +54,7 @@ impl EvalArgs {
     fn options(&self) -> EvalOptions {
         let mut options = EvalOptions::default();
         let (lattice, resolution, samples) = (self.lattice, self.resolution, self.samples);
-        options.sdf = SdfScoring { lattice, resolution, samples, seed: 0 };
+        options.sdf = SdfEvalOptions { lattice, resolution, samples, seed: 0 };
         (options.sign, options.background, options.downscale) = (self.sign, self.background, self.downscale);
         (options.train_views, options.images) = (self.train_views, self.images.clone());
         options
@@ -84,7 +84,7 @@ pub fn run(args: &EvalArgs) -> anyhow::Result<()> {
     }
 }
 
-/// Metrics as lines for people.
+/// Metrics as lines of text.
 pub fn describe(metrics: &Map<String, Value>) -> String {
     let mut lines = Vec::new();
     let mut line = |name: &str, text: String| lines.push(format!("  {name:<20} {text}"));
@@ -142,7 +142,7 @@ pub fn describe(metrics: &Map<String, Value>) -> String {
     lines.join("\n")
 }
 
-/// Writes metrics, whole or not at all.
+/// Writes metrics as JSON, whole or not at all.
 pub fn write_json(path: &Path, metrics: &Map<String, Value>) -> anyhow::Result<()> {
     let text = serde_json::to_string_pretty(metrics)? + "\n";
     nstr_files::write(path, text.as_bytes()).with_context(|| path.display().to_string())

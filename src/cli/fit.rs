@@ -1,4 +1,4 @@
-//! `nstr fit`: a field from a mesh, from posed images, from a picture or a sound.
+//! `nstr fit`: fits of fields to meshes, posed images, pictures and sounds.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -46,7 +46,7 @@ pub struct FitArgs {
     /// Train for this long, for example 40s or 10m
     #[arg(long, value_name = "DURATION", allow_negative_numbers = true, value_parser = humantime::parse_duration)]
     pub time: Option<Duration>,
-    /// Where to train: cpu, cuda or wgpu
+    /// Device to train on: cpu, cuda or wgpu
     #[arg(long, default_value = "cpu")]
     pub device: Device,
     /// Seed of the initial parameters and of the samples
@@ -55,14 +55,15 @@ pub struct FitArgs {
     /// Go on from the checkpoint of an interrupted fit
     #[arg(long)]
     pub resume: bool,
-    /// Begin with this model's F; with --set train.train_transport=false it stays as it is
+    /// Begin with the transport network of this model; with --set train.train_transport=false it stays as it is
     #[arg(long, value_name = "MODEL")]
     pub transport_from: Option<PathBuf>,
     #[command(flatten)]
     pub sign: SignArgs,
     #[command(flatten)]
     pub capture: CaptureArgs,
-    /// What images with alpha are measured and shown on: white, black or #rrggbb (they are trained on random colours)
+    /// Background on which images with alpha are measured and shown: white, black or #rrggbb (they are trained on random
+    /// colours)
     #[arg(long, default_value = "white")]
     pub background: Background,
     /// Numbers in the model file: f16 or f32
@@ -77,7 +78,7 @@ pub struct FitArgs {
     /// Do not measure the result against the mesh or the held-out views
     #[arg(long)]
     pub no_eval: bool,
-    /// Write the figures as JSON
+    /// Write the metrics as JSON
     #[arg(long, value_name = "FILE")]
     pub json: Option<PathBuf>,
     /// Table of results of many inputs [default: results.csv in the output folder]
@@ -97,7 +98,7 @@ pub struct FitArgs {
 }
 
 impl FitArgs {
-    /// Whether the output is one model: then a job array, whose tasks choose their inputs themselves, changes nothing.
+    /// Returns whether the output is one model: then a job array, whose tasks choose their inputs themselves, changes nothing.
     fn names_model(&self) -> bool {
         self.output.as_ref().is_some_and(|o| o.extension().is_some_and(|e| e == "safetensors"))
     }
@@ -119,7 +120,7 @@ impl FitArgs {
     }
 
     /// Refuses options that an input of this kind has no use for.
-    pub fn refuse_others(&self, input: &Path, kind: FieldKind) -> anyhow::Result<()> {
+    pub fn check_kind(&self, input: &Path, kind: FieldKind) -> anyhow::Result<()> {
         let (name, what) = (input.display(), kind.input());
         if kind != FieldKind::Sdf && self.sign != SignArgs::default() {
             bail!("{name}: --sign, --thickness and --sign-resolution are for meshes; this is {what}");
@@ -133,15 +134,15 @@ impl FitArgs {
         Ok(())
     }
 
-    /// What is written beside the model.
-    pub fn beside(&self) -> Beside {
-        Beside { json: self.json.clone(), render: self.render.clone() }
+    /// Files to write beside the model.
+    pub fn extra_outputs(&self) -> ExtraOutputs {
+        ExtraOutputs { json: self.json.clone(), render: self.render.clone() }
     }
 
     /// Fits one input, with progress on the terminal.
-    fn single(&self, input: &Path) -> anyhow::Result<()> {
-        self.refuse_others(input, self.kind(input))?;
-        single(input, &self.options(), &self.beside(), &mut ProgressObserver::new(false)?)
+    fn fit_one(&self, input: &Path) -> anyhow::Result<()> {
+        self.check_kind(input, self.kind(input))?;
+        fit_and_report(input, &self.options(), &self.extra_outputs(), &mut ProgressObserver::new(false)?)
     }
 
     /// Kind of field that `input` is fitted by.
@@ -156,9 +157,9 @@ impl FitArgs {
     }
 }
 
-/// What a fit writes beside its model.
+/// Files that a fit writes beside its model.
 #[derive(Clone, Debug, Default)]
-pub struct Beside {
+pub struct ExtraOutputs {
     /// Metrics as JSON.
     pub json: Option<PathBuf>,
     /// Picture or sound of the result.
@@ -166,27 +167,32 @@ pub struct Beside {
 }
 
 /// Fits one input and writes its model to `output`.
-pub fn one(args: &FitArgs, input: &Path, output: &Path, observer: &mut dyn FitObserver) -> anyhow::Result<Fitted> {
-    args.refuse_others(input, args.kind(input))?;
-    fit(input, &args.options().output(output), &Beside::default(), observer)
+pub fn fit_input(
+    args: &FitArgs,
+    input: &Path,
+    output: &Path,
+    observer: &mut dyn FitObserver,
+) -> anyhow::Result<Fitted> {
+    args.check_kind(input, args.kind(input))?;
+    checked_fit(input, &args.options().output(output), &ExtraOutputs::default(), observer)
 }
 
-/// Fits one input, after a look at everything that will be written.
-fn fit(
+/// Fits one input, after checks of everything that will be written.
+fn checked_fit(
     input: &Path,
     options: &FitOptions,
-    beside: &Beside,
+    extra: &ExtraOutputs,
     observer: &mut dyn FitObserver,
 ) -> anyhow::Result<Fitted> {
     options.device.check()?;
     if let Some(output) = &options.output {
         check_file(output, "a model's name", &["safetensors"])?;
     }
-    if let Some(file) = &beside.json {
+    if let Some(file) = &extra.json {
         check_file(file, "the metrics' name", &[])?;
     }
-    if let Some(file) = &beside.render {
-        let endings: &[&str] = match (Signal::is_named(input), Signal::is_sound(input)) {
+    if let Some(file) = &extra.render {
+        let endings: &[&str] = match (Signal::is_named(input), Signal::is_audio(input)) {
             (true, true) => &["wav"],
             (true, false) => &["png", "exr"],
             _ => &["png"],
@@ -196,22 +202,22 @@ fn fit(
     Ok(nstr_pipeline::fit(input, options, observer)?)
 }
 
-/// Fits one input, prints its metrics, and writes the rest beside the model.
-pub fn single(
+/// Fits one input, prints its metrics, and writes the extra outputs.
+pub fn fit_and_report(
     input: &Path,
     options: &FitOptions,
-    beside: &Beside,
+    extra: &ExtraOutputs,
     observer: &mut dyn FitObserver,
 ) -> anyhow::Result<()> {
     let output = options.output.clone().unwrap_or_else(|| default_output(input));
-    let fitted = fit(input, &options.clone().output(&output), beside, observer)?;
+    let fitted = checked_fit(input, &options.clone().output(&output), extra, observer)?;
     let metrics = evaluate::metrics(&fitted.model, fitted.scores.as_ref(), fitted.file_bytes);
     println!("{}", eval::describe(&metrics));
     println!("wrote {}", output.display());
-    if let Some(file) = &beside.json {
+    if let Some(file) = &extra.json {
         eval::write_json(file, &metrics)?;
     }
-    if let Some(picture) = &beside.render {
+    if let Some(picture) = &extra.render {
         render::portrait(&output, fitted.model, picture)?;
     }
     Ok(())
@@ -226,7 +232,7 @@ pub fn run(args: &FitArgs) -> anyhow::Result<()> {
     if let [input] = args.inputs.as_slice()
         && args.kind(Path::new(input)) != FieldKind::Sdf
     {
-        return args.single(Path::new(input));
+        return args.fit_one(Path::new(input));
     }
     let inputs = batch::expand(&args.inputs)?;
     if let [(path, _)] = inputs.as_slice()
@@ -235,7 +241,7 @@ pub fn run(args: &FitArgs) -> anyhow::Result<()> {
         && args.table.is_none()
         && (args.names_model() || !batch::in_job_array())
     {
-        return args.single(path);
+        return args.fit_one(path);
     }
     if args.json.is_some() || args.render.is_some() {
         bail!("--json and --render take one input; with several, see --table");

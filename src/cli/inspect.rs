@@ -1,4 +1,4 @@
-//! `nstr inspect`: what a mesh, a capture, a picture, a sound or a model holds.
+//! `nstr inspect`: contents of a mesh, a capture, a picture, a sound or a model.
 
 use std::path::PathBuf;
 
@@ -6,9 +6,10 @@ use anyhow::{Context, bail};
 use clap::Args;
 use nstr_capture::is_capture;
 use nstr_field::model::Model;
-use nstr_signal::{Signal, ValueTransformKind};
+use nstr_geometry::MeshMaterials;
 use nstr_pipeline::MeshInput;
-use serde_json::json;
+use nstr_signal::{Signal, ValueTransformKind};
+use serde_json::{Value, json};
 
 use super::capture::{self, CaptureArgs};
 use super::sign::SignArgs;
@@ -50,7 +51,8 @@ fn signal(args: &InspectArgs) -> anyhow::Result<()> {
     let (lo, hi) = data.iter().fold((f32::INFINITY, f32::NEG_INFINITY), |(lo, hi), v| (lo.min(*v), hi.max(*v)));
     let mean = data.iter().map(|v| f64::from(*v)).sum::<f64>() / data.len().max(1) as f64;
     if args.json {
-        let text = json!({ "signal": signal.info(ValueTransformKind::Auto), "lowest": lo, "highest": hi, "mean": mean });
+        let text =
+            json!({ "signal": signal.info(ValueTransformKind::Auto), "lowest": lo, "highest": hi, "mean": mean });
         println!("{}", serde_json::to_string_pretty(&text)?);
         return Ok(());
     }
@@ -68,6 +70,7 @@ fn mesh(args: &InspectArgs) -> anyhow::Result<()> {
             "report": m.report,
             "polygons": m.file.polygons,
             "lines": m.file.lines,
+            "materials": material_rows(&m.file.materials),
             "notes": m.file.notes,
             "sign": { "method": sign.method(), "explanation": sign.explanation() },
         });
@@ -76,9 +79,32 @@ fn mesh(args: &InspectArgs) -> anyhow::Result<()> {
     }
     println!("{} ({:?}, {} polygons cut into triangles)", args.input.display(), m.file.format, m.file.polygons);
     println!("{}", m.report);
+    print_materials(&m.file.materials);
     m.file.notes.iter().for_each(|note| println!("note: {note}"));
     println!("sign: {}", sign.explanation());
     Ok(())
+}
+
+/// Materials with their face counts; the last entry, without a name, counts the faces without a material.
+fn material_rows(materials: &MeshMaterials) -> Vec<Value> {
+    let (counts, without) = materials.face_counts();
+    let rows = materials.materials.iter().zip(counts).map(|(m, faces)| {
+        json!({ "name": m.name, "diffuse": m.diffuse, "opacity": m.opacity, "textures": m.textures, "faces": faces })
+    });
+    rows.chain((without > 0).then(|| json!({ "name": null, "faces": without }))).collect()
+}
+
+fn print_materials(materials: &MeshMaterials) {
+    let (counts, without) = materials.face_counts();
+    for (m, faces) in materials.materials.iter().zip(counts) {
+        let colour = m.diffuse.map_or("no colour".into(), |[r, g, b]| format!("Kd {r:.3} {g:.3} {b:.3}"));
+        let opacity = m.opacity.filter(|d| *d < 1.0).map_or(String::new(), |d| format!(", opacity {d:.3}"));
+        let textures: String = m.textures.iter().map(|t| format!(", {} {}", t.property, t.file)).collect();
+        println!("{:<22}{}: {faces} faces, {colour}{opacity}{textures}", "material", m.name);
+    }
+    if without > 0 {
+        println!("{:<22}none: {without} faces", "material");
+    }
 }
 
 fn model(args: &InspectArgs) -> anyhow::Result<()> {
@@ -89,7 +115,9 @@ fn model(args: &InspectArgs) -> anyhow::Result<()> {
         "grid_parameters": model.grid.len(),
         "network_parameters": model.net.len(),
         "file_bytes": bytes,
-        "domain": model.domain,
+        "domain": {
+            "origin": model.cube.origin.to_array(), "size": model.cube.size, "units": model.units,
+        },
         "spec": model.spec,
         "provenance": model.provenance,
         "metrics": model.metrics,
@@ -107,21 +135,26 @@ fn model(args: &InspectArgs) -> anyhow::Result<()> {
         model.grid.len(),
         bytes as f64 / 1e3
     );
-    println!("  domain      origin {:?}, edge {}", model.domain.origin, model.domain.size);
+    println!("  domain      origin {:?}, edge {}", model.cube.origin.to_array(), model.cube.size);
     for l in &s.latent.levels {
-        let kind = l.table.map_or("dense".to_string(), |t| format!("hashed to {t} entries"));
-        println!("  latent      {}^{} cells × {} features, {kind}", l.cells, l.axes.count(s.dim), s.latent.features);
+        let kind = l.hashmap_size.map_or("dense".to_string(), |t| format!("hashed to {t} entries"));
+        println!(
+            "  latent      {}^{} cells × {} features, {kind}",
+            l.resolution,
+            l.axes.count(s.dim),
+            s.latent.features
+        );
     }
-    println!("  basis       K = {}, modulation {:?}, skip {}", s.basis_width(), s.modulation, s.skip);
+    println!("  basis       K = {}, modulation {:?}, skip {}", s.basis_width(), s.modulation, s.skip_latent);
     let networks = [("spectrum H", &s.spectrum, s.modulates()), ("decoder g", &s.decoder, true)];
     let networks = networks.into_iter().chain([("transport F", &s.transport, s.transports())]);
     for (name, m, _) in networks.filter(|n| n.2) {
         println!("  {name:<11} {} × {} {:?}", m.layers, m.width, m.activation);
     }
-    if let Some(view) = &s.view {
+    if let Some(head) = &s.color_head {
         println!(
             "  {:<11} {} × {} {:?}, direction {:?}",
-            "colour head", view.head.layers, view.head.width, view.head.activation, view.encoding
+            "colour head", head.mlp.layers, head.mlp.width, head.mlp.activation, head.encoding
         );
     }
     if let Some(occupancy) = &model.occupancy {

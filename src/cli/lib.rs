@@ -1,4 +1,4 @@
-//! The command line: one file a subcommand.
+//! The command line of nstr, one file a subcommand: options, messages and exit codes.
 
 mod batch;
 mod capture;
@@ -37,24 +37,24 @@ enum Command {
     Fit(Box<fit::FitArgs>),
     /// Render a model by sphere tracing or volume ray marching, or write its picture or sound
     Render(Box<render::RenderArgs>),
-    /// Show a model in a window, or fit a mesh or a capture and look on
+    /// Show a model in a window, or fit a mesh or a capture and watch it in the viewer
     #[cfg(feature = "viewer")]
     View(Box<view::ViewArgs>),
     /// Export a model's surface as a mesh
     Mesh(mesh::MeshArgs),
     /// Measure a model against its mesh, capture, picture or sound
     Eval(eval::EvalArgs),
-    /// Compare methods at equal budget, over inputs and seeds, as a recipe says
+    /// Compare methods at equal budget, over inputs and seeds, as a recipe asks
     Compare(compare::CompareArgs),
-    /// Report what a model's spectrum says about its signal, beside null models
+    /// Report how a model's spectrum relates to its signal, beside null models
     Diagnose(diagnose::DiagnoseArgs),
     /// Evaluate a model at points of a .npy file
     Query(query::QueryArgs),
-    /// Say what is in a mesh, a capture, a picture, a sound or a model, and what is wrong with it
+    /// List what a mesh, a capture, a picture, a sound or a model holds, and what is wrong with it
     Inspect(inspect::InspectArgs),
 }
 
-/// Runs the command; 0: done, 1: failed, 2: misused.
+/// Runs the command with the arguments of the process. Exit codes: 0 done, 1 failed, 2 misused.
 pub fn run() -> ExitCode {
     let cli = Cli::parse();
     let result = match cli.command {
@@ -78,12 +78,12 @@ pub fn run() -> ExitCode {
     }
 }
 
-/// An error and its causes in a line, without those that the error has named itself.
+/// An error and its causes in one line, without causes that its text already ends with.
 fn explain(error: &anyhow::Error) -> String {
-    error.chain().map(ToString::to_string).fold(String::new(), |said, cause| match said.as_str() {
+    error.chain().map(ToString::to_string).fold(String::new(), |text, cause| match text.as_str() {
         "" => cause,
-        _ if said.ends_with(&cause) => said,
-        _ => format!("{said}: {cause}"),
+        _ if text.ends_with(&cause) => text,
+        _ => format!("{text}: {cause}"),
     })
 }
 

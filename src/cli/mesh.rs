@@ -43,7 +43,7 @@ pub fn run(args: &MeshArgs) -> anyhow::Result<()> {
             (mesh, evaluations)
         }
         Field::Radiance(model) => {
-            let set = model.surface(args.level.unwrap_or(LEVEL), args.resolution)?;
+            let set = model.surface(args.level.unwrap_or(DEFAULT_LEVEL), args.resolution)?;
             write_mesh(&args.output, &set.mesh, Some(&set.normals), Some(&set.colours))?;
             (set.mesh, set.evaluations)
         }
@@ -58,5 +58,5 @@ pub fn run(args: &MeshArgs) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Density per edge of the cube at which the surface of a radiance field lies where nothing says otherwise.
-const LEVEL: f32 = 50.0;
+/// Default density, per edge of the cube, at which the surface of a radiance field lies.
+const DEFAULT_LEVEL: f32 = 50.0;

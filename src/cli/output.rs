@@ -1,11 +1,11 @@
-//! Outputs are refused before the work, not after it.
+//! Checks of output paths, before the work instead of after it.
 
 use std::path::Path;
 
 use anyhow::bail;
 
-/// Refuses a file that could not be written at the end. `endings` are those that it may have, all if empty; `what` names it:
-/// `a model's name`.
+/// Refuses a file that could not be written at the end. `endings` are the allowed ones, all if empty; `what` names it in the
+/// error: `a model's name`.
 pub fn check_file(path: &Path, what: &str, endings: &[&str]) -> anyhow::Result<()> {
     let ending = path.extension().map(|e| e.to_string_lossy().to_lowercase()).unwrap_or_default();
     if !endings.is_empty() && !endings.contains(&ending.as_str()) {

@@ -1,4 +1,4 @@
-//! Numbers in sentences.
+//! Plurals of counted nouns.
 
 /// `1 view`, `2 views`.
 pub fn plural(n: usize, one: &str) -> String {

@@ -10,7 +10,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use nstr_fit::Progress;
 use nstr_pipeline::FitObserver;
 
-/// Flag that Ctrl-C sets (and a scheduler's SIGTERM).
+/// Flag that is set by Ctrl-C and by a scheduler's SIGTERM.
 pub fn interrupted() -> anyhow::Result<Arc<AtomicBool>> {
     static FLAG: OnceLock<Arc<AtomicBool>> = OnceLock::new();
     if let Some(flag) = FLAG.get() {
@@ -28,7 +28,7 @@ pub fn interrupted() -> anyhow::Result<Arc<AtomicBool>> {
     Ok(flag)
 }
 
-/// Observer that prints a run's messages and progress, and stops it on Ctrl-C.
+/// Observer that prints the messages and the progress of a fit, and stops it on Ctrl-C.
 pub struct ProgressObserver {
     bar: Option<ProgressBar>,
     quiet: bool,
@@ -38,7 +38,7 @@ pub struct ProgressObserver {
 
 /// Time between lines where there is no terminal.
 const LINE_EVERY: Duration = Duration::from_secs(10);
-/// Resolution of the bar.
+/// Length of the bar in ticks.
 const TICKS: u64 = 1000;
 
 impl ProgressObserver {
@@ -80,18 +80,18 @@ impl FitObserver for ProgressObserver {
 
     fn progress(&mut self, p: &Progress) -> bool {
         let mut text = format!("step {}  loss {:.3e}  lr {:.1e}", p.step, p.loss, p.net_lr);
-        if let Some((name, value)) = p.figure {
+        if let Some((name, value)) = p.validation_metric {
             text += &format!("  {name} {value:.2}");
         }
         if !self.quiet && self.bar.is_none() {
             self.bar = bar();
         }
         if let Some(bar) = &self.bar {
-            bar.set_position((p.share * TICKS as f64) as u64);
+            bar.set_position((p.fraction * TICKS as f64) as u64);
             bar.set_message(text);
         } else if !self.quiet && self.printed.elapsed() >= LINE_EVERY {
             self.printed = Instant::now();
-            eprintln!("  {:3.0} %  {text}  {:.0} s", 100.0 * p.share, p.elapsed.as_secs_f64());
+            eprintln!("  {:3.0} %  {text}  {:.0} s", 100.0 * p.fraction, p.elapsed.as_secs_f64());
         }
         !self.stop.load(Ordering::SeqCst)
     }

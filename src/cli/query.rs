@@ -1,4 +1,4 @@
-//! `nstr query`: values of a model at points of a .npy file.
+//! `nstr query`: values of a model at the points of a .npy file.
 
 use std::path::{Path, PathBuf};
 
@@ -7,7 +7,6 @@ use clap::Args;
 use glam::{DVec3, Vec3};
 use npyz::{NpyFile, WriterBuilder};
 use nstr_pipeline::{Field, SignalModel};
-use nstr_space::UnitCube;
 
 use super::output::check_file;
 
@@ -37,7 +36,7 @@ pub fn run(args: &QueryArgs) -> anyhow::Result<()> {
         return samples(args, signal);
     }
     let (points, directions) = read_points(&args.points)?;
-    let cube = UnitCube::from(&field.model().domain);
+    let cube = field.model().cube;
     let is_outside = |p: &&DVec3| {
         let unit = cube.to_unit(**p).as_vec3();
         unit.cmplt(Vec3::ZERO).any() || unit.cmpgt(Vec3::ONE).any()
@@ -60,9 +59,7 @@ pub fn run(args: &QueryArgs) -> anyhow::Result<()> {
         (Field::Radiance(_), Some(_)) if args.gradients => {
             bail!("--gradients: give points without directions, a .npy array [N, 3]")
         }
-        (Field::Radiance(model), Some(directions)) => {
-            (model.radiance(&points, &directions).into_flattened(), 4)
-        }
+        (Field::Radiance(model), Some(directions)) => (model.radiance(&points, &directions).into_flattened(), 4),
         (Field::Radiance(model), None) if args.gradients => with_gradient(model.density_gradient(&points)),
         (Field::Radiance(model), None) => (model.density(&points), 1),
         // Answered above.

@@ -1,23 +1,23 @@
-//! `nstr render`: pictures of a model.
+//! `nstr render`: pictures of a model, or its picture or sound.
 
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
 use clap::Args;
+use nstr_camera::camera::Camera;
+use nstr_camera::camera_arc::CameraArc;
+use nstr_camera::camera_file::read_cameras;
+use nstr_camera::orbit::{Orbit, Up};
+use nstr_camera::spiral::Spiral;
 use nstr_field::model::Model;
-use nstr_render::cpu::{Filter, Shading, ShadingMode};
+use nstr_image::colour::Background;
 use nstr_image::video::Video;
 use nstr_image::{Rgba8, folder, gif, png};
 use nstr_pipeline::{Field, Renderer, RendererChoice};
 use nstr_render::exr;
-use nstr_render::layers::{Range, picture};
-use nstr_image::colour::Background;
-use nstr_camera::camera::Camera;
+use nstr_render::{Filter, Shading, ShadingMode};
 use nstr_render::{Frame, Layer, LayerSet, RenderSettings, Section, SectionView};
-use nstr_camera::orbit::{Orbit, Up};
-use nstr_camera::spiral::Spiral;
-use nstr_camera::swing::Swing;
-use nstr_camera::camera_file::read_cameras;
+use nstr_render::{ValueRange, layer_image};
 
 use super::plural::plural;
 use super::render_signal::{self, SignalArgs};
@@ -27,7 +27,7 @@ use super::render_signal::{self, SignalArgs};
 pub struct RenderArgs {
     /// Model to render
     model: PathBuf,
-    /// What to write: .png, .exr (all layers), .gif, .mp4 (through an installed ffmpeg), or a folder of frames; of a picture
+    /// File or folder to write: .png, .exr (all layers), .gif, .mp4 (through an installed ffmpeg), or a folder of frames; of a picture
     /// .png or .exr, of a sound .wav
     #[arg(short, long, value_name = "FILE|DIR")]
     output: PathBuf,
@@ -85,7 +85,7 @@ pub struct RenderArgs {
     /// Which axis points up: y or z [default: y for meshes, z for captures]
     #[arg(long)]
     up: Option<Up>,
-    /// Where to render: auto (a GPU where there is a real one), cpu or gpu (any adapter, software drivers too)
+    /// Renderer: auto (a GPU where there is a real one), cpu or gpu (any adapter, software drivers too)
     #[arg(long, default_value = "auto")]
     renderer: RendererChoice,
     /// Print rays, evaluations and seconds
@@ -97,7 +97,7 @@ pub struct RenderArgs {
 
 impl RenderArgs {
     /// Refuses options that a picture or a sound has no use for.
-    fn refuse_views(&self) -> anyhow::Result<()> {
+    fn check_without_views(&self) -> anyhow::Result<()> {
         let given = [
             ("--camera", self.camera.is_some()),
             ("--path", self.path.is_some()),
@@ -127,33 +127,33 @@ pub fn parse_size(text: &str) -> Result<(u32, u32), String> {
         .ok_or_else(|| "must be WxH, each 1 to 32768, for example 800x600".into())
 }
 
-/// Pixels of a picture where nothing says how many.
-const SIZE: (u32, u32) = (800, 800);
-/// Elevation and azimuth in degrees from where a model is seen where nothing says from where.
-const HOME: (f64, f64) = (20.0, 30.0);
+/// Default size of a picture in pixels.
+const DEFAULT_SIZE: (u32, u32) = (800, 800);
+/// Default elevation and azimuth of the camera, degrees.
+const DEFAULT_VIEW: (f64, f64) = (20.0, 30.0);
 
-/// What `--output` names.
-const KINDS: [&str; 5] = ["png", "exr", "gif", "mp4", ""];
+/// Endings that `--output` may have; none: a folder.
+const ENDINGS: [&str; 5] = ["png", "exr", "gif", "mp4", ""];
 
 /// Runs `nstr render`.
 pub fn run(args: &RenderArgs) -> anyhow::Result<()> {
     let field = Field::load(&args.model)?;
     if let Field::Signal(signal) = &field {
-        args.refuse_views()?;
+        args.check_without_views()?;
         return render_signal::run(signal, &args.output, args.size, &args.signal);
     }
     if !args.signal.is_default() {
         bail!("--crop is for models of pictures, --rate for those of sounds");
     }
     let kind = args.output.extension().and_then(|e| e.to_str()).unwrap_or_default().to_lowercase();
-    if !KINDS.contains(&kind.as_str()) {
+    if !ENDINGS.contains(&kind.as_str()) {
         bail!("{}: pictures are .png, .exr, .gif, .mp4, or a folder of PNGs", args.output.display());
     }
     let renderer = Renderer::new(&field, args.renderer)?;
     if let Some(warning) = renderer.warning() {
         eprintln!("warning: {warning}");
     }
-    let cameras = cameras(args, &renderer, field.swing())?;
+    let cameras = cameras(args, &renderer, field.camera_arc())?;
     if cameras.len() > 1 && matches!(kind.as_str(), "png" | "exr") {
         bail!("{}: {} frames need a .gif, an .mp4 or a folder", args.output.display(), cameras.len());
     }
@@ -226,10 +226,10 @@ fn print_stats(frame: &Frame, renderer: &Renderer<'_>) {
 /// The first layer asked for, as a picture.
 fn show(frame: &Frame, layers: LayerSet) -> anyhow::Result<Rgba8> {
     let layer = layers.iter().next().unwrap_or(Layer::Colour);
-    picture(frame, layer, 0, Range::Auto).with_context(|| format!("the layer {layer} is empty"))
+    layer_image(frame, layer, 0, ValueRange::Auto).with_context(|| format!("the layer {layer} is empty"))
 }
 
-fn cameras(args: &RenderArgs, renderer: &Renderer<'_>, swing: Option<Swing>) -> anyhow::Result<Vec<Camera>> {
+fn cameras(args: &RenderArgs, renderer: &Renderer<'_>, camera_arc: Option<CameraArc>) -> anyhow::Result<Vec<Camera>> {
     if let Some(file) = args.camera.as_ref().or(args.path.as_ref()) {
         let mut cameras = read_cameras(file, args.size)?;
         if let Some((w, h)) = args.size {
@@ -245,23 +245,28 @@ fn cameras(args: &RenderArgs, renderer: &Renderer<'_>, swing: Option<Swing>) -> 
             bail!("{name} {}: must be 1 to 100000", frames.unwrap_or_default());
         }
     }
-    let (frames, size) = (args.spiral.or(args.orbit).unwrap_or(1), args.size.unwrap_or(SIZE));
-    let anywhere = args.elevation.is_none() && args.azimuth.is_none() && args.up.is_none();
+    let (frames, size) = (args.spiral.or(args.orbit).unwrap_or(1), args.size.unwrap_or(DEFAULT_SIZE));
+    let follows_arc = args.elevation.is_none() && args.azimuth.is_none() && args.up.is_none();
     let orbit = Orbit {
         frames,
         size,
-        elevation: args.elevation.unwrap_or(HOME.0),
-        azimuth: args.azimuth.unwrap_or(HOME.1),
+        elevation: args.elevation.unwrap_or(DEFAULT_VIEW.0),
+        azimuth: args.azimuth.unwrap_or(DEFAULT_VIEW.1),
         up: args.up.unwrap_or(renderer.up()),
         ..Orbit::default()
     };
-    around(renderer, swing.filter(|_| anywhere), orbit, args.spiral.is_some())
+    around(renderer, camera_arc.filter(|_| follows_arc), orbit, args.spiral.is_some())
 }
 
 /// Cameras on the arc of a one-sided capture, else on `orbit`; at changing heights where `rising`.
-fn around(renderer: &Renderer<'_>, swing: Option<Swing>, orbit: Orbit, rising: bool) -> anyhow::Result<Vec<Camera>> {
-    Ok(match swing {
-        Some(swing) => swing.cameras(orbit.frames, orbit.size, rising)?,
+fn around(
+    renderer: &Renderer<'_>,
+    camera_arc: Option<CameraArc>,
+    orbit: Orbit,
+    rising: bool,
+) -> anyhow::Result<Vec<Camera>> {
+    Ok(match camera_arc {
+        Some(camera_arc) => camera_arc.cameras(orbit.frames, orbit.size, rising)?,
         None if rising => Spiral { orbit, ..Spiral::default() }.cameras(renderer.bounds())?,
         None => orbit.cameras(renderer.bounds())?,
     })
@@ -278,8 +283,14 @@ pub fn portrait(from: &Path, model: Model, path: &Path) -> anyhow::Result<()> {
     let shading = Shading { shadow: true, ambient_occlusion: true, ..Shading::default() };
     let settings = RenderSettings { samples: 8, filter: Filter::Tent, shading, ..RenderSettings::default() };
     let renderer = Renderer::new(&field, RendererChoice::Auto)?;
-    let orbit = Orbit { size: SIZE, elevation: HOME.0, azimuth: HOME.1, up: renderer.up(), ..Orbit::default() };
-    let cameras = around(&renderer, field.swing(), orbit, false)?;
+    let orbit = Orbit {
+        size: DEFAULT_SIZE,
+        elevation: DEFAULT_VIEW.0,
+        azimuth: DEFAULT_VIEW.1,
+        up: renderer.up(),
+        ..Orbit::default()
+    };
+    let cameras = around(&renderer, field.camera_arc(), orbit, false)?;
     let samples = if renderer.traces_surface() { settings.samples } else { 4 };
     let frame = renderer.render(cameras.first().context("no camera")?, &RenderSettings { samples, ..settings })?;
     png::write(path, &frame.to_srgb())?;

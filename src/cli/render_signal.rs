@@ -4,11 +4,11 @@ use std::path::Path;
 
 use anyhow::bail;
 use clap::Args;
-use nstr_field::signal::Window;
+use nstr_field::signal::SampleRegion;
 use nstr_pipeline::SignalModel;
 use nstr_signal::{Signal, SignalInfo};
 
-/// Which part of a signal, and how finely.
+/// Part and resolution of a signal.
 #[derive(Args, Clone, Debug)]
 pub struct SignalArgs {
     /// Pictures: this part alone, in pixels of the picture at --size
@@ -27,34 +27,34 @@ fn parse_crop(text: &str) -> Result<[usize; 4], String> {
 }
 
 impl SignalArgs {
-    /// Whether nothing is asked for.
+    /// Returns whether no option is given.
     pub fn is_default(&self) -> bool {
         self.crop.is_none() && self.rate.is_none()
     }
 }
 
-/// Writes the signal that a model stands for.
+/// Runs `nstr render` for the model of a picture or a sound.
 pub fn run(model: &SignalModel, output: &Path, size: Option<(u32, u32)>, args: &SignalArgs) -> anyhow::Result<()> {
     let window = match (&model.info, size, args) {
-        (SignalInfo::Picture { .. }, _, SignalArgs { rate: Some(_), .. }) => bail!("--rate is for sounds"),
-        (SignalInfo::Picture { width, height, .. }, size, SignalArgs { crop, .. }) => {
+        (SignalInfo::Image { .. }, _, SignalArgs { rate: Some(_), .. }) => bail!("--rate is for sounds"),
+        (SignalInfo::Image { width, height, .. }, size, SignalArgs { crop, .. }) => {
             let (w, h) = size.map_or((*width, *height), |(w, h)| (w as usize, h as usize));
             let [x, y, cw, ch] = crop.unwrap_or([0, 0, w, h]);
             if x.saturating_add(cw) > w || y.saturating_add(ch) > h {
                 bail!("--crop {x},{y},{cw},{ch}: reaches beyond the picture of {w}x{h} pixels");
             }
-            Window { size: [w, h], first: [x, y], count: [cw, ch] }
+            SampleRegion { size: [w, h], first: [x, y], count: [cw, ch] }
         }
-        (SignalInfo::Sound { .. }, Some(_), _) | (_, _, SignalArgs { crop: Some(_), .. }) => {
+        (SignalInfo::Audio { .. }, Some(_), _) | (_, _, SignalArgs { crop: Some(_), .. }) => {
             bail!("--size and --crop are for pictures; a sound takes --rate")
         }
-        (SignalInfo::Sound { rate, frames, .. }, None, SignalArgs { rate: asked, .. }) => {
+        (SignalInfo::Audio { rate, frames, .. }, None, SignalArgs { rate: asked, .. }) => {
             let frames = *frames as f64 * f64::from(asked.unwrap_or(*rate)) / f64::from(*rate);
-            Window::whole([(frames.round() as usize).max(1), 1])
+            SampleRegion::whole([(frames.round() as usize).max(1), 1])
         }
     };
-    if window.len() > MOST {
-        bail!("{}: {} samples are too many at once; ask for at most {MOST}", output.display(), window.len());
+    if window.len() > MAX_SAMPLES {
+        bail!("{}: {} samples are too many at once; ask for at most {MAX_SAMPLES}", output.display(), window.len());
     }
     write(&model.reconstruct_region(&window), output)?;
     println!("wrote {}", output.display());
@@ -70,5 +70,5 @@ pub fn write(signal: &Signal, path: &Path) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Samples of one file.
-const MOST: usize = 1 << 28;
+/// Most samples of one file.
+const MAX_SAMPLES: usize = 1 << 28;

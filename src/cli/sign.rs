@@ -1,13 +1,13 @@
-//! Options of meshes: how inside is told from outside.
+//! Options of the sign of meshes: inside or outside.
 
 use clap::Args;
 use nstr_geometry::SignMethod;
-use nstr_pipeline::SignOptions;
+use nstr_pipeline::SignSettings;
 
-/// How inside is told from outside.
+/// Options of the sign method.
 #[derive(Args, Clone, Debug, PartialEq)]
 pub struct SignArgs {
-    /// Where the sign comes from: auto, winding, visibility, parity or unsigned
+    /// Source of the sign: auto, winding, visibility, parity or unsigned
     #[arg(long, default_value = "auto")]
     pub sign: SignMethod,
     /// Thickness given to sheets without an inside, as a fraction of the bounding box's diagonal
@@ -18,7 +18,7 @@ pub struct SignArgs {
     pub sign_resolution: usize,
 }
 
-/// As the options are without being given.
+/// The defaults of the options.
 impl Default for SignArgs {
     fn default() -> Self {
         Self { sign: SignMethod::default(), thickness: 0.005, sign_resolution: 256 }
@@ -27,8 +27,8 @@ impl Default for SignArgs {
 
 impl SignArgs {
     /// The options of the library.
-    pub fn options(&self) -> SignOptions {
-        let mut options = SignOptions::default();
+    pub fn options(&self) -> SignSettings {
+        let mut options = SignSettings::default();
         (options.sign, options.thickness, options.sign_resolution) = (self.sign, self.thickness, self.sign_resolution);
         options
     }

@@ -1,4 +1,4 @@
-//! `nstr view`: a model in a window, or a fit that is looked at.
+//! `nstr view`: a model in a window, or a fit that is watched in one.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -13,12 +13,9 @@ use nstr_image::colour::Background;
 use nstr_pipeline::fit::default_output;
 use nstr_pipeline::{FitOptions, FitRecord, RendererChoice};
 use nstr_signal::Signal;
-use nstr_viewer::scene::FLAT;
-use nstr_viewer::session::Settings;
-use nstr_viewer::training::Phase;
-use nstr_viewer::{Scene, Script, Setup, Show, Training};
+use nstr_viewer::{DisplayMode, DisplaySettings, NO_VIEWS, Scene, Script, Training, TrainingPhase, ViewerOptions};
 
-use super::fit::{self, Beside, FitArgs};
+use super::fit::{self, ExtraOutputs, FitArgs};
 use super::progress::{ProgressObserver, interrupted};
 use super::render::parse_size;
 
@@ -35,13 +32,13 @@ pub struct ViewArgs {
     /// fitted to, where it lies beside the model or in the current folder]
     #[arg(long, value_name = "DIR")]
     capture: Option<PathBuf>,
-    /// Layer at first: shaded, normals, depth, S, gradS, curvature, residual, steps or error
+    /// First layer: shaded, normals, depth, S, gradS, curvature, residual, steps or error
     #[arg(long, default_value = "shaded")]
-    layer: Show,
+    layer: DisplayMode,
     /// white, black, transparent or #rrggbb
     #[arg(long, default_value = "white")]
     background: Background,
-    /// What renders: auto, cpu or gpu
+    /// Renderer: auto, cpu or gpu
     #[arg(long, default_value = "auto")]
     renderer: RendererChoice,
     /// Camera path to begin with: one that the viewer saved, or a transforms.json with `frames`; F6 plays it
@@ -72,7 +69,7 @@ pub fn run(args: &ViewArgs) -> anyhow::Result<()> {
     let script = args.script.as_deref().map(Script::read).transpose()?;
     let is_model = args.input.extension().is_some_and(|e| e.eq_ignore_ascii_case("safetensors"));
     if Signal::is_named(&args.input) {
-        bail!("{}: {FLAT}", args.input.display());
+        bail!("{}: {NO_VIEWS}", args.input.display());
     }
     if !is_model {
         return train(args, script);
@@ -84,28 +81,28 @@ pub fn run(args: &ViewArgs) -> anyhow::Result<()> {
         None => capture_of(&args.input, &model),
     };
     let views = capture.map(|path| images(&path, &model)).transpose()?.unwrap_or_default();
-    let setup = Setup {
+    let viewer = ViewerOptions {
         details: details(&model),
         scene: Some(Arc::new(scene)),
         views: Arc::new(views),
-        ..setup(args, &args.input, script)
+        ..viewer_options(args, &args.input, script)
     };
-    Ok(nstr_viewer::run(setup)?)
+    Ok(nstr_viewer::run(viewer)?)
 }
 
-fn setup(args: &ViewArgs, named: &Path, script: Option<Script>) -> Setup {
+fn viewer_options(args: &ViewArgs, named: &Path, script: Option<Script>) -> ViewerOptions {
     let name = named.file_name().unwrap_or(named.as_os_str()).to_string_lossy().into_owned();
     let stem = named.file_stem().unwrap_or("view".as_ref()).to_owned();
-    Setup {
+    ViewerOptions {
         title: name,
         details: Vec::new(),
         size: args.size,
         scene: None,
         views: Arc::default(),
-        settings: Settings { show: args.layer, background: args.background, ..Settings::default() },
+        settings: DisplaySettings { mode: args.layer, background: args.background, ..DisplaySettings::default() },
         renderer: args.renderer,
-        stem: PathBuf::from(stem),
-        path: args.path.clone(),
+        output_stem: PathBuf::from(stem),
+        camera_path: args.path.clone(),
         training: None,
         script,
         quit: None,
@@ -114,7 +111,7 @@ fn setup(args: &ViewArgs, named: &Path, script: Option<Script>) -> Setup {
 
 /// Lines about a model.
 fn details(model: &Model) -> Vec<String> {
-    let kind = if model.spec.view.is_some() { "radiance" } else { "signed distance" };
+    let kind = if model.spec.color_head.is_some() { "radiance" } else { "signed distance" };
     let mut lines = vec![format!("{kind}, {} parameters", model.spec.parameters())];
     let known = [("psnr", "PSNR", 2), ("ssim", "SSIM", 4), ("iou", "IoU", 4), ("chamfer_l1", "Chamfer", 6)];
     let found =
@@ -126,9 +123,9 @@ fn details(model: &Model) -> Vec<String> {
     lines
 }
 
-/// The capture that a model was fitted to, where it is still found by its name.
+/// The capture that a model was fitted to, where a file of its name exists.
 fn capture_of(path: &Path, model: &Model) -> Option<PathBuf> {
-    let name = model.spec.view.as_ref().and(model.provenance.get("input"))?;
+    let name = model.spec.color_head.as_ref().and(model.provenance.get("input"))?;
     let beside = path.parent().unwrap_or(Path::new("")).join(name);
     [beside, PathBuf::from(name)].into_iter().find(|p| p.exists() && is_capture(p))
 }
@@ -141,7 +138,7 @@ fn images(path: &Path, model: &Model) -> anyhow::Result<Vec<View>> {
     Ok(capture.train.into_iter().chain(capture.test).collect())
 }
 
-/// Fits `args.input` and looks on. Closing the window is a way to end, not a failure.
+/// Fits `args.input` in a window. Closing the window ends the fit and is not a failure.
 fn train(args: &ViewArgs, script: Option<Script>) -> anyhow::Result<()> {
     let output = args.output.clone().unwrap_or_else(|| default_output(&args.input));
     if args.output.is_none() && output.exists() {
@@ -154,7 +151,8 @@ fn train(args: &ViewArgs, script: Option<Script>) -> anyhow::Result<()> {
     options.preset.clone_from(&args.preset);
     options.overrides.clone_from(&args.set);
     options.budget = args.steps.map(Budget::Steps).or(args.time.map(Budget::Time));
-    let (result, stopped) = watch(&args.input, &options, &Beside::default(), setup(args, &args.input, script))?;
+    let (result, stopped) =
+        watch(&args.input, &options, &ExtraOutputs::default(), viewer_options(args, &args.input, script))?;
     match result {
         Err(error) if stopped => {
             eprintln!("nstr: {}", super::explain(&error));
@@ -169,7 +167,7 @@ pub fn fit(args: &FitArgs) -> anyhow::Result<()> {
     let [input] = args.inputs.as_slice() else { bail!("--view shows one input; give one, or fit many without it") };
     let input = PathBuf::from(input);
     if Signal::is_named(&input) {
-        bail!("{}: {FLAT}", input.display());
+        bail!("{}: {NO_VIEWS}", input.display());
     }
     if input.is_dir() && !is_capture(&input) {
         bail!("{}: --view shows one input, and this is a folder of several", input.display());
@@ -178,7 +176,7 @@ pub fn fit(args: &FitArgs) -> anyhow::Result<()> {
         input: input.clone(),
         size: None,
         capture: None,
-        layer: Show::default(),
+        layer: DisplayMode::default(),
         background: args.background,
         renderer: RendererChoice::Auto,
         path: None,
@@ -189,29 +187,30 @@ pub fn fit(args: &FitArgs) -> anyhow::Result<()> {
         steps: None,
         time: None,
     };
-    args.refuse_others(&input, args.kind(&input))?;
-    watch(&input, &args.options(), &args.beside(), setup(&view, &input, None))?.0
+    args.check_kind(&input, args.kind(&input))?;
+    watch(&input, &args.options(), &args.extra_outputs(), viewer_options(&view, &input, None))?.0
 }
 
-/// Fits on a thread of its own while the window is open; what became of the fit, and whether the user stopped it.
+/// Fits on a thread of its own while the window is open; the result of the fit, and whether the user stopped it.
 fn watch(
     input: &Path,
     options: &FitOptions,
-    beside: &Beside,
-    setup: Setup,
+    extra: &ExtraOutputs,
+    viewer: ViewerOptions,
 ) -> anyhow::Result<(anyhow::Result<()>, bool)> {
     let training = Training::default();
     let quit = interrupted()?;
     let output = options.output.clone().unwrap_or_else(|| default_output(input));
-    let (input, options, beside) = (input.to_path_buf(), options.clone().output(&output), beside.clone());
+    let (input, options, extra) = (input.to_path_buf(), options.clone().output(&output), extra.clone());
     let run = {
         let training = training.clone();
         move || {
             if !training.wait_for_window() {
                 return Ok(());
             }
-            let result = ProgressObserver::new(false)
-                .and_then(|mut inner| fit::single(&input, &options, &beside, &mut training.observer(&output, &mut inner)));
+            let result = ProgressObserver::new(false).and_then(|mut inner| {
+                fit::fit_and_report(&input, &options, &extra, &mut training.observer(&output, &mut inner))
+            });
             let there = result.is_ok() || training.is_stopped();
             let last = there.then(|| Scene::of_model(&output, Arc::new(Model::load(&output).ok()?)).ok()).flatten();
             let said = match &result {
@@ -219,15 +218,15 @@ fn watch(
                 Err(_) if training.is_stopped() => Ok("stopped and saved".to_string()),
                 Err(error) => Err(super::explain(error)),
             };
-            training.end(said, last);
+            training.finish(said, last);
             result
         }
     };
     let fitting =
         std::thread::Builder::new().name("fit".into()).spawn(run).context("cannot start a thread to fit in")?;
-    let shown = nstr_viewer::run(Setup { training: Some(training.clone()), quit: Some(quit), ..setup });
+    let shown = nstr_viewer::run(ViewerOptions { training: Some(training.clone()), quit: Some(quit), ..viewer });
     training.stop();
     let result = fitting.join().unwrap_or_else(|_| bail!("the fit ended with a panic (its message is above)"));
     shown?;
-    Ok((result, matches!(training.phase(), Phase::Done(_))))
+    Ok((result, matches!(training.phase(), TrainingPhase::Done(_))))
 }

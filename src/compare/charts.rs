@@ -1,12 +1,13 @@
-//! The charts of a comparison: quality along the steps, along the time, and over the parameters.
+//! Charts of a comparison: quality along the steps, along the time, and over the parameters.
 
-use crate::recipe::Metric;
-use crate::record::{Record, Results};
-use crate::summary::Summary;
-use nstr_fit::curve::Sample;
+use nstr_fit::LogPoint;
 use nstr_plot::{Axis, Chart, Estimate};
 
-/// What runs are followed along.
+use crate::recipe::Metric;
+use crate::record::{Results, RunRecord};
+use crate::summary::Summary;
+
+/// Horizontal axis of a training curve.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Along {
     Steps,
@@ -14,15 +15,15 @@ enum Along {
 }
 
 impl Along {
-    fn of(self, sample: &Sample) -> f64 {
+    fn of(self, sample: &LogPoint) -> f64 {
         match self {
             Self::Steps => sample.step as f64,
             Self::Seconds => sample.seconds,
         }
     }
 
-    /// Name of the figure that holds the end.
-    fn figure(self) -> &'static str {
+    /// Name of the metric that holds the end.
+    fn metric(self) -> &'static str {
         match self {
             Self::Steps => "steps",
             Self::Seconds => "train_seconds",
@@ -46,10 +47,10 @@ pub fn charts(results: &Results<'_>) -> Vec<(&'static str, Chart)> {
     ]
 }
 
-/// Whether the figure that runs measured on the way is the metric that is plotted.
+/// Returns whether the plotted metric is the one that was measured during training.
 fn is_followed(results: &Results<'_>, metric: &Metric) -> bool {
     let mut curves = results.runs().filter_map(|(_, r)| r).map(|r| &r.curve);
-    curves.any(|c| c.name.eq_ignore_ascii_case(&metric.name) && c.figure.len() > 1)
+    curves.any(|c| c.metric_name.eq_ignore_ascii_case(&metric.name) && c.metric.len() > 1)
 }
 
 fn along(results: &Results<'_>, axis: Along) -> Chart {
@@ -57,17 +58,17 @@ fn along(results: &Results<'_>, axis: Along) -> Chart {
     let metric = recipe.metrics.first().filter(|m| is_followed(results, m));
     let y = metric.map_or(Axis::log("training loss"), |m| Axis::linear(m.heading()));
     let mut chart = Chart::new(&recipe.title, Axis::linear(axis.label()), y);
-    let marks = if metric.is_some() { "; lines: measured on the way, marks: at the end" } else { "" };
+    let marks = if metric.is_some() { "; lines: measured during training, marks: at the end" } else { "" };
     chart.note(averaged(results) + marks);
     for (method, m) in recipe.methods.iter().enumerate() {
-        let samples = |r: &Record| if metric.is_some() { r.curve.figure.clone() } else { r.curve.loss.clone() };
+        let samples = |r: &RunRecord| if metric.is_some() { r.curve.metric.clone() } else { r.curve.loss.clone() };
         let seeds: Vec<Vec<Line>> =
             recipe.seeds.iter().map(|seed| lines(results, method, *seed, axis, &samples)).collect();
         let line = mean_line(&seeds);
-        let name = named(&m.name, line.is_empty());
+        let name = label(&m.name, line.is_empty());
         chart.lines(&name, line);
         if let Some(metric) = metric {
-            chart.marks(&name, end(results, method, axis.figure(), &metric.name));
+            chart.marks(&name, end(results, method, axis.metric(), &metric.name));
         }
     }
     chart
@@ -87,17 +88,17 @@ fn sizes(results: &Results<'_>) -> Chart {
     let mut chart = Chart::new(&recipe.title, axis("parameters".into(), x), axis(metric.heading(), y));
     chart.note(averaged(results));
     for (m, mark) in recipe.methods.iter().zip(marks) {
-        chart.marks(&named(&m.name, mark.is_none()), mark);
+        chart.marks(&label(&m.name, mark.is_none()), mark);
     }
     chart
 }
 
-/// A method's name in the legend, which says where there is nothing to be seen of it.
-fn named(name: &str, is_absent: bool) -> String {
+/// A method's name in the legend, with a note where it has no points.
+fn label(name: &str, is_absent: bool) -> String {
     if is_absent { format!("{name} (nothing to show)") } else { name.into() }
 }
 
-/// What means and deviations are of.
+/// Note on what the means and deviations are taken over.
 fn averaged(results: &Results<'_>) -> String {
     let (inputs, seeds) = (&results.recipe.inputs, results.recipe.seeds.len());
     let of = match inputs.as_slice() {
@@ -107,24 +108,24 @@ fn averaged(results: &Results<'_>) -> String {
     if seeds > 1 { format!("{of}; mean and standard deviation over {seeds} seeds") } else { format!("{of}; one seed") }
 }
 
-/// A method's metric at its end over another figure; none where no seed is complete.
+/// A method's metric at its end over another one; none where no seed is complete.
 fn end(results: &Results<'_>, method: usize, x: &str, y: &str) -> Option<Estimate> {
     let all: Vec<usize> = (0..results.recipe.inputs.len()).collect();
-    let summary = |name: &str| Summary::of(results.by_seed(method, &all, |r| r.figure(name)));
+    let summary = |name: &str| Summary::of(results.by_seed(method, &all, |r| r.metric(name)));
     let (x, y) = summary(x).zip(summary(y))?;
     Some(Estimate { x: x.mean, y: y.mean, spread: y.deviation.unwrap_or(0.0) })
 }
 
-/// Places and values in order.
+/// Positions and values in order.
 type Line = Vec<(f64, f64)>;
 
-/// The lines of a seed, one an input; none unless all of them are there.
+/// The lines of a seed, one an input; none where an input is missing.
 fn lines(
     results: &Results<'_>,
     method: usize,
     seed: u64,
     axis: Along,
-    samples: &dyn Fn(&Record) -> Vec<Sample>,
+    samples: &dyn Fn(&RunRecord) -> Vec<LogPoint>,
 ) -> Vec<Line> {
     let of = |input: usize| {
         let record = results.get(crate::recipe::Run { input, seed, method })?;
@@ -134,8 +135,8 @@ fn lines(
     (0..results.recipe.inputs.len()).map(of).collect::<Option<_>>().unwrap_or_default()
 }
 
-/// The mean over inputs of each seed's lines, then mean and deviation over seeds, at the places of the first line where
-/// all of them have values.
+/// The mean over inputs of each seed's lines, then mean and deviation over seeds, at the positions of the first line where all
+/// of them have values.
 fn mean_line(seeds: &[Vec<Line>]) -> Vec<Estimate> {
     let seeds: Vec<&Vec<Line>> = seeds.iter().filter(|lines| !lines.is_empty()).collect();
     let all = || seeds.iter().flat_map(|lines| lines.iter());
@@ -152,7 +153,7 @@ fn mean_line(seeds: &[Vec<Line>]) -> Vec<Estimate> {
     places.filter_map(estimate).collect()
 }
 
-/// The value of a line at `x`, straight between its points.
+/// The value of a line at `x`, interpolated linearly.
 fn at(line: &Line, x: f64) -> f64 {
     let next = line.partition_point(|p| p.0 < x).min(line.len() - 1);
     let (a, b) = (line[next.saturating_sub(1)], line[next]);

@@ -1,87 +1,33 @@
-//! The inputs of a recipe: how they are written, where they are, and which of them are chosen.
+//! Inputs of a recipe: their files, and those that a selection names.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-use serde::de::value::MapAccessDeserializer;
-use serde::de::{MapAccess, Visitor};
-use serde::{Deserialize, Deserializer};
-
-use crate::recipe::{Input, RecipeError};
+use nstr_pipeline::fit::input_stem;
 use nstr_signal::Signal;
 
-/// Gives environment variables.
-pub type Variables<'a> = &'a dyn Fn(&str) -> Option<String>;
+use crate::recipe::{RecipeError, RecipeInput, RunOverrides};
+use crate::recipe_file::InputEntry;
 
-/// An input as it is written: a path, or a table with one.
-#[derive(Clone, PartialEq)]
-pub struct Entry {
-    path: String,
-    name: Option<String>,
-    set: Vec<String>,
-    fit: Vec<String>,
-    eval: Vec<String>,
-}
+/// Lookup of environment variables.
+pub(crate) type Variables<'a> = &'a dyn Fn(&str) -> Option<String>;
 
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Table {
-    path: String,
-    name: Option<String>,
-    #[serde(default)]
-    set: Vec<String>,
-    #[serde(default)]
-    fit: Vec<String>,
-    #[serde(default)]
-    eval: Vec<String>,
-}
-
-impl<'de> Deserialize<'de> for Entry {
-    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
-        struct Either;
-        impl<'de> Visitor<'de> for Either {
-            type Value = Entry;
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a path, or a table { path = \"…\", name, set, fit, eval }")
-            }
-            fn visit_str<E>(self, path: &str) -> Result<Entry, E> {
-                Ok(Entry::at(path))
-            }
-            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Entry, A::Error> {
-                let t = Table::deserialize(MapAccessDeserializer::new(map))?;
-                Ok(Entry { path: t.path, name: t.name, set: t.set, fit: t.fit, eval: t.eval })
-            }
-        }
-        from.deserialize_any(Either)
-    }
-}
-
-impl Entry {
-    fn at(path: &str) -> Self {
-        Self { path: path.into(), name: None, set: vec![], fit: vec![], eval: vec![] }
-    }
-
-    /// Its name in tables and files.
+impl InputEntry {
+    /// Name in tables and files.
     fn name(&self) -> String {
         self.name.clone().unwrap_or_else(|| stem(&self.path))
     }
-
-    /// The text of an entry that says nothing else.
-    fn bare(&self) -> Option<&str> {
-        let more = self.name.is_some() || [&self.set, &self.fit, &self.eval].iter().any(|list| !list.is_empty());
-        (!more).then_some(&self.path)
-    }
 }
 
-/// Finds the inputs of a recipe.
-pub struct Finder<'a> {
+/// Finder of a recipe's inputs.
+pub(crate) struct InputFinder<'a> {
     /// The recipe's file.
     pub recipe: &'a Path,
-    /// Environment variables.
+    /// Lookup of environment variables.
     pub variable: Variables<'a>,
 }
 
-impl Finder<'_> {
+impl InputFinder<'_> {
     fn error(&self, text: &str, reason: impl fmt::Display) -> RecipeError {
         self.at(&format!("inputs, `{text}`"), reason)
     }
@@ -90,40 +36,40 @@ impl Finder<'_> {
         RecipeError::Field { path: self.recipe.into(), field: field.into(), reason: reason.to_string() }
     }
 
-    /// The inputs of a shortened comparison: those of `all` that are meant, and new ones.
+    /// The inputs of a shortened comparison: those of `all` that `few` names, and new ones.
     ///
     /// # Errors
-    /// Those of [`Self::asked`].
-    pub fn shortened(&self, all: &[Entry], few: Vec<Entry>) -> Result<Vec<Entry>, RecipeError> {
+    /// Those of [`Self::select`].
+    pub fn quick_subset(&self, all: &[InputEntry], few: Vec<InputEntry>) -> Result<Vec<InputEntry>, RecipeError> {
         let mut chosen = Vec::new();
         for entry in few {
-            match entry.bare() {
-                Some(text) => chosen.extend(self.asked(&[all], text)?),
+            match entry.bare_path() {
+                Some(text) => chosen.extend(self.select(&[all], text)?),
                 None => chosen.push(entry),
             }
         }
         Ok(chosen)
     }
 
-    /// The entries that `text` means: those of this name; else those of this path, however it is written; else those of
-    /// a file so called; from the first list that has any. Where none is, a new one at this path.
+    /// The entries that `text` names, from the first list that has any: those of this name; else those of this path, however
+    /// it is written; else those whose file has this name. Where there are none, a new one at this path.
     ///
     /// # Errors
-    /// Where there is no such path either.
-    pub fn asked(&self, lists: &[&[Entry]], text: &str) -> Result<Vec<Entry>, RecipeError> {
+    /// Texts that are not a path either.
+    pub fn select(&self, lists: &[&[InputEntry]], text: &str) -> Result<Vec<InputEntry>, RecipeError> {
         let place = self.place(text);
         // Entries whose variables are not set are not meant.
-        let here = |entry: &Entry| place.is_ok() && self.place(&entry.path) == place;
-        let ways: [&dyn Fn(&Entry) -> bool; 3] = [&|e| e.name() == text, &here, &|e| stem(&e.path) == text];
+        let here = |entry: &InputEntry| place.is_ok() && self.place(&entry.path) == place;
+        let ways: [&dyn Fn(&InputEntry) -> bool; 3] = [&|e| e.name() == text, &here, &|e| stem(&e.path) == text];
         for (way, list) in ways.iter().flat_map(|way| lists.iter().map(move |list| (way, list))) {
-            let found: Vec<Entry> = list.iter().filter(|e| way(e)).cloned().collect();
+            let found: Vec<InputEntry> = list.iter().filter(|e| way(e)).cloned().collect();
             if !found.is_empty() {
                 return Ok(found);
             }
         }
-        let Err(reason) = place else { return Ok(vec![Entry::at(text)]) };
+        let Err(reason) = place else { return Ok(vec![InputEntry::at(text)]) };
         let mut names: Vec<String> = Vec::new();
-        for name in lists.iter().flat_map(|list| list.iter()).map(Entry::name) {
+        for name in lists.iter().flat_map(|list| list.iter()).map(InputEntry::name) {
             if !names.contains(&name) {
                 names.push(name);
             }
@@ -131,11 +77,11 @@ impl Finder<'_> {
         Err(self.error(text, format!("{reason}; the recipe's inputs are {}", names.join(", "))))
     }
 
-    /// The input itself.
+    /// The input of an entry.
     ///
     /// # Errors
-    /// Where it isn't there, has no name, or is a picture or sound that can't be read.
-    pub fn input(&self, entry: &Entry) -> Result<Input, RecipeError> {
+    /// Files that do not exist, entries without a name, pictures and sounds that cannot be read.
+    pub fn input(&self, entry: &InputEntry) -> Result<RecipeInput, RecipeError> {
         let path = self.find(&entry.path).map_err(|reason| self.error(&entry.path, reason))?;
         let name = entry.name();
         if name.is_empty() {
@@ -145,27 +91,34 @@ impl Finder<'_> {
             true => Some(Signal::read(&path).map_err(|e| self.error(&name, e))?),
             false => None,
         };
-        let options = |list: &[String]| self.options(&format!("inputs, `{name}`"), list);
-        let (set, fit, eval) = (entry.set.clone(), options(&entry.fit)?, options(&entry.eval)?);
-        Ok(Input { name, path, set, fit, eval, signal })
+        let overrides = self.expand_options(&entry.overrides, |_| format!("inputs, `{name}`"))?;
+        Ok(RecipeInput { name, path, overrides, signal })
     }
 
-    /// Options with their variables expanded.
+    /// Overrides whose options of fit and eval have their variables expanded; `field` names the list `fit` or `eval`.
     ///
     /// # Errors
-    /// Variables that are not set, at `field`.
-    pub fn options(&self, field: &str, list: &[String]) -> Result<Vec<String>, RecipeError> {
-        let expanded = |text: &String| expand(text, self.variable).map_err(|reason| self.at(field, reason));
-        list.iter().map(expanded).collect()
+    /// Variables that are not set.
+    pub fn expand_options(
+        &self,
+        overrides: &RunOverrides,
+        field: impl Fn(&str) -> String,
+    ) -> Result<RunOverrides, RecipeError> {
+        let expanded = |list: &[String], name: &str| -> Result<Vec<String>, RecipeError> {
+            let one = |text: &String| expand(text, self.variable).map_err(|reason| self.at(&field(name), reason));
+            list.iter().map(one).collect()
+        };
+        let (fit, eval) = (expanded(&overrides.fit, "fit")?, expanded(&overrides.eval, "eval")?);
+        Ok(RunOverrides { set: overrides.set.clone(), fit, eval })
     }
 
-    /// The path of an input, the same however it is written; why there is none.
+    /// The canonical path of an input, or the reason why there is none.
     fn place(&self, text: &str) -> Result<PathBuf, String> {
         self.find(text)?.canonicalize().map_err(|e| e.to_string())
     }
 
-    /// The path of an input: variables expanded, relative to the recipe's folder or else to the working directory; why there
-    /// is none.
+    /// The path of an input, or the reason why there is none: variables expanded, relative to the recipe's folder or else to
+    /// the working directory.
     fn find(&self, text: &str) -> Result<PathBuf, String> {
         let expanded = expand(text, self.variable)?;
         let beside = self.recipe.parent().unwrap_or(Path::new("")).join(&expanded);
@@ -186,7 +139,7 @@ impl Finder<'_> {
     }
 }
 
-/// `$NAME` and `${NAME}` replaced; says which is not set.
+/// Replaces `$NAME` and `${NAME}`, or says which is not set.
 fn expand(text: &str, variable: Variables<'_>) -> Result<String, String> {
     let mut out = String::new();
     let mut rest = text;
@@ -204,9 +157,7 @@ fn expand(text: &str, variable: Variables<'_>) -> Result<String, String> {
     Ok(out + rest)
 }
 
-/// The usual name of an input: its file's without the ending, the folder's for a `transforms.json`.
+/// Default name of an input: its file's without the ending, the folder's for a `transforms.json`.
 fn stem(path: &str) -> String {
-    let path = Path::new(path);
-    let name = path.file_stem().filter(|s| *s != "transforms").or_else(|| path.parent()?.file_name());
-    name.map(|n| n.to_string_lossy().into_owned()).unwrap_or_default()
+    input_stem(Path::new(path)).unwrap_or_default()
 }

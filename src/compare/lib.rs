@@ -1,19 +1,23 @@
-//! Comparisons at equal budget: what a recipe asks for, what came of it, and how it is shown.
+//! Comparisons of methods at equal budget: recipes, their runs, and tables and charts of the results.
 
 pub mod charts;
-pub mod fill;
-pub mod grid;
-pub mod inputs;
-pub mod options;
+mod inputs;
+mod options;
+mod parameter_budget;
 pub mod recipe;
+mod recipe_file;
 pub mod record;
-pub mod resolve;
+mod resolve;
+pub mod resolved_method;
 pub mod run;
 pub mod summary;
 pub mod table;
+pub mod text_table;
 
-pub use recipe::{Input, Method, Metric, Recipe, RecipeError};
-pub use record::{Record, Results, Status};
+pub use recipe::{Method, Metric, Recipe, RecipeError, RecipeInput, Run, RunOverrides, Selection};
+pub use record::{Results, RunRecord, RunStatus};
+pub use resolve::{load, parse};
+pub use resolved_method::{ResolvedMethod, resolve_methods, warnings};
 pub use run::Runs;
 
 #[cfg(test)]

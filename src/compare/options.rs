@@ -6,8 +6,8 @@ use std::str::FromStr;
 use nstr_field::model::Precision;
 use nstr_pipeline::{EvalOptions, FitOptions};
 
-/// Options that the comparison itself gives, and what a recipe says instead.
-const OWN: [(&str, &str); 17] = [
+/// Options that the comparison sets itself, and what to write in a recipe instead.
+const RESERVED: [(&str, &str); 17] = [
     ("output", "the folder is given with -o"),
     ("preset", "use `preset`"),
     ("set", "use `set`"),
@@ -30,8 +30,8 @@ const OWN: [(&str, &str); 17] = [
 /// Applies options of `nstr fit` to `options`.
 ///
 /// # Errors
-/// Unknown options, those that the comparison gives itself, and unusable values.
-pub fn apply_fit(options: &mut FitOptions, texts: &[String]) -> Result<(), String> {
+/// Unknown options, those that the comparison sets itself, and unusable values.
+pub(crate) fn apply_fit(options: &mut FitOptions, texts: &[String]) -> Result<(), String> {
     for text in texts {
         let (name, value) = split(text)?;
         match name {
@@ -57,8 +57,8 @@ pub fn apply_fit(options: &mut FitOptions, texts: &[String]) -> Result<(), Strin
 /// Applies options of `nstr eval` to `options`.
 ///
 /// # Errors
-/// Unknown options, those that the comparison gives itself, and unusable values.
-pub fn apply_eval(options: &mut EvalOptions, texts: &[String]) -> Result<(), String> {
+/// Unknown options, those that the comparison sets itself, and unusable values.
+pub(crate) fn apply_eval(options: &mut EvalOptions, texts: &[String]) -> Result<(), String> {
     for text in texts {
         let (name, value) = split(text)?;
         match name {
@@ -89,9 +89,11 @@ fn parse<T: FromStr<Err: Display>>(text: &str, value: Option<&str>) -> Result<T,
 }
 
 fn refused(text: &str, name: &str, command: &str) -> String {
-    match OWN.iter().find(|(own, _)| *own == name) {
+    match RESERVED.iter().find(|(own, _)| *own == name) {
         Some((_, remedy)) => format!("`{text}` is not for a recipe to give: {remedy}"),
-        None => format!("`{text}` is not an option of `nstr {command}` that a recipe can give; see `nstr {command} --help`"),
+        None => {
+            format!("`{text}` is not an option of `nstr {command}` that a recipe can give; see `nstr {command} --help`")
+        }
     }
 }
 

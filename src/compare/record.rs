@@ -1,52 +1,53 @@
-//! What is kept of a run, and all runs of a comparison together.
+//! Records of runs, and all runs of a comparison together.
 
 use std::path::{Path, PathBuf};
 
+use nstr_fit::TrainingCurve;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use crate::recipe::{Recipe, Run};
 use crate::resolve::slug;
-use nstr_fit::Curve;
 
-/// How a run ended.
+/// End of a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Status {
+pub enum RunStatus {
     /// Fitted and measured.
     Finished,
     /// It diverged, or its input could not be used.
     Failed,
 }
 
-/// A run as its file keeps it.
+/// Record of a run, stored as JSON.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Record {
+pub struct RunRecord {
     /// Name of the method.
     pub method: String,
     /// Name of the input.
     pub input: String,
     /// Seed.
     pub seed: u64,
-    /// How it ended.
-    pub status: Status,
-    /// Why it failed.
+    /// End of the run.
+    pub status: RunStatus,
+    /// Reason of a failure.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub message: String,
-    /// Figures of `nstr eval`.
-    pub figures: Map<String, Value>,
-    /// Loss and figure on the way.
-    pub curve: Curve,
+    /// Metrics of `nstr eval`.
+    #[serde(rename = "figures")]
+    pub metrics: Map<String, Value>,
+    /// Loss and validation metric during training.
+    pub curve: TrainingCurve,
     /// Everything that the result depends on.
     pub fingerprint: Value,
 }
 
-impl Record {
-    /// The file of a run below the comparison's folder.
+impl RunRecord {
+    /// Path of a run's file below the comparison's folder.
     pub fn path(folder: &Path, recipe: &Recipe, run: Run) -> PathBuf {
-        // A quick look must not cost the results of hours.
+        // Quick runs must not replace the results of hours.
         let mut runs = String::from(if recipe.quick { "runs-quick" } else { "runs" });
-        // Nor must one with a budget of its own.
+        // Nor must those with a budget of their own.
         if let Some(budget) = recipe.selection.budget {
             runs += &format!("-{}", slug(&budget.to_string()));
         }
@@ -54,7 +55,7 @@ impl Record {
         folder.join(runs).join(slug(method)).join(format!("{}-{}.json", slug(input), run.seed))
     }
 
-    /// The record in a file; `None` where there is none, or none that can be read.
+    /// Reads a record; `None` where there is none, or none that can be understood.
     pub fn load(path: &Path) -> Option<Self> {
         serde_json::from_slice(&std::fs::read(path).ok()?).ok()
     }
@@ -62,7 +63,7 @@ impl Record {
     /// Writes the record, whole or not at all.
     ///
     /// # Errors
-    /// The file's.
+    /// Files and folders that cannot be written.
     pub fn save(&self, path: &Path) -> std::io::Result<()> {
         if let Some(folder) = path.parent() {
             std::fs::create_dir_all(folder)?;
@@ -71,15 +72,15 @@ impl Record {
         nstr_files::write(path, text.as_bytes())
     }
 
-    /// A figure of a finished run.
-    pub fn figure(&self, name: &str) -> Option<f64> {
-        let value = self.figures.get(name).filter(|_| self.status == Status::Finished)?;
+    /// A metric of a finished run.
+    pub fn metric(&self, name: &str) -> Option<f64> {
+        let value = self.metrics.get(name).filter(|_| self.status == RunStatus::Finished)?;
         value.as_f64().filter(|v| v.is_finite())
     }
 }
 
-/// A fingerprint of a value whose numbers are texts: they are the same however often they are written and read.
-pub fn fingerprint(value: Value) -> Value {
+/// The value with its numbers as texts, which are the same however often they are written and read.
+pub(crate) fn fingerprint(value: Value) -> Value {
     match value {
         Value::Number(n) => Value::String(n.to_string()),
         Value::Array(list) => list.into_iter().map(fingerprint).collect(),
@@ -89,7 +90,7 @@ pub fn fingerprint(value: Value) -> Value {
 }
 
 /// The keys, dotted, in which two fingerprints differ.
-pub fn difference(a: &Value, b: &Value) -> Vec<String> {
+pub(crate) fn difference(a: &Value, b: &Value) -> Vec<String> {
     let mut found = Vec::new();
     walk("", a, b, &mut found);
     found
@@ -111,32 +112,32 @@ fn walk(at: &str, a: &Value, b: &Value, to: &mut Vec<String>) {
     }
 }
 
-/// The runs of a comparison, those that are there.
+/// Runs of a comparison, with their records where there are any.
 #[derive(Clone, Debug)]
 pub struct Results<'r> {
-    /// What was asked for.
+    /// The comparison.
     pub recipe: &'r Recipe,
-    runs: Vec<(Run, Option<Record>)>,
+    runs: Vec<(Run, Option<RunRecord>)>,
 }
 
 impl<'r> Results<'r> {
     /// All runs of a recipe, each with its record where there is one.
-    pub fn new(recipe: &'r Recipe, mut record: impl FnMut(Run) -> Option<Record>) -> Self {
+    pub fn new(recipe: &'r Recipe, mut record: impl FnMut(Run) -> Option<RunRecord>) -> Self {
         Self { recipe, runs: recipe.runs().into_iter().map(|run| (run, record(run))).collect() }
     }
 
     /// Every run in the order of the recipe.
-    pub fn runs(&self) -> impl Iterator<Item = (Run, Option<&Record>)> {
+    pub fn runs(&self) -> impl Iterator<Item = (Run, Option<&RunRecord>)> {
         self.runs.iter().map(|(run, record)| (*run, record.as_ref()))
     }
 
     /// The record of a run.
-    pub fn get(&self, run: Run) -> Option<&Record> {
+    pub fn get(&self, run: Run) -> Option<&RunRecord> {
         self.runs().find(|(r, _)| *r == run)?.1
     }
 
     /// A method's value for each seed: `of` a record, averaged over `inputs`; `None` for a seed without all of them.
-    pub fn by_seed(&self, method: usize, inputs: &[usize], of: impl Fn(&Record) -> Option<f64>) -> Vec<Option<f64>> {
+    pub fn by_seed(&self, method: usize, inputs: &[usize], of: impl Fn(&RunRecord) -> Option<f64>) -> Vec<Option<f64>> {
         let value = |seed: u64| {
             let values = inputs.iter().map(|&input| self.get(Run { input, seed, method }).and_then(&of));
             let values = values.collect::<Option<Vec<f64>>>()?;

@@ -1,140 +1,70 @@
-//! From the text of a recipe to the recipe: defaults, variables, variations, `[quick]`, and everything that can be wrong.
+//! Resolution of a recipe's text: defaults, variables, sweeps, `[quick]`, and all checks.
 
 use std::collections::HashSet;
 use std::fmt;
 use std::path::Path;
 use std::time::Duration;
 
-use serde::{Deserialize, Deserializer};
-
-use crate::inputs::{Entry, Finder, Variables};
-use crate::recipe::{Method, Metric, Recipe, RecipeError, Selection};
 use nstr_fit::Budget;
 
-/// A recipe as it is written.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct File {
-    title: String,
-    #[serde(default)]
-    question: String,
-    inputs: Vec<Entry>,
-    #[serde(default = "one_seed")]
-    seeds: Vec<u64>,
-    steps: Option<u64>,
-    time: Option<Time>,
-    #[serde(default)]
-    set: Vec<String>,
-    #[serde(default)]
-    fit: Vec<String>,
-    #[serde(default)]
-    eval: Vec<String>,
-    metrics: Vec<String>,
-    parameters: Option<usize>,
-    quick: Option<Quick>,
-    #[serde(rename = "method")]
-    methods: Vec<MethodEntry>,
-    #[serde(default, rename = "vary")]
-    variations: Vec<Vary>,
+use crate::inputs::InputFinder;
+use crate::recipe::{Method, Metric, Recipe, RecipeError, Selection};
+use crate::recipe_file::{InputEntry, MethodTable, QuickTable, RecipeFile, TimeBudget};
+
+/// Reads a recipe, shortened by its table `[quick]` if `quick`, then by `selection`.
+///
+/// # Errors
+/// Files that cannot be read, and everything that is wrong in them, with file, field and remedy.
+pub fn load(path: &Path, quick: bool, selection: &Selection) -> Result<Recipe, RecipeError> {
+    let text = std::fs::read_to_string(path).map_err(|source| RecipeError::Read { path: path.into(), source })?;
+    parse(&text, path, (quick, selection), &|name| std::env::var(name).ok())
 }
 
-fn one_seed() -> Vec<u64> {
-    vec![0]
-}
-
-#[derive(Deserialize, Default)]
-#[serde(deny_unknown_fields)]
-struct Quick {
-    seeds: Option<Vec<u64>>,
-    steps: Option<u64>,
-    time: Option<Time>,
-    inputs: Option<Vec<Entry>>,
-    methods: Option<Vec<String>>,
-    #[serde(default)]
-    set: Vec<String>,
-    #[serde(default)]
-    fit: Vec<String>,
-    #[serde(default)]
-    eval: Vec<String>,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct MethodEntry {
-    name: String,
-    preset: String,
-    #[serde(default)]
-    set: Vec<String>,
-    steps: Option<u64>,
-    time: Option<Time>,
-    parameters: Option<usize>,
-    #[serde(default)]
-    fill: Vec<String>,
-    #[serde(default)]
-    fit: Vec<String>,
-    #[serde(default)]
-    eval: Vec<String>,
-    #[serde(default)]
-    reference: bool,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Vary {
-    method: String,
-    key: String,
-    values: Vec<toml::Value>,
-    #[serde(default)]
-    labels: Vec<String>,
-}
-
-/// A duration such as `40s` or `10m`.
-#[derive(Clone, Copy)]
-struct Time(Duration);
-
-impl<'de> Deserialize<'de> for Time {
-    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
-        let text = String::deserialize(from)?;
-        let bad = |e| serde::de::Error::custom(format!("`{text}` is no duration ({e}); write for example 40s or 10m"));
-        humantime::parse_duration(&text).map(Time).map_err(bad)
-    }
-}
-
-/// See [`Recipe::parse`].
-pub fn recipe(
+/// The recipe in `text`, as if read from `path`; `variable` looks up environment variables.
+///
+/// # Errors
+/// Everything that is wrong in the text, with file, field and remedy.
+pub fn parse(
     text: &str,
     path: &Path,
     (quick, selection): (bool, &Selection),
-    variable: Variables<'_>,
+    variable: &dyn Fn(&str) -> Option<String>,
 ) -> Result<Recipe, RecipeError> {
-    let parse = |e: toml::de::Error| RecipeError::Parse { path: path.into(), message: e.to_string().trim_end().into() };
-    let mut file: File = toml::from_str(text).map_err(parse)?;
-    let work = Work { path, finder: Finder { recipe: path, variable } };
+    let error = |e: toml::de::Error| RecipeError::Parse { path: path.into(), message: e.to_string().trim_end().into() };
+    let mut file: RecipeFile = toml::from_str(text).map_err(error)?;
+    let resolver = Resolver { path, finder: InputFinder { recipe: path, variable } };
     let short = match (quick, file.quick.take()) {
-        (false, _) => Quick::default(),
+        (false, _) => QuickTable::default(),
         (true, Some(quick)) => quick,
-        (true, None) => return Err(work.error("quick", "--quick needs a table [quick] with what it shortens")),
+        (true, None) => return Err(resolver.error("quick", "--quick needs a table [quick] with what it shortens")),
     };
-    work.resolve(file, short, quick, selection)
+    resolver.resolve(file, short, quick, selection)
 }
 
-struct Work<'a> {
+/// Resolver of one recipe.
+struct Resolver<'a> {
     path: &'a Path,
-    finder: Finder<'a>,
+    finder: InputFinder<'a>,
 }
 
-impl Work<'_> {
+impl Resolver<'_> {
     fn error(&self, field: impl fmt::Display, reason: impl fmt::Display) -> RecipeError {
         RecipeError::Field { path: self.path.into(), field: field.to_string(), reason: reason.to_string() }
     }
 
-    fn resolve(&self, mut file: File, short: Quick, quick: bool, selection: &Selection) -> Result<Recipe, RecipeError> {
+    fn resolve(
+        &self,
+        mut file: RecipeFile,
+        short: QuickTable,
+        quick: bool,
+        selection: &Selection,
+    ) -> Result<Recipe, RecipeError> {
         if let Some(budget) = selection.budget {
-            self.some(&budget.option()[0], budget)?;
+            self.check_budget(&budget.option()[0], budget)?;
         }
         let metrics = self.metrics(&file.metrics)?;
         let reference = self.reference(&file.methods)?;
-        self.vary(&mut file)?;
+        self.add_sweeps(&mut file)?;
         let mut methods = Vec::new();
         for entry in &file.methods {
             methods.push(self.method(&file, &short, selection.budget, entry)?);
@@ -143,15 +73,15 @@ impl Work<'_> {
         self.distinct("method", distinct, "methods need different names")?;
         let seeds = selection.seeds.clone().or(short.seeds).unwrap_or(file.seeds);
         if let Some(names) = selection.methods.as_ref().or(short.methods.as_ref()) {
-            methods = self.chosen(methods, names)?;
+            methods = self.select_methods(methods, names)?;
         }
         let entries = self.entries(&file.inputs, short.inputs, selection.inputs.as_deref())?;
         if seeds.is_empty() {
-            return Err(self.error("seeds", "needs one seed at least, for example [0]"));
+            return Err(self.error("seeds", "needs at least one seed, for example [0]"));
         }
         self.distinct("seeds", seeds.iter(), "a seed twice tells nothing new")?;
         if entries.is_empty() {
-            return Err(self.error("inputs", "needs one input at least"));
+            return Err(self.error("inputs", "needs at least one input"));
         }
         let inputs = entries.iter().map(|e| self.finder.input(e)).collect::<Result<Vec<_>, _>>()?;
         self.distinct("inputs", inputs.iter().map(|i| i.name.as_str()), "give one of them another: { path, name }")?;
@@ -167,7 +97,7 @@ impl Work<'_> {
     fn metrics(&self, names: &[String]) -> Result<Vec<Metric>, RecipeError> {
         if names.is_empty() {
             return Err(
-                self.error("metrics", "needs one figure of `nstr eval --json` at least, for example [\"psnr\"]")
+                self.error("metrics", "needs at least one metric of `nstr eval --json`, for example [\"psnr\"]")
             );
         }
         let metrics: Vec<Metric> = names
@@ -179,7 +109,7 @@ impl Work<'_> {
     }
 
     /// Name of the method that others are compared with.
-    fn reference(&self, methods: &[MethodEntry]) -> Result<String, RecipeError> {
+    fn reference(&self, methods: &[MethodTable]) -> Result<String, RecipeError> {
         let mut marked = methods.iter().filter(|m| m.reference);
         match (marked.next(), marked.next(), methods.first()) {
             (Some(one), Some(other), _) => {
@@ -187,24 +117,24 @@ impl Work<'_> {
                 Err(self.error("method.reference", text))
             }
             (Some(one), None, _) | (None, _, Some(one)) => Ok(one.name.clone()),
-            (None, _, None) => Err(self.error("method", "needs one method at least: [[method]]")),
+            (None, _, None) => Err(self.error("method", "needs at least one method: [[method]]")),
         }
     }
 
-    /// Adds the methods that `[[vary]]` makes.
-    fn vary(&self, file: &mut File) -> Result<(), RecipeError> {
-        for vary in std::mem::take(&mut file.variations) {
-            let at = |field: &str| format!("vary of {}, {field}", vary.key);
-            let Some(base) = file.methods.iter().find(|m| m.name == vary.method) else {
+    /// Adds the methods that `[[sweep]]` makes.
+    fn add_sweeps(&self, file: &mut RecipeFile) -> Result<(), RecipeError> {
+        for sweep in std::mem::take(&mut file.sweeps) {
+            let at = |field: &str| format!("sweep of {}, {field}", sweep.key);
+            let Some(base) = file.methods.iter().find(|m| m.name == sweep.method) else {
                 let names: Vec<&str> = file.methods.iter().map(|m| m.name.as_str()).collect();
-                let reason = format!("there is no method `{}`; there are {}", vary.method, names.join(", "));
+                let reason = format!("there is no method `{}`; there are {}", sweep.method, names.join(", "));
                 return Err(self.error(at("method"), reason));
             };
-            if !vary.labels.is_empty() && vary.labels.len() != vary.values.len() {
+            if !sweep.labels.is_empty() && sweep.labels.len() != sweep.values.len() {
                 return Err(self.error(at("labels"), "needs one label a value, or none"));
             }
-            let mut made = Vec::new();
-            for (i, value) in vary.values.iter().enumerate() {
+            let mut variants = Vec::new();
+            for (i, value) in sweep.values.iter().enumerate() {
                 let text = match value {
                     toml::Value::String(text) => text.clone(),
                     toml::Value::Integer(n) => n.to_string(),
@@ -212,31 +142,21 @@ impl Work<'_> {
                     toml::Value::Boolean(b) => b.to_string(),
                     _ => return Err(self.error(at("values"), "must be texts, numbers or booleans")),
                 };
-                let ending = vary.key.rsplit('.').next().unwrap_or(&vary.key);
-                let label = vary.labels.get(i).cloned().unwrap_or_else(|| format!("{ending}={text}"));
-                let set = base.set.iter().cloned().chain([format!("{}={text}", vary.key)]).collect();
-                made.push(MethodEntry {
-                    name: format!("{} {label}", base.name),
-                    preset: base.preset.clone(),
-                    set,
-                    fill: base.fill.clone(),
-                    fit: base.fit.clone(),
-                    eval: base.eval.clone(),
-                    reference: false,
-                    ..*base
-                });
+                let ending = sweep.key.rsplit('.').next().unwrap_or(&sweep.key);
+                let label = sweep.labels.get(i).cloned().unwrap_or_else(|| format!("{ending}={text}"));
+                variants.push(base.variant(&label, format!("{}={text}", sweep.key)));
             }
-            file.methods.extend(made);
+            file.methods.extend(variants);
         }
         Ok(())
     }
 
     fn method(
         &self,
-        file: &File,
-        short: &Quick,
+        file: &RecipeFile,
+        short: &QuickTable,
         selected: Option<Budget>,
-        entry: &MethodEntry,
+        entry: &MethodTable,
     ) -> Result<Method, RecipeError> {
         let at = |field: &str| format!("method `{}`, {field}", entry.name);
         let shortened = self.budget("quick", short.steps, short.time)?;
@@ -249,38 +169,38 @@ impl Work<'_> {
         if parameters.is_none() && !entry.fill.is_empty() {
             return Err(self.error(at("fill"), "needs `parameters`, the number to fill up to"));
         }
-        let joined = |common: &[String], own: &[String], short: &[String]| [common, own, short].concat();
+        let overrides = file.overrides().then(&entry.overrides()).then(&short.overrides());
         let method = Method {
             name: entry.name.clone(),
             preset: entry.preset.clone(),
-            set: joined(&file.set, &entry.set, &short.set),
+            overrides: self.finder.expand_options(&overrides, at)?,
             budget,
             parameters,
             fill: entry.fill.clone(),
-            fit: self.finder.options(&at("fit"), &joined(&file.fit, &entry.fit, &short.fit))?,
-            eval: self.finder.options(&at("eval"), &joined(&file.eval, &entry.eval, &short.eval))?,
         };
         // What is filled would be set twice, and the first silently lost.
         let same = |a: &str, b: &str| a == b || a.ends_with(&format!(".{b}")) || b.ends_with(&format!(".{a}"));
         for key in &method.fill {
-            if let Some(text) = method.set.iter().find(|s| s.split('=').next().is_some_and(|k| same(k.trim(), key))) {
+            if let Some(text) =
+                method.overrides.set.iter().find(|s| s.split('=').next().is_some_and(|k| same(k.trim(), key)))
+            {
                 return Err(self.error(at("fill"), format!("{key} is filled, so it cannot be set too (`{text}`)")));
             }
         }
         Ok(method)
     }
 
-    fn budget(&self, field: &str, steps: Option<u64>, time: Option<Time>) -> Result<Option<Budget>, RecipeError> {
+    fn budget(&self, field: &str, steps: Option<u64>, time: Option<TimeBudget>) -> Result<Option<Budget>, RecipeError> {
         match (steps, time) {
             (Some(_), Some(_)) => Err(self.error(field, "steps and time exclude each other; give one of them")),
-            (Some(steps), _) => self.some(field, Budget::Steps(steps)).map(Some),
-            (_, Some(Time(time))) => self.some(field, Budget::Time(time)).map(Some),
+            (Some(steps), _) => self.check_budget(field, Budget::Steps(steps)).map(Some),
+            (_, Some(TimeBudget(time))) => self.check_budget(field, Budget::Time(time)).map(Some),
             (None, None) => Ok(None),
         }
     }
 
-    /// A budget of something.
-    fn some(&self, field: &str, budget: Budget) -> Result<Budget, RecipeError> {
+    /// Refuses an empty budget.
+    fn check_budget(&self, field: &str, budget: Budget) -> Result<Budget, RecipeError> {
         match budget {
             Budget::Steps(0) | Budget::Time(Duration::ZERO) => Err(self.error(field, "must be above 0")),
             budget => Ok(budget),
@@ -288,7 +208,7 @@ impl Work<'_> {
     }
 
     /// The methods of these names, in their own order.
-    fn chosen(&self, methods: Vec<Method>, names: &[String]) -> Result<Vec<Method>, RecipeError> {
+    fn select_methods(&self, methods: Vec<Method>, names: &[String]) -> Result<Vec<Method>, RecipeError> {
         if let Some(name) = names.iter().find(|name| methods.iter().all(|m| m.name != **name)) {
             let all: Vec<&str> = methods.iter().map(|m| m.name.as_str()).collect();
             let reason = format!("there is no method `{name}`; there are {}", all.join(", "));
@@ -296,7 +216,7 @@ impl Work<'_> {
         }
         let few: Vec<Method> = methods.into_iter().filter(|m| names.contains(&m.name)).collect();
         if few.is_empty() {
-            return Err(self.error("methods", "needs one method at least"));
+            return Err(self.error("methods", "needs at least one method"));
         }
         Ok(few)
     }
@@ -304,15 +224,15 @@ impl Work<'_> {
     /// The entries that are compared: those selected, those of `[quick]`, or all.
     fn entries(
         &self,
-        all: &[Entry],
-        short: Option<Vec<Entry>>,
+        all: &[InputEntry],
+        short: Option<Vec<InputEntry>>,
         selected: Option<&[String]>,
-    ) -> Result<Vec<Entry>, RecipeError> {
-        let short = short.map(|few| self.finder.shortened(all, few)).transpose()?;
+    ) -> Result<Vec<InputEntry>, RecipeError> {
+        let short = short.map(|few| self.finder.quick_subset(all, few)).transpose()?;
         let Some(selected) = selected else { return Ok(short.unwrap_or_else(|| all.to_vec())) };
         let mut entries = Vec::new();
         for text in selected {
-            for entry in self.finder.asked(&[short.as_deref().unwrap_or(&[]), all], text)? {
+            for entry in self.finder.select(&[short.as_deref().unwrap_or(&[]), all], text)? {
                 // By name and by path, perhaps.
                 if !entries.contains(&entry) {
                     entries.push(entry);

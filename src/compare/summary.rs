@@ -1,4 +1,4 @@
-//! Mean and deviation over seeds, and their text.
+//! Mean and deviation over seeds, and their text in tables.
 
 /// Mean and sample standard deviation of some values.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -7,12 +7,12 @@ pub struct Summary {
     pub mean: f64,
     /// Sample standard deviation; `None` of a single value.
     pub deviation: Option<f64>,
-    /// Values.
+    /// Number of values.
     pub count: usize,
 }
 
 impl Summary {
-    /// Of the values that are there; `None` where there are none.
+    /// Summary of the values that are present; `None` where there are none.
     pub fn of(values: impl IntoIterator<Item = Option<f64>>) -> Option<Self> {
         let values: Vec<f64> = values.into_iter().flatten().collect();
         let count = values.len();
@@ -26,16 +26,16 @@ impl Summary {
     }
 }
 
-/// How the numbers of a column are written: a power of ten taken out, and decimals.
+/// Format of the numbers of a column: a power of ten taken out, and decimals.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Format {
-    /// Power of ten that stands in the heading; 0: none.
+pub struct ColumnFormat {
+    /// Power of ten in the heading; 0: none.
     pub power: i32,
     /// Decimals.
     pub decimals: usize,
 }
 
-impl Format {
+impl ColumnFormat {
     /// The format for some summaries: deviations with two digits, means with at most six.
     pub fn of<'a>(summaries: impl Iterator<Item = &'a Summary> + Clone) -> Self {
         let order = |v: f64| if v > 0.0 && v.is_finite() { v.log10().floor() as i32 } else { 0 };
@@ -58,7 +58,7 @@ impl Format {
         self.value(s.mean) + &deviation
     }
 
-    /// Likewise of a difference, with its sign.
+    /// `mean ± deviation` of a difference, with its sign.
     pub fn signed(self, s: &Summary) -> String {
         let text = self.text(s);
         let zero = text.chars().take_while(|c| *c != ' ').all(|c| "-0.".contains(c));
@@ -74,14 +74,6 @@ impl Format {
     pub fn heading(self, name: &str) -> String {
         if self.power == 0 { name.into() } else { format!("{name}, 1e{}", self.power) }
     }
-}
-
-/// Thousands set apart, for counts.
-pub fn grouped(n: f64) -> String {
-    let text = format!("{n:.0}");
-    let chunks: Vec<String> =
-        text.as_bytes().rchunks(3).rev().map(|c| String::from_utf8_lossy(c).into_owned()).collect();
-    if text.len() < 5 { text } else { chunks.join(" ") }
 }
 
 #[cfg(test)]
@@ -102,7 +94,7 @@ mod tests {
     fn digits_follow_the_deviation() {
         let s = |mean, deviation| Summary { mean, deviation: Some(deviation), count: 3 };
         let text = |list: &[Summary]| {
-            let f = Format::of(list.iter());
+            let f = ColumnFormat::of(list.iter());
             (f.heading("x"), list.iter().map(|s| f.text(s)).collect::<Vec<_>>())
         };
         assert_eq!(text(&[s(31.3456, 0.0521), s(8.1, 0.9)]).1, ["31.346 ± 0.052", "8.100 ± 0.900"]);
@@ -112,10 +104,9 @@ mod tests {
         assert_eq!(text(&[s(5.0, 0.0)]).1, ["5.0000 ± 0.0000"]);
         assert_eq!(text(&[s(25.0, 1e-13)]).1, ["25.0000 ± 0.0000"]);
         let one = Summary { mean: 31.34567, deviation: None, count: 1 };
-        assert_eq!(Format::of([one].iter()).text(&one), "31.346");
-        assert_eq!(Format { power: 0, decimals: 2 }.signed(&s(-0.5, 0.1)), "−0.50 ± 0.10");
-        assert_eq!(Format { power: 0, decimals: 2 }.signed(&s(-0.001, 0.1)), "0.00 ± 0.10");
-        assert_eq!(Format { power: 0, decimals: 1 }.signed(&one), "+31.3");
-        assert_eq!([grouped(1234.0), grouped(195_000.0)], ["1234", "195 000"]);
+        assert_eq!(ColumnFormat::of([one].iter()).text(&one), "31.346");
+        assert_eq!(ColumnFormat { power: 0, decimals: 2 }.signed(&s(-0.5, 0.1)), "−0.50 ± 0.10");
+        assert_eq!(ColumnFormat { power: 0, decimals: 2 }.signed(&s(-0.001, 0.1)), "0.00 ± 0.10");
+        assert_eq!(ColumnFormat { power: 0, decimals: 1 }.signed(&one), "+31.3");
     }
 }

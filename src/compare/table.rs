@@ -1,16 +1,17 @@
-//! The tables of a comparison: one an input and one of their means, as text, as Markdown, and one row a run as CSV.
+//! Tables of a comparison: one an input and one of their means, as text and Markdown, and a row a run as CSV.
 
 use std::collections::BTreeSet;
 
+use nstr_plot::format::grouped;
 use serde_json::Value;
 
-use crate::grid::Grid;
-use crate::record::{Record, Results, Status};
-use crate::summary::{Format, Summary, grouped};
+use crate::record::{Results, RunRecord, RunStatus};
+use crate::summary::{ColumnFormat, Summary};
+use crate::text_table::TextTable;
 
-/// A method's row.
+/// Row of a method.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Row {
+pub struct MethodRow {
     /// Index of the method.
     pub method: usize,
     /// Seeds whose runs are all finished, have failed, or are not done.
@@ -19,7 +20,7 @@ pub struct Row {
     pub parameters: Option<Summary>,
     /// The metrics, in the recipe's order.
     pub metrics: Vec<Option<Summary>>,
-    /// First metric less the reference's, seed by seed.
+    /// First metric minus the reference's, seed by seed.
     pub difference: Option<Summary>,
     /// Steps.
     pub steps: Option<Summary>,
@@ -29,19 +30,19 @@ pub struct Row {
     pub ratio: Option<f64>,
 }
 
-/// The methods on one input, or on the mean of several.
+/// Table of all methods on one input, or on the mean of several.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Table {
-    /// Name of the input, or what is averaged.
+pub struct ComparisonTable {
+    /// Name of the input, or a note on what is averaged.
     pub heading: String,
     /// A row a method.
-    pub rows: Vec<Row>,
+    pub rows: Vec<MethodRow>,
 }
 
 /// A table an input, and one of the means over inputs where there are several.
-pub fn tables(results: &Results<'_>) -> Vec<Table> {
+pub fn tables(results: &Results<'_>) -> Vec<ComparisonTable> {
     let inputs = &results.recipe.inputs;
-    let mut tables: Vec<Table> =
+    let mut tables: Vec<ComparisonTable> =
         inputs.iter().enumerate().map(|(i, input)| table(results, &[i], input.name.clone())).collect();
     if inputs.len() > 1 {
         let all: Vec<usize> = (0..inputs.len()).collect();
@@ -50,27 +51,27 @@ pub fn tables(results: &Results<'_>) -> Vec<Table> {
     tables
 }
 
-fn table(results: &Results<'_>, inputs: &[usize], heading: String) -> Table {
+fn table(results: &Results<'_>, inputs: &[usize], heading: String) -> ComparisonTable {
     let recipe = results.recipe;
-    let figure = |method: usize, name: &str| results.by_seed(method, inputs, |r| r.figure(name));
-    let seconds = |method: usize| Summary::of(figure(method, "train_seconds"));
+    let metric = |method: usize, name: &str| results.by_seed(method, inputs, |r| r.metric(name));
+    let seconds = |method: usize| Summary::of(metric(method, "train_seconds"));
     let base = seconds(recipe.reference);
     let row = |method: usize| {
         let first = recipe.metrics.first().map_or("", |m| m.name.as_str());
-        let pairs = figure(method, first).into_iter().zip(figure(recipe.reference, first));
+        let pairs = metric(method, first).into_iter().zip(metric(recipe.reference, first));
         let seconds = seconds(method);
-        Row {
+        MethodRow {
             method,
             seeds: seeds(results, method, inputs),
-            parameters: Summary::of(figure(method, "parameters")),
-            metrics: recipe.metrics.iter().map(|m| Summary::of(figure(method, &m.name))).collect(),
+            parameters: Summary::of(metric(method, "parameters")),
+            metrics: recipe.metrics.iter().map(|m| Summary::of(metric(method, &m.name))).collect(),
             difference: Summary::of(pairs.map(|(a, b)| Some(a? - b?))).filter(|_| method != recipe.reference),
-            steps: Summary::of(figure(method, "steps")),
+            steps: Summary::of(metric(method, "steps")),
             seconds,
             ratio: seconds.zip(base).map(|(s, b)| s.mean / b.mean.max(1e-9)),
         }
     };
-    Table { heading, rows: (0..recipe.methods.len()).map(row).collect() }
+    ComparisonTable { heading, rows: (0..recipe.methods.len()).map(row).collect() }
 }
 
 /// Seeds that are finished, have failed, or are missing.
@@ -78,23 +79,23 @@ fn seeds(results: &Results<'_>, method: usize, inputs: &[usize]) -> [usize; 3] {
     let mut counts = [0; 3];
     for &seed in &results.recipe.seeds {
         let records = inputs.iter().map(|&input| results.get(crate::recipe::Run { input, seed, method }));
-        let worst = records.map(|r| r.map_or(2, |r| usize::from(r.status == Status::Failed))).max();
+        let worst = records.map(|r| r.map_or(2, |r| usize::from(r.status == RunStatus::Failed))).max();
         counts[worst.unwrap_or(2)] += 1;
     }
     counts
 }
 
-/// What stands where there is no value.
+/// Text of a missing value.
 const NONE: &str = "-";
 
-impl Table {
-    /// The texts; `bold` marks the best of each metric.
-    pub fn grid(&self, results: &Results<'_>, bold: bool) -> Grid {
+impl ComparisonTable {
+    /// The table as texts; `bold` marks the best of each metric.
+    pub fn text_table(&self, results: &Results<'_>, bold: bool) -> TextTable {
         let recipe = results.recipe;
         let whole = self.rows.iter().all(|row| row.seeds[1] + row.seeds[2] == 0);
         let several = self.rows.len() > 1;
-        let formats: Vec<Format> = (0..recipe.metrics.len())
-            .map(|i| Format::of(self.rows.iter().filter_map(move |r| r.metrics[i].as_ref())))
+        let formats: Vec<ColumnFormat> = (0..recipe.metrics.len())
+            .map(|i| ColumnFormat::of(self.rows.iter().filter_map(move |r| r.metrics[i].as_ref())))
             .collect();
         let best: Vec<Option<f64>> = (0..recipe.metrics.len()).map(|i| self.best(results, i)).collect();
         let mut header = vec!["method".to_string()];
@@ -108,10 +109,10 @@ impl Table {
         let of = |summary: &Option<Summary>, text: &dyn Fn(&Summary) -> String| {
             summary.as_ref().map_or(NONE.to_string(), text)
         };
-        let seconds = Format::of(self.rows.iter().filter_map(|r| r.seconds.as_ref()));
+        let seconds = ColumnFormat::of(self.rows.iter().filter_map(|r| r.seconds.as_ref()));
         let short = self.rows.iter().filter_map(|r| r.seconds).all(|s| s.mean < 10.0);
-        let seconds = Format { power: 0, decimals: seconds.decimals.min(if short { 2 } else { 1 }) };
-        let cells = |row: &Row| {
+        let seconds = ColumnFormat { power: 0, decimals: seconds.decimals.min(if short { 2 } else { 1 }) };
+        let cells = |row: &MethodRow| {
             let mark = if row.method == recipe.reference && several { " (reference)" } else { "" };
             let mut cells = vec![recipe.methods[row.method].name.clone() + mark];
             cells.extend((!whole).then(|| describe(row.seeds)));
@@ -128,7 +129,7 @@ impl Table {
             cells.push(row.ratio.map_or(NONE.into(), |r| format!("{r:.2}")));
             cells
         };
-        Grid { header, rows: self.rows.iter().map(cells).collect(), left: vec![0] }
+        TextTable { header, rows: self.rows.iter().map(cells).collect(), left: vec![0] }
     }
 
     fn best(&self, results: &Results<'_>, metric: usize) -> Option<f64> {
@@ -146,10 +147,10 @@ fn describe([finished, failed, missing]: [usize; 3]) -> String {
     text
 }
 
-/// Failed runs in words: those of one method with one reason together on a line.
+/// Failed runs as lines: those of one method with one reason together.
 pub fn failures(results: &Results<'_>) -> Vec<String> {
     let mut reasons: Vec<(&str, &str, Vec<String>)> = Vec::new();
-    for record in results.runs().filter_map(|(_, record)| record).filter(|r| r.status == Status::Failed) {
+    for record in results.runs().filter_map(|(_, record)| record).filter(|r| r.status == RunStatus::Failed) {
         let run = format!("{} seed {}", record.input, record.seed);
         match reasons.iter_mut().find(|r| (r.0, r.1) == (&record.method, &record.message)) {
             Some(reason) => reason.2.push(run),
@@ -159,12 +160,12 @@ pub fn failures(results: &Results<'_>) -> Vec<String> {
     reasons.into_iter().map(|(method, message, runs)| format!("{method} ({}): {message}", runs.join(", "))).collect()
 }
 
-/// Metrics that no finished run has, with what there is instead.
+/// Note on metrics that no finished run has, with those that there are.
 pub fn unknown(results: &Results<'_>) -> Option<String> {
-    let finished = || results.runs().filter_map(|(_, r)| r).filter(|r| r.status == Status::Finished);
+    let finished = || results.runs().filter_map(|(_, r)| r).filter(|r| r.status == RunStatus::Finished);
     let metrics = results.recipe.metrics.iter();
     let absent: Vec<&str> =
-        metrics.filter(|m| finished().all(|r| r.figure(&m.name).is_none())).map(|m| m.name.as_str()).collect();
+        metrics.filter(|m| finished().all(|r| r.metric(&m.name).is_none())).map(|m| m.name.as_str()).collect();
     if absent.is_empty() || finished().next().is_none() {
         return None;
     }
@@ -173,46 +174,46 @@ pub fn unknown(results: &Results<'_>) -> Option<String> {
     Some(format!("metrics: no run has {}; there are {}", absent.join(", "), there.join(", ")))
 }
 
-fn numbers(record: &Record) -> impl Iterator<Item = &str> {
-    record.figures.iter().filter(|(_, v)| v.is_number()).map(|(name, _)| name.as_str())
+fn numbers(record: &RunRecord) -> impl Iterator<Item = &str> {
+    record.metrics.iter().filter(|(_, v)| v.is_number()).map(|(name, _)| name.as_str())
 }
 
-/// Whether a figure differs from one execution of the same run to the next.
+/// Returns whether a metric differs from one execution of the same run to the next.
 fn varies(name: &str) -> bool {
     // The file's size: the seconds are in its header.
     name.ends_with("_seconds") || name.ends_with("_per_second") || name == "file_bytes"
 }
 
-/// One row a run: names, status, figures with the metrics first, and last what varies from execution to execution.
+/// A row a run: names, status, values with the metrics first, and last those that vary from execution to execution.
 ///
 /// # Errors
-/// None that a buffer in memory could give.
+/// Errors of the CSV writer.
 pub fn csv(results: &Results<'_>) -> Result<String, csv::Error> {
     let metrics: Vec<&str> = results.recipe.metrics.iter().map(|m| m.name.as_str()).collect();
     let there: BTreeSet<&str> = results.runs().filter_map(|(_, r)| r).flat_map(numbers).collect();
     let fixed = ["parameters", "steps"];
     let (last, others): (Vec<&str>, Vec<&str>) =
         there.iter().filter(|n| !metrics.contains(n) && !fixed.contains(n)).partition(|n| varies(n));
-    let figures: Vec<&str> =
+    let values: Vec<&str> =
         fixed.into_iter().filter(|n| !metrics.contains(n)).chain(metrics.iter().copied()).chain(others).collect();
     let names = |list: &[&str]| list.iter().map(|n| n.to_string()).collect::<Vec<_>>();
     let mut writer = csv::Writer::from_writer(Vec::new());
     let start = ["input", "seed", "method", "status"];
-    writer.write_record([names(&start), names(&figures), names(&["message"]), names(&last)].concat())?;
+    writer.write_record([names(&start), names(&values), names(&["message"]), names(&last)].concat())?;
     for (run, record) in results.runs() {
         let recipe = results.recipe;
         let status = match record.map(|r| r.status) {
-            Some(Status::Finished) => "finished",
-            Some(Status::Failed) => "failed",
+            Some(RunStatus::Finished) => "finished",
+            Some(RunStatus::Failed) => "failed",
             None => "missing",
         };
         let (input, method) = (&recipe.inputs[run.input].name, &recipe.methods[run.method].name);
         let value = |name: &&str| {
-            let value = record.and_then(|r| r.figures.get(*name)).filter(|v| v.is_number());
+            let value = record.and_then(|r| r.metrics.get(*name)).filter(|v| v.is_number());
             value.map_or(String::new(), Value::to_string)
         };
         let mut cells = vec![input.clone(), run.seed.to_string(), method.clone(), status.into()];
-        cells.extend(figures.iter().map(value));
+        cells.extend(values.iter().map(value));
         cells.push(record.map(|r| r.message.clone()).unwrap_or_default());
         cells.extend(last.iter().map(value));
         writer.write_record(cells)?;
@@ -223,9 +224,9 @@ pub fn csv(results: &Results<'_>) -> Result<String, csv::Error> {
 
 #[cfg(test)]
 mod tests {
-    use crate::recipe::{Recipe, Run};
     use super::*;
-    use nstr_fit::Curve;
+    use crate::recipe::{Recipe, Run};
+    use nstr_fit::TrainingCurve;
     use serde_json::json;
 
     fn recipe() -> Recipe {
@@ -247,22 +248,22 @@ mod tests {
         for name in ["a.obj", "b.obj"] {
             std::fs::write(folder.path().join(name), "").unwrap();
         }
-        Recipe::parse(text, &folder.path().join("r.toml"), (false, &Default::default()), &|_| None).unwrap()
+        crate::parse(text, &folder.path().join("r.toml"), (false, &Default::default()), &|_| None).unwrap()
     }
 
-    fn record(recipe: &Recipe, run: Run, psnr: f64, seconds: f64) -> Record {
-        let figures = json!({
+    fn record(recipe: &Recipe, run: Run, psnr: f64, seconds: f64) -> RunRecord {
+        let metrics = json!({
             "psnr": psnr, "chamfer_l1": psnr * 1e-6, "parameters": 1000 * (run.method + 1), "steps": 10,
             "train_seconds": seconds, "reference": "mesh", "psnr_per_view": [1.0],
         });
-        Record {
+        RunRecord {
             method: recipe.methods[run.method].name.clone(),
             input: recipe.inputs[run.input].name.clone(),
             seed: run.seed,
-            status: Status::Finished,
+            status: RunStatus::Finished,
             message: String::new(),
-            figures: figures.as_object().unwrap().clone(),
-            curve: Curve::default(),
+            metrics: metrics.as_object().unwrap().clone(),
+            curve: TrainingCurve::default(),
             fingerprint: Value::Null,
         }
     }
@@ -285,14 +286,14 @@ mod tests {
         assert!((d.deviation.unwrap() - 0.5f64.sqrt()).abs() < 1e-12);
         assert_eq!(tables[0].rows[1].difference, None);
         assert_eq!(tables[2].rows[0].metrics[0].unwrap().mean, 38.0);
-        let grid = tables[0].grid(&results, true);
-        assert_eq!(grid.header[..4], ["method", "parameters", "psnr ↑", "Δ psnr"]);
-        assert_eq!(grid.header[4], "chamfer_l1 ↓, 1e-5");
-        assert_eq!(grid.rows[0][1..5], ["1000", "**33.00 ± 1.41**", "+2.50 ± 0.71", "3.300 ± 0.141"].map(String::from));
-        assert_eq!(grid.rows[1][0], "two (reference)");
-        assert!(grid.rows[1][4].starts_with("**3.05"), "{:?}", grid.rows[1]);
-        assert_eq!(grid.plain().lines().count(), 3);
-        assert!(grid.markdown().contains("| --- | ---: |"));
+        let text = tables[0].text_table(&results, true);
+        assert_eq!(text.header[..4], ["method", "parameters", "psnr ↑", "Δ psnr"]);
+        assert_eq!(text.header[4], "chamfer_l1 ↓, 1e-5");
+        assert_eq!(text.rows[0][1..5], ["1000", "**33.00 ± 1.41**", "+2.50 ± 0.71", "3.300 ± 0.141"].map(String::from));
+        assert_eq!(text.rows[1][0], "two (reference)");
+        assert!(text.rows[1][4].starts_with("**3.05"), "{:?}", text.rows[1]);
+        assert_eq!(text.plain().lines().count(), 3);
+        assert!(text.markdown().contains("| --- | ---: |"));
     }
 
     #[test]
@@ -300,8 +301,11 @@ mod tests {
         let recipe = recipe();
         let results = Results::new(&recipe, |run| match (run.input, run.seed, run.method) {
             (1, 1, 0) => {
-                let failed =
-                    Record { status: Status::Failed, message: "diverged".into(), ..record(&recipe, run, 0.0, 0.0) };
+                let failed = RunRecord {
+                    status: RunStatus::Failed,
+                    message: "diverged".into(),
+                    ..record(&recipe, run, 0.0, 0.0)
+                };
                 Some(failed)
             }
             (1, 1, 1) => None,
@@ -313,8 +317,8 @@ mod tests {
         // The mean takes only seeds with every input.
         let mean = tables[2].rows[0].metrics[0].unwrap();
         assert_eq!((mean.mean, mean.count), (37.0, 1));
-        let grid = tables[2].grid(&results, false);
-        assert_eq!((grid.header[1].as_str(), grid.rows[0][1].as_str()), ("runs", "1 of 2, 1 failed"));
+        let text = tables[2].text_table(&results, false);
+        assert_eq!((text.header[1].as_str(), text.rows[0][1].as_str()), ("runs", "1 of 2, 1 failed"));
         assert_eq!(failures(&results), ["one (b seed 1): diverged"]);
         let text = csv(&results).unwrap();
         assert_eq!(text.lines().count(), 9);

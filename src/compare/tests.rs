@@ -1,11 +1,13 @@
-//! Recipes: what they come to, and what is said of bad ones.
+//! Tests of recipes: their resolution, and the errors of bad ones.
 
 use std::path::Path;
 use std::time::Duration;
 
-use crate::recipe::{Recipe, RecipeError, Run, Selection};
-use crate::record::{Record, difference};
 use nstr_fit::Budget;
+
+use crate::recipe::{Recipe, RecipeError, Run, Selection};
+use crate::record::{RunRecord, difference};
+use crate::resolved_method::{resolve_methods, warnings};
 
 const BASE: &str = r#"
 title = "Sizes"
@@ -29,7 +31,7 @@ name = "large"
 preset = "sdf"
 time = "1m"
 parameters = 100_000
-fill = ["latent.cells"]
+fill = ["latent.resolution"]
 
 [[method]]
 name = "tiny"
@@ -37,7 +39,7 @@ preset = "sdf-tiny"
 set = ["train.beta1=0.8"]
 reference = true
 
-[[vary]]
+[[sweep]]
 method = "tiny"
 key = "train.beta2"
 values = [0.9, "0.95"]
@@ -61,7 +63,7 @@ fn selected(text: &str, quick: bool, selection: &Selection) -> Result<Recipe, Re
     let folder = folder();
     let data = folder.path().join("data").display().to_string();
     let variable = |name: &str| (name == "DATA").then(|| data.clone());
-    Recipe::parse(text, &folder.path().join("r.toml"), (quick, selection), &variable)
+    crate::parse(text, &folder.path().join("r.toml"), (quick, selection), &variable)
 }
 
 #[test]
@@ -72,20 +74,20 @@ fn a_recipe_comes_to_methods_inputs_and_runs() {
     assert_eq!((r.reference, r.quick, r.metrics[1].lower, r.metrics[1].name.as_str()), (1, false, true, "chamfer_l1"));
     assert_eq!(r.methods[0].budget, Budget::Time(Duration::from_secs(60)));
     assert_eq!((r.methods[1].budget, r.methods[1].budget.to_string()), (Budget::Steps(200), "200 steps".into()));
-    assert_eq!(r.methods[2].set, ["train.batch=64", "train.beta1=0.8", "train.beta2=0.9"]);
-    assert_eq!(r.methods[2].eval, ["--lattice=64"]);
+    assert_eq!(r.methods[2].overrides.set, ["train.batch=64", "train.beta1=0.8", "train.beta2=0.9"]);
+    assert_eq!(r.methods[2].overrides.eval, ["--lattice=64"]);
     assert_eq!(r.inputs.iter().map(|i| i.name.as_str()).collect::<Vec<_>>(), ["a", "bee"]);
     assert!(r.inputs[0].path.ends_with("data/a.obj"));
     let runs = r.runs();
     assert_eq!(runs.len(), 4 * 2 * 2);
     assert_eq!(runs[..2], [Run { input: 0, seed: 3, method: 0 }, Run { input: 0, seed: 3, method: 1 }]);
     assert_eq!(runs[4], Run { input: 0, seed: 1, method: 0 });
-    let shapes = r.shapes().unwrap();
-    let large = &shapes[0][1];
+    let resolved = resolve_methods(&r).unwrap();
+    let large = &resolved[0][1];
     assert!(large.parameters <= 100_000 && large.parameters > 85_000, "{}", large.parameters);
-    assert_eq!(large.overrides.last().unwrap(), &format!("latent.cells={}", large.filled.unwrap()));
+    assert_eq!(large.overrides.last().unwrap(), &format!("latent.resolution={}", large.filled.unwrap()));
     assert_eq!(large.overrides[1], "sample.near=0.2");
-    assert!(shapes[1][0].filled.is_none());
+    assert!(resolved[1][0].filled.is_none());
 }
 
 #[test]
@@ -94,8 +96,8 @@ fn quick_shortens_everything() {
     assert_eq!(r.methods.iter().map(|m| m.name.as_str()).collect::<Vec<_>>(), ["tiny", "tiny beta2=0.9"]);
     assert_eq!((r.seeds.as_slice(), r.reference, r.quick), (&[0][..], 0, true));
     assert!(r.methods.iter().all(|m| m.budget == Budget::Time(Duration::from_secs(2))));
-    assert_eq!(r.methods[0].set.last().unwrap(), "train.batch=32");
-    assert_eq!((r.inputs.len(), r.inputs[0].set.len(), r.inputs[0].name.as_str()), (1, 1, "bee"));
+    assert_eq!(r.methods[0].overrides.set.last().unwrap(), "train.batch=32");
+    assert_eq!((r.inputs.len(), r.inputs[0].overrides.set.len(), r.inputs[0].name.as_str()), (1, 1, "bee"));
     assert_eq!(r.runs().len(), 2);
 }
 
@@ -113,7 +115,7 @@ fn a_selection_takes_the_place_of_what_the_recipe_says() {
         assert_eq!((r.seeds.as_slice(), r.quick, r.inputs.len(), r.methods.len()), (&[7, 8][..], quick, 1, 2));
         assert!(r.methods.iter().all(|m| m.budget == Budget::Steps(12)), "{quick}");
         // What only `[quick]` says still holds.
-        assert_eq!(r.methods[1].set.last().unwrap() == "train.batch=32", quick);
+        assert_eq!(r.methods[1].overrides.set.last().unwrap() == "train.batch=32", quick);
     }
     let unknown = Selection { methods: names(&["huge"]), ..Selection::default() };
     assert!(selected(BASE, false, &unknown).unwrap_err().to_string().contains("there are large, tiny"));
@@ -147,7 +149,7 @@ fn selected_inputs_keep_their_settings_however_they_are_named() {
     let asked = |quick: bool, names: &[&str]| {
         let inputs = Some(names.iter().map(|n| n.to_string()).collect());
         let selection = Selection { inputs, ..Selection::default() };
-        let r = Recipe::parse(&text, &folder.path().join("r.toml"), (quick, &selection), &variable).unwrap();
+        let r = crate::parse(&text, &folder.path().join("r.toml"), (quick, &selection), &variable).unwrap();
         r.inputs.into_iter().map(|i| i.name).collect::<Vec<_>>()
     };
     let all = ["one", "two", "three"];
@@ -177,9 +179,9 @@ fn a_selection_says_what_it_is_and_keeps_its_runs_apart() {
         "--seeds 7,8 --time 1m30s --input bee --method large --method \"tiny beta2=0.9\""
     );
     // `tiny` is the recipe's reference.
-    let said = r.warnings(&r.shapes().unwrap());
+    let said = warnings(&r, &resolve_methods(&r).unwrap());
     assert!(said.iter().any(|w| w.contains("to `large`") && w.contains("`tiny`")), "{said:?}");
-    let place = |r: &Recipe| Record::path(Path::new("f"), r, r.runs()[0]).display().to_string();
+    let place = |r: &Recipe| RunRecord::path(Path::new("f"), r, r.runs()[0]).display().to_string();
     assert_eq!(place(&r), "f/runs-1m-30s/large/bee-7.json");
     let whole = selected(BASE, false, &Selection { budget: None, ..asked }).unwrap();
     assert_eq!(place(&whole), "f/runs/large/bee-7.json");
@@ -187,10 +189,16 @@ fn a_selection_says_what_it_is_and_keeps_its_runs_apart() {
 }
 
 #[test]
+fn the_older_name_of_a_sweep_is_read() {
+    let methods = |text: &str| parse(text, false).unwrap().methods;
+    assert_eq!(methods(&BASE.replace("[[sweep]]", "[[vary]]")), methods(BASE));
+}
+
+#[test]
 fn errors_name_file_field_and_remedy() {
     let changed = |from: &str, to: &str| {
         assert!(BASE.contains(from), "{from}");
-        let result = parse(&BASE.replacen(from, to, 1), false).and_then(|r| r.shapes().map(|_| r));
+        let result = parse(&BASE.replacen(from, to, 1), false).and_then(|r| resolve_methods(&r).map(|_| r));
         let message = result.unwrap_err().to_string();
         assert!(message.contains("r.toml: "), "{message}");
         message
@@ -209,22 +217,26 @@ fn errors_name_file_field_and_remedy() {
         ("steps = 200", "steps = 200\nfit = [\"--x=$OTHER\"]", &["method `large`, fit", "$OTHER is not set"]),
         ("\"b.obj\"", "\"c.obj\"", &["`c.obj`", "neither", "working directory"]),
         ("[3, 1]", "[3, 3]", &["seeds", "`3` is there twice"]),
-        ("[3, 1]", "[]", &["seeds", "one seed at least"]),
+        ("[3, 1]", "[]", &["seeds", "at least one seed"]),
         ("metrics = [\"iou\", \"-chamfer_l1\"]", "metrics = []", &["metrics", "nstr eval"]),
         ("preset = \"sdf\"\n", "preset = \"sdx\"\n", &["method `large`", "no preset `sdx`"]),
         ("train.beta1=0.8", "bad.key=1", &["method `tiny`", "unknown option `bad.key`"]),
         ("parameters = 100_000", "", &["method `large`, fill", "parameters"]),
-        ("parameters = 100_000", "parameters = 100", &["method `large`, fill of latent.cells", "more than 100"]),
+        ("parameters = 100_000", "parameters = 100", &["method `large`, fill of latent.resolution", "more than 100"]),
         (
             "reference = true",
             "reference = true\n[[method]]\nname = \"x\"\npreset = \"sdf\"\nreference = true",
             &["both"],
         ),
-        ("method = \"tiny\"", "method = \"tin\"", &["vary of train.beta2", "no method `tin`", "large, tiny"]),
-        ("values = [0.9, \"0.95\"]", "values = [0.9, [1]]", &["vary of train.beta2, values"]),
+        ("method = \"tiny\"", "method = \"tin\"", &["sweep of train.beta2", "no method `tin`", "large, tiny"]),
+        ("values = [0.9, \"0.95\"]", "values = [0.9, [1]]", &["sweep of train.beta2, values"]),
         ("values = [0.9, \"0.95\"]", "values = [0.9, 0.9]", &["`tiny beta2=0.9` is there twice"]),
         ("values = [0.9, \"0.95\"]", "values = [0.9]\nlabels = [\"a\", \"b\"]", &["one label a value"]),
-        ("fill = [\"latent.cells\"]", "fill = [\"latent.cells\"]\nset = [\"cells=3\"]", &["is filled", "`cells=3`"]),
+        (
+            "fill = [\"latent.resolution\"]",
+            "fill = [\"latent.resolution\"]\nset = [\"resolution=3\"]",
+            &["is filled", "`resolution=3`"],
+        ),
     ] {
         let message = changed(from, to);
         parts.iter().for_each(|part| assert!(message.contains(part), "{to}: no `{part}` in: {message}"));
@@ -232,14 +244,14 @@ fn errors_name_file_field_and_remedy() {
     let without = BASE.split("[quick]").next().unwrap().to_string() + "[[method]]\nname = \"a\"\npreset = \"sdf\"";
     assert!(parse(&without, true).unwrap_err().to_string().contains("[quick]"));
     assert!(parse(&without, false).is_ok());
-    let message = Recipe::load(Path::new("nowhere.toml"), false, &Selection::default()).unwrap_err().to_string();
+    let message = crate::load(Path::new("nowhere.toml"), false, &Selection::default()).unwrap_err().to_string();
     assert!(message.contains("nowhere.toml"), "{message}");
 }
 
 #[test]
 fn sizes_that_are_not_equal_are_warned_of() {
     let r = parse(&BASE.replace("steps = 200", "steps = 200\nparameters = 5_200"), false).unwrap();
-    let said = r.warnings(&r.shapes().unwrap());
+    let said = warnings(&r, &resolve_methods(&r).unwrap());
     assert!(said.iter().any(|w| w.contains("`tiny` has") && w.contains("more than the 5200")), "{said:?}");
 }
 

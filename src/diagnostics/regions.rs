@@ -1,21 +1,21 @@
-//! Edges, texture and smooth parts of a signal, told apart by how its energy is spread.
+//! Edges, texture and smooth parts of a signal, classified by the local energy of its differences at two scales.
 
-/// What a sample lies in.
+/// Kind of place that a sample lies in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Region {
     /// Hardly any change nearby.
     Smooth,
-    /// Change that stands alone: an outline, an onset.
+    /// Isolated change: an outline, an onset.
     Edge,
     /// Change all around: texture, a steady tone.
     Texture,
 }
 
 impl Region {
-    /// All of them.
+    /// All regions, in the order of reports.
     pub const ALL: [Self; 3] = [Self::Edge, Self::Texture, Self::Smooth];
 
-    /// Name.
+    /// Name in reports.
     pub fn name(self) -> &'static str {
         match self {
             Self::Edge => "edges",
@@ -25,15 +25,15 @@ impl Region {
     }
 }
 
-/// Standard deviations of the near and the wide neighbourhood, in samples.
-pub const NEAR: f64 = 1.5;
-/// See [`NEAR`].
-pub const WIDE: f64 = 6.0;
-/// Share of the mean energy below which a place is smooth.
-pub const QUIET: f64 = 0.25;
-/// Energy nearby over energy around from which change stands alone: halfway (in ratio) between a line's, `WIDE / NEAR`, and
-/// an even spread's, 1.
-pub const ALONE: f64 = 2.0;
+/// Standard deviation of the fine blur, in samples.
+pub const FINE_SIGMA: f64 = 1.5;
+/// Standard deviation of the coarse blur, in samples.
+pub const COARSE_SIGMA: f64 = 6.0;
+/// Fraction of the mean energy below which a sample is smooth.
+pub const SMOOTH_THRESHOLD: f64 = 0.25;
+/// Ratio of fine to coarse energy from which a sample is an edge: the geometric mean of a line's, `COARSE_SIGMA / FINE_SIGMA`,
+/// and an even texture's, 1.
+pub const EDGE_RATIO: f64 = 2.0;
 
 /// Squared length of the signal's differences (`[row][column][channel]`, `size` columns and rows), over all channels; one
 /// row for a sound.
@@ -55,18 +55,18 @@ pub fn energy(signal: &[f64], channels: usize, size: (usize, usize)) -> Vec<f64>
 
 /// The region of every sample.
 ///
-/// With the energy of differences blurred by [`NEAR`] and by [`WIDE`] samples: smooth where the near one is below [`QUIET`]
-/// of its mean, an edge where it is [`ALONE`] times the wide one or more, texture elsewhere.
+/// With the energy of differences blurred by [`FINE_SIGMA`] and by [`COARSE_SIGMA`] samples: smooth where the fine one is below
+/// [`SMOOTH_THRESHOLD`] of its mean, an edge where it is [`EDGE_RATIO`] times the coarse one or more, texture elsewhere.
 pub fn regions(signal: &[f64], channels: usize, size: (usize, usize)) -> Vec<Region> {
     let energy = energy(signal, channels, size);
-    let (near, wide) = (blur(&energy, size, NEAR), blur(&energy, size, WIDE));
-    let quiet = QUIET * near.iter().sum::<f64>() / near.len().max(1) as f64;
-    let of = |(near, wide): (&f64, &f64)| match () {
-        _ if *near <= quiet => Region::Smooth,
-        _ if *near >= ALONE * wide => Region::Edge,
+    let (fine, coarse) = (blur(&energy, size, FINE_SIGMA), blur(&energy, size, COARSE_SIGMA));
+    let smooth = SMOOTH_THRESHOLD * fine.iter().sum::<f64>() / fine.len().max(1) as f64;
+    let of = |(fine, coarse): (&f64, &f64)| match () {
+        _ if *fine <= smooth => Region::Smooth,
+        _ if *fine >= EDGE_RATIO * coarse => Region::Edge,
         _ => Region::Texture,
     };
-    near.iter().zip(&wide).map(of).collect()
+    fine.iter().zip(&coarse).map(of).collect()
 }
 
 /// Gaussian blur of standard deviation `sigma` along columns and rows, borders continued.

@@ -1,53 +1,44 @@
-//! Correlations and what they are worth: intervals that take into account that neighbouring points say the same.
+//! Correlations with confidence intervals that allow for dependent neighbours, quantiles, and the area under the ROC curve.
 
 use std::collections::HashMap;
 
+use nstr_plot::format::fixed;
 use rand::{RngExt, SeedableRng};
 use rand_pcg::Pcg64;
 use serde::Serialize;
 
-/// Quantile of the standard normal distribution that cuts off 2.5 %.
-const Z95: f64 = 1.959_963_984_540_054;
-/// Draws of the block bootstrap.
-const DRAWS: usize = 1000;
+/// Resamples of the block bootstrap.
+const RESAMPLES: usize = 1000;
 /// Fewer blocks than this give no interval.
-const LEAST_BLOCKS: usize = 10;
+const MIN_BLOCKS: usize = 10;
 
-/// A coefficient with its 95 % interval.
+/// A correlation coefficient with its 95 % interval.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
-pub struct Estimate {
+pub struct CoefficientEstimate {
     /// The coefficient.
     pub value: f64,
     /// Ends of the interval; NaN (null in JSON) where there is none.
     pub low: f64,
     /// See `low`.
     pub high: f64,
-    /// Independent points that an interval this wide stands for.
+    /// Number of independent points that would give an interval this wide.
     pub effective: f64,
 }
 
-impl Estimate {
-    /// Whether the interval lies off `other`'s.
-    pub fn differs(&self, other: &Estimate) -> bool {
-        self.low > other.high || self.high < other.low
-    }
-}
-
-impl std::fmt::Display for Estimate {
+impl std::fmt::Display for CoefficientEstimate {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        // Typographic minus signs, as in the report.
-        let text = format!("{:.2} [{:.2}, {:.2}]", self.value + 0.0, self.low + 0.0, self.high + 0.0);
-        f.write_str(&text.replace("-0.00", "0.00").replace('-', "−").replace("NaN", "?"))
+        let text = |v: f64| if v.is_nan() { "?".into() } else { fixed(v, 2) };
+        write!(f, "{} [{}, {}]", text(self.value), text(self.low), text(self.high))
     }
 }
 
-/// Both coefficients of a pair of quantities.
+/// Rank and linear correlation of two quantities.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct Correlation {
     /// Of the ranks.
-    pub spearman: Estimate,
+    pub spearman: CoefficientEstimate,
     /// Of the values.
-    pub pearson: Estimate,
+    pub pearson: CoefficientEstimate,
     /// Points.
     pub points: usize,
     /// Blocks that they fall into.
@@ -56,7 +47,7 @@ pub struct Correlation {
 
 /// Pearson's coefficient; NaN for fewer than two points or where one side does not vary.
 pub fn pearson(x: &[f64], y: &[f64]) -> f64 {
-    let mut sums = Sums::default();
+    let mut sums = PairMoments::default();
     let (cx, cy) = (mean(x), mean(y));
     x.iter().zip(y).for_each(|(x, y)| sums.add(x - cx, y - cy, 1.0));
     sums.coefficient()
@@ -83,21 +74,10 @@ pub fn ranks(values: &[f64]) -> Vec<f64> {
     ranks
 }
 
-/// 95 % interval of a coefficient of `n` independent points by Fisher's z; of ranks with the variance of Bonett & Wright
-/// (2000), `(1 + r²/2)/(n − 3)`.
-pub fn interval(r: f64, n: f64, of_ranks: bool) -> [f64; 2] {
-    let variance = (1.0 + if of_ranks { 0.5 * r * r } else { 0.0 }) / (n - 3.0);
-    if !(variance > 0.0 && variance.is_finite()) {
-        return [f64::NAN; 2];
-    }
-    let (z, half) = (r.atanh(), Z95 * variance.sqrt());
-    [(z - half).tanh(), (z + half).tanh()]
-}
-
 /// Both coefficients of the pairs whose values are finite, with intervals by a block bootstrap.
 ///
 /// Points of one block (see [`blocks`]) depend on each other; blocks are drawn with replacement, all points of a drawn
-/// block together, 1000 times, and the interval is what 95 % of the coefficients fall into (Künsch 1989). Ranks are taken
+/// block together, 1000 times, and the interval holds the middle 95 % of the coefficients (Künsch 1989). Ranks are taken
 /// once, over all points. With fewer than 10 blocks there is no interval.
 pub fn correlate(x: &[f64], y: &[f64], blocks: &[u32], seed: u64) -> Correlation {
     let kept: Vec<usize> = (0..x.len()).filter(|&i| x[i].is_finite() && y[i].is_finite()).collect();
@@ -114,7 +94,7 @@ pub fn correlate(x: &[f64], y: &[f64], blocks: &[u32], seed: u64) -> Correlation
     let count = numbers.len();
     let of = |x: &[f64], y: &[f64], of_ranks: bool| {
         let (cx, cy) = (mean(x), mean(y));
-        let mut sums = vec![Sums::default(); count];
+        let mut sums = vec![PairMoments::default(); count];
         (0..x.len()).for_each(|i| sums[blocks[i]].add(x[i] - cx, y[i] - cy, 1.0));
         bootstrap(&sums, of_ranks, seed)
     };
@@ -126,32 +106,37 @@ pub fn correlate(x: &[f64], y: &[f64], blocks: &[u32], seed: u64) -> Correlation
     }
 }
 
-fn bootstrap(blocks: &[Sums], of_ranks: bool, seed: u64) -> Estimate {
-    let mut all = Sums::default();
+fn bootstrap(blocks: &[PairMoments], of_ranks: bool, seed: u64) -> CoefficientEstimate {
+    let mut all = PairMoments::default();
     blocks.iter().for_each(|b| all.merge(b));
     let value = all.coefficient();
-    let none = Estimate { value, low: f64::NAN, high: f64::NAN, effective: f64::NAN };
-    if blocks.len() < LEAST_BLOCKS || !value.is_finite() {
+    let none = CoefficientEstimate { value, low: f64::NAN, high: f64::NAN, effective: f64::NAN };
+    if blocks.len() < MIN_BLOCKS || !value.is_finite() {
         return none;
     }
     let mut rng = Pcg64::seed_from_u64(seed ^ 0xb007);
-    let mut drawn: Vec<f64> = (0..DRAWS)
+    let mut drawn: Vec<f64> = (0..RESAMPLES)
         .map(|_| {
-            let mut sums = Sums::default();
+            let mut sums = PairMoments::default();
             (0..blocks.len()).for_each(|_| sums.merge(&blocks[rng.random_range(0..blocks.len())]));
             sums.coefficient()
         })
         .filter(|r| r.is_finite())
         .collect();
     drawn.sort_by(f64::total_cmp);
-    if drawn.len() < DRAWS / 2 {
+    if drawn.len() < RESAMPLES / 2 {
         return none;
     }
     let z: Vec<f64> = drawn.iter().map(|r| r.clamp(-1.0 + 1e-12, 1.0 - 1e-12).atanh()).collect();
     let centre = mean(&z);
     let variance = z.iter().map(|z| (z - centre).powi(2)).sum::<f64>() / (z.len() - 1) as f64;
     let factor = 1.0 + if of_ranks { 0.5 * value * value } else { 0.0 };
-    Estimate { value, low: quantile(&drawn, 0.025), high: quantile(&drawn, 0.975), effective: 3.0 + factor / variance }
+    CoefficientEstimate {
+        value,
+        low: quantile(&drawn, 0.025),
+        high: quantile(&drawn, 0.975),
+        effective: 3.0 + factor / variance,
+    }
 }
 
 /// Number of the block that each point (`[point][dim]`) falls into: cells of a lattice of `cells` along the longest side of
@@ -183,6 +168,13 @@ pub fn mean(values: &[f64]) -> f64 {
     values.iter().sum::<f64>() / values.len() as f64
 }
 
+/// Quantile of the magnitudes of the finite values; NaN of none.
+pub fn magnitude_quantile(values: impl IntoIterator<Item = f64>, q: f64) -> f64 {
+    let mut sorted: Vec<f64> = values.into_iter().map(f64::abs).filter(|v| v.is_finite()).collect();
+    sorted.sort_by(f64::total_cmp);
+    quantile(&sorted, q)
+}
+
 /// Median of the finite values; NaN of none.
 pub fn median(values: &[f64]) -> f64 {
     let mut sorted: Vec<f64> = values.iter().copied().filter(|v| v.is_finite()).collect();
@@ -190,8 +182,8 @@ pub fn median(values: &[f64]) -> f64 {
     quantile(&sorted, 0.5)
 }
 
-/// Probability that a score from where `positive` holds exceeds one from where it does not, ties counting half: the area
-/// under the ROC curve. NaN where either side is empty. Scores that are not finite are left out.
+/// Area under the ROC curve: the probability that the score of a positive exceeds that of a negative, ties counting half. NaN
+/// where either side is empty. Scores that are not finite are left out.
 pub fn auc(scores: &[f64], positive: &[bool]) -> f64 {
     let kept: Vec<usize> = (0..scores.len()).filter(|&i| scores[i].is_finite()).collect();
     let ranks = ranks(&kept.iter().map(|&i| scores[i]).collect::<Vec<_>>());
@@ -205,7 +197,7 @@ pub fn auc(scores: &[f64], positive: &[bool]) -> f64 {
     (sum - 0.5 * count * (count + 1.0)) / (count * rest)
 }
 
-/// The values in another order, all orders alike.
+/// A random permutation of the values.
 pub fn shuffled(values: &[f64], seed: u64) -> Vec<f64> {
     let mut out = values.to_vec();
     let mut rng = Pcg64::seed_from_u64(seed ^ 0x5f1e);
@@ -217,7 +209,7 @@ pub fn shuffled(values: &[f64], seed: u64) -> Vec<f64> {
 
 /// Weighted moments of pairs.
 #[derive(Clone, Copy, Debug, Default)]
-struct Sums {
+struct PairMoments {
     n: f64,
     x: f64,
     y: f64,
@@ -226,7 +218,7 @@ struct Sums {
     xy: f64,
 }
 
-impl Sums {
+impl PairMoments {
     fn add(&mut self, x: f64, y: f64, w: f64) {
         self.merge(&Self { n: w, x: w * x, y: w * y, xx: w * x * x, yy: w * y * y, xy: w * x * y });
     }
@@ -242,7 +234,7 @@ impl Sums {
 
     fn coefficient(&self) -> f64 {
         let (vx, vy) = (self.xx - self.x * self.x / self.n, self.yy - self.y * self.y / self.n);
-        // What does not vary leaves rounding only.
+        // A constant side leaves rounding errors only.
         if !(vx > 1e-14 * self.xx && vy > 1e-14 * self.yy) {
             return f64::NAN;
         }
@@ -253,6 +245,20 @@ impl Sums {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Quantile of the standard normal distribution that cuts off 2.5 %.
+    const Z95: f64 = 1.959_963_984_540_054;
+
+    /// 95 % interval of a coefficient of `n` independent points by Fisher's z; of ranks with the variance of Bonett & Wright
+    /// (2000), `(1 + r²/2)/(n − 3)`.
+    fn interval(r: f64, n: f64, of_ranks: bool) -> [f64; 2] {
+        let variance = (1.0 + if of_ranks { 0.5 * r * r } else { 0.0 }) / (n - 3.0);
+        if !(variance > 0.0 && variance.is_finite()) {
+            return [f64::NAN; 2];
+        }
+        let (z, half) = (r.atanh(), Z95 * variance.sqrt());
+        [(z - half).tanh(), (z + half).tanh()]
+    }
 
     #[derive(serde::Deserialize)]
     struct Oracle {

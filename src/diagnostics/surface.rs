@@ -1,19 +1,19 @@
-//! Points on a field's surface, and how the surface bends there: by the field's derivatives and by its mesh.
+//! Points on a field's surface, and the curvature there: by the field's derivatives and by the mesh.
 
 use glam::{DVec3, Vec3};
-use rayon::prelude::*;
-
-use crate::shape;
-use crate::shape::Curvature;
-use crate::stats::spearman;
 use nstr_field::jet::Order;
-use nstr_field::probe::Probe;
+use nstr_field::point_evaluator::PointEvaluator;
 use nstr_geometry::curvature::MeshCurvature;
 use nstr_geometry::{DistanceQuery, TriMesh};
+use nstr_space::Cube;
 use nstr_spec::{Activation, FieldSpec, Interpolation, MlpSpec};
-use nstr_space::cube::UnitCube;
+use rayon::prelude::*;
 
-/// What no curvature is known of.
+use crate::level_set_curvature;
+use crate::level_set_curvature::Curvature;
+use crate::stats::spearman;
+
+/// Curvature where none is known.
 const UNKNOWN: Curvature = Curvature { mean: f64::NAN, gaussian: f64::NAN };
 
 /// Points of the zero level set and the field's own curvature there.
@@ -27,22 +27,22 @@ pub struct SurfacePoints {
     pub exact: Vec<Curvature>,
     /// The same by differences of the gradient over ± each of [`SCALES`].
     pub differences: [Vec<Curvature>; SCALES.len()],
-    /// Which of them to use; `None`: second derivatives exist across cells and kinks, so that [`Self::exact`] is.
+    /// Index of the differences to use; `None` where second derivatives are continuous, so that [`Self::exact`] is used.
     pub scale: Option<usize>,
 }
 
 /// Steps of the differences in cube edges. Short ones see a rectifier's kinks and the facets between them, long ones smooth
 /// what is finer than they are.
 pub const SCALES: [f64; 4] = [2e-3, 5e-3, 1e-2, 2e-2];
-/// The one that is used where nothing says which is best.
-const USUAL_SCALE: usize = 2;
+/// Index of the step that is used without a mesh.
+const DEFAULT_SCALE: usize = 2;
 
-/// Rounds of Newton's method that put points onto the zero.
-const ROUNDS: usize = 4;
-/// Farthest that a point may be moved, in cube edges; others are dropped.
-const FAR: f64 = 0.01;
+/// Newton iterations that project points onto the surface.
+const NEWTON_STEPS: usize = 4;
+/// Longest way that a point may be moved, in cube edges; others are dropped.
+const MAX_SHIFT: f64 = 0.01;
 
-/// Whether a field's second derivatives are continuous: smooth activations and C¹ interpolation.
+/// Returns whether a field's second derivatives are continuous: smooth activations and C¹ interpolation.
 pub fn is_smooth(spec: &FieldSpec) -> bool {
     let smooth = |mlp: &MlpSpec| mlp.layers == 0 || mlp.activation != Activation::Relu;
     let spectrum = !spec.modulates() || smooth(&spec.spectrum);
@@ -51,18 +51,18 @@ pub fn is_smooth(spec: &FieldSpec) -> bool {
 }
 
 impl SurfacePoints {
-    /// Moves `world` points near the surface onto it and measures; those that do not get there are dropped.
-    pub fn new(probe: &Probe<'_>, cube: UnitCube, world: &[DVec3]) -> Self {
-        let unit: Vec<DVec3> = world.par_iter().filter_map(|p| onto_zero(probe, cube.to_unit(*p))).collect();
+    /// Projects the `world` points near the surface onto it and takes their curvature; points that do not converge are dropped.
+    pub fn new(probe: &PointEvaluator<'_>, cube: Cube, world: &[DVec3]) -> Self {
+        let unit: Vec<DVec3> = world.par_iter().filter_map(|p| project(probe, cube.to_unit(*p))).collect();
         let gradient = |p: DVec3| DVec3::from(probe.at(&p.to_array(), Order::First).value.gradient(0));
         let rows: Vec<(DVec3, Curvature, [Curvature; SCALES.len()])> = unit
             .par_iter()
             .map(|p| {
                 let at = probe.at(&p.to_array(), Order::Second);
                 let scaled = |c: Option<Curvature>| c.map_or(UNKNOWN, |c| c.scaled(cube.size));
-                let differences = SCALES.map(|step| scaled(shape::from_gradients(*p, step, gradient)));
+                let differences = SCALES.map(|step| scaled(level_set_curvature::from_gradients(*p, step, gradient)));
                 let normal = DVec3::from(at.value.gradient(0)).normalize_or_zero();
-                (normal, scaled(shape::level_set(&at.value)), differences)
+                (normal, scaled(level_set_curvature::level_set(&at.value)), differences)
             })
             .collect();
         Self {
@@ -70,7 +70,7 @@ impl SurfacePoints {
             normals: rows.iter().map(|r| r.0).collect(),
             exact: rows.iter().map(|r| r.1).collect(),
             differences: std::array::from_fn(|s| rows.iter().map(|r| r.2[s]).collect()),
-            scale: (!is_smooth(probe.spec())).then_some(USUAL_SCALE),
+            scale: (!is_smooth(probe.spec())).then_some(DEFAULT_SCALE),
         }
     }
 
@@ -85,19 +85,19 @@ impl SurfacePoints {
         })
     }
 
-    /// Takes the scale of the differences that agrees best with a mesh's curvature, which knows nothing of the spectrum.
+    /// Selects the scale of the differences that agrees best with a mesh's curvature, which is independent of the spectrum.
     /// Exact derivatives stay in use where they exist.
-    pub fn choose(&mut self, agreement: &[f64; 1 + SCALES.len()]) {
+    pub fn select_scale(&mut self, agreement: &[f64; 1 + SCALES.len()]) {
         let best = (0..SCALES.len()).max_by(|a, b| agreement[1 + a].total_cmp(&agreement[1 + b]));
         self.scale = self.scale.and(best);
     }
 
-    /// How many.
+    /// Number of points.
     pub fn len(&self) -> usize {
         self.normals.len()
     }
 
-    /// Whether there are none.
+    /// Returns whether there are no points.
     pub fn is_empty(&self) -> bool {
         self.normals.is_empty()
     }
@@ -108,14 +108,14 @@ impl SurfacePoints {
     }
 
     /// World positions.
-    pub fn world(&self, cube: UnitCube) -> Vec<DVec3> {
+    pub fn world(&self, cube: Cube) -> Vec<DVec3> {
         self.x.chunks_exact(3).map(|x| cube.to_world(DVec3::from_slice(x))).collect()
     }
 }
 
-fn onto_zero(probe: &Probe<'_>, start: DVec3) -> Option<DVec3> {
+fn project(probe: &PointEvaluator<'_>, start: DVec3) -> Option<DVec3> {
     let mut p = start;
-    for _ in 0..ROUNDS {
+    for _ in 0..NEWTON_STEPS {
         let value = probe.at(&p.to_array(), Order::First).value;
         let (f, g) = (value.values()[0], DVec3::from(value.gradient(0)));
         let step = g * (f / g.length_squared());
@@ -127,15 +127,15 @@ fn onto_zero(probe: &Probe<'_>, start: DVec3) -> Option<DVec3> {
             break;
         }
     }
-    (p.distance(start) <= FAR).then_some(p)
+    (p.distance(start) <= MAX_SHIFT).then_some(p)
 }
 
 /// Curvature per world unit of the level set through `p` (field coordinates), as [`SurfacePoints`] takes it at `scale`.
-pub fn curvature_at(probe: &Probe<'_>, cube: UnitCube, p: DVec3, scale: Option<usize>) -> Curvature {
+pub fn curvature_at(probe: &PointEvaluator<'_>, cube: Cube, p: DVec3, scale: Option<usize>) -> Curvature {
     let gradient = |p: DVec3| DVec3::from(probe.at(&p.to_array(), Order::First).value.gradient(0));
     let found = match scale {
-        Some(s) => shape::from_gradients(p, SCALES[s], gradient),
-        None => shape::level_set(&probe.at(&p.to_array(), Order::Second).value),
+        Some(s) => level_set_curvature::from_gradients(p, SCALES[s], gradient),
+        None => level_set_curvature::level_set(&probe.at(&p.to_array(), Order::Second).value),
     };
     found.map_or(UNKNOWN, |c| c.scaled(cube.size))
 }
@@ -147,12 +147,12 @@ pub fn of_mesh(mesh: &TriMesh, query: &DistanceQuery, world: &[DVec3]) -> Vec<[f
     closest.iter().map(|c| c.as_ref().map_or([f64::NAN; 2], |c| curvature.at(mesh, c))).collect()
 }
 
-/// What is known at the vertices of a surface, to be stored with it.
+/// Normals and values at the vertices of a surface.
 #[derive(Clone, Debug, Default)]
 pub struct Attributes {
     /// Unit normals.
     pub normals: Vec<Vec3>,
-    /// Name and value a vertex.
+    /// Names, and values one a vertex.
     pub values: Vec<(&'static str, Vec<f32>)>,
 }
 

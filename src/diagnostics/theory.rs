@@ -1,9 +1,13 @@
-//! What the theory of the method claims, measured: F's Lipschitz constant in S, the stability of S integrated along paths
-//! with F, and how perturbations of high frequency decay.
+//! Claims of the method's theory, measured: F's Lipschitz constant in S, the stability of S integrated along paths with F, and
+//! the decay of perturbations of high frequency.
 //!
 //! Along a segment `x(t) = x₀ + t·u` the transport network says `dS/dt = F(x(t), S)·u`. If F is Lipschitz in S with
 //! constant L, a start off by δ is off by at most `‖δ‖ e^{L t}` later (Grönwall).
 
+use nalgebra::{DMatrix, DMatrixView, DVector};
+use nstr_field::jet::{Jet, Order, norm};
+use nstr_field::point_evaluator::PointEvaluator;
+use nstr_spec::Activation;
 use rand::{RngExt, SeedableRng};
 use rand_pcg::Pcg64;
 use rayon::prelude::*;
@@ -11,13 +15,10 @@ use serde::Serialize;
 
 use crate::linear::spectral_norm;
 use crate::stats::{mean, median, quantile};
-use nstr_field::jet::{Jet, Order, norm};
-use nstr_field::probe::Probe;
-use nstr_spec::Activation;
 
-/// F's Lipschitz constant in S, in the Euclidean norm of S and the Frobenius norm of F.
+/// Bounds of F's Lipschitz constant in S, in the Euclidean norm of S and the Frobenius norm of F.
 #[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct Lipschitz {
+pub struct LipschitzBounds {
     /// Product of the layers' spectral norms and the activations' steepest slopes: no less than the constant.
     pub upper: f64,
     /// Largest spectral norm of ∂F/∂S at sampled points: no more than it.
@@ -27,7 +28,7 @@ pub struct Lipschitz {
 }
 
 /// Bounds F's Lipschitz constant, the lower ones at `x` (`[point][dim]`) with the field's own S there. `None` without F.
-pub fn lipschitz(probe: &Probe<'_>, x: &[f64]) -> Option<Lipschitz> {
+pub fn lipschitz(probe: &PointEvaluator<'_>, x: &[f64]) -> Option<LipschitzBounds> {
     if !probe.has_transport() {
         return None;
     }
@@ -37,9 +38,10 @@ pub fn lipschitz(probe: &Probe<'_>, x: &[f64]) -> Option<Lipschitz> {
         let weights = &probe.net()[slot.weight..][..slot.inputs * slot.outputs];
         // The rows of x do not count.
         let weights = if l == 0 { &weights[dim * slot.outputs..] } else { weights };
-        upper *= spectral_norm(weights, slot.outputs) * f64::from(slot.gain);
+        let matrix = DMatrixView::from_slice(weights, slot.outputs, weights.len() / slot.outputs.max(1));
+        upper *= spectral_norm(&matrix.into_owned()) * f64::from(slot.gain);
         if slot.activated {
-            upper *= steepest(probe.spec().transport.activation);
+            upper *= max_slope(probe.spec().transport.activation);
         }
     }
     let mut norms: Vec<f64> = x
@@ -47,16 +49,16 @@ pub fn lipschitz(probe: &Probe<'_>, x: &[f64]) -> Option<Lipschitz> {
         .map(|x| {
             let at = probe.at(x, Order::Value);
             let jet = probe.flow_jet(x, at.spectrum.values());
-            let rows: Vec<f64> = (0..at.spectrum.width()).flat_map(|k| jet.along(k).to_vec()).collect();
-            spectral_norm(&rows, jet.width())
+            let columns: Vec<f64> = (0..at.spectrum.width()).flat_map(|k| jet.partial(k).to_vec()).collect();
+            spectral_norm(&DMatrix::from_vec(jet.width(), at.spectrum.width(), columns))
         })
         .collect();
     norms.sort_by(f64::total_cmp);
-    Some(Lipschitz { upper, sampled: norms.last().copied().unwrap_or(f64::NAN), typical: quantile(&norms, 0.5) })
+    Some(LipschitzBounds { upper, sampled: norms.last().copied().unwrap_or(f64::NAN), typical: quantile(&norms, 0.5) })
 }
 
 /// Largest slope of an activation.
-fn steepest(activation: Activation) -> f64 {
+fn max_slope(activation: Activation) -> f64 {
     match activation {
         Activation::Relu | Activation::Sine => 1.0,
         // Of a σ(a), at a = 2.3994.
@@ -67,22 +69,24 @@ fn steepest(activation: Activation) -> f64 {
 /// Steps of the integration along a segment.
 pub const STEPS: usize = 64;
 
-/// S integrated along segments, against S itself and against a start that is off. One entry a position along the segments.
+/// S integrated along segments, against S itself and against a perturbed start. One entry a position along the segments.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct Stability {
     /// Length travelled, in field coordinates.
     pub t: Vec<f64>,
     /// Median and 95th percentile over segments of `‖ΔS(t)‖/‖δ‖` for starts off by δ, a random direction of 1 % of ‖S‖.
     pub growth: [Vec<f64>; 2],
-    /// Median of `‖∫F − S(x(t))‖ / ‖S(x(t))‖`: what is lost by transporting S with F.
-    pub transported: Vec<f64>,
-    /// The same of S kept as it was at the start: what a transport law must beat.
-    pub kept: Vec<f64>,
+    /// Median of `‖∫F − S(x(t))‖ / ‖S(x(t))‖`: the error of S advected with F.
+    #[serde(rename = "transported")]
+    pub advected: Vec<f64>,
+    /// The same of S held constant from the start: what a transport law must beat.
+    #[serde(rename = "kept")]
+    pub constant: Vec<f64>,
 }
 
-/// Integrates S along `count` random segments of `length` in the cube, by Runge and Kutta's method in [`STEPS`] steps.
+/// Integrates S along `count` random segments of `length` in the cube, by the classical Runge-Kutta method in [`STEPS`] steps.
 /// `None` without F.
-pub fn stability(probe: &Probe<'_>, count: usize, length: f64, seed: u64) -> Option<Stability> {
+pub fn stability(probe: &PointEvaluator<'_>, count: usize, length: f64, seed: u64) -> Option<Stability> {
     if !probe.has_transport() {
         return None;
     }
@@ -100,47 +104,56 @@ pub fn stability(probe: &Probe<'_>, count: usize, length: f64, seed: u64) -> Opt
     Some(Stability {
         t: (0..=STEPS).map(|s| length * s as f64 / STEPS as f64).collect(),
         growth: [all(0, 0.5), all(0, 0.95)],
-        transported: all(1, 0.5),
-        kept: all(2, 0.5),
+        advected: all(1, 0.5),
+        constant: all(2, 0.5),
     })
 }
 
 /// A straight path `x₀ + t·u`, `t` from 0 to `length`.
 struct Segment {
-    start: Vec<f64>,
-    direction: Vec<f64>,
+    start: DVector<f64>,
+    direction: DVector<f64>,
     length: f64,
 }
 
 impl Segment {
-    fn at(&self, t: f64) -> Vec<f64> {
-        self.start.iter().zip(&self.direction).map(|(x, u)| x + t * u).collect()
+    fn at(&self, t: f64) -> DVector<f64> {
+        &self.start + t * &self.direction
     }
 
     /// `F(x(t), S)·u`.
-    fn rate(&self, probe: &Probe<'_>, t: f64, s: &[f64]) -> Vec<f64> {
-        let flow = probe.flow(&self.at(t), s);
-        flow.chunks_exact(self.direction.len())
-            .map(|f| f.iter().zip(&self.direction).map(|(f, u)| f * u).sum())
-            .collect()
+    fn rate(&self, probe: &PointEvaluator<'_>, t: f64, s: &DVector<f64>) -> DVector<f64> {
+        let flow = probe.flow(self.at(t).as_slice(), s.as_slice());
+        // `[k][dim]` is a matrix with a column a component of S.
+        DMatrixView::from_slice(&flow, self.direction.len(), s.len()).tr_mul(&self.direction)
     }
 
-    /// S at every step, from `s`; `forced(t)` is added to the S that F sees.
-    fn integrate(&self, probe: &Probe<'_>, s: &[f64], steps: usize, forced: impl Fn(f64) -> Vec<f64>) -> Vec<Vec<f64>> {
+    /// S at every step, from `s`, by the classical Runge-Kutta method; `forced(t)` is added to the S that F sees.
+    fn integrate(
+        &self,
+        probe: &PointEvaluator<'_>,
+        s: &DVector<f64>,
+        steps: usize,
+        forced: impl Fn(f64) -> DVector<f64>,
+    ) -> Vec<DVector<f64>> {
         let h = self.length / steps as f64;
-        let plus = |s: &[f64], k: &[f64], by: f64| -> Vec<f64> { s.iter().zip(k).map(|(s, k)| s + by * k).collect() };
-        let rate = |t: f64, s: &[f64]| self.rate(probe, t, &plus(s, &forced(t), 1.0));
-        let mut path = vec![s.to_vec()];
+        let rate = |t: f64, s: DVector<f64>| self.rate(probe, t, &(s + forced(t)));
+        let mut path = vec![s.clone()];
         for step in 0..steps {
             let (t, s) = (h * step as f64, &path[step]);
-            let a = rate(t, s);
-            let b = rate(t + 0.5 * h, &plus(s, &a, 0.5 * h));
-            let c = rate(t + 0.5 * h, &plus(s, &b, 0.5 * h));
-            let d = rate(t + h, &plus(s, &c, h));
-            let next = (0..s.len()).map(|k| s[k] + h / 6.0 * (a[k] + 2.0 * b[k] + 2.0 * c[k] + d[k])).collect();
+            let a = rate(t, s.clone());
+            let b = rate(t + 0.5 * h, s + 0.5 * h * &a);
+            let c = rate(t + 0.5 * h, s + 0.5 * h * &b);
+            let d = rate(t + h, s + h * &c);
+            let next = s + h / 6.0 * (a + 2.0 * b + 2.0 * c + d);
             path.push(next);
         }
         path
+    }
+
+    /// S of the field itself at `t`.
+    fn spectrum(&self, probe: &PointEvaluator<'_>, t: f64) -> DVector<f64> {
+        DVector::from_column_slice(probe.at(self.at(t).as_slice(), Order::Value).spectrum.values())
     }
 }
 
@@ -149,59 +162,58 @@ fn segments(dim: usize, count: usize, length: f64, seed: u64) -> Vec<Segment> {
     let mut rng = Pcg64::seed_from_u64(seed ^ 0x5e6);
     let mut found = Vec::with_capacity(count);
     while found.len() < count {
-        let start: Vec<f64> = (0..dim).map(|_| rng.random()).collect();
+        let start = DVector::from_fn(dim, |_, _| rng.random());
         let direction = direction(&mut rng, dim);
-        let inside = start.iter().zip(&direction).all(|(x, u)| (0.0..=1.0).contains(&(x + length * u)));
-        if inside {
-            found.push(Segment { start, direction, length });
+        let segment = Segment { start, direction, length };
+        if segment.at(length).iter().all(|x| (0.0..=1.0).contains(x)) {
+            found.push(segment);
         }
     }
     found
 }
 
 /// A unit vector, all directions alike.
-fn direction(rng: &mut Pcg64, dim: usize) -> Vec<f64> {
+fn direction(rng: &mut Pcg64, dim: usize) -> DVector<f64> {
     loop {
-        let v: Vec<f64> = (0..dim).map(|_| rng.random_range(-1.0..1.0)).collect();
-        let length = norm(&v);
+        let v = DVector::from_fn(dim, |_, _| rng.random_range(-1.0..1.0));
+        let length = v.norm();
         // Points of a ball; in many dimensions those of a cube will do.
         if length > 1e-3 && (length <= 1.0 || dim > 4) {
-            return v.iter().map(|c| c / length).collect();
+            return v / length;
         }
     }
 }
 
-fn difference(a: &[f64], b: &[f64]) -> f64 {
-    a.iter().zip(b).map(|(a, b)| (a - b) * (a - b)).sum::<f64>().sqrt()
-}
+/// Size of perturbations over ‖S‖.
+const PERTURBATION: f64 = 0.01;
+/// Least norm of S that is divided by.
+const MIN_NORM: f64 = 1e-12;
 
-/// Growth of a perturbation, loss by transport, loss by keeping S, at every step.
-fn stability_along(probe: &Probe<'_>, segment: &Segment, seed: u64) -> [Vec<f64>; 3] {
-    let still = |s: &[f64]| vec![0.0; s.len()];
-    let at = |t: f64| probe.at(&segment.at(t), Order::Value).spectrum.values().to_vec();
-    let s = at(0.0);
-    let size = 0.01 * norm(&s).max(1e-12);
-    let delta = direction(&mut Pcg64::seed_from_u64(seed ^ 0xde17a), s.len());
-    let off: Vec<f64> = s.iter().zip(&delta).map(|(s, d)| s + size * d).collect();
-    let path = segment.integrate(probe, &s, STEPS, |_| still(&s));
-    let moved = segment.integrate(probe, &off, STEPS, |_| still(&s));
+/// Growth of a perturbation, error of S advected with F, error of S held constant, at every step.
+fn stability_along(probe: &PointEvaluator<'_>, segment: &Segment, seed: u64) -> [Vec<f64>; 3] {
+    let s = segment.spectrum(probe, 0.0);
+    let unforced = |_: f64| DVector::zeros(s.len());
+    let size = PERTURBATION * s.norm().max(MIN_NORM);
+    let perturbed = &s + size * direction(&mut Pcg64::seed_from_u64(seed ^ 0xde17a), s.len());
+    let path = segment.integrate(probe, &s, STEPS, unforced);
+    let moved = segment.integrate(probe, &perturbed, STEPS, unforced);
     let mut out = [Vec::new(), Vec::new(), Vec::new()];
     for step in 0..=STEPS {
-        let true_s = at(segment.length * step as f64 / STEPS as f64);
-        let scale = 1.0 / norm(&true_s).max(1e-12);
-        out[0].push(difference(&path[step], &moved[step]) / size);
-        out[1].push(difference(&path[step], &true_s) * scale);
-        out[2].push(difference(&s, &true_s) * scale);
+        let exact = segment.spectrum(probe, segment.length * step as f64 / STEPS as f64);
+        let scale = 1.0 / exact.norm().max(MIN_NORM);
+        out[0].push((&path[step] - &moved[step]).norm() / size);
+        out[1].push((&path[step] - &exact).norm() * scale);
+        out[2].push((&s - &exact).norm() * scale);
     }
     out
 }
 
-/// How a sinusoidal perturbation of S comes through, by its frequency.
+/// Response to a sinusoidal perturbation of S, by its frequency.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
-pub struct Decay {
+pub struct PerturbationDecay {
     /// Radians per unit of field coordinates.
     pub frequency: Vec<f64>,
-    /// Root mean square deviation of the S integrated with F, per root mean square of the perturbation of F's input.
+    /// Root mean square deviation of the S integrated with F, per root mean square of the perturbation of the S that F sees.
     pub transport: Vec<f64>,
     /// Root mean square deviation of f, likewise, where the decoder's input S is perturbed.
     pub decoder: Vec<f64>,
@@ -213,13 +225,13 @@ pub struct Decay {
 
 /// Steps along a segment for the highest frequency.
 const FINE: usize = 512;
-/// Whole periods in a segment.
+/// Periods in a segment.
 const PERIODS: [f64; 7] = [1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0];
 
 /// Perturbs S along `count` segments of `length` by `ε a sin(νt)`, a a random unit vector, ε 1 % of ‖S‖: what F sees while S
 /// is integrated, and what the decoder sees. The decoder acts point by point, so its response knows ν only through its
-/// bends; the integral of any F falls as 1/ν. Without F the transport's part is empty; S must not be.
-pub fn decay(probe: &Probe<'_>, count: usize, length: f64, seed: u64) -> Decay {
+/// bends; the integral of any F falls as 1/ν. Without F the transport's part is empty; the field must have an S.
+pub fn decay(probe: &PointEvaluator<'_>, count: usize, length: f64, seed: u64) -> PerturbationDecay {
     let segments = segments(probe.spec().dim, count, length, seed ^ 0xdeca);
     let runs: Vec<Vec<[f64; 2]>> = segments
         .par_iter()
@@ -233,33 +245,33 @@ pub fn decay(probe: &Probe<'_>, count: usize, length: f64, seed: u64) -> Decay {
     let transport = if probe.has_transport() { of(0) } else { Vec::new() };
     let decoder = of(1);
     let (transport_slope, decoder_slope) = (slope(&frequency, &transport), slope(&frequency, &decoder));
-    Decay { frequency, transport, decoder, transport_slope, decoder_slope }
+    PerturbationDecay { frequency, transport, decoder, transport_slope, decoder_slope }
 }
 
 /// Response of transport and decoder per unit of perturbation, both root mean squares along the segment.
-fn decay_along(probe: &Probe<'_>, segment: &Segment, periods: f64, seed: u64) -> [f64; 2] {
-    let at = |t: f64| probe.at(&segment.at(t), Order::Value);
-    let s = at(0.0).spectrum.values().to_vec();
-    let size = 0.01 * norm(&s).max(1e-12);
+fn decay_along(probe: &PointEvaluator<'_>, segment: &Segment, periods: f64, seed: u64) -> [f64; 2] {
+    let s = segment.spectrum(probe, 0.0);
+    let size = PERTURBATION * s.norm().max(MIN_NORM);
     let along = direction(&mut Pcg64::seed_from_u64(seed ^ 0xa), s.len());
     let rate = std::f64::consts::TAU * periods / segment.length;
-    let forced = |t: f64| -> Vec<f64> { along.iter().map(|a| size * (rate * t).sin() * a).collect() };
+    let forced = |t: f64| size * (rate * t).sin() * &along;
     let rms = |v: &[f64]| mean(&v.iter().map(|v| v * v).collect::<Vec<_>>()).sqrt();
     // The perturbation's own root mean square over whole periods.
     let input = size / std::f64::consts::SQRT_2;
     let mut transport = f64::NAN;
     if probe.has_transport() {
-        let path = segment.integrate(probe, &s, FINE, |_| vec![0.0; s.len()]);
+        let path = segment.integrate(probe, &s, FINE, |_| DVector::zeros(s.len()));
         let moved = segment.integrate(probe, &s, FINE, forced);
-        transport = rms(&path.iter().zip(&moved).map(|(a, b)| difference(a, b)).collect::<Vec<_>>()) / input;
+        transport = rms(&path.iter().zip(&moved).map(|(a, b)| (a - b).norm()).collect::<Vec<_>>()) / input;
     }
     let deviation = |i: usize| {
         let t = segment.length * i as f64 / FINE as f64;
-        let here = at(t);
+        let x = segment.at(t);
+        let here = probe.at(x.as_slice(), Order::Value);
         let fixed = |v: &[f64]| Jet::constant(v, 0, Order::Value);
-        let off: Vec<f64> = here.spectrum.values().iter().zip(forced(t)).map(|(s, d)| s + d).collect();
-        let value = probe.decode(&fixed(&segment.at(t)), &fixed(here.latent.values()), &fixed(&off));
-        difference(value.values(), here.value.values())
+        let off = DVector::from_column_slice(here.spectrum.values()) + forced(t);
+        let value = probe.decode(&fixed(x.as_slice()), &fixed(here.latent.values()), &fixed(off.as_slice()));
+        norm(&value.values().iter().zip(here.value.values()).map(|(a, b)| a - b).collect::<Vec<_>>())
     };
     [transport, rms(&(0..FINE).map(deviation).collect::<Vec<_>>()) / input]
 }
@@ -281,10 +293,10 @@ fn slope(x: &[f64], y: &[f64]) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::nulls::untrained;
-    use nstr_spec::config::preset;
-    use nstr_spec::init::InitSpec;
+    use crate::null_models::untrained;
     use nstr_spec::FieldSpec;
+    use nstr_spec::config::preset;
+    use nstr_spec::init::InitConfig;
 
     /// A field whose F is linear in S: `F(x, S)_kj = rate·S_k` for j = 0, else 0, and whose S is constant.
     fn growing(rate: f32) -> (FieldSpec, Vec<f32>, Vec<f32>) {
@@ -304,7 +316,7 @@ mod tests {
     #[test]
     fn a_linear_flow_has_its_rate_as_constant_and_grows_as_gronwall_says() {
         let (spec, grid, net) = growing(1.5);
-        let probe = Probe::new(&spec, &grid, &net);
+        let probe = PointEvaluator::new(&spec, &grid, &net);
         let l = lipschitz(&probe, &[0.1, 0.2, 0.3, 0.7, 0.5, 0.9]).unwrap();
         for v in [l.upper, l.sampled, l.typical] {
             assert!((v - 1.5).abs() < 1e-9, "{l:?}");
@@ -314,9 +326,10 @@ mod tests {
             // Growth is e^{rate·u_x·t}, u_x within ±1.
             assert!(s.growth[1][i] <= (1.5 * t).exp() + 1e-9 && s.growth[0][i] >= (-1.5 * t).exp() - 1e-9);
         }
-        assert!(s.kept.iter().all(|v| *v < 1e-12) && s.transported[STEPS] > 0.01);
-        let segment = Segment { start: vec![0.0; 3], direction: vec![1.0, 0.0, 0.0], length: 1.0 };
-        let path = segment.integrate(&probe, &[2.0; 16], STEPS, |_| vec![0.0; 16]);
+        assert!(s.constant.iter().all(|v| *v < 1e-12) && s.advected[STEPS] > 0.01);
+        let (start, direction) = (DVector::zeros(3), DVector::from_column_slice(&[1.0, 0.0, 0.0]));
+        let segment = Segment { start, direction, length: 1.0 };
+        let path = segment.integrate(&probe, &DVector::repeat(16, 2.0), STEPS, |_| DVector::zeros(16));
         assert!((path[STEPS][3] - 2.0 * 1.5f64.exp()).abs() < 1e-7, "{:?}", path[STEPS]);
     }
 
@@ -330,11 +343,11 @@ mod tests {
             net[slot.bias] = if slot.activated { 10.0 } else { 0.0 };
         }
         net[layout.basis.bias] = 1.0;
-        let probe = Probe::new(&spec, &grid, &net);
+        let probe = PointEvaluator::new(&spec, &grid, &net);
         let d = decay(&probe, 8, 0.3, 1);
         assert!((d.transport_slope + 1.0).abs() < 0.05, "{d:?}");
         assert!(d.decoder_slope.abs() < 0.05 && d.decoder[0] > 0.0, "{d:?}");
-        let none = Decay { transport: Vec::new(), ..d };
+        let none = PerturbationDecay { transport: Vec::new(), ..d };
         assert!(slope(&none.frequency, &none.transport).is_nan());
     }
 
@@ -343,7 +356,7 @@ mod tests {
         for (activation, layers) in [("relu", 2), ("silu", 1), ("sine", 3), ("relu", 0)] {
             let text = [format!("transport.activation={activation}"), format!("transport.layers={layers}")];
             let spec = preset("sdf-tiny").unwrap().set(&text).unwrap().spec();
-            let field = untrained(&spec, &InitSpec { grid_scale: 2.0, ..InitSpec::default() });
+            let field = untrained(&spec, &InitConfig { grid_scale: 2.0, ..InitConfig::default() });
             let mut rng = Pcg64::seed_from_u64(5);
             let x: Vec<f64> = (0..90).map(|_| rng.random()).collect();
             let l = lipschitz(&field.probe(), &x).unwrap();

@@ -52,7 +52,7 @@ impl Jet {
         jet
     }
 
-    /// How many quantities.
+    /// Number of quantities.
     pub fn width(&self) -> usize {
         self.width
     }
@@ -68,13 +68,13 @@ impl Jet {
     }
 
     /// `∂q/∂x_j` of every quantity; needs [`Order::First`].
-    pub fn along(&self, j: usize) -> &[f64] {
+    pub fn partial(&self, j: usize) -> &[f64] {
         self.plane(1 + j)
     }
 
     /// Gradient of quantity `c`, padded with zeros to three axes (of a jet along at most three variables).
     pub fn gradient(&self, c: usize) -> [f64; 3] {
-        std::array::from_fn(|j| if j < self.dim { self.along(j)[c] } else { 0.0 })
+        std::array::from_fn(|j| if j < self.dim { self.partial(j)[c] } else { 0.0 })
     }
 
     /// `∂²q/∂x_i∂x_j` of quantity `c`; needs [`Order::Second`].
@@ -101,7 +101,7 @@ impl Jet {
     }
 
     /// The quantities of all parts, one part after the other. All carry derivatives along the same variables.
-    pub fn beside(parts: &[&Jet]) -> Self {
+    pub fn concat(parts: &[&Jet]) -> Self {
         let order = parts.iter().map(|p| p.order).min().unwrap_or(Order::Value);
         let dim = parts.first().map_or(0, |p| p.dim);
         let mut jet = Self::zeros(dim, parts.iter().map(|p| p.width).sum(), order);
@@ -139,13 +139,13 @@ impl Jet {
     /// Every quantity passed through a function of one variable; `f` gives its value, slope and second derivative.
     pub fn map(mut self, f: impl Fn(f64) -> [f64; 3]) -> Self {
         for c in 0..self.width {
-            let [value, slope, bend] = f(self.data[c]);
+            let [value, slope, second] = f(self.data[c]);
             if self.order == Order::Second {
                 for i in 0..self.dim {
                     for j in i..self.dim {
-                        let (a, b) = (self.along(i)[c], self.along(j)[c]);
+                        let (a, b) = (self.partial(i)[c], self.partial(j)[c]);
                         let at = (1 + self.dim + pair(self.dim, i, j)) * self.width + c;
-                        self.data[at] = slope * self.data[at] + bend * a * b;
+                        self.data[at] = slope * self.data[at] + second * a * b;
                     }
                 }
             }
@@ -177,7 +177,7 @@ impl Jet {
     }
 
     /// Sums of products: quantity `c` of the result is `Σ_k self[k·columns + c] · other[k]`. With one column for each
-    /// quantity of `other` being its own, see [`Self::times`].
+    /// quantity of `other` being its own, see [`Self::mul`].
     pub fn weighted_sums(&self, other: &Jet, columns: usize) -> Self {
         let mut out = Self::zeros(self.dim, columns, self.order);
         for k in 0..other.width {
@@ -189,7 +189,7 @@ impl Jet {
     }
 
     /// Products of the quantities one by one.
-    pub fn times(&self, other: &Jet) -> Self {
+    pub fn mul(&self, other: &Jet) -> Self {
         let mut out = Self::zeros(self.dim, self.width, self.order);
         for c in 0..self.width {
             self.product(c, other, c, |p, v| out.data[p * self.width + c] = v);
@@ -207,7 +207,7 @@ impl Jet {
         if self.order == Order::Second {
             for i in 0..self.dim {
                 for j in i..self.dim {
-                    let cross = self.along(i)[a] * other.along(j)[b] + self.along(j)[a] * other.along(i)[b];
+                    let cross = self.partial(i)[a] * other.partial(j)[b] + self.partial(j)[a] * other.partial(i)[b];
                     let v = self.second(a, i, j) * y + cross + x * other.second(b, i, j);
                     put(1 + self.dim + pair(self.dim, i, j), v);
                 }
@@ -262,7 +262,7 @@ mod tests {
             vars.linear(&[1.0, 0.0, 0.0, 1.0, 0.0], &slot)
         };
         let y = pick(1);
-        let q = pick(0).sin().times(&y.times(&y));
+        let q = pick(0).sin().mul(&y.mul(&y));
         let close = |a: f64, b: f64| assert!((a - b).abs() < 1e-14, "{a} {b}");
         close(q.values()[0], u.sin() * v * v);
         close(q.gradient(0)[0], u.cos() * v * v);
@@ -282,8 +282,8 @@ mod tests {
                 let (jet, h) = (at(a), 1e-5);
                 let (up, down) = (at(a + h), at(a - h));
                 let slope = (up.values()[0] - down.values()[0]) / (2.0 * h);
-                let bend = (up.along(0)[0] - down.along(0)[0]) / (2.0 * h);
-                assert!((jet.along(0)[0] - slope).abs() < 1e-9, "{activation:?} {a}");
+                let bend = (up.partial(0)[0] - down.partial(0)[0]) / (2.0 * h);
+                assert!((jet.partial(0)[0] - slope).abs() < 1e-9, "{activation:?} {a}");
                 assert!((jet.second(0, 0, 0) - bend).abs() < 1e-9, "{activation:?} {a}");
             }
         }

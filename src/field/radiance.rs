@@ -1,28 +1,28 @@
 //! A trained radiance field as the renderers and exporters see it.
 
 use glam::Vec3;
+use nstr_kernel::density;
+use nstr_kernel::{FusedField, Outputs, PackedWeights};
+use nstr_space::fields::RadianceField;
+use nstr_space::occupancy::Occupancy;
+use nstr_spec::FieldSpec;
 
 use crate::sdf::transport_norms;
-use nstr_kernel::radiance::density;
-use nstr_spec::FieldSpec;
-use nstr_kernel::{Fused, Outputs, Prepared};
-use nstr_space::occupancy::Occupancy;
-use nstr_space::source::RadianceSource;
 
 /// A field on the unit cube with density and view-dependent colour.
 #[derive(Debug)]
 pub struct NeuralRadiance {
-    fused: Fused,
-    weights: Prepared,
+    fused: FusedField,
+    weights: PackedWeights,
     grid: Vec<f32>,
     occupancy: Occupancy,
 }
 
 impl NeuralRadiance {
-    /// Prepares the kernels. The spec must have a view, `grid` and `net` its lengths.
+    /// Prepares the kernels. The spec must have a colour head, `grid` and `net` its lengths.
     pub fn new(spec: &FieldSpec, grid: Vec<f32>, net: &[f32], occupancy: Occupancy) -> Self {
-        let fused = Fused::new(spec);
-        let weights = fused.prepare(net);
+        let fused = FusedField::new(spec);
+        let weights = fused.pack(net);
         Self { fused, weights, grid, occupancy }
     }
 
@@ -40,7 +40,7 @@ impl NeuralRadiance {
     }
 }
 
-impl RadianceSource for NeuralRadiance {
+impl RadianceField for NeuralRadiance {
     fn density(&self, points: &[Vec3], density: &mut [f32]) {
         self.fused.density(&self.weights, &self.grid, bytemuck::cast_slice(points), density);
     }

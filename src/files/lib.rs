@@ -1,14 +1,23 @@
-//! Files that appear whole or not at all.
+//! Atomic writes: files that appear whole or not at all.
 
 use std::io::{self, BufWriter, Write};
 use std::path::Path;
 
-/// Writes `bytes` to `path`; see [`write_with`].
+#[doc(hidden)]
+pub mod testing;
+
+/// Writes `bytes` to `path`, whole or not at all; see [`write_with`].
+///
+/// # Errors
+/// Those of [`write_with`].
 pub fn write(path: &Path, bytes: &[u8]) -> io::Result<()> {
     write_with(path, |out| out.write_all(bytes))
 }
 
 /// Runs `fill` on a temporary file beside `path`, syncs it and renames it over `path`; on failure `path` is as it was.
+///
+/// # Errors
+/// Paths without a file name, folders that cannot be written to, and the errors of `fill`.
 pub fn write_with(path: &Path, fill: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> io::Result<()> {
     let mut out = BufWriter::with_capacity(1 << 18, temporary(path)?);
     fill(&mut out)?;
@@ -33,17 +42,17 @@ pub fn temporary(path: &Path) -> io::Result<tempfile::NamedTempFile> {
     #[cfg(unix)]
     {
         use std::os::unix::fs::PermissionsExt;
-        // The usual rights of a new file (the umask takes its share); temporary files are private by default.
+        // The usual rights of a new file (the umask applies); temporary files are private by default.
         builder.permissions(std::fs::Permissions::from_mode(0o666));
     }
     builder.tempfile_in(folder(path)).map_err(unnamed)
 }
 
-/// The kind of an error alone: the name of the temporary file tells nobody anything.
+/// The kind of an error alone: its message names the temporary file, which the user does not know.
 fn unnamed(error: io::Error) -> io::Error {
     match error.kind() {
         io::ErrorKind::NotFound => io::Error::new(io::ErrorKind::NotFound, "there is no such folder to write to"),
-        // One that says nothing by itself.
+        // This kind says nothing by itself.
         io::ErrorKind::Other => error,
         kind => kind.into(),
     }

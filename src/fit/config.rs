@@ -1,324 +1,177 @@
-//! A fit's whole configuration, by preset and `--set key=value`.
+//! The whole configuration of a fit, and overrides `key=value` of any part of it.
 
-use std::time::Duration;
-
+use nstr_signal::Signal;
+use nstr_spec::config::{ConfigError, FieldConfig};
+use nstr_spec::overrides;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 
-use crate::feed::FeedConfig;
+use crate::check::check;
+use crate::occupancy_grid::OccupancyConfig;
 use crate::rays::RayConfig;
-use crate::schedule::Budget;
-use crate::sdf::SampleConfig;
-use nstr_signal::Signal;
-use crate::signal::{SignalConfig};
-use crate::trainer::TrainConfig;
-use nstr_spec::config::{ConfigError, FieldConfig, UNKNOWN, preset as field_preset};
-use nstr_kernel::PointLoss;
-use nstr_image::colour::Background;
-use nstr_space::occupancy::Occupancy;
+use crate::sdf::SdfSampleConfig;
+use crate::signal::SignalConfig;
+use crate::train_config::TrainConfig;
 
-/// The field, its training and its samples.
+/// Configuration of the field, its training and its samples.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(from = "StoredFitConfig")]
 pub struct FitConfig {
-    /// The field's shape and initial parameters.
+    /// Shape and initial parameters of the field.
     pub field: FieldConfig,
     /// The training loop; keys begin with `train.`.
     pub train: TrainConfig,
-    /// Where points of a signed distance are drawn; keys begin with `sample.`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub sample: Option<SampleConfig>,
-    /// How rays of a radiance field are drawn; keys begin with `rays.`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    /// Points of a signed distance; keys begin with `sample.`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sample: Option<SdfSampleConfig>,
+    /// Rays of a radiance field; keys begin with `rays.`.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub rays: Option<RayConfig>,
-    /// What is seen of a picture or a sound; keys begin with `signal.`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    /// Occupancy grid of a radiance field; keys begin with `occupancy.`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub occupancy: Option<OccupancyConfig>,
+    /// Training samples of a picture or a sound; keys begin with `signal.`.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub signal: Option<SignalConfig>,
 }
 
 impl FitConfig {
-    /// A preset and the budget that it is tuned for.
-    pub fn preset(name: &str) -> Result<(Self, Budget), ConfigError> {
-        let field = field_preset(name)?;
-        let bare = Self { field, train: TrainConfig::default(), sample: None, rays: None, signal: None };
-        Ok(if bare.field.view.is_some() {
-            let minutes = if name == "radiance-fine" { 30 } else { 10 };
-            let rays = Some(RayConfig::default());
-            (Self { train: radiance_training(name), rays, ..bare }, Budget::Time(Duration::from_secs(60 * minutes)))
-        } else if bare.field.dim == 3 {
-            let steps = match name {
-                "sdf-tiny" => 4000,
-                "sdf-fine" => 6000,
-                _ => 4500,
-            };
-            let sample = Some(SampleConfig::default());
-            (Self { train: sdf_training(name), sample, ..bare }, Budget::Steps(steps))
-        } else {
-            (Self { train: signal_training(name), signal: Some(SignalConfig::default()), ..bare }, Budget::Steps(2000))
-        })
-    }
-
     /// The preset for a scene in which the cameras themselves stand: steps that grow with the distance from the camera, and
     /// finer latent levels, because what matters fills a small part of the cube.
     pub fn for_open_scene(mut self) -> Self {
         if let Some(rays) = &mut self.rays {
             rays.step = 0.001;
             rays.cone = 1.0 / 256.0;
-            self.field.latent.cells *= 4;
+            self.field.latent.resolution *= 4;
         }
         self
     }
 
-    /// The preset for a picture or a sound of this size, see [`FieldConfig::for_lattice`].
+    /// The preset for a picture or a sound of this size, see [`FieldConfig::scaled_to_resolution`].
     pub fn for_signal(mut self, signal: &Signal) -> Self {
         if self.signal.is_some() {
-            self.field = self.field.for_lattice(signal.longest(), signal.channels());
+            self.field = self.field.scaled_to_resolution(signal.longest(), signal.channels());
         }
         self
     }
 
     /// Applies overrides `key=value`; keys of the field need no prefix.
-    pub fn set(mut self, overrides: &[String]) -> Result<Self, ConfigError> {
-        let mut field = Vec::new();
-        for text in overrides {
-            let (key, value) = text.split_once('=').ok_or_else(|| ConfigError::Form { text: text.clone() })?;
-            let (key, value) = (key.trim(), value.trim());
-            if let Some(rest) = key.strip_prefix("train.") {
-                self.train = with(&self.train, "train.", rest, value)?;
-            } else if let (Some(rest), Some(sample)) = (key.strip_prefix("sample."), &self.sample) {
-                self.sample = Some(with(sample, "sample.", rest, value)?);
-            } else if let (Some(rest), Some(signal)) = (key.strip_prefix("signal."), &self.signal) {
-                self.signal = Some(with(signal, "signal.", rest, value)?);
-            } else if let (Some(rest), Some(rays)) = (key.strip_prefix("rays."), &self.rays) {
-                self.rays = Some(with(rays, "rays.", rest, value)?);
-            } else {
-                field.push(text.as_str());
+    ///
+    /// # Errors
+    /// [`ConfigError`] for unknown keys, values of the wrong kind and values out of range.
+    pub fn set(mut self, pairs: &[String]) -> Result<Self, ConfigError> {
+        let mut of_field = Vec::new();
+        for pair in pairs {
+            let (key, value) = overrides::split(pair)?;
+            let known = match key.split_once('.').unwrap_or_default() {
+                (part @ "train", key) => set_part(Some(&mut self.train), part, key, value)?,
+                (part @ "sample", key) => set_part(self.sample.as_mut(), part, key, value)?,
+                (part @ "rays", key) => set_part(self.rays.as_mut(), part, key, value)?,
+                (part @ "occupancy", key) => set_part(self.occupancy.as_mut(), part, key, value)?,
+                (part @ "signal", key) => set_part(self.signal.as_mut(), part, key, value)?,
+                _ => false,
+            };
+            if !known {
+                of_field.push(pair.as_str());
             }
         }
-        self.field = self.field.clone().set(&field).map_err(|e| self.with_own_options(e))?;
+        self.field = self.field.clone().set(&of_field).map_err(|e| self.with_all_keys(e))?;
         self.validate()?;
         Ok(self)
     }
 
-    /// The field knows its own options only.
-    fn with_own_options(&self, error: ConfigError) -> ConfigError {
+    /// The error of an unknown key with the keys of every part; the field lists its own only.
+    fn with_all_keys(&self, error: ConfigError) -> ConfigError {
         match error {
-            ConfigError::Key { reason: UNKNOWN, key, options } => {
-                let mut keys = vec![options];
-                list("train", &json_of(&self.train), &mut keys);
-                for (prefix, tree) in [
-                    ("sample", self.sample.as_ref().map(json_of)),
-                    ("signal", self.signal.as_ref().map(json_of)),
-                    ("rays", self.rays.as_ref().map(json_of)),
-                ] {
-                    tree.iter().for_each(|tree| list(prefix, tree, &mut keys));
-                }
-                ConfigError::Key { reason: UNKNOWN, key, options: keys.join(", ") }
+            ConfigError::UnknownKey { key, mut options } => {
+                options.extend(overrides::list_keys(&self.train, "train"));
+                options.extend(self.sample.iter().flat_map(|sample| overrides::list_keys(sample, "sample")));
+                options.extend(self.rays.iter().flat_map(|rays| overrides::list_keys(rays, "rays")));
+                options.extend(self.occupancy.iter().flat_map(|grid| overrides::list_keys(grid, "occupancy")));
+                options.extend(self.signal.iter().flat_map(|signal| overrides::list_keys(signal, "signal")));
+                ConfigError::UnknownKey { key, options }
             }
             other => other,
         }
     }
 
-    /// Checks ranges that types do not.
+    /// Checks ranges of all parts but the field's, which [`FieldConfig::validate`] checks.
+    ///
+    /// # Errors
+    /// [`ConfigError::Value`] names the key.
     pub fn validate(&self) -> Result<(), ConfigError> {
-        let t = &self.train;
         if self.sample.is_some() || self.rays.is_some() {
             let (dim, outputs) = (self.field.dim, self.field.outputs);
             check("dim", dim as f64, dim == 3, "must be 3 for meshes and captures")?;
             check("outputs", outputs as f64, outputs == 1, "must be 1: a distance or a density")?;
         }
-        check("train.eps", t.eps, t.eps > 0.0, "must be above 0")?;
-        if let PointLoss::Huber(delta) = t.loss {
-            check(
-                "train.loss, the scale of huber,",
-                delta.into(),
-                delta > 0.0 && delta.is_finite(),
-                "must be above 0",
-            )?;
+        self.train.validate(self.field.spec().transports())?;
+        self.sample.as_ref().map_or(Ok(()), SdfSampleConfig::validate)?;
+        self.signal.as_ref().map_or(Ok(()), SignalConfig::validate)?;
+        self.rays.as_ref().map_or(Ok(()), RayConfig::validate)?;
+        self.occupancy.as_ref().map_or(Ok(()), OccupancyConfig::validate)
+    }
+}
+
+/// Applies one override to a part of the configuration, if there is one.
+fn set_part<T: Serialize + DeserializeOwned>(
+    settings: Option<&mut T>,
+    part: &str,
+    key: &str,
+    value: &str,
+) -> Result<bool, ConfigError> {
+    let Some(settings) = settings else { return Ok(false) };
+    *settings = overrides::apply(settings, part, key, value)?;
+    Ok(true)
+}
+
+/// A configuration as files hold it: older ones have the settings of the occupancy grid among those of the rays.
+#[derive(Deserialize)]
+struct StoredFitConfig {
+    field: FieldConfig,
+    train: TrainConfig,
+    sample: Option<SdfSampleConfig>,
+    rays: Option<StoredRayConfig>,
+    occupancy: Option<OccupancyConfig>,
+    signal: Option<SignalConfig>,
+}
+
+#[derive(Deserialize)]
+struct StoredRayConfig {
+    #[serde(flatten)]
+    rays: RayConfig,
+    cells: Option<usize>,
+    every: Option<u64>,
+    probes: Option<usize>,
+    decay: Option<f32>,
+    threshold: Option<f32>,
+}
+
+impl StoredRayConfig {
+    fn occupancy(&self) -> OccupancyConfig {
+        let usual = OccupancyConfig::default();
+        OccupancyConfig {
+            resolution: self.cells.unwrap_or(usual.resolution),
+            update_interval: self.every.unwrap_or(usual.update_interval),
+            cells_per_update: self.probes.unwrap_or(usual.cells_per_update),
+            decay: self.decay.unwrap_or(usual.decay),
+            threshold: self.threshold.unwrap_or(usual.threshold),
         }
-        check("train.batch", t.batch as f64, (1..=1 << 24).contains(&t.batch), "must be 1 to 16777216")?;
-        let amounts = [
-            ("train.net_lr", t.net_lr),
-            ("train.grid_lr", t.grid_lr),
-            ("train.eps", t.eps),
-            ("train.lambda_pde", t.lambda_pde),
-            ("train.lambda_smooth", t.lambda_smooth),
-            ("train.lambda_segment", t.lambda_segment),
-            ("train.segment", t.segment),
-            ("train.lambda_anchor", t.lambda_anchor),
-            ("train.anneal", t.anneal),
-            ("train.lambda_eikonal", t.lambda_eikonal),
-            ("train.weight_decay", t.weight_decay),
-        ];
-        amounts.into_iter().try_for_each(|(key, v)| check(key, v, v >= 0.0, "must be 0 or more"))?;
-        let transport = [
-            ("train.lambda_pde", t.lambda_pde),
-            ("train.lambda_segment", t.lambda_segment),
-            ("train.lambda_anchor", t.lambda_anchor),
-        ];
-        check("train.anchors", t.anchors as f64, (1..=4096).contains(&t.anchors), "must be 1 to 4096")?;
-        for (key, v) in transport {
-            let there = v == 0.0 || self.field.spec().transports();
-            check(key, v, there, "needs a transport network: set transport.layers=2 and transport.width=64")?;
-        }
-        for (key, v) in [("train.beta1", t.beta1), ("train.beta2", t.beta2), ("train.average", t.average)] {
-            check(key, v, (0.0..1.0).contains(&v), "must be 0 to below 1")?;
-        }
-        for (key, v) in [
-            ("train.regularised", t.regularised),
-            ("train.schedule.hold", t.schedule.hold),
-            ("train.schedule.floor", t.schedule.floor),
-        ] {
-            check(key, v, (0.0..=1.0).contains(&v), "must be 0 to 1")?;
-        }
-        check("train.feed.pool", t.feed.pool as f64, (1..=1 << 16).contains(&t.feed.pool), "must be 1 to 65536")?;
-        check("train.feed.reuse", t.feed.reuse as f64, (1..=1 << 16).contains(&t.feed.reuse), "must be 1 to 65536")?;
-        self.sample.as_ref().map_or(Ok(()), validate_sample)?;
-        self.signal.as_ref().map_or(Ok(()), validate_signal)?;
-        self.rays.as_ref().map_or(Ok(()), validate_rays)
     }
 }
 
-/// How a baseline's networks are trained, where other rates than the task's suit them, and whether ω is.
-fn baseline_rate(name: &str, train: TrainConfig) -> TrainConfig {
-    match name.split_once('-').map(|(_, kind)| kind) {
-        // Gains multiply the rate of what they stand before: the first layer's is 30, of sounds 3000. At twice these rates
-        // small batches already diverge (docs/results.md, "Rates of the baselines").
-        Some("siren") => TrainConfig { net_lr: if name == "audio-siren" { 5e-4 } else { 1e-3 }, beta2: 0.999, ..train },
-        Some("fourier") => TrainConfig { net_lr: 1e-2, train_basis: false, ..train },
-        Some("relu") => TrainConfig { net_lr: 2e-3, ..train },
-        // A line's entry is one factor of many places' features.
-        Some("cp") => TrainConfig { grid_lr: 4e-1, ..train },
-        _ => train,
-    }
-}
-
-fn radiance_training(name: &str) -> TrainConfig {
-    // Few entries, each seen by many rays a step, bear a higher rate (docs/results.md).
-    let grid_lr = match name {
-        "radiance-tiny" => 5e-2,
-        "radiance-planes" | "radiance-vm" => 1e-1,
-        _ => 2e-2,
-    };
-    TrainConfig { loss: PointLoss::Huber(0.1), net_lr: 1e-2, grid_lr, average: 0.95, ..TrainConfig::default() }
-}
-
-fn sdf_training(name: &str) -> TrainConfig {
-    let mut train = TrainConfig::default();
-    if name == "sdf-fine" {
-        // More parameters than points drawn learn the batches by heart.
-        train.feed.reuse = 3;
-    }
-    baseline_rate(name, train)
-}
-
-/// Fresh samples each step: they cost nothing.
-fn signal_training(name: &str) -> TrainConfig {
-    let train = TrainConfig {
-        batch: 1 << 15,
-        loss: PointLoss::L2,
-        net_lr: 2e-2,
-        grid_lr: 5e-2,
-        feed: FeedConfig { pool: 1, reuse: 1 },
-        regularised: 1.0,
-        ..TrainConfig::default()
-    };
-    baseline_rate(name, train)
-}
-
-fn check(key: &str, value: f64, ok: bool, expected: &str) -> Result<(), ConfigError> {
-    if ok && value.is_finite() {
-        return Ok(());
-    }
-    Err(ConfigError::Value { key: key.into(), value: value.to_string(), expected: expected.into() })
-}
-
-fn validate_sample(s: &SampleConfig) -> Result<(), ConfigError> {
-    for (key, v) in [("sample.near_sigma", s.near_sigma), ("sample.around_sigma", s.around_sigma)] {
-        check(key, v, v >= 0.0, "must be 0 or more")?;
-    }
-    for (key, v) in [
-        ("sample.surface", s.surface),
-        ("sample.near", s.near),
-        ("sample.around", s.around),
-        ("sample.surface + near + around", s.surface + s.near + s.around - 1e-9),
-    ] {
-        check(key, v, (0.0..=1.0).contains(&v.max(0.0)) && v >= -1e-9, "must be 0 to 1")?;
-    }
-    check("sample.falloff", s.falloff, s.falloff > 0.0, "must be above 0")?;
-    check("sample.margin", s.margin, (0.0..=10.0).contains(&s.margin), "must be 0 to 10")
-}
-
-fn validate_signal(s: &SignalConfig) -> Result<(), ConfigError> {
-    check("signal.share", s.share, s.share > 0.0 && s.share <= 1.0, "must be above 0 and at most 1")?;
-    check("signal.block", s.block as f64, (1..=1 << 16).contains(&s.block), "must be 1 to 65536")?;
-    check("signal.noise", s.noise, s.noise >= 0.0, "must be 0 or more")?;
-    check("signal.reduce", s.reduce as f64, (1..=1024).contains(&s.reduce), "must be 1 to 1024")
-}
-
-fn validate_rays(r: &RayConfig) -> Result<(), ConfigError> {
-    for (key, v, most) in [
-        ("rays.samples", r.samples, 1 << 24),
-        ("rays.most", r.most, 1 << 22),
-        ("rays.limit", r.limit, 1 << 16),
-        ("rays.probes", r.probes, 1 << 24),
-    ] {
-        check(key, v as f64, (1..=most).contains(&v), &format!("must be 1 to {most}"))?;
-    }
-    let step = f64::from(r.step);
-    check("rays.step", step, (1e-5..=0.1).contains(&step), "must be 0.00001 to 0.1 of the cube's edge")?;
-    check("rays.cone", f64::from(r.cone), (0.0..=0.1).contains(&r.cone), "must be 0 to 0.1")?;
-    for (key, v) in
-        [("rays.min_transmittance", r.min_transmittance), ("rays.decay", r.decay), ("rays.threshold", r.threshold)]
-    {
-        check(key, f64::from(v), (0.0..1.0).contains(&v), "must be 0 to below 1")?;
-    }
-    check("rays.distortion", f64::from(r.distortion), r.distortion >= 0.0, "must be 0 or more")?;
-    check("rays.cells", r.cells as f64, Occupancy::supports(r.cells), "must be 16, 32, 64, 128, 256 or 512")?;
-    check("rays.every", r.every as f64, (1..=1 << 20).contains(&r.every), "must be 1 to 1048576")?;
-    if r.background == "random" {
-        return Ok(());
-    }
-    let expected =
-        |e: String| ConfigError::Value { key: "rays.background".into(), value: r.background.clone(), expected: e };
-    let colour: Background = r.background.parse().map_err(|e| expected(format!("random, or {e}")))?;
-    colour.srgb().map(|_| ()).ok_or_else(|| expected("must be random or an opaque colour".into()))
-}
-
-fn json_of<T: Serialize>(data: &T) -> Value {
-    // Plain data of numbers, strings and booleans: this can't fail.
-    serde_json::to_value(data).unwrap_or_default()
-}
-
-/// `base` with the value at dotted `key` replaced.
-fn with<T: Serialize + DeserializeOwned>(base: &T, prefix: &str, key: &str, text: &str) -> Result<T, ConfigError> {
-    let mut tree = json_of(base);
-    let pointer = format!("/{}", key.replace('.', "/"));
-    let name = format!("{prefix}{key}");
-    let Some(leaf) = tree.pointer_mut(&pointer) else {
-        let mut keys = Vec::new();
-        list(prefix.trim_end_matches('.'), &tree, &mut keys);
-        return Err(ConfigError::Key { reason: UNKNOWN, key: name, options: keys.join(", ") });
-    };
-    // A number, a boolean or JSON; anything else is a word such as `l1`.
-    *leaf = serde_json::from_str(text).unwrap_or_else(|_| Value::String(text.into()));
-    serde_json::from_value(tree).map_err(|e| ConfigError::Value {
-        key: name,
-        value: text.into(),
-        expected: e.to_string(),
-    })
-}
-
-fn list(prefix: &str, tree: &Value, to: &mut Vec<String>) {
-    match tree {
-        Value::Object(map) => map.iter().for_each(|(k, v)| list(&format!("{prefix}.{k}"), v, to)),
-        _ => to.push(prefix.into()),
+impl From<StoredFitConfig> for FitConfig {
+    fn from(stored: StoredFitConfig) -> Self {
+        let StoredFitConfig { field, train, sample, rays, occupancy, signal } = stored;
+        let occupancy = occupancy.or_else(|| rays.as_ref().map(StoredRayConfig::occupancy));
+        Self { field, train, sample, rays: rays.map(|stored| stored.rays), occupancy, signal }
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use nstr_kernel::PointLoss;
 
     #[test]
     fn overrides_reach_every_part_and_errors_name_the_key() {
@@ -344,9 +197,61 @@ mod tests {
             ("nothing=1", "basis, "),
             ("trin.batch=1", "train.batch, "),
             ("signal.share=1", "sample.near, "),
+            ("train.feed.pool=3", "train.loader.pool_size"),
+            ("train.lambda_pde=-1", "train.lambda_pde"),
+            ("train.loader.pool_size=0", "must be 1 to 65536"),
+            ("occupancy.decay=0.5", "unknown"),
         ] {
             let error = set(&[bad]).unwrap_err().to_string();
             assert!(error.contains(word), "{bad}: {error}");
         }
+    }
+
+    #[test]
+    fn every_kind_of_fit_has_its_keys() {
+        let set = |preset: &str, text: &str| FitConfig::preset(preset).unwrap().0.set(&[text.to_string()]);
+        let rays = set("radiance", "rays.max_rays=100").unwrap().rays.unwrap();
+        assert_eq!(rays.max_rays, 100);
+        assert_eq!(set("radiance", "occupancy.decay=.5").unwrap().occupancy.unwrap().decay, 0.5);
+        assert_eq!(set("image", "signal.share=.5").unwrap().signal.unwrap().share, 0.5);
+        assert_eq!(set("audio", "train.net_lr=.5").unwrap().train.net_lr, 0.5);
+        for (bad, word) in [
+            ("occupancy.resolution=100", "must be 16, 32, 64"),
+            ("occupancy.threshold=1", "must be 0 to below 1"),
+            ("rays.background=none", "random"),
+            ("rays.cells=32", "rays.max_rays"),
+        ] {
+            let error = set("radiance", bad).unwrap_err().to_string();
+            assert!(error.contains(word), "{bad}: {error}");
+        }
+    }
+
+    #[test]
+    fn older_settings_of_rays_are_read() {
+        let config = FitConfig::preset("radiance").unwrap().0;
+        let mut tree = serde_json::to_value(&config).unwrap();
+        assert_eq!(serde_json::from_value::<FitConfig>(tree.clone()).unwrap(), config);
+        let root = tree.as_object_mut().unwrap();
+        root.remove("occupancy");
+        root["rays"] = serde_json::from_str(
+            r#"{"samples": 5, "most": 6, "step": 0.0033333334, "cone": 0.5, "limit": 7, "min_transmittance": 0.001,
+                "background": "white", "distortion": 0.25, "cells": 64, "every": 8, "probes": 9, "decay": 0.75,
+                "threshold": 0.125}"#,
+        )
+        .unwrap();
+        let read: FitConfig = serde_json::from_value(tree).unwrap();
+        let rays = RayConfig {
+            samples_per_step: 5,
+            max_rays: 6,
+            step: 1.0 / 300.0,
+            cone: 0.5,
+            max_samples_per_ray: 7,
+            min_transmittance: 1e-3,
+            background: "white".into(),
+            distortion: 0.25,
+        };
+        let occupancy =
+            OccupancyConfig { resolution: 64, update_interval: 8, cells_per_update: 9, decay: 0.75, threshold: 0.125 };
+        assert_eq!(read, FitConfig { rays: Some(rays), occupancy: Some(occupancy), ..config });
     }
 }

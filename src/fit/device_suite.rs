@@ -1,4 +1,4 @@
-//! Training through Vulkan and CUDA follows training on the processor.
+//! Training through Vulkan and CUDA follows training on the CPU.
 //!
 //! Vulkan needs an adapter; `mesa-vulkan-drivers` brings a software one. Run with
 //! `cargo test --release --features wgpu --lib -- device_suite --nocapture`, or with `cuda`, or both.
@@ -8,16 +8,16 @@ use std::time::{Duration, Instant};
 
 use burn::backend::Autodiff;
 use burn::tensor::backend::AutodiffBackend;
+use nstr_backend::backend::{FieldBackend, FieldOp};
+use nstr_backend::device::Device;
+use nstr_backend::device_testing::{apart, on_devices, present};
+use nstr_spec::FieldSpec;
+use nstr_spec::config::preset;
+use nstr_spec::init;
 use rand::RngExt;
 use rand_pcg::Pcg64;
 
-use crate::{Batch, BatchSource, Budget, Observer, Progress, Schedule, TrainConfig, TrainState, Trainer, run_on};
-use nstr_backend::backend::{FieldBackend, FieldOp};
-use nstr_spec::config::preset;
-use nstr_backend::device::Device;
-use nstr_backend::device_testing::{apart, on_devices, present};
-use nstr_spec::init;
-use nstr_spec::FieldSpec;
+use crate::{Batch, BatchSource, Budget, Regularizers, Schedule, TrainConfig, TrainState, Trainer, train};
 
 const STEPS: u64 = 48;
 const POINTS: usize = 1024;
@@ -41,22 +41,20 @@ fn config() -> TrainConfig {
     TrainConfig {
         batch: POINTS,
         schedule: Schedule { warmup: 10, hold: 1.0, floor: 0.1, ..Schedule::default() },
-        lambda_pde: 1e-3,
-        lambda_eikonal: 1e-2,
-        regularised: 0.25,
+        regularizers: Regularizers { lambda_pde: 1e-3, lambda_eikonal: 1e-2, fraction: 0.25, ..Regularizers::NONE },
         ..TrainConfig::default()
     }
 }
 
 fn field() -> (FieldSpec, TrainState) {
-    let keys = ["latent.cells=6", "latent.features=8", "basis=8", "spectrum.width=16", "decoder.width=16"];
+    let keys = ["latent.resolution=6", "latent.features=8", "basis=8", "spectrum.width=16", "decoder.width=16"];
     let config = preset("sdf-tiny").unwrap().set(&keys).unwrap();
     let (grid, net) = init::parameters(&config.spec(), &config.init);
     (config.spec(), TrainState::new(grid, net))
 }
 
 /// Loss before each step, and the end.
-fn train<B>(name: &str) -> (Vec<f64>, TrainState)
+fn train_steps<B>(name: &str) -> (Vec<f64>, TrainState)
 where
     B: FieldBackend,
     Autodiff<B>: FieldBackend + AutodiffBackend<InnerBackend = B>,
@@ -67,7 +65,7 @@ where
     let schedule = config().schedule;
     let losses: Vec<f64> = (0..STEPS)
         .map(|t| {
-            trainer.step(&mut &Sphere.batch(t), schedule.factor(t, t as f64 / STEPS as f64), true).unwrap().unwrap()
+            trainer.step(&mut &Sphere.batch(t), schedule.lr_scale(t, t as f64 / STEPS as f64), true).unwrap().unwrap()
         })
         .collect();
     println!(
@@ -79,15 +77,8 @@ where
     (losses, trainer.state(clock.elapsed()))
 }
 
-struct Quiet;
-impl Observer for Quiet {
-    fn progress(&mut self, _: &Progress) -> bool {
-        true
-    }
-}
-
 /// The same losses and the same end, to rounding.
-fn follows_the_processor<B>(device: Device)
+fn follows_the_cpu<B>(device: Device)
 where
     B: FieldBackend,
     Autodiff<B>: FieldBackend + AutodiffBackend<InnerBackend = B>,
@@ -95,8 +86,8 @@ where
     if !present(device) {
         return;
     }
-    let (cpu, cpu_end) = train::<burn_flex::Flex>("cpu");
-    let (gpu, gpu_end) = train::<B>(device.name());
+    let (cpu, cpu_end) = train_steps::<burn_flex::Flex>("cpu");
+    let (gpu, gpu_end) = train_steps::<B>(device.name());
     let off: Vec<f64> = cpu.iter().zip(&gpu).map(|(a, b)| (a - b).abs() / a.abs()).collect();
     for (t, ((a, b), d)) in cpu.iter().zip(&gpu).zip(&off).enumerate() {
         println!("step {t:2}: cpu {a:.6} {device} {b:.6} apart {d:.1e}");
@@ -126,7 +117,7 @@ fn stops_and_goes_on(device: Device) {
     let op = FieldOp::new(spec);
     let config = TrainConfig { train_basis: false, ..config() };
     let run = |state: &TrainState, steps: u64| {
-        run_on(device, op.clone(), config.clone(), state, Arc::new(Sphere), Budget::Steps(steps), &mut Quiet)
+        train(device, op.clone(), config.clone(), state, Arc::new(Sphere), Budget::Steps(steps), &mut ())
     };
     let half = run(&first, 4).unwrap();
     let end = run(&half, 8).unwrap();
@@ -138,6 +129,6 @@ fn stops_and_goes_on(device: Device) {
 }
 
 on_devices! {
-    follows => follows_the_processor::<B>(DEVICE);
+    follows => follows_the_cpu::<B>(DEVICE);
     goes_on => stops_and_goes_on(DEVICE);
 }

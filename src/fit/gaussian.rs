@@ -1,23 +1,26 @@
-//! Standard normal numbers (Box & Muller 1958).
+//! Standard normal numbers for samples (Box & Muller 1958), in f64.
+//!
+//! `nstr_spec::init` has its own in f32: it maps the generator's bits to (0, 1) by another rule, on which the initial
+//! parameters of every saved seed depend.
 
 use glam::DVec3;
 use rand::RngExt;
 use rand_pcg::Pcg64;
 
-/// Two independent ones.
+/// Two independent numbers.
 fn pair(rng: &mut Pcg64) -> [f64; 2] {
     let (u, v): (f64, f64) = (1.0 - rng.random::<f64>(), rng.random());
     let (r, a) = ((-2.0 * u.ln()).sqrt(), v * std::f64::consts::TAU);
     [r * a.cos(), r * a.sin()]
 }
 
-/// One, of two uniform numbers.
-pub(super) fn normal(rng: &mut Pcg64) -> f64 {
+/// One number; takes two uniform ones.
+pub(crate) fn normal(rng: &mut Pcg64) -> f64 {
     pair(rng)[0]
 }
 
-/// Three independent ones, of four uniform numbers.
-pub(super) fn normal3(rng: &mut Pcg64) -> DVec3 {
+/// Three independent numbers; takes four uniform ones.
+pub(crate) fn normal3(rng: &mut Pcg64) -> DVec3 {
     let ([a, b], [c, _]) = (pair(rng), pair(rng));
     DVec3::new(a, b, c)
 }

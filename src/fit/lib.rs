@@ -1,33 +1,46 @@
-//! Training: the loop, its batches and its schedule, and one file a task.
+//! Training of neural fields: the loop, its data and its schedule, and one file for each task.
 
-pub mod config;
-pub mod curve;
-pub mod evaluate;
-pub mod feed;
+mod batch_loader;
+pub mod cell_masks;
+mod check;
+mod config;
+mod error;
+pub mod eval;
 mod gaussian;
-pub mod likeness;
-pub mod occupied;
+mod observer;
+pub mod occupancy_grid;
+mod parameters;
+mod preset;
 pub mod radiance;
-pub mod rays;
-mod regulariser;
-pub mod run;
-pub mod schedule;
+mod rays;
+mod regularizer_loss;
+mod regularizers;
+mod schedule;
 pub mod sdf;
 pub mod signal;
-pub mod task;
-pub mod trainer;
-pub mod views;
-pub mod visible;
+mod state;
+mod task;
+mod train_config;
+mod trainer;
+mod training;
+mod training_log;
+pub mod unseen_cells;
 
+pub use batch_loader::{Batch, BatchLoader, BatchSource, LoaderConfig};
 pub use config::FitConfig;
-pub use curve::{Curve, TrainingLog};
-pub use feed::{Batch, BatchSource, FeedConfig};
+pub use error::{ObserverError, TrainError};
+pub use observer::{Observer, Progress};
+pub use occupancy_grid::OccupancyConfig;
 pub use radiance::RadianceTask;
-pub use rays::{PixelSource, RayConfig};
-pub use run::{Work, run_on};
-pub use schedule::{Budget, Schedule};
-pub use task::{Place, Task, TaskState};
-pub use trainer::{Observer, Progress, TrainConfig, TrainError, TrainState, Trainer};
+pub use rays::{RayConfig, RaySampler};
+pub use regularizers::Regularizers;
+pub use schedule::{Budget, LrDecay, Schedule};
+pub use state::{TaskState, TrainState};
+pub use task::{StepContext, Task};
+pub use train_config::TrainConfig;
+pub use trainer::Trainer;
+pub use training::{TrainingData, train};
+pub use training_log::{LogPoint, TrainingCurve, TrainingLog};
 
 #[cfg(all(test, any(feature = "cuda", feature = "wgpu")))]
 mod device_suite;

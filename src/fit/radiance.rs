@@ -1,4 +1,4 @@
-//! The radiance task: rays of the images, the occupancy that they are marched through, and a held-out figure.
+//! Radiance fields as a task: rays of the images, the occupancy grid that they are marched through, and a held-out PSNR.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -6,49 +6,57 @@ use std::time::Duration;
 use burn::backend::Autodiff;
 use burn::tensor::Tensor;
 use burn::tensor::backend::AutodiffBackend;
-
-use crate::occupied::DensityGrid;
-use crate::rays::{PixelSource, RayConfig};
-use crate::task::{Place, Task, TaskState};
-use crate::trainer::TrainError;
 use nstr_backend::backend;
 use nstr_backend::backend::{FieldBackend, FieldOp};
-use nstr_kernel::{Fused, RayLoss};
+use nstr_kernel::{FusedField, RayLoss};
 use nstr_space::occupancy::Occupancy;
 
-/// Measures parameters (grid, networks) and the occupancy that belongs to them: a held-out PSNR.
-pub type Probe = Box<dyn FnMut(Vec<f32>, &[f32], &Occupancy) -> f64 + Send>;
+use crate::error::TrainError;
+use crate::occupancy_grid::{DensityGrid, OccupancyConfig};
+use crate::parameters::to_vec;
+use crate::rays::{RayConfig, RaySampler};
+use crate::state::TaskState;
+use crate::task::{StepContext, Task};
+
+/// Held-out PSNR in dB of parameters (grid, networks) and the occupancy that belongs to them.
+pub type Validator = Box<dyn FnMut(Vec<f32>, &[f32], &Occupancy) -> f64 + Send>;
 
 /// Rays of a run's first step.
-const FIRST_RAYS: usize = 512;
-/// Steps after which every cell is looked at once.
-const SWEEPS: [u64; 4] = [32, 96, 256, 512];
-/// Time between measurements of the held-out figure.
-const FIGURE_EVERY: Duration = Duration::from_secs(30);
+const INITIAL_RAYS: usize = 512;
+/// Steps after which every cell is evaluated, once each.
+const FULL_UPDATES: [u64; 4] = [32, 96, 256, 512];
+/// Time between validations.
+const VALIDATION_INTERVAL: Duration = Duration::from_secs(30);
 
 /// A radiance field learned from rays.
 pub struct RadianceTask {
-    pixels: Arc<PixelSource>,
-    config: RayConfig,
-    /// The kernels on the processor: occupancy is looked after here whatever device trains.
-    fused: Fused,
+    sampler: Arc<RaySampler>,
+    rays: RayConfig,
+    occupancy: OccupancyConfig,
+    /// The kernels on the CPU, which keep the occupancy grid on whatever device training runs.
+    fused: FusedField,
     cells: DensityGrid,
     seed: u64,
     /// Rays of the next step.
-    rays: usize,
-    probe: Option<Probe>,
-    /// Parameters to measure next, and the last figure.
+    ray_count: usize,
+    validation: Option<Validation>,
+    counters: RayCounters,
+}
+
+/// Validation in the background of a run.
+struct Validation {
+    validator: Validator,
+    interval: Duration,
+    /// Parameters to validate next.
     pending: Option<(Vec<f32>, Vec<f32>)>,
-    figure: Option<f64>,
-    measured: Duration,
-    /// Time between measurements.
-    every: Duration,
-    counts: Counts,
+    psnr: Option<f64>,
+    /// Training time at the last validation.
+    last: Duration,
 }
 
 /// Sums over a run's steps.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub struct Counts {
+pub struct RayCounters {
     /// Rays drawn.
     pub rays: u64,
     /// Samples evaluated.
@@ -58,51 +66,45 @@ pub struct Counts {
 }
 
 impl RadianceTask {
-    /// Rays of `pixels` for the field of `op`. Cells that `void` names (x fastest, of `config.cells` an axis) hold nothing.
+    /// Rays of `sampler` for the field of `op`. Cells that `is_free` names (x fastest, of `occupancy.resolution` an axis)
+    /// hold nothing.
     pub fn new(
         op: &FieldOp,
-        pixels: Arc<PixelSource>,
-        config: RayConfig,
+        sampler: Arc<RaySampler>,
+        rays: RayConfig,
+        occupancy: OccupancyConfig,
         seed: u64,
-        void: impl Fn(usize) -> bool + Sync,
+        is_free: impl Fn(usize) -> bool + Sync,
     ) -> Self {
-        let cells = DensityGrid::new(config.cells, void);
         Self {
-            pixels,
-            fused: Fused::new(op.spec()),
-            cells,
+            sampler,
+            fused: FusedField::new(op.spec()),
+            cells: DensityGrid::new(occupancy.resolution, is_free),
             seed,
-            rays: FIRST_RAYS.min(config.most),
-            config,
-            probe: None,
-            pending: None,
-            figure: None,
-            measured: Duration::ZERO,
-            every: FIGURE_EVERY,
-            counts: Counts::default(),
+            ray_count: INITIAL_RAYS.min(rays.max_rays),
+            rays,
+            occupancy,
+            validation: None,
+            counters: RayCounters::default(),
         }
     }
 
-    /// Measures with `probe` from time to time for the progress line.
-    pub fn with_probe(mut self, probe: Probe) -> Self {
-        self.probe = Some(probe);
+    /// Validates from time to time for the progress line; every 30 s of training where no interval is given.
+    pub fn with_validator(mut self, validator: Validator, interval: Option<Duration>) -> Self {
+        let interval = interval.unwrap_or(VALIDATION_INTERVAL);
+        self.validation = Some(Validation { validator, interval, pending: None, psnr: None, last: Duration::ZERO });
         self
-    }
-
-    /// Measures this often instead of every 30 s.
-    pub fn probe_every(self, every: Duration) -> Self {
-        Self { every, ..self }
     }
 
     /// Goes on from a checkpoint's state; `None` where it does not fit this configuration.
     pub fn resumed(mut self, state: &TaskState) -> Option<Self> {
-        let cells = self.config.cells;
-        let density = state.arrays.get("density").filter(|d| d.len() == cells * cells * cells)?;
+        let resolution = self.occupancy.resolution;
+        let density = state.arrays.get("density").filter(|d| d.len() == resolution.pow(3))?;
         let number = |name: &str| state.numbers.get(name).copied();
-        self.cells = DensityGrid::from_density(cells, density.clone(), number("floor")? as f32);
-        self.rays = (number("rays")? as usize).clamp(1, self.config.most);
+        self.cells = DensityGrid::from_density(resolution, density.clone(), number("floor")? as f32);
+        self.ray_count = (number("rays")? as usize).clamp(1, self.rays.max_rays);
         let count = |name: &str| number(name).unwrap_or(0.0) as u64;
-        self.counts = Counts { rays: count("drawn"), evaluated: count("evaluated"), used: count("used") };
+        self.counters = RayCounters { rays: count("drawn"), evaluated: count("evaluated"), used: count("used") };
         Some(self)
     }
 
@@ -116,55 +118,57 @@ impl<B: FieldBackend> Task<B> for RadianceTask
 where
     Autodiff<B>: FieldBackend + AutodiffBackend<InnerBackend = B>,
 {
-    fn loss(&mut self, place: &Place<'_, B>) -> Result<Tensor<Autodiff<B>, 1>, TrainError> {
-        let c = &self.config;
-        let rays = self.pixels.draw(c, self.cells.occupancy(), self.seed, place.step, self.rays);
-        let how = RayLoss { loss: place.config.loss, min_transmittance: c.min_transmittance, distortion: c.distortion };
-        let (loss, stats) = backend::ray_loss(place.op, place.grid.clone(), place.net.clone(), &rays, how);
-        self.counts.rays += self.rays as u64;
-        self.counts.evaluated += stats.evaluated as u64;
-        self.counts.used += stats.used as u64;
+    fn loss(&mut self, context: &StepContext<'_, B>) -> Result<Tensor<Autodiff<B>, 1>, TrainError> {
+        let c = &self.rays;
+        let rays = self.sampler.draw(c, self.cells.occupancy(), self.seed, context.step, self.ray_count);
+        let how =
+            RayLoss { loss: context.config.loss, min_transmittance: c.min_transmittance, distortion: c.distortion };
+        let (loss, stats) = backend::ray_loss(context.op, context.grid.clone(), context.net.clone(), &rays, how);
+        self.counters.rays += self.ray_count as u64;
+        self.counters.evaluated += stats.evaluated as u64;
+        self.counters.used += stats.used as u64;
         // Towards the wanted number of samples, at most by a factor of 2 a step.
-        let factor = (c.samples as f64 / stats.evaluated.max(1) as f64).clamp(0.5, 2.0);
-        self.rays = ((self.rays as f64 * factor) as usize).clamp(16, c.most);
-        Ok(place.regularised(loss, &rays.x))
+        let factor = (c.samples_per_step as f64 / stats.evaluated.max(1) as f64).clamp(0.5, 2.0);
+        self.ray_count = ((self.ray_count as f64 * factor) as usize).clamp(16, c.max_rays);
+        Ok(context.with_regularizers(loss, &rays.x))
     }
 
-    fn stepped(&mut self, step: u64, grid: &Tensor<B, 1>, net: &Tensor<B, 1>) {
-        let sweep = SWEEPS.contains(&step);
-        if !sweep && (step < SWEEPS[0] || !step.is_multiple_of(self.config.every.max(1))) {
+    fn after_step(&mut self, step: u64, grid: &Tensor<B, 1>, net: &Tensor<B, 1>) {
+        let full = FULL_UPDATES.contains(&step);
+        if !full && (step < FULL_UPDATES[0] || !step.is_multiple_of(self.occupancy.update_interval.max(1))) {
             return;
         }
-        let [grid, net] = [grid, net].map(|t| t.to_data().iter::<f32>().collect::<Vec<_>>());
-        let weights = self.fused.prepare(&net);
+        let (grid, net) = (to_vec(grid), to_vec(net));
+        let weights = self.fused.pack(&net);
         let seed = u128::from(self.seed) << 64 | u128::from(step) << 8 | 0x0c;
-        if sweep {
-            self.cells.sweep(&self.fused, &weights, &grid, &self.config, seed);
+        if full {
+            self.cells.update_all(&self.fused, &weights, &grid, &self.occupancy, self.rays.step, seed);
         } else {
-            self.cells.refresh(&self.fused, &weights, &grid, &self.config, seed);
+            self.cells.update_sampled(&self.fused, &weights, &grid, &self.occupancy, self.rays.step, seed);
         }
-        if self.probe.is_some() {
-            self.pending = Some((grid, net));
+        if let Some(validation) = &mut self.validation {
+            validation.pending = Some((grid, net));
         }
     }
 
-    fn figure(&mut self, elapsed: Duration) -> Option<(&'static str, f64)> {
-        if let (Some(probe), true) = (&mut self.probe, elapsed >= self.measured + self.every)
-            && let Some((grid, net)) = self.pending.take()
+    fn validation_metric(&mut self, elapsed: Duration) -> Option<(&'static str, f64)> {
+        let v = self.validation.as_mut()?;
+        if elapsed >= v.last + v.interval
+            && let Some((grid, net)) = v.pending.take()
         {
-            self.figure = Some(probe(grid, &net, self.cells.occupancy()));
-            self.measured = elapsed;
+            v.psnr = Some((v.validator)(grid, &net, self.cells.occupancy()));
+            v.last = elapsed;
         }
-        self.figure.map(|psnr| ("PSNR", psnr))
+        v.psnr.map(|psnr| ("PSNR", psnr))
     }
 
     fn state(&self) -> TaskState {
         let numbers = [
-            ("rays", self.rays as f64),
-            ("floor", f64::from(self.cells.last_floor())),
-            ("drawn", self.counts.rays as f64),
-            ("evaluated", self.counts.evaluated as f64),
-            ("used", self.counts.used as f64),
+            ("rays", self.ray_count as f64),
+            ("floor", f64::from(self.cells.density_threshold())),
+            ("drawn", self.counters.rays as f64),
+            ("evaluated", self.counters.evaluated as f64),
+            ("used", self.counters.used as f64),
         ];
         TaskState {
             numbers: numbers.map(|(name, v)| (name.to_string(), v)).into(),

@@ -1,77 +1,94 @@
-//! The rays that a radiance fit learns from: random pixels of all images, marched through the occupied cells.
+//! Training rays of a radiance field: random pixels of all images, marched through the occupied cells.
 
 use std::sync::Arc;
 
 use glam::Vec3;
+use nstr_capture::View;
+use nstr_image::colour::Background;
+use nstr_kernel::RayBatch;
+use nstr_space::Cube;
+use nstr_space::occupancy::{Occupancy, RaySampling, VolumeRay};
+use nstr_spec::config::ConfigError;
 use rand::RngExt;
 use rand_pcg::Pcg64;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
-use nstr_capture::View;
-use nstr_kernel::Rays;
-use nstr_space::occupancy::{Occupancy, Stepping, VolumeRay};
-use nstr_image::colour::Background;
-use nstr_space::cube::UnitCube;
+use crate::check::{check, check_below_one, check_count, check_not_negative};
 
-/// How rays are drawn and marched; `--set rays.key=value` reaches each. Lengths are in field coordinates.
+/// Drawing and marching of rays; `--set rays.key=value` reaches each. Lengths are in field coordinates.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct RayConfig {
-    /// Samples that a step evaluates, about: the number of rays follows.
-    pub samples: usize,
+    /// Samples that a step evaluates, about; the number of rays follows.
+    #[serde(alias = "samples")]
+    pub samples_per_step: usize,
     /// Most rays of a step.
-    pub most: usize,
+    #[serde(alias = "most")]
+    pub max_rays: usize,
     /// Length of a step along a ray.
     pub step: f32,
     /// Growth of the step with the distance from the camera: `max(step, cone · t)`; 0: none.
     pub cone: f32,
     /// Most samples of a ray.
-    pub limit: usize,
-    /// A ray ends where less than this share of light comes through.
+    #[serde(alias = "limit")]
+    pub max_samples_per_ray: usize,
+    /// Transmittance below which a ray ends, 0 to below 1.
     pub min_transmittance: f32,
-    /// Background that images with alpha are composited over while training: `random` or one of [`Background`]'s.
+    /// Background that images with alpha are composited over in training: `random` or one of [`Background`]'s.
     pub background: String,
     /// Weight of the distortion term.
     pub distortion: f32,
-    /// Cells of the occupancy grid along an axis: 16, 32, … 512.
-    pub cells: usize,
-    /// Steps between updates of the occupancy grid.
-    pub every: u64,
-    /// Cells probed in each update.
-    pub probes: usize,
-    /// Decay of a cell's known density at each probe.
-    pub decay: f32,
-    /// A cell is empty where a step through its density would stop less than this share of light.
-    pub threshold: f32,
 }
 
 impl Default for RayConfig {
     fn default() -> Self {
         Self {
-            samples: 1 << 15,
-            most: 1 << 16,
+            samples_per_step: 1 << 15,
+            max_rays: 1 << 16,
             step: 1.0 / 300.0,
             cone: 0.0,
-            limit: 1024,
+            max_samples_per_ray: 1024,
             min_transmittance: 1e-3,
             background: "random".into(),
             distortion: 0.0,
-            cells: 128,
-            every: 16,
-            probes: 1 << 16,
-            decay: 0.9,
-            threshold: 0.01,
         }
     }
 }
 
-/// The pixels of all images, and where their rays lie in the field's cube.
-pub struct PixelSource {
+impl RayConfig {
+    /// Checks ranges.
+    ///
+    /// # Errors
+    /// [`ConfigError::Value`] names the key.
+    pub fn validate(&self) -> Result<(), ConfigError> {
+        check_count("rays.samples_per_step", self.samples_per_step as u64, 1 << 24)?;
+        check_count("rays.max_rays", self.max_rays as u64, 1 << 22)?;
+        check_count("rays.max_samples_per_ray", self.max_samples_per_ray as u64, 1 << 16)?;
+        let step = f64::from(self.step);
+        check("rays.step", step, (1e-5..=0.1).contains(&step), "must be 0.00001 to 0.1 of the cube's edge")?;
+        check("rays.cone", f64::from(self.cone), (0.0..=0.1).contains(&self.cone), "must be 0 to 0.1")?;
+        check_below_one(&[("rays.min_transmittance", f64::from(self.min_transmittance))])?;
+        check_not_negative(&[("rays.distortion", f64::from(self.distortion))])?;
+        if self.background == "random" {
+            return Ok(());
+        }
+        let unusable = |expected: String| ConfigError::Value {
+            key: "rays.background".into(),
+            value: self.background.clone(),
+            expected,
+        };
+        let colour: Background = self.background.parse().map_err(|e| unusable(format!("random, or {e}")))?;
+        colour.srgb().map(|_| ()).ok_or_else(|| unusable("must be random or an opaque colour".into()))
+    }
+}
+
+/// Draws rays through pixels of all images, in the coordinates of the field's cube.
+pub struct RaySampler {
     views: Arc<Vec<View>>,
     /// First pixel of each view, and past the last the total.
     starts: Vec<u64>,
-    cube: UnitCube,
+    cube: Cube,
     /// World distance before which rays are not sampled.
     near: f64,
 }
@@ -81,9 +98,9 @@ const TRIES: usize = 64;
 /// Rays drawn by one job.
 const JOB: usize = 128;
 
-impl PixelSource {
+impl RaySampler {
     /// The pixels of `views`, which must be loaded, in the cube of the field. `None` where there are none.
-    pub fn new(views: Arc<Vec<View>>, cube: UnitCube, near: f64) -> Option<Self> {
+    pub fn new(views: Arc<Vec<View>>, cube: Cube, near: f64) -> Option<Self> {
         let mut starts = vec![0];
         for view in views.iter() {
             starts.push(starts[starts.len() - 1] + view.image.pixels.len() as u64);
@@ -97,7 +114,7 @@ impl PixelSource {
     }
 
     /// The field's cube in the world.
-    pub fn cube(&self) -> UnitCube {
+    pub fn cube(&self) -> Cube {
         self.cube
     }
 
@@ -121,11 +138,11 @@ impl PixelSource {
         found
     }
 
-    /// Whether any of a sparse lattice of pixels looks into the cube, beyond the near distance.
+    /// `true` if any of a sparse lattice of pixels looks into the cube, beyond the near distance.
     pub fn looks_inside(&self) -> bool {
         const SIDE: u32 = 16;
         let whole = Occupancy::from_bits(16, |_| true);
-        let steps = Stepping { step: 0.01, cone: 0.0, jitter: 0.5 };
+        let steps = RaySampling { step: 0.01, cone: 0.0, jitter: 0.5 };
         let at = |size: u32, i: u32| (f64::from(i) + 0.5) / f64::from(SIDE) * f64::from(size);
         self.views.par_iter().any(|view| {
             (0..SIDE * SIDE).any(|i| {
@@ -142,13 +159,13 @@ impl PixelSource {
     }
 
     /// `count` random rays with their samples in the occupied cells. The same for the same seed, step and occupancy.
-    pub fn draw(&self, config: &RayConfig, occupancy: &Occupancy, seed: u64, step: u64, count: usize) -> Rays {
+    pub fn draw(&self, config: &RayConfig, occupancy: &Occupancy, seed: u64, step: u64, count: usize) -> RayBatch {
         let background = config.background.parse::<Background>().ok().and_then(Background::srgb);
-        let parts: Vec<Rays> = (0..count.div_ceil(JOB))
+        let parts: Vec<RayBatch> = (0..count.div_ceil(JOB))
             .into_par_iter()
             .map(|job| {
                 let mut rng = Pcg64::new(u128::from(seed) ^ 0x7a75_0000, u128::from(step) << 32 | job as u128);
-                let mut rays = Rays { first: vec![0], ..Rays::default() };
+                let mut rays = RayBatch { first: vec![0], ..RayBatch::default() };
                 for _ in 0..JOB.min(count - job * JOB) {
                     self.push(config, occupancy, background, &mut rng, &mut rays);
                 }
@@ -164,19 +181,19 @@ impl PixelSource {
         occupancy: &Occupancy,
         background: Option<[f32; 3]>,
         rng: &mut Pcg64,
-        to: &mut Rays,
+        to: &mut RayBatch,
     ) {
         let (view, index) = self.pixel(rng);
         let width = view.image.width as usize;
         let [x, y] = [index % width, index / width].map(|v| v as f64 + 0.5);
         let ray = VolumeRay::from_world(&view.ray(x, y), self.cube, self.near, f64::INFINITY);
-        let steps = Stepping { step: config.step, cone: config.cone, jitter: rng.random() };
+        let steps = RaySampling { step: config.step, cone: config.cone, jitter: rng.random() };
         let background = background.unwrap_or_else(|| rng.random());
         let [r, g, b, a] = view.image.pixels[index].map(|v| f32::from(v) / 255.0);
         to.target.extend([r, g, b].iter().zip(background).map(|(c, b)| c * a + b * (1.0 - a)));
         to.background.extend(background);
         to.direction.extend(ray.direction.to_array());
-        let end = to.t.len() + config.limit;
+        let end = to.t.len() + config.max_samples_per_ray;
         occupancy.march(&ray, &steps, |sample| {
             to.x.extend((ray.origin + ray.direction * sample.t).clamp(Vec3::ZERO, Vec3::ONE).to_array());
             to.t.push(sample.t);
@@ -188,8 +205,8 @@ impl PixelSource {
 }
 
 /// One batch of all parts, in their order.
-fn join(parts: Vec<Rays>) -> Rays {
-    let mut all = Rays { first: vec![0], ..Rays::default() };
+fn join(parts: Vec<RayBatch>) -> RayBatch {
+    let mut all = RayBatch { first: vec![0], ..RayBatch::default() };
     all.x.reserve(parts.iter().map(|p| p.x.len()).sum());
     for part in parts {
         let base = all.t.len() as u32;

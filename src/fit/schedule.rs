@@ -1,11 +1,14 @@
-//! How long a fit runs, and the learning rate along the way.
+//! The budget of a fit, and the learning rate over it.
 
 use std::fmt;
 use std::time::Duration;
 
+use nstr_spec::config::ConfigError;
 use serde::{Deserialize, Serialize};
 
-/// When a fit ends.
+use crate::check::check_fractions;
+
+/// End of a fit.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Budget {
@@ -33,7 +36,7 @@ impl Budget {
         }
     }
 
-    /// Share of the budget spent, 0 to 1.
+    /// Fraction of the budget spent, 0 to 1.
     pub fn progress(self, step: u64, elapsed: Duration) -> f64 {
         match self {
             // A budget of nothing is spent before the first step.
@@ -45,10 +48,10 @@ impl Budget {
     }
 }
 
-/// How the learning rate falls after the plateau.
+/// Decay of the learning rate after the plateau.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Decay {
+pub enum LrDecay {
     /// Along half a cosine.
     #[default]
     Cosine,
@@ -56,36 +59,44 @@ pub enum Decay {
     Exponential,
 }
 
-/// Learning-rate factor: a linear warm-up over the first steps, a plateau, then a fall to `floor`.
+/// Scale of the learning rate: a linear warm-up over the first steps, a plateau, then a decay to `floor`.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Schedule {
     /// Steps of the warm-up.
     pub warmup: u64,
-    /// Share of the budget after which the decay begins, 0 to 1.
+    /// Fraction of the budget after which the decay begins, 0 to 1.
     pub hold: f64,
-    /// Factor at the end, 0 to 1.
+    /// Scale at the end, 0 to 1.
     pub floor: f64,
-    /// The fall from the plateau to the floor.
+    /// Shape of the decay.
     #[serde(default)]
-    pub decay: Decay,
+    pub decay: LrDecay,
 }
 
 impl Default for Schedule {
     fn default() -> Self {
-        Self { warmup: 50, hold: 0.1, floor: 0.005, decay: Decay::Cosine }
+        Self { warmup: 50, hold: 0.1, floor: 0.005, decay: LrDecay::Cosine }
     }
 }
 
 impl Schedule {
-    /// The factor at a step (0-based) and a share of the budget.
-    pub fn factor(&self, step: u64, progress: f64) -> f64 {
+    /// Checks ranges.
+    ///
+    /// # Errors
+    /// [`ConfigError::Value`] names the key.
+    pub fn validate(&self) -> Result<(), ConfigError> {
+        check_fractions(&[("train.schedule.hold", self.hold), ("train.schedule.floor", self.floor)])
+    }
+
+    /// The scale at a step (from 0) and a progress through the budget (0 to 1).
+    pub fn lr_scale(&self, step: u64, progress: f64) -> f64 {
         let warm = ((step + 1) as f64 / self.warmup.max(1) as f64).min(1.0);
         let along = ((progress - self.hold) / (1.0 - self.hold).max(1e-9)).clamp(0.0, 1.0);
         warm * match self.decay {
-            Decay::Cosine => self.floor + (1.0 - self.floor) * 0.5 * (1.0 + (std::f64::consts::PI * along).cos()),
-            // A floor of 0 is never reached by factors.
-            Decay::Exponential => self.floor.max(1e-6).powf(along),
+            LrDecay::Cosine => self.floor + (1.0 - self.floor) * 0.5 * (1.0 + (std::f64::consts::PI * along).cos()),
+            // Equal factors never reach a floor of 0.
+            LrDecay::Exponential => self.floor.max(1e-6).powf(along),
         }
     }
 }
@@ -96,22 +107,22 @@ mod tests {
 
     #[test]
     fn the_rate_falls_by_equal_factors() {
-        let s = Schedule { warmup: 1, hold: 0.2, floor: 0.01, decay: Decay::Exponential };
-        for (share, want) in [(0.0, 1.0), (0.2, 1.0), (0.6, 0.1), (1.0, 0.01)] {
-            assert!((s.factor(100, share) - want).abs() < 1e-12);
+        let s = Schedule { warmup: 1, hold: 0.2, floor: 0.01, decay: LrDecay::Exponential };
+        for (progress, want) in [(0.0, 1.0), (0.2, 1.0), (0.6, 0.1), (1.0, 0.01)] {
+            assert!((s.lr_scale(100, progress) - want).abs() < 1e-12);
         }
     }
 
     #[test]
     fn the_rate_rises_holds_and_falls_to_the_floor() {
-        let s = Schedule { warmup: 10, hold: 0.2, floor: 0.01, decay: Decay::Cosine };
-        assert!((s.factor(0, 0.0) - 0.1).abs() < 1e-12);
-        assert!((s.factor(10, 0.1) - 1.0).abs() < 1e-12);
-        assert!((s.factor(500, 0.6) - 0.505).abs() < 1e-12);
-        assert!((s.factor(1000, 1.0) - 0.01).abs() < 1e-12);
+        let s = Schedule { warmup: 10, hold: 0.2, floor: 0.01, decay: LrDecay::Cosine };
+        assert!((s.lr_scale(0, 0.0) - 0.1).abs() < 1e-12);
+        assert!((s.lr_scale(10, 0.1) - 1.0).abs() < 1e-12);
+        assert!((s.lr_scale(500, 0.6) - 0.505).abs() < 1e-12);
+        assert!((s.lr_scale(1000, 1.0) - 0.01).abs() < 1e-12);
         let mut last = f64::INFINITY;
         for i in 0..=100 {
-            let f = s.factor(1000, f64::from(i) / 100.0);
+            let f = s.lr_scale(1000, f64::from(i) / 100.0);
             assert!(f <= last);
             last = f;
         }

@@ -1,42 +1,45 @@
-//! The signed-distance task: where a mesh sits in the unit cube, and the points that a fit learns from.
+//! Signed distances of a mesh as training data: the cube around it, and the points that a fit learns from.
 
 use std::sync::Arc;
 
 use glam::DVec3;
+use nstr_geometry::morton::morton_code;
+use nstr_geometry::query::DistanceQuery;
+use nstr_geometry::sample::SurfaceSampler;
+use nstr_geometry::{SignMethod, TriMesh};
+use nstr_space::Cube;
+use nstr_spec::config::ConfigError;
 use rand::RngExt;
 use rand_pcg::Pcg64;
 use serde::{Deserialize, Serialize};
 
-use crate::feed::{Batch, BatchSource};
+use crate::batch_loader::{Batch, BatchSource};
+use crate::check::{check, check_not_negative};
 use crate::gaussian::normal3;
-use nstr_field::model::Domain;
-use nstr_geometry::query::DistanceQuery;
-use nstr_geometry::sample::SurfaceSampler;
-use nstr_geometry::{SignMethod, TriMesh};
 
-/// Which points a batch holds and how much each counts; `--set sample.key=value` reaches each.
+/// Distribution and weights of the points of a batch; `--set sample.key=value` reaches each.
 ///
-/// Lengths are in unit-cube coordinates. The three shares need not sum to 1; the rest is drawn uniformly from the cube.
+/// Lengths are in unit-cube coordinates. The three fractions need not sum to 1; the rest is drawn uniformly from the cube.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct SampleConfig {
-    /// Share of points on the surface.
+pub struct SdfSampleConfig {
+    /// Fraction of points on the surface.
     pub surface: f64,
-    /// Share of points near the surface, at the first scale.
+    /// Fraction of points near the surface, at the first scale.
     pub near: f64,
     /// Standard deviation of their offset.
     pub near_sigma: f64,
-    /// Share of points around the surface, at the second scale.
+    /// Fraction of points around the surface, at the second scale.
     pub around: f64,
     /// Standard deviation of their offset.
     pub around_sigma: f64,
     /// Distance at which a point's weight in the loss has halved: `weight = 1 / (1 + |d| / falloff)`.
     pub falloff: f64,
-    /// Free space between the mesh's box and the faces of the cube, as a share of the box's longest edge.
+    /// Free space between the mesh's box and the faces of the cube, as a fraction of the box's longest edge.
     pub margin: f64,
 }
 
-impl Default for SampleConfig {
+impl Default for SdfSampleConfig {
     fn default() -> Self {
         Self {
             surface: 0.35,
@@ -50,43 +53,64 @@ impl Default for SampleConfig {
     }
 }
 
-/// The cube around a box, `margin` of its longest edge wider on each side.
-pub fn domain_around((lo, hi): (DVec3, DVec3), margin: f64) -> Domain {
+impl SdfSampleConfig {
+    /// Checks ranges.
+    ///
+    /// # Errors
+    /// [`ConfigError::Value`] names the key.
+    pub fn validate(&self) -> Result<(), ConfigError> {
+        check_not_negative(&[("sample.near_sigma", self.near_sigma), ("sample.around_sigma", self.around_sigma)])?;
+        for (key, v) in [
+            ("sample.surface", self.surface),
+            ("sample.near", self.near),
+            ("sample.around", self.around),
+            // Fractions that were typed may exceed 1 by rounding.
+            ("sample.surface + near + around", self.surface + self.near + self.around - 1e-9),
+        ] {
+            check(key, v, (-1e-9..=1.0).contains(&v), "must be 0 to 1")?;
+        }
+        check("sample.falloff", self.falloff, self.falloff > 0.0, "must be above 0")?;
+        check("sample.margin", self.margin, (0.0..=10.0).contains(&self.margin), "must be 0 to 10")
+    }
+}
+
+/// The cube around a box (lowest and highest corner, world units), `margin` of its longest edge wider on each side.
+pub fn cube_around((lo, hi): (DVec3, DVec3), margin: f64) -> Cube {
     let longest = (hi - lo).max_element();
     // A single point still needs a cube around it.
     let size = if longest > 0.0 { longest * (1.0 + 2.0 * margin) } else { 1.0 };
-    Domain { origin: ((lo + hi) * 0.5 - DVec3::splat(size * 0.5)).to_array(), size, units: String::new() }
+    Cube { origin: (lo + hi) * 0.5 - DVec3::splat(size * 0.5), size }
 }
 
-/// Draws batches around a mesh with exact signed distances.
-pub struct SdfSource {
+/// Draws batches of points around a mesh, with exact signed distances as targets in unit-cube coordinates.
+pub struct SdfSampler {
     query: Arc<DistanceQuery>,
     surface: SurfaceSampler<Arc<TriMesh>>,
-    domain: Domain,
-    config: SampleConfig,
+    cube: Cube,
+    config: SdfSampleConfig,
     points: usize,
     seed: u64,
 }
 
-impl SdfSource {
+impl SdfSampler {
     /// Batches of `points` points around `mesh`, whose distances `query` gives; `None` if the mesh has no area.
     pub fn new(
         mesh: Arc<TriMesh>,
         query: Arc<DistanceQuery>,
-        domain: Domain,
-        config: SampleConfig,
+        cube: Cube,
+        config: SdfSampleConfig,
         points: usize,
         seed: u64,
     ) -> Option<Self> {
-        Some(Self { query, surface: SurfaceSampler::new(mesh)?, domain, config, points, seed })
+        Some(Self { query, surface: SurfaceSampler::new(mesh)?, cube, config, points, seed })
     }
 }
 
-impl BatchSource for SdfSource {
+impl BatchSource for SdfSampler {
     fn batch(&self, index: u64) -> Batch {
         let c = &self.config;
         let mut rng = Pcg64::new(u128::from(self.seed) ^ 0x5eed_5a3b_1e0f, u128::from(index));
-        let count = |share: f64| (share.clamp(0.0, 1.0) * self.points as f64).round() as usize;
+        let count = |fraction: f64| (fraction.clamp(0.0, 1.0) * self.points as f64).round() as usize;
         let ends = [count(c.surface), count(c.surface + c.near), count(c.surface + c.near + c.around)];
         let mut points: Vec<(DVec3, f32)> = (0..self.points)
             .map(|i| {
@@ -94,7 +118,7 @@ impl BatchSource for SdfSource {
                     let p = DVec3::new(rng.random(), rng.random(), rng.random());
                     return (p, f32::INFINITY);
                 }
-                let p = (self.surface.draw(&mut rng).position - DVec3::from(self.domain.origin)) / self.domain.size;
+                let p = self.cube.to_unit(self.surface.draw(&mut rng).position);
                 let sigma = if i < ends[0] {
                     0.0
                 } else if i < ends[1] {
@@ -103,15 +127,14 @@ impl BatchSource for SdfSource {
                     c.around_sigma
                 };
                 let offset = normal3(&mut rng) * sigma;
-                ((p + offset).clamp(DVec3::ZERO, DVec3::ONE), (offset.length() * self.domain.size) as f32)
+                ((p + offset).clamp(DVec3::ZERO, DVec3::ONE), (offset.length() * self.cube.size) as f32)
             })
             .collect();
         // In Morton order neighbours share grid cells and tree nodes, which keeps both in cache.
-        points.sort_by_cached_key(|(p, _)| morton(*p));
-        let world: Vec<DVec3> =
-            points.iter().map(|(p, _)| *p * self.domain.size + DVec3::from(self.domain.origin)).collect();
+        points.sort_by_cached_key(|(p, _)| morton_code((p.clamp(DVec3::ZERO, DVec3::ONE) * 1023.0).as_uvec3()));
+        let world: Vec<DVec3> = points.iter().map(|(p, _)| self.cube.to_world(*p)).collect();
         // The point drawn from the surface bounds the distance (slightly widened for rounding).
-        let upper: Vec<f32> = points.iter().map(|(_, bound)| bound * 1.0001 + 1e-6 * self.domain.size as f32).collect();
+        let upper: Vec<f32> = points.iter().map(|(_, bound)| bound * 1.0001 + 1e-6 * self.cube.size as f32).collect();
         let mut target = vec![0.0; points.len()];
         if self.query.sign().method() == SignMethod::Winding {
             // Every face is a boundary or inside one: on it the distance is 0, whatever the sign.
@@ -123,26 +146,14 @@ impl BatchSource for SdfSource {
         } else {
             self.query.signed_distances_serial(&world, Some(&upper), &mut target);
         }
-        let scale = 1.0 / self.domain.size as f32;
+        let scale = 1.0 / self.cube.size as f32;
         target.iter_mut().for_each(|d| *d *= scale);
         let falloff = c.falloff as f32;
         Batch {
             x: points.iter().flat_map(|(p, _)| p.as_vec3().to_array()).collect(),
             weight: target.iter().map(|d| 1.0 / (1.0 + d.abs() / falloff)).collect(),
             target,
-            unwatched: Vec::new(),
+            regularizer_points: Vec::new(),
         }
     }
-}
-
-/// Position along a Morton curve over 1024³ cells of the unit cube.
-fn morton(p: DVec3) -> u32 {
-    let spread = |v: f64| {
-        let mut n = (v.clamp(0.0, 1.0) * 1023.0) as u32;
-        n = (n | n << 16) & 0x0300_00ff;
-        n = (n | n << 8) & 0x0300_f00f;
-        n = (n | n << 4) & 0x030c_30c3;
-        (n | n << 2) & 0x0924_9249
-    };
-    spread(p.x) | spread(p.y) << 1 | spread(p.z) << 2
 }

@@ -1,4 +1,4 @@
-//! The trainer on the processor: fused steps against plain ones, resuming, stopping, diverging.
+//! The trainer on the CPU: fused steps against plain ones, resuming, stopping, diverging.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -6,17 +6,17 @@ use std::time::{Duration, Instant};
 use burn::backend::Autodiff;
 use burn::tensor::{Tensor, TensorData};
 use burn_flex::Flex;
+use nstr_backend::backend;
+use nstr_backend::backend::FieldOp;
+use nstr_backend::device::Device;
+use nstr_kernel::PointLoss;
+use nstr_spec::config::preset;
+use nstr_spec::init;
+use nstr_spec::{Activation, FieldSpec};
 use rand::{RngExt, SeedableRng};
 use rand_pcg::Pcg64;
 
 use crate::*;
-use nstr_backend::backend;
-use nstr_backend::backend::FieldOp;
-use nstr_spec::config::preset;
-use nstr_backend::device::Device;
-use nstr_spec::init;
-use nstr_kernel::PointLoss;
-use nstr_spec::{Activation, FieldSpec};
 
 type Auto = Autodiff<Flex>;
 
@@ -65,16 +65,15 @@ impl Observer for Watch {
     fn checkpoint_every(&self) -> Option<Duration> {
         self.save.then_some(Duration::ZERO)
     }
-    fn checkpoint(&mut self, state: &TrainState) -> anyhow::Result<()> {
+    fn checkpoint(&mut self, state: &TrainState) -> Result<(), ObserverError> {
         self.saved.push(state.clone());
-        anyhow::ensure!(self.saved.len() < 4, "the disk is full");
-        Ok(())
+        if self.saved.len() < 4 { Ok(()) } else { Err("the disk is full".into()) }
     }
 }
 
 fn small(more: &[&str]) -> FieldSpec {
     let base = [
-        "latent.cells=5",
+        "latent.resolution=5",
         "latent.features=4",
         "basis=6",
         "spectrum.width=12",
@@ -87,7 +86,7 @@ fn small(more: &[&str]) -> FieldSpec {
 }
 
 fn start(spec: &FieldSpec, seed: u64) -> TrainState {
-    let (grid, net) = init::parameters(spec, &init::InitSpec { seed, ..Default::default() });
+    let (grid, net) = init::parameters(spec, &init::InitConfig { seed, ..Default::default() });
     TrainState::new(grid, net)
 }
 
@@ -96,19 +95,27 @@ fn config() -> TrainConfig {
     TrainConfig {
         batch: 257,
         schedule: Schedule { warmup: 8, ..Schedule::default() },
-        feed: FeedConfig { pool: 8, reuse: 2 },
-        lambda_pde: 1e-3,
-        lambda_smooth: 1e-4,
-        lambda_eikonal: 1e-2,
-        regularised: 0.25,
+        loader: LoaderConfig { pool_size: 8, steps_per_batch: 2 },
+        regularizers: Regularizers {
+            lambda_pde: 1e-3,
+            lambda_smooth: 1e-4,
+            lambda_eikonal: 1e-2,
+            fraction: 0.25,
+            ..Regularizers::NONE
+        },
         ..TrainConfig::default()
     }
 }
 
-fn train(config: &TrainConfig, state: &TrainState, steps: u64, watch: &mut Watch) -> Result<TrainState, TrainError> {
+fn fit_sphere(
+    config: &TrainConfig,
+    state: &TrainState,
+    steps: u64,
+    watch: &mut Watch,
+) -> Result<TrainState, TrainError> {
     let op = FieldOp::new(small(&[]));
     let source = Sphere::new(config.batch);
-    run_on(Device::Cpu, op, config.clone(), state, source, Budget::Steps(steps), watch)
+    train(Device::Cpu, op, config.clone(), state, source, Budget::Steps(steps), watch)
 }
 
 /// The state without its clock, in bits.
@@ -128,7 +135,7 @@ fn close(what: &str, a: &[f32], b: &[f32], tolerance: f32) {
 fn the_fused_loss_is_the_plain_one_in_value_and_gradient() {
     let device = Default::default();
     for (more, n) in
-        [(&[] as &[&str], 301), (&["outputs=3", "modulation=channels:2", "skip=false"], 64), (&["dim=2"], 1)]
+        [(&[] as &[&str], 301), (&["outputs=3", "modulation=channels:2", "skip_latent=false"], 64), (&["dim=2"], 1)]
     {
         let spec = small(more);
         let state = start(&spec, 3);
@@ -169,9 +176,9 @@ fn the_regularisers_are_their_formula_and_their_fused_gradient_the_plain_one() {
     let spec = small(&[]);
     let (state, device) = (start(&spec, 11), Default::default());
     let mut batch = Sphere::new(200).batch(0);
-    // Without the data term only the regularisers are left; at share 1 they see every point.
+    // Without the data term only the regularisers are left; at fraction 1 they see every point.
     batch.weight.fill(0.0);
-    let off = TrainConfig { lambda_pde: 0.0, lambda_smooth: 0.0, lambda_eikonal: 0.0, regularised: 1.0, ..config() };
+    let off = Regularizers { fraction: 1.0, ..Regularizers::NONE };
     let full_at = |x: &[f32]| {
         let one = |v: &[f32]| Tensor::<Flex, 1>::from_data(TensorData::new(v.to_vec(), [v.len()]), &device);
         let x = Tensor::<Flex, 2>::from_data(TensorData::new(x.to_vec(), [200, 3]), &device);
@@ -190,7 +197,7 @@ fn the_regularisers_are_their_formula_and_their_fused_gradient_the_plain_one() {
     let smooth = mean(&|row| squares(&mut row[slope.clone()].iter().copied()));
     let eikonal =
         mean(&|row| (squares(&mut row[columns.gradient..columns.spectrum].iter().copied()).sqrt() - 1.0).powi(2));
-    let end = regulariser::segment_ends(&batch.x, 0.05, 0);
+    let end = regularizer_loss::segment_ends(&batch.x, 0.05, 0);
     let there = full_at(&end);
     let segments = (0..200).map(|p| {
         let [from, to] = [&full, &there].map(|rows| &rows[p * columns.len..(p + 1) * columns.len]);
@@ -204,18 +211,19 @@ fn the_regularisers_are_their_formula_and_their_fused_gradient_the_plain_one() {
         let rows = full_at(x);
         rows.chunks(columns.len).flat_map(|row| row[columns.spectrum..columns.spectrum_gradient].to_vec()).collect()
     });
-    for (name, config, expected) in [
-        ("segment", TrainConfig { lambda_segment: 0.7, segment: 0.05, ..off.clone() }, 0.7 * segments),
-        ("anchor", TrainConfig { lambda_anchor: 0.7, anchors: 5, ..off.clone() }, 0.7 * anchors),
-        ("pde", TrainConfig { lambda_pde: 0.7, ..off.clone() }, 0.7 * pde),
-        ("smooth", TrainConfig { lambda_smooth: 0.7, ..off.clone() }, 0.7 * smooth),
-        ("eikonal", TrainConfig { lambda_eikonal: 0.7, ..off.clone() }, 0.7 * eikonal),
+    for (name, regularizers, expected) in [
+        ("segment", Regularizers { lambda_segment: 0.7, segment_sigma: 0.05, ..off }, 0.7 * segments),
+        ("anchor", Regularizers { lambda_anchor: 0.7, anchors: 5, ..off }, 0.7 * anchors),
+        ("pde", Regularizers { lambda_pde: 0.7, ..off }, 0.7 * pde),
+        ("smooth", Regularizers { lambda_smooth: 0.7, ..off }, 0.7 * smooth),
+        ("eikonal", Regularizers { lambda_eikonal: 0.7, ..off }, 0.7 * eikonal),
         (
             "all",
-            TrainConfig { lambda_pde: 0.1, lambda_smooth: 0.2, lambda_eikonal: 0.3, ..off.clone() },
+            Regularizers { lambda_pde: 0.1, lambda_smooth: 0.2, lambda_eikonal: 0.3, ..off },
             0.1 * pde + 0.2 * smooth + 0.3 * eikonal,
         ),
     ] {
+        let config = TrainConfig { regularizers, ..config() };
         let (loss, fused) = step_gradients(FieldOp::new(spec.clone()), &config, &state, &batch);
         assert!((loss - expected).abs() <= 1e-4 * expected, "{name}: {loss} for {expected}");
         let (_, plain) = step_gradients(FieldOp::plain(spec.clone()), &config, &state, &batch);
@@ -254,12 +262,12 @@ fn carried_from_anchors(
         let at = |row: &[f32], n: usize| row[i * n..(i + 1) * n].iter().map(|v| f64::from(*v)).collect::<Vec<_>>();
         let (a, x, mut s) = (at(&from, dim), at(x, dim), at(&here, width));
         let place = |t: f64| a.iter().zip(&x).map(|(a, x)| a + t * (x - a)).collect::<Vec<_>>();
-        let h = 1.0 / regulariser::CARRIED as f64;
+        let h = 1.0 / regularizer_loss::ANCHOR_STEPS as f64;
         let moved = |s: &[f64], f: &[f64], h: f64| -> Vec<f64> {
             let along = |k: usize| (0..dim).map(|j| f[k * dim + j] * (x[j] - a[j])).sum::<f64>();
             s.iter().enumerate().map(|(k, s)| s + h * along(k)).collect()
         };
-        for step in 0..regulariser::CARRIED {
+        for step in 0..regularizer_loss::ANCHOR_STEPS {
             let t = step as f64 * h;
             let middle = moved(&s, &flow(&place(t), &s), 0.5 * h);
             s = moved(&s, &flow(&place(t + 0.5 * h), &middle), h);
@@ -274,14 +282,15 @@ fn carried_from_anchors(
 fn a_transport_network_that_is_not_trained_stays() {
     let spec = small(&[]);
     let first = start(&spec, 4);
-    let off = TrainConfig { lambda_pde: 1e-2, regularised: 0.5, weight_decay: 0.1, ..config() };
+    let regularizers = Regularizers { lambda_pde: 1e-2, fraction: 0.5, ..Regularizers::NONE };
+    let off = TrainConfig { regularizers, weight_decay: 0.1, ..config() };
     let part = spec.net_layout().transport_range();
     let tensors = spec.net_tensors();
     let named: usize = tensors.iter().filter(|t| t.name.starts_with("transport")).map(|t| t.len()).sum();
     assert_eq!(part.len(), named);
     for train_transport in [false, true] {
         let config = TrainConfig { train_transport, ..off.clone() };
-        let end = train(&config, &first, 20, &mut Watch::new(u64::MAX)).unwrap();
+        let end = fit_sphere(&config, &first, 20, &mut Watch::new(u64::MAX)).unwrap();
         assert_eq!(end.net[part.clone()] == first.net[part.clone()], !train_transport);
         assert!(end.net[..part.start].iter().zip(&first.net).filter(|(a, b)| a != b).count() > 100);
     }
@@ -290,16 +299,18 @@ fn a_transport_network_that_is_not_trained_stays() {
 #[test]
 fn a_short_run_learns_a_sphere_and_reports_on_the_way() {
     let (first, mut watch) = (start(&small(&[]), 1), Watch::new(u64::MAX));
-    let end = train(&config(), &first, 240, &mut watch).unwrap();
+    let end = fit_sphere(&config(), &first, 240, &mut watch).unwrap();
     assert_eq!(end.step, 240);
     let (from, to) = (watch.reports[0].loss, watch.reports[14].loss);
     assert!(watch.reports.len() == 15 && to < 0.2 * from, "{from} to {to}");
     for pair in watch.reports.windows(2) {
         assert!(
-            pair[0].share < pair[1].share && pair[0].elapsed < pair[1].elapsed && pair[1].step == pair[0].step + 16
+            pair[0].fraction < pair[1].fraction
+                && pair[0].elapsed < pair[1].elapsed
+                && pair[1].step == pair[0].step + 16
         );
     }
-    assert!(watch.reports.iter().all(|p| (0.0..1.0).contains(&p.share) && p.net_lr <= config().net_lr));
+    assert!(watch.reports.iter().all(|p| (0.0..1.0).contains(&p.fraction) && p.net_lr <= config().net_lr));
     assert!(watch.saved.is_empty());
 }
 
@@ -308,18 +319,22 @@ fn a_stopped_run_goes_on_bit_for_bit() {
     for train_basis in [true, false] {
         let config = TrainConfig { train_basis, weight_decay: 1e-3, ..config() };
         let first = start(&small(&[]), 2);
-        let whole = train(&config, &first, 90, &mut Watch::new(u64::MAX)).unwrap();
-        assert_eq!(bits(&whole), bits(&train(&config, &first, 90, &mut Watch::new(u64::MAX)).unwrap()), "repeated");
+        let whole = fit_sphere(&config, &first, 90, &mut Watch::new(u64::MAX)).unwrap();
+        assert_eq!(
+            bits(&whole),
+            bits(&fit_sphere(&config, &first, 90, &mut Watch::new(u64::MAX)).unwrap()),
+            "repeated"
+        );
         let mut state = first;
         for stop in [1, 17, 50] {
-            let next = train(&config, &state, 90, &mut Watch::new(stop)).unwrap();
+            let next = fit_sphere(&config, &state, 90, &mut Watch::new(stop)).unwrap();
             assert!(next.step >= stop && next.step < 90 && next.elapsed >= state.elapsed);
             state = next;
         }
-        assert_eq!(bits(&train(&config, &state, 90, &mut Watch::new(u64::MAX)).unwrap()), bits(&whole), "resumed");
+        assert_eq!(bits(&fit_sphere(&config, &state, 90, &mut Watch::new(u64::MAX)).unwrap()), bits(&whole), "resumed");
     }
-    let other = train(&config(), &start(&small(&[]), 3), 20, &mut Watch::new(u64::MAX)).unwrap();
-    let this = train(&config(), &start(&small(&[]), 2), 20, &mut Watch::new(u64::MAX)).unwrap();
+    let other = fit_sphere(&config(), &start(&small(&[]), 3), 20, &mut Watch::new(u64::MAX)).unwrap();
+    let this = fit_sphere(&config(), &start(&small(&[]), 2), 20, &mut Watch::new(u64::MAX)).unwrap();
     assert_ne!(bits(&other), bits(&this));
 }
 
@@ -328,11 +343,12 @@ fn a_basis_that_is_not_trained_stays() {
     let spec = small(&[]);
     let first = start(&spec, 4);
     let config = TrainConfig { train_basis: false, weight_decay: 0.1, ..config() };
-    let end = train(&config, &first, 20, &mut Watch::new(u64::MAX)).unwrap();
+    let end = fit_sphere(&config, &first, 20, &mut Watch::new(u64::MAX)).unwrap();
     let basis = spec.net_layout().spectrum[0].weight;
     assert_eq!(end.net[..basis], first.net[..basis]);
     assert!(end.net[basis..].iter().zip(&first.net[basis..]).filter(|(a, b)| a != b).count() > 100);
-    let trained = train(&TrainConfig { train_basis: true, ..config }, &first, 20, &mut Watch::new(u64::MAX)).unwrap();
+    let trained =
+        fit_sphere(&TrainConfig { train_basis: true, ..config }, &first, 20, &mut Watch::new(u64::MAX)).unwrap();
     assert!(trained.net[..basis].iter().zip(&first.net[..basis]).all(|(a, b)| a != b));
 }
 
@@ -351,19 +367,19 @@ fn assert_diverged(result: Result<TrainState, TrainError>) -> (u64, u64, f64) {
 fn divergence_names_the_step_and_the_rate_and_keeps_a_good_state() {
     let first = start(&small(&[]), 5);
     let absurd = TrainConfig { net_lr: 1e4, grid_lr: 1e4, ..config() };
-    let (_, _, rate) = assert_diverged(train(&absurd, &first, 2000, &mut Watch::new(u64::MAX)));
+    let (_, _, rate) = assert_diverged(fit_sphere(&absurd, &first, 2000, &mut Watch::new(u64::MAX)));
     assert!(rate > 1e3);
     // Batches of NaN from the eighth step on, seen at the next look.
-    let config = TrainConfig { feed: FeedConfig { pool: 1, reuse: 1 }, ..config() };
+    let config = TrainConfig { loader: LoaderConfig { pool_size: 1, steps_per_batch: 1 }, ..config() };
     let source = Arc::new(Sphere { points: 100, spoiled: 11 });
     let op = FieldOp::new(small(&[]));
     let budget = Budget::Steps(1000);
-    let result = run_on(Device::Cpu, op, config.clone(), &first, source, budget, &mut Watch::new(u64::MAX));
-    assert_eq!(assert_diverged(result), (17, 1, config.net_lr * config.schedule.factor(16, 0.016)));
+    let result = train(Device::Cpu, op, config.clone(), &first, source, budget, &mut Watch::new(u64::MAX));
+    assert_eq!(assert_diverged(result), (17, 1, config.net_lr * config.schedule.lr_scale(16, 0.016)));
     // A run that ends before the next look must not return NaN either.
     let source = Arc::new(Sphere { points: 100, spoiled: 11 });
     let op = FieldOp::new(small(&[]));
-    let result = run_on(Device::Cpu, op, config, &first, source, Budget::Steps(12), &mut Watch::new(u64::MAX));
+    let result = train(Device::Cpu, op, config, &first, source, Budget::Steps(12), &mut Watch::new(u64::MAX));
     assert_eq!(assert_diverged(result).0, 12);
 }
 
@@ -373,7 +389,7 @@ fn a_time_budget_ends_in_time_and_counts_what_was_spent_before() {
     let run = |state: &TrainState, budget: Budget| {
         let source = Sphere::new(64);
         let config = TrainConfig { batch: 64, ..config() };
-        run_on(Device::Cpu, FieldOp::new(small(&[])), config, state, source, budget, &mut Watch::new(u64::MAX)).unwrap()
+        train(Device::Cpu, FieldOp::new(small(&[])), config, state, source, budget, &mut Watch::new(u64::MAX)).unwrap()
     };
     let budget = Duration::from_millis(300);
     let clock = Instant::now();
@@ -391,11 +407,11 @@ fn a_time_budget_ends_in_time_and_counts_what_was_spent_before() {
 fn checkpoints_are_good_states_and_their_errors_end_the_run() {
     let first = start(&small(&[]), 7);
     let mut watch = Watch { save: true, ..Watch::new(u64::MAX) };
-    let error = train(&config(), &first, 200, &mut watch).unwrap_err();
+    let error = fit_sphere(&config(), &first, 200, &mut watch).unwrap_err();
     assert!(matches!(error, TrainError::Observer(_)) && error.to_string().contains("the disk is full"));
-    let whole = train(&config(), &first, 200, &mut Watch::new(u64::MAX)).unwrap();
+    let whole = fit_sphere(&config(), &first, 200, &mut Watch::new(u64::MAX)).unwrap();
     assert_eq!(watch.saved.iter().map(|s| s.step).collect::<Vec<_>>(), [1, 17, 33, 49]);
-    assert_eq!(bits(&train(&config(), &watch.saved[2], 200, &mut Watch::new(u64::MAX)).unwrap()), bits(&whole));
+    assert_eq!(bits(&fit_sphere(&config(), &watch.saved[2], 200, &mut Watch::new(u64::MAX)).unwrap()), bits(&whole));
 }
 
 #[test]
@@ -409,9 +425,9 @@ fn a_sampler_may_die_and_batches_may_be_empty() {
     }
     let first = start(&small(&[]), 8);
     let run = |source: Arc<dyn BatchSource>| {
-        let source = Work::Points(source);
+        let source = TrainingData::Points(source);
         let op = FieldOp::new(small(&[]));
-        run_on(Device::Cpu, op, config(), &first, source, Budget::Steps(100), &mut Watch::new(u64::MAX))
+        train(Device::Cpu, op, config(), &first, source, Budget::Steps(100), &mut Watch::new(u64::MAX))
     };
     assert!(matches!(run(Arc::new(Dies)), Err(TrainError::Sampler(10))));
     // Batches of nothing teach nothing, but do no harm.
@@ -424,54 +440,54 @@ fn a_device_that_is_not_there_is_an_error_before_anything_else() {
     for device in Device::ALL.into_iter().filter(|d| d.check().is_err()) {
         let op = FieldOp::new(small(&[]));
         let budget = Budget::Steps(1);
-        let result = run_on(device, op, config(), &first, Sphere::new(8), budget, &mut Watch::new(0));
+        let result = train(device, op, config(), &first, Sphere::new(8), budget, &mut Watch::new(0));
         assert!(matches!(result, Err(TrainError::Device(_))), "{device}");
     }
 }
 
 /// The sample capture at a quarter of its size, in the cube that its silhouettes leave.
-fn tea_pixels() -> Arc<PixelSource> {
+fn tea_pixels() -> Arc<RaySampler> {
     let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../scenes/teaset");
     let options = nstr_capture::CaptureOptions { downscale: 4, ..Default::default() };
     let capture = nstr_capture::read_capture(&folder, &options).unwrap();
-    Arc::new(PixelSource::new(Arc::new(capture.train), capture.scene.cube(), capture.scene.near).unwrap())
+    Arc::new(RaySampler::new(Arc::new(capture.train), capture.scene.cube, capture.scene.near).unwrap())
 }
 
-fn radiance(train: &TrainConfig, state: &TrainState, steps: u64, stop: u64) -> TrainState {
-    let spec = preset("radiance-tiny").unwrap().set(&["latent.table=1024"]).unwrap().spec();
+fn radiance_fit(config: &TrainConfig, state: &TrainState, steps: u64, stop: u64) -> TrainState {
+    let spec = preset("radiance-tiny").unwrap().set(&["latent.hashmap_size=1024"]).unwrap().spec();
     let op = FieldOp::new(spec);
-    let config = RayConfig { samples: 3000, cells: 32, probes: 2000, distortion: 1e-3, ..RayConfig::default() };
-    let mut task = RadianceTask::new(&op, tea_pixels(), config, 5, |i| i % 32 == 0);
+    let rays = RayConfig { samples_per_step: 3000, distortion: 1e-3, ..RayConfig::default() };
+    let occupancy = OccupancyConfig { resolution: 32, cells_per_update: 2000, ..OccupancyConfig::default() };
+    let mut task = RadianceTask::new(&op, tea_pixels(), rays, occupancy, 5, |i| i % 32 == 0);
     if state.step > 0 {
         task = task.resumed(&state.task).unwrap();
     }
-    let work = Work::Rays(Box::new(task));
-    run_on(Device::Cpu, op, train.clone(), state, work, Budget::Steps(steps), &mut Watch::new(stop)).unwrap()
+    let data = TrainingData::Rays(Box::new(task));
+    train(Device::Cpu, op, config.clone(), state, data, Budget::Steps(steps), &mut Watch::new(stop)).unwrap()
 }
 
 #[test]
 fn a_radiance_fit_learns_finds_what_is_empty_and_goes_on_bit_for_bit() {
-    let spec = preset("radiance-tiny").unwrap().set(&["latent.table=1024"]).unwrap().spec();
+    let spec = preset("radiance-tiny").unwrap().set(&["latent.hashmap_size=1024"]).unwrap().spec();
     let first = start(&spec, 3);
-    let train = TrainConfig {
-        average: 0.9,
-        lambda_pde: 1e-7,
-        regularised: 0.05,
+    let config = TrainConfig {
+        ema_decay: 0.9,
+        regularizers: Regularizers { lambda_pde: 1e-7, fraction: 0.05, ..Regularizers::NONE },
         ..FitConfig::preset("radiance-tiny").unwrap().0.train
     };
-    let whole = radiance(&train, &first, 150, u64::MAX);
+    let whole = radiance_fit(&config, &first, 150, u64::MAX);
     let mut state = first.clone();
     for stop in [1, 49, 97] {
-        state = radiance(&train, &state, 150, stop);
+        state = radiance_fit(&config, &state, 150, stop);
         assert!(state.step >= stop && state.step < 150);
     }
-    let end = radiance(&train, &state, 150, u64::MAX);
+    let end = radiance_fit(&config, &state, 150, u64::MAX);
     assert_eq!(bits(&end), bits(&whole), "resumed");
-    assert!(end.averages == whole.averages && end.task == whole.task);
-    assert!(end.averages.as_ref().unwrap()[0] != end.grid, "the average is not the last state");
-    let occupancy = occupied::occupancy_of(&end.task, 32).unwrap();
+    assert!(end.ema == whole.ema && end.task == whole.task);
+    assert!(end.ema.as_ref().unwrap()[0] != end.grid, "the average is not the last state");
+    let occupancy = occupancy_grid::saved_occupancy(&end.task, 32).unwrap();
     assert!(occupancy.fraction() > 0.01 && occupancy.fraction() < 0.6, "{}", occupancy.fraction());
-    assert!((0..32 * 32 * 32).step_by(32).all(|i| !occupancy.get(i)), "what is void stays void");
+    assert!((0..32 * 32 * 32).step_by(32).all(|i| !occupancy.get(i)), "what is free stays free");
     let numbers = &end.task.numbers;
     assert!(numbers["evaluated"] >= numbers["used"] && numbers["drawn"] > 150.0);
 }
@@ -480,7 +496,7 @@ fn a_radiance_fit_learns_finds_what_is_empty_and_goes_on_bit_for_bit() {
 fn rays_are_the_same_for_the_same_step_and_lie_in_occupied_cells() {
     let pixels = tea_pixels();
     let occupancy = nstr_space::occupancy::Occupancy::from_bits(16, |i| i % 3 != 0);
-    let config = RayConfig { limit: 40, ..RayConfig::default() };
+    let config = RayConfig { max_samples_per_ray: 40, ..RayConfig::default() };
     let draw = |step| pixels.draw(&config, &occupancy, 7, step, 300);
     let rays = draw(4);
     assert!(rays == draw(4) && rays != draw(5));
@@ -495,14 +511,14 @@ fn rays_are_the_same_for_the_same_step_and_lie_in_occupied_cells() {
 }
 
 #[test]
-fn cells_that_too_few_cameras_see_are_void() {
+fn cells_that_too_few_cameras_see_are_free() {
     let pixels = tea_pixels();
     let cube = pixels.cube();
-    let seen = occupied::seen(pixels.views(), cube, pixels.near());
+    let seen = cell_masks::FrustumMask::new(pixels.views(), cube, pixels.near());
     assert!(seen.get([0.5, 0.5, 0.5]), "all cameras look at the middle");
-    let behind = occupied::seen(&pixels.views()[..1], cube, pixels.near());
+    let behind = cell_masks::FrustumMask::new(&pixels.views()[..1], cube, pixels.near());
     assert!(behind.get([0.5; 3]), "one camera suffices where there is only one");
     // Nothing of the cube lies so far from every camera.
-    let far = occupied::seen(pixels.views(), cube, 1e6);
+    let far = cell_masks::FrustumMask::new(pixels.views(), cube, 1e6);
     assert!(!far.get([0.5; 3]));
 }

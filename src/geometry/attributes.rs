@@ -1,4 +1,4 @@
-//! A mesh as binary PLY with numbers of any kind at its vertices.
+//! Binary PLY with normals, colours and float properties at the vertices.
 
 use std::io::{self, Write};
 use std::path::Path;
@@ -7,7 +7,7 @@ use glam::Vec3;
 
 use crate::{MeshError, TriMesh};
 
-/// What stands at the vertices of a mesh, one entry a vertex.
+/// Values at the vertices of a mesh, one entry a vertex.
 #[derive(Clone, Copy, Debug)]
 pub struct VertexData<'a> {
     /// Unit normals.
@@ -34,7 +34,7 @@ pub fn write_ply_with(path: &Path, mesh: &TriMesh, data: VertexData<'_>) -> Resu
     }
     let plain = |name: &str| !name.is_empty() && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
     if let Some((name, _)) = data.values.iter().find(|(name, _)| !plain(name)) {
-        return refuse(format!("`{name}` is no name of a property: use letters, digits and underscores"));
+        return refuse(format!("`{name}` is not a property name: use letters, digits and underscores"));
     }
     nstr_files::write_with(path, |out| write(out, mesh, data)).map_err(|source| MeshError::Io {
         path: path.into(),

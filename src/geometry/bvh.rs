@@ -21,14 +21,14 @@ pub(crate) const NO_SLOT: u32 = u32::MAX;
 
 /// The map from mesh units to the local frame: `local = (p - center) * scale`.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Frame {
+pub struct LocalFrame {
     /// Centre of the mesh's box, in mesh units.
     pub center: DVec3,
     /// Local units per mesh unit.
     pub scale: f64,
 }
 
-impl Frame {
+impl LocalFrame {
     /// Local coordinates of `p`.
     #[inline(always)]
     pub fn to_local(&self, p: DVec3) -> DVec3 {
@@ -72,7 +72,7 @@ pub(crate) struct Packet {
 /// The hierarchy. Faces with corners that are missing or not finite are left out.
 #[derive(Clone, Debug)]
 pub struct Bvh {
-    pub(crate) frame: Frame,
+    pub(crate) frame: LocalFrame,
     pub(crate) positions: Arc<[DVec3]>,
     pub(crate) faces: Arc<[[u32; 3]]>,
     pub(crate) nodes: Vec<WideNode>,
@@ -99,8 +99,8 @@ impl Bvh {
         }
         let extent = (hi - lo).max_element();
         let frame = match ids.is_empty() {
-            true => Frame { center: DVec3::ZERO, scale: 1.0 },
-            false => Frame {
+            true => LocalFrame { center: DVec3::ZERO, scale: 1.0 },
+            false => LocalFrame {
                 center: (lo + hi) * 0.5,
                 scale: if extent > 0.0 && (2.0 / extent).is_finite() { 2.0 / extent } else { 1.0 },
             },
@@ -114,7 +114,7 @@ impl Bvh {
         Self::over(self.frame, self.positions.clone(), self.faces.clone(), ids)
     }
 
-    fn over(frame: Frame, positions: Arc<[DVec3]>, faces: Arc<[[u32; 3]]>, ids: &[u32]) -> Self {
+    fn over(frame: LocalFrame, positions: Arc<[DVec3]>, faces: Arc<[[u32; 3]]>, ids: &[u32]) -> Self {
         let mut bvh = Self {
             frame,
             positions,
@@ -134,7 +134,7 @@ impl Bvh {
     }
 
     /// The local frame.
-    pub fn frame(&self) -> Frame {
+    pub fn frame(&self) -> LocalFrame {
         self.frame
     }
 

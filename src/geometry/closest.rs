@@ -87,7 +87,7 @@ fn closest_on_edges(p: DVec3, t: [DVec3; 3]) -> (DVec3, [f64; 3]) {
 /// Bound of the rounding of a distance in single precision, relative to the largest coordinates: 16 units in the last place.
 const SLACK: f64 = 1e-6;
 
-/// How much too far the traversal may see a triangle from the local point `p`, in local units: the rounding of the mesh's
+/// Bound of how much too far the traversal sees a triangle from the local point `p`, in local units: the rounding of the mesh's
 /// corners, which lie within 1 of the origin, and of the point.
 #[inline(always)]
 fn slack(p: DVec3) -> f64 {

@@ -1,8 +1,8 @@
 //! Discrete curvature at the vertices of a triangle mesh, and between them.
 //!
 //! Mean curvature from the cotangent Laplacian over mixed Voronoi areas, Gaussian curvature from the angle defect over the
-//! same areas (Meyer, Desbrun, Schröder, Barr 2003). What it measures follows the mesh: at a sharp edge it grows as
-//! triangles shrink, and within large flat faces it is 0.
+//! same areas (Meyer, Desbrun, Schröder, Barr 2003). The values depend on the triangulation: at a sharp edge they grow as
+//! triangles shrink, and within large flat faces they are 0.
 
 use std::collections::{HashMap, HashSet};
 
@@ -10,6 +10,7 @@ use glam::DVec3;
 
 use crate::TriMesh;
 use crate::closest::Closest;
+use crate::weld::first_at_position;
 
 /// Curvature of a mesh at its vertices.
 #[derive(Clone, Debug, PartialEq)]
@@ -26,11 +27,11 @@ pub struct MeshCurvature {
 impl MeshCurvature {
     /// Curvature of `mesh`.
     ///
-    /// Vertices at the very same place count as one (files repeat them along seams), and a face that is there twice, in
+    /// Vertices at the very same position count as one (files repeat them along seams), and a face that is given twice, in
     /// whatever orientation, counts once.
     pub fn new(mesh: &TriMesh) -> Self {
         let count = mesh.positions.len();
-        let same = welded(mesh);
+        let same = first_at_position(&mesh.positions);
         let faces = distinct_faces(mesh, &same);
         let mut sums = Sums::new(count);
         for face in &faces {
@@ -62,13 +63,6 @@ impl MeshCurvature {
     }
 }
 
-/// For each vertex the first one at its place.
-fn welded(mesh: &TriMesh) -> Vec<u32> {
-    let mut first = HashMap::with_capacity(mesh.positions.len());
-    let key = |p: &DVec3| (*p + 0.0).to_array().map(f64::to_bits);
-    mesh.positions.iter().enumerate().map(|(i, p)| *first.entry(key(p)).or_insert(i as u32)).collect()
-}
-
 /// Faces with three different corners, each once.
 fn distinct_faces(mesh: &TriMesh, same: &[u32]) -> Vec<[u32; 3]> {
     let mut seen = HashSet::with_capacity(mesh.faces.len());
@@ -95,7 +89,7 @@ fn irregular(faces: &[[u32; 3]]) -> HashSet<u32> {
     count.into_iter().filter(|(_, n)| *n != 2).flat_map(|(edge, _)| edge).collect()
 }
 
-/// What faces add to their corners.
+/// Sums over the faces around each vertex.
 struct Sums {
     /// `Σ (cot α + cot β)(x_i − x_j)`.
     laplacian: Vec<DVec3>,

@@ -1,4 +1,4 @@
-//! What can go wrong between a mesh file and a mesh.
+//! Errors of reading and writing mesh files.
 
 use std::path::PathBuf;
 
@@ -10,7 +10,7 @@ pub enum MeshError {
     Io {
         /// The file.
         path: PathBuf,
-        /// What was tried, e.g. "read".
+        /// The action that failed, e.g. "read".
         action: &'static str,
         /// The system's reason.
         source: std::io::Error,
@@ -28,7 +28,7 @@ pub enum MeshError {
         path: PathBuf,
         /// Line, from 1, in text formats.
         line: Option<usize>,
-        /// What is wrong and, where it is not plain, what would be right.
+        /// The fault and, where it is not plain, the remedy.
         reason: String,
     },
     /// The file is well formed but holds nothing with an area.
@@ -36,7 +36,7 @@ pub enum MeshError {
     NoFaces {
         /// The file.
         path: PathBuf,
-        /// What was found instead, e.g. skipped faces and why.
+        /// Notes on the content, e.g. skipped faces with the reason.
         notes: Vec<String>,
     },
     /// The mesh cannot be stored in the requested format.
@@ -44,7 +44,7 @@ pub enum MeshError {
     Unwritable {
         /// The file that would have been written.
         path: PathBuf,
-        /// Why, and what would work.
+        /// The reason and the remedy.
         reason: String,
     },
 }

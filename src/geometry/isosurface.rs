@@ -1,5 +1,5 @@
-//! Surfaces of fields: marching cubes that is watertight and manifold inside its lattice: dense, sparse, or only where a
-//! mask says that there can be any.
+//! Isosurfaces of fields by marching cubes, watertight and manifold inside their lattice: dense, sparse, or only within
+//! a mask.
 //!
 //! Negative values are inside, triangles face outward, vertices are shared. A surface that leaves the lattice ends at
 //! its border. NaN counts as outside.
@@ -13,11 +13,12 @@ mod table;
 use rayon::prelude::*;
 
 use crate::TriMesh;
+
 pub use lattice::Lattice;
 pub use masked::{MaskedOptions, masked};
 pub use sparse::{SparseOptions, SparseSurface, sparse};
 
-/// Why no surface was made.
+/// Settings or values that no surface can be made of.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 pub enum IsoError {
     /// The lattice is empty, too large, or not finite.
@@ -64,6 +65,9 @@ fn pack(values: &[f32], words: &mut [u64]) {
 }
 
 /// The zero surface of `values` (x fastest, as [`Lattice`] has its points), in parallel.
+///
+/// # Errors
+/// [`IsoError`] for a lattice that cannot be meshed, a wrong number of values, or more than 2³² vertices.
 pub fn dense(lattice: &Lattice, values: &[f32]) -> Result<TriMesh, IsoError> {
     lattice.check()?;
     if values.len() != lattice.len() {

@@ -1,33 +1,36 @@
-//! Triangle meshes: reading, writing and judging them, distance, sign, sampling and isosurfaces. Knows no field.
+//! Triangle meshes: files, reports, distance and sign queries, sampling, curvature and isosurfaces.
 
 pub mod attributes;
 pub mod bvh;
-pub mod closest;
-pub mod crossing;
+mod closest;
 pub mod curvature;
-pub mod error;
+mod error;
 pub mod isosurface;
-pub mod mesh;
+mod mesh;
+pub mod morton;
 pub mod query;
+mod ray_crossings;
 pub mod read;
 pub mod report;
 pub mod sample;
 pub mod sign;
-pub mod triangulate;
-pub mod visibility;
-pub mod voxels;
-pub mod winding;
-pub mod write;
+mod triangulate;
+mod visibility;
+mod voxels;
+mod weld;
+mod winding;
+mod write;
 
+pub use closest::Closest;
 pub use error::MeshError;
-pub use mesh::TriMesh;
+pub use mesh::{Material, MeshMaterials, NO_MATERIAL, Texture, TriMesh};
 pub use query::{DistanceQuery, QueryError, QueryOptions};
 pub use read::{MeshFile, MeshFormat, read_mesh};
 pub use report::MeshReport;
-pub use sign::{SignMethod, Trust};
+pub use sign::{OrientationVerdict, SignMethod};
 pub use write::write_mesh;
 
 #[cfg(test)]
 mod query_tests;
-#[cfg(test)]
-pub(crate) mod testing;
+#[doc(hidden)]
+pub mod testing;

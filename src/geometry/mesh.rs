@@ -1,4 +1,4 @@
-//! The triangle mesh that every reader returns and every query starts from.
+//! The triangle mesh that every reader returns and every query starts from, and the materials of its faces.
 
 use glam::DVec3;
 
@@ -9,6 +9,52 @@ pub struct TriMesh {
     pub positions: Vec<DVec3>,
     /// Triangles as indices into `positions`, counter-clockwise seen from outside where the file is consistent.
     pub faces: Vec<[u32; 3]>,
+}
+
+/// A material of a mesh file. Colours are as in the file, usually 0 to 1.
+#[derive(Clone, Debug, Default, PartialEq, serde::Serialize)]
+pub struct Material {
+    /// Name in the file.
+    pub name: String,
+    /// Diffuse colour (`Kd`), red, green, blue; `None` where the file gives none.
+    pub diffuse: Option<[f32; 3]>,
+    /// Opacity from 0 to 1 (`d`); `None` where the file gives none.
+    pub opacity: Option<f32>,
+    /// Texture files.
+    pub textures: Vec<Texture>,
+}
+
+/// A texture file of a material.
+#[derive(Clone, Debug, PartialEq, serde::Serialize)]
+pub struct Texture {
+    /// Property that it gives values to, by its name in MTL files, e.g. `map_Kd`.
+    pub property: String,
+    /// The file's name as the material file has it, with any options before it.
+    pub file: String,
+}
+
+/// Material index of a face without a material.
+pub const NO_MATERIAL: u16 = u16::MAX;
+
+/// Materials of a mesh's faces. Both lists are empty where the file names no material.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct MeshMaterials {
+    /// Materials that the file's faces name, in the order of their first use; at most 65 535.
+    pub materials: Vec<Material>,
+    /// For each face the index of its material, or [`NO_MATERIAL`].
+    pub faces: Vec<u16>,
+}
+
+impl MeshMaterials {
+    /// Number of faces of each material, and of faces without one.
+    pub fn face_counts(&self) -> (Vec<usize>, usize) {
+        let mut counts = vec![0; self.materials.len()];
+        let mut without = 0;
+        for &material in &self.faces {
+            *counts.get_mut(usize::from(material)).unwrap_or(&mut without) += 1;
+        }
+        (counts, without)
+    }
 }
 
 impl TriMesh {

@@ -1,28 +1,48 @@
-//! Signed distance to a mesh in batches: the one door through which fits, metrics and commands ask.
+//! Signed distance to a mesh, closest points and inside tests, in batches.
 
-use glam::DVec3;
+use glam::{DVec3, UVec3};
 use pulp::{Arch, Simd, WithSimd};
 use rayon::prelude::*;
+use serde::{Deserialize, Serialize};
 
 use crate::TriMesh;
 use crate::bvh::Bvh;
 use crate::closest::{Closest, Cursor, Hit, Stack, nearest};
-use crate::sign::{Kind, Sign, SignOptions};
+use crate::morton::morton_code;
+use crate::sign::{OrientationVerdict, Sign, SignKind, SignMethod};
 
 /// Settings of a [`DistanceQuery`].
-pub type QueryOptions = SignOptions;
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct QueryOptions {
+    /// Method that tells inside from outside.
+    pub method: SignMethod,
+    /// The caller's verdict on orientation, for `auto`; without one, edges are checked here.
+    #[serde(alias = "trust")]
+    pub orientation: Option<OrientationVerdict>,
+    /// Cells along the longest edge of the box for `visibility`, 16 to 1024: gaps narrower than a cell are closed.
+    pub resolution: usize,
+    /// Full thickness given to open faces without an inside, as a fraction of the box's diagonal.
+    pub thickness: f64,
+}
+
+impl Default for QueryOptions {
+    fn default() -> Self {
+        Self { method: SignMethod::Auto, orientation: None, resolution: 256, thickness: 0.005 }
+    }
+}
 
 /// Points that share one dispatch and, in parallel, one task.
 const CHUNK: usize = 1024;
 
-/// Why no query can be made of a mesh.
+/// A mesh or a setting that no query can be made of.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum QueryError {
     /// No face has three finite corners.
     #[error("the mesh has no usable face (of {0}): a distance needs at least one triangle with finite corners")]
     NoFaces(usize),
     /// The thickness is not a positive fraction.
-    #[error("the sheet thickness must be a fraction of the diagonal from 0 to 1")]
+    #[error("the thickness of open faces must be a fraction of the diagonal from 0 to 1")]
     Thickness,
 }
 
@@ -37,6 +57,9 @@ pub struct DistanceQuery {
 
 impl DistanceQuery {
     /// Builds the hierarchy and prepares the sign, on all of rayon's threads.
+    ///
+    /// # Errors
+    /// [`QueryError`] for a mesh without a usable face and for a thickness outside 0 to 1.
     pub fn new(mesh: &TriMesh, options: &QueryOptions) -> Result<Self, QueryError> {
         if !(0.0..=1.0).contains(&options.thickness) {
             return Err(QueryError::Thickness);
@@ -73,7 +96,7 @@ impl DistanceQuery {
 
     /// Closest points of a batch, in parallel; `None` for points that are not finite.
     pub fn closest_batch<P: Copy + Into<DVec3> + Sync>(&self, points: &[P]) -> Vec<Option<Closest>> {
-        self.sorted(points, None, true, |order| ClosestOp { query: self, order })
+        self.sorted(points, None, true, &ClosestPoint { bvh: &self.bvh })
     }
 
     /// Signed distance of each point into `out` (same length), in parallel. Points that are not finite give NaN.
@@ -99,38 +122,33 @@ impl DistanceQuery {
         parallel: bool,
         out: &mut [f32],
     ) {
-        let values = self.sorted(points, upper, parallel, |order| DistanceOp { query: self, order });
+        let values = self.sorted(points, upper, parallel, &SignedDistance::new(self));
         out.iter_mut().zip(values).for_each(|(o, v)| *o = v);
     }
 
-    /// Whether each point is inside (signed distance below 0), in parallel; cheaper than distances where only the sign
-    /// counts.
+    /// True for each point that is inside (signed distance below 0), in parallel; cheaper than distances where only the
+    /// sign counts.
     pub fn inside<P: Copy + Into<DVec3> + Sync>(&self, points: &[P]) -> Vec<bool> {
-        let sheets = matches!(&self.sign.kind, Kind::Visibility(v) if v.sheets.get(&self.bvh).is_some());
-        if sheets || matches!(self.sign.kind, Kind::Unsigned) {
+        let thickened = matches!(&self.sign.kind, SignKind::Visibility(v) if v.open_faces.get(&self.bvh).is_some());
+        if thickened || matches!(self.sign.kind, SignKind::Unsigned) {
             let mut out = vec![0.0; points.len()];
             self.signed_distances(points, &mut out);
             return out.into_iter().map(|d| d < 0.0).collect();
         }
-        self.sorted(points, None, true, |order| InsideOp { query: self, order })
+        self.sorted(points, None, true, &Inside { bvh: &self.bvh, sign: &self.sign })
     }
 
-    /// Runs `op` over the points in Morton order, so that neighbours follow each other, and undoes the order.
-    fn sorted<'a, P, R, O>(
-        &'a self,
+    /// Asks `query` of the points in Morton order, so that neighbours follow each other, and undoes the order.
+    fn sorted<P: Copy + Into<DVec3> + Sync, Q: PointQuery>(
+        &self,
         points: &[P],
         upper: Option<&[f32]>,
         parallel: bool,
-        op: impl Fn(Vec<Item>) -> O + Sync,
-    ) -> Vec<R>
-    where
-        P: Copy + Into<DVec3> + Sync,
-        R: Clone + Send + Default,
-        O: WithSimd<Output = Vec<R>> + 'a,
-    {
+        query: &Q,
+    ) -> Vec<Q::Answer> {
         let frame = self.bvh.frame();
         let local = |i: usize| frame.to_local(points[i].into());
-        let key = |i: usize| (morton(local(i)) << 32) | i as u64;
+        let key = |i: usize| (u64::from(morton_code(cell(local(i)))) << 32) | i as u64;
         let mut keys: Vec<u64>;
         if parallel {
             keys = (0..points.len()).into_par_iter().map(key).collect();
@@ -140,16 +158,16 @@ impl DistanceQuery {
             keys.sort_unstable();
         }
         let bound = |i: usize| upper.map_or(f64::INFINITY, |u| u[i] as f64 * frame.scale * (1.0 + 1e-6) + 1e-7);
-        let run = |keys: &[u64]| -> Vec<R> {
-            let items =
-                keys.iter().map(|&k| k as u32 as usize).map(|i| Item { p: local(i), limit: bound(i) }).collect();
-            Arch::new().dispatch(op(items))
+        let run = |keys: &[u64]| -> Vec<Q::Answer> {
+            let points =
+                keys.iter().map(|&k| k as u32 as usize).map(|i| QueryPoint { p: local(i), limit: bound(i) }).collect();
+            Arch::new().dispatch(Batch { query, points })
         };
-        let results: Vec<Vec<R>> = match parallel {
+        let results: Vec<Vec<Q::Answer>> = match parallel {
             true => keys.par_chunks(CHUNK).map(run).collect(),
             false => keys.chunks(CHUNK).map(run).collect(),
         };
-        let mut out = vec![R::default(); points.len()];
+        let mut out = vec![Q::Answer::default(); points.len()];
         for (&k, r) in keys.iter().zip(results.into_iter().flatten()) {
             out[k as u32 as usize] = r;
         }
@@ -157,62 +175,105 @@ impl DistanceQuery {
     }
 }
 
-/// A point in the local frame and how far its answer can be.
-struct Item {
+/// A point in the local frame, and an upper bound of its distance to the mesh in local units.
+struct QueryPoint {
     p: DVec3,
     limit: f64,
 }
 
-/// Interleaved bits of a local point's cell among 1024³ over [-2, 2]³.
-fn morton(p: DVec3) -> u64 {
-    let spread = |x: f64| {
-        let mut v = ((x + 2.0) * 256.0).clamp(0.0, 1023.0) as u64;
-        v = (v | v << 16) & 0x0300_00ff;
-        v = (v | v << 8) & 0x0300_f00f;
-        v = (v | v << 4) & 0x030c_30c3;
-        (v | v << 2) & 0x0924_9249
-    };
-    spread(p.x) | spread(p.y) << 1 | spread(p.z) << 2
+/// Cell of a local point among 1024³ over [−2, 2]³.
+fn cell(p: DVec3) -> UVec3 {
+    UVec3::from(p.to_array().map(|x| ((x + 2.0) * 256.0).clamp(0.0, 1023.0) as u32))
 }
 
-struct ClosestOp<'a> {
-    query: &'a DistanceQuery,
-    order: Vec<Item>,
+/// State that one point of a coherent batch leaves to the next.
+struct Scratch {
+    /// One cursor a hierarchy that is searched.
+    cursors: [Cursor; 2],
+    stack: Stack,
 }
 
-impl WithSimd for ClosestOp<'_> {
-    type Output = Vec<Option<Closest>>;
+/// A question about single points, asked in batches of a vector instruction set.
+trait PointQuery: Sync {
+    type Answer: Clone + Default + Send;
+
+    fn answer<S: Simd>(&self, simd: S, point: &QueryPoint, scratch: &mut Scratch) -> Self::Answer;
+}
+
+/// One query of several points on the calling thread.
+struct Batch<'a, Q> {
+    query: &'a Q,
+    points: Vec<QueryPoint>,
+}
+
+impl<Q: PointQuery> WithSimd for Batch<'_, Q> {
+    type Output = Vec<Q::Answer>;
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) -> Self::Output {
-        let bvh = &self.query.bvh;
-        let (mut cursor, mut stack) = (Cursor::NONE, Stack::with_capacity(128));
-        let mut out = Vec::with_capacity(self.order.len());
-        for item in &self.order {
-            let hit = nearest(simd, bvh, item.p, item.limit, &mut cursor, &mut stack);
-            out.push(hit.map(|h| bvh.closest_of(&h)));
+        let mut scratch = Scratch { cursors: [Cursor::NONE; 2], stack: Stack::with_capacity(128) };
+        let mut out = Vec::with_capacity(self.points.len());
+        for point in &self.points {
+            out.push(self.query.answer(simd, point, &mut scratch));
         }
         out
     }
 }
 
-struct InsideOp<'a> {
-    query: &'a DistanceQuery,
-    order: Vec<Item>,
+struct ClosestPoint<'a> {
+    bvh: &'a Bvh,
 }
 
-impl WithSimd for InsideOp<'_> {
-    type Output = Vec<bool>;
+impl PointQuery for ClosestPoint<'_> {
+    type Answer = Option<Closest>;
 
     #[inline(always)]
-    fn with_simd<S: Simd>(self, simd: S) -> Vec<bool> {
-        let mut stack = Stack::with_capacity(128);
-        let mut out = Vec::with_capacity(self.order.len());
-        for item in &self.order {
-            let p = item.p;
-            out.push(p.is_finite() && self.query.sign.inside(simd, &self.query.bvh, p, None, &mut stack));
-        }
-        out
+    fn answer<S: Simd>(&self, simd: S, point: &QueryPoint, scratch: &mut Scratch) -> Option<Closest> {
+        let hit = nearest(simd, self.bvh, point.p, point.limit, &mut scratch.cursors[0], &mut scratch.stack);
+        hit.map(|h| self.bvh.closest_of(&h))
+    }
+}
+
+struct Inside<'a> {
+    bvh: &'a Bvh,
+    sign: &'a Sign,
+}
+
+impl PointQuery for Inside<'_> {
+    type Answer = bool;
+
+    #[inline(always)]
+    fn answer<S: Simd>(&self, simd: S, point: &QueryPoint, scratch: &mut Scratch) -> bool {
+        point.p.is_finite() && self.sign.inside(simd, self.bvh, point.p, None, &mut scratch.stack)
+    }
+}
+
+struct SignedDistance<'a> {
+    bvh: &'a Bvh,
+    sign: &'a Sign,
+    /// Faces that bound a solid, and faces that are thickened by `half` on both sides.
+    solid: Option<&'a Bvh>,
+    open: Option<&'a Bvh>,
+    /// All faces are in one of the two, whose answer is then the mesh's.
+    whole: bool,
+    half: f64,
+    /// Mesh units per local unit.
+    inverse: f64,
+}
+
+impl<'a> SignedDistance<'a> {
+    fn new(query: &'a DistanceQuery) -> Self {
+        let DistanceQuery { bvh, sign, half } = query;
+        let (solid, open) = match &sign.kind {
+            SignKind::Visibility(v) => (v.solid_faces.get(bvh), v.open_faces.get(bvh)),
+            SignKind::Unsigned => (None, Some(bvh)),
+            _ => (Some(bvh), None),
+        };
+        let whole = match (solid, open) {
+            (Some(part), None) | (None, Some(part)) => std::ptr::eq(part, bvh),
+            _ => false,
+        };
+        Self { bvh, sign, solid, open, whole, half: *half, inverse: 1.0 / bvh.frame().scale }
     }
 }
 
@@ -237,59 +298,35 @@ fn search<S: Simd>(
     }
 }
 
-struct DistanceOp<'a> {
-    query: &'a DistanceQuery,
-    order: Vec<Item>,
-}
-
-impl WithSimd for DistanceOp<'_> {
-    type Output = Vec<f32>;
+impl PointQuery for SignedDistance<'_> {
+    type Answer = f32;
 
     #[inline(always)]
-    fn with_simd<S: Simd>(self, simd: S) -> Vec<f32> {
-        let DistanceQuery { bvh, sign, half } = self.query;
-        let inverse = 1.0 / bvh.frame().scale;
-        let mut cursors = [Cursor::NONE; 2];
-        let mut stack = Stack::with_capacity(128);
-        let (walls, sheets) = match &sign.kind {
-            Kind::Visibility(v) => (v.walls.get(bvh), v.sheets.get(bvh)),
-            Kind::Unsigned => (None, Some(bvh)),
-            _ => (Some(bvh), None),
-        };
-        // With all faces in one part, that part's answer is the mesh's.
-        let whole = match (walls, sheets) {
-            (Some(w), None) => std::ptr::eq(w, bvh),
-            (None, Some(s)) => std::ptr::eq(s, bvh),
-            _ => false,
-        };
-        let mut out = Vec::with_capacity(self.order.len());
-        for item in &self.order {
-            let p = item.p;
-            // The bound speaks of all faces, not of one part of them.
-            let limit = if whole { item.limit } else { f64::INFINITY };
-            let [wall, sheet] = [walls, sheets].map(|part| part.map(|b| std::ptr::eq(b, bvh)).unwrap_or(false));
-            let on_wall = search(simd, walls, p, limit, &mut cursors[0], &mut stack);
-            let on_sheet = search(simd, sheets, p, limit, &mut cursors[1], &mut stack);
-            if on_wall.is_none() && on_sheet.is_none() {
-                out.push(f32::NAN);
-                continue;
-            }
-            let closest = if wall {
-                on_wall
-            } else if sheet {
-                on_sheet
-            } else {
-                match (on_wall, on_sheet) {
-                    (Some(a), Some(b)) => Some(if a.distance < b.distance { a } else { b }),
-                    (a, b) => a.or(b),
-                }
-            };
-            let inside = sign.inside(simd, bvh, p, closest.map(|h| h.point), &mut stack);
-            let d_wall = on_wall.map_or(f64::INFINITY, |h| h.distance);
-            let d_sheet = on_sheet.map_or(f64::INFINITY, |h| h.distance);
-            let value = if inside { -d_wall.min(d_sheet + half) } else { d_wall.min(d_sheet - half) };
-            out.push((value * inverse) as f32);
+    fn answer<S: Simd>(&self, simd: S, point: &QueryPoint, scratch: &mut Scratch) -> f32 {
+        let Scratch { cursors: [solid_cursor, open_cursor], stack } = scratch;
+        let (p, half) = (point.p, self.half);
+        // The bound holds for all faces, not for a part of them.
+        let limit = if self.whole { point.limit } else { f64::INFINITY };
+        let on_solid = search(simd, self.solid, p, limit, solid_cursor, stack);
+        let on_open = search(simd, self.open, p, limit, open_cursor, stack);
+        if on_solid.is_none() && on_open.is_none() {
+            return f32::NAN;
         }
-        out
+        let is_all = |part: Option<&Bvh>| part.is_some_and(|part| std::ptr::eq(part, self.bvh));
+        let closest = if is_all(self.solid) {
+            on_solid
+        } else if is_all(self.open) {
+            on_open
+        } else {
+            match (on_solid, on_open) {
+                (Some(a), Some(b)) => Some(if a.distance < b.distance { a } else { b }),
+                (a, b) => a.or(b),
+            }
+        };
+        let inside = self.sign.inside(simd, self.bvh, p, closest.map(|h| h.point), stack);
+        let to_solid = on_solid.map_or(f64::INFINITY, |h| h.distance);
+        let to_open = on_open.map_or(f64::INFINITY, |h| h.distance);
+        let value = if inside { -to_solid.min(to_open + half) } else { to_solid.min(to_open - half) };
+        (value * self.inverse) as f32
     }
 }

@@ -4,13 +4,15 @@ use std::io::Cursor;
 use std::path::Path;
 
 use glam::DVec3;
+use nstr_files::testing::data_dir;
 
-use crate::sign::{SignMethod, SignOptions, Trust};
+use crate::query::QueryOptions;
+use crate::sign::{OrientationVerdict, SignMethod};
 use crate::winding::{DEFAULT_BETA, Winding};
 use crate::{DistanceQuery, TriMesh, testing};
 
 fn query(mesh: &TriMesh, method: SignMethod, resolution: usize) -> DistanceQuery {
-    DistanceQuery::new(mesh, &SignOptions { method, resolution, ..SignOptions::default() }).unwrap()
+    DistanceQuery::new(mesh, &QueryOptions { method, resolution, ..QueryOptions::default() }).unwrap()
 }
 
 fn distances(q: &DistanceQuery, points: &[DVec3]) -> Vec<f32> {
@@ -60,14 +62,15 @@ fn every_method_finds_the_box() {
 #[test]
 fn auto_says_what_it_was_told() {
     let mesh = testing::cuboid(DVec3::ZERO, DVec3::ONE);
-    let trust = Some(Trust { trusted: false, reason: "half of the faces are turned".into() });
-    let q = DistanceQuery::new(&mesh, &SignOptions { trust, resolution: 32, ..SignOptions::default() }).unwrap();
+    let orientation = Some(OrientationVerdict { trusted: false, reason: "half of the faces are turned".into() });
+    let q =
+        DistanceQuery::new(&mesh, &QueryOptions { orientation, resolution: 32, ..QueryOptions::default() }).unwrap();
     assert_eq!(q.sign().method(), SignMethod::Visibility);
     assert!(q.sign().explanation().contains("half of the faces are turned"), "{}", q.sign().explanation());
     assert_eq!("Winding".parse(), Ok(SignMethod::Winding));
     assert!("insideout".parse::<SignMethod>().unwrap_err().to_string().contains("visibility"));
-    assert!(DistanceQuery::new(&TriMesh::default(), &SignOptions::default()).is_err());
-    assert!(DistanceQuery::new(&mesh, &SignOptions { thickness: f64::NAN, ..SignOptions::default() }).is_err());
+    assert!(DistanceQuery::new(&TriMesh::default(), &QueryOptions::default()).is_err());
+    assert!(DistanceQuery::new(&mesh, &QueryOptions { thickness: f64::NAN, ..QueryOptions::default() }).is_err());
 }
 
 #[test]
@@ -151,7 +154,7 @@ fn against_reference(data: &Path, file: &str) {
     let (distance, winding) = (column(&bytes, "distance"), column(&bytes, "winding"));
     let mesh = testing::load(&data.join(file));
     let diagonal = mesh.diagonal();
-    let q = DistanceQuery::new(&mesh, &SignOptions { resolution: 64, ..SignOptions::default() }).unwrap();
+    let q = DistanceQuery::new(&mesh, &QueryOptions { resolution: 64, ..QueryOptions::default() }).unwrap();
     let mut worst = [0.0f64; 2];
     for (c, want) in q.closest_batch(&points).iter().zip(&distance) {
         worst[0] = worst[0].max((c.unwrap().distance - want).abs() / diagonal);
@@ -174,7 +177,7 @@ fn against_reference(data: &Path, file: &str) {
 
 #[test]
 fn distance_and_winding_agree_with_libigl() {
-    let Some(data) = testing::data() else { return };
+    let Some(data) = data_dir("") else { return };
     for file in [
         "mesh/armadillo.obj",
         "mesh/bunny.off",
@@ -193,7 +196,7 @@ fn distance_and_winding_agree_with_libigl() {
 
 #[test]
 fn shapenet_soups_have_a_stable_inside() {
-    let Some(data) = testing::data() else { return };
+    let Some(data) = data_dir("") else { return };
     for file in ["mesh_bad/shapenet_chair.obj", "mesh_bad/shapenet_airplane/model_normalized.obj"] {
         let mesh = testing::load(&data.join(file));
         let (lo, hi) = mesh.bounds().unwrap();

@@ -1,14 +1,16 @@
-//! What is right and wrong with a mesh: open, non-manifold, duplicate and degenerate faces, orientation, parts.
+//! Report on a mesh: open, non-manifold, duplicate and degenerate faces, orientation, parts.
 
-use crate::TriMesh;
-use glam::DVec3;
-use rayon::prelude::*;
 use std::fmt;
 
-/// Largest share of the surface that holes may take (their vector area over the mesh's area) while the winding number
+use glam::DVec3;
+use rayon::prelude::*;
+
+use crate::TriMesh;
+
+/// Largest fraction of the surface that holes may take (their vector area over the mesh's area) while the winding number
 /// still separates inside from outside.
 const OPEN_LIMIT: f64 = 0.1;
-/// Largest share of faces that may be cancelled by opposite copies, and of edges that may disagree on orientation.
+/// Largest fraction of faces that may be cancelled by opposite copies, and of edges that may disagree on orientation.
 const DISAGREE_LIMIT: f64 = 0.01;
 /// A face counts as degenerate when its height is below this fraction of its longest edge: where 64-bit arithmetic
 /// no longer gives its normal a sure direction.
@@ -59,8 +61,8 @@ pub struct MeshReport {
 
 impl MeshReport {
     /// Examines a mesh. Takes `O(n log n)` time and about 64 bytes a face; vertices are told apart by index, so weld
-    /// equal positions before (as [`read_mesh`](crate::read_mesh) does). Faces with indices out of range are a fault
-    /// of the caller and panic.
+    /// equal positions before (as [`read_mesh`](crate::read_mesh) does). Panics on faces with indices
+    /// out of range.
     pub fn new(mesh: &TriMesh) -> Self {
         let (lo, hi) = mesh.bounds().unwrap_or_default();
         let center = (lo + hi) * 0.5;
@@ -102,13 +104,13 @@ impl MeshReport {
         }
     }
 
-    /// Whether the faces' orientation tells inside from outside, so that the generalised winding number gives the
+    /// True where the faces' orientation tells inside from outside, so that the generalised winding number gives the
     /// sign; small holes are fine. If not, the sign has to come from visibility.
     pub fn orientation_trusted(&self) -> bool {
         self.distrust().is_none()
     }
 
-    /// Why [`Self::orientation_trusted`] says what it says, as a sentence without a full stop.
+    /// Reason for [`Self::orientation_trusted`], as a sentence without a full stop.
     pub fn orientation_reason(&self) -> String {
         self.distrust().unwrap_or_else(|| {
             let surface = if self.openness > 0.0 {
@@ -207,7 +209,7 @@ fn duplicates(mesh: &TriMesh) -> (usize, usize) {
     })
 }
 
-/// The vertices in rising order, and whether an odd number of swaps brought them there (that is, the orientation).
+/// The vertices in rising order, and true where an odd number of swaps brought them there (that is, the orientation).
 fn sorted_with_parity(&[a, b, c]: &[u32; 3]) -> ([u32; 3], bool) {
     let (mut v, mut odd) = ([a, b, c], false);
     for (i, j) in [(0, 1), (1, 2), (0, 1)] {
@@ -219,7 +221,7 @@ fn sorted_with_parity(&[a, b, c]: &[u32; 3]) -> ([u32; 3], bool) {
     (v, odd)
 }
 
-/// One side of a face: both ends in rising order, the face, and whether it runs from the higher to the lower.
+/// One side of a face: both ends in rising order, the face, and the direction (`down`: from the higher to the lower).
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 struct Side {
     ends: [u32; 2],

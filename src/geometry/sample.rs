@@ -1,4 +1,4 @@
-//! Points drawn from a mesh's surface, each square unit alike.
+//! Random points of a mesh's surface, uniform by area.
 
 use std::borrow::Borrow;
 
@@ -20,7 +20,7 @@ pub struct SurfaceSample {
     pub face: u32,
 }
 
-/// Draws points with density proportional to area, of a mesh held in any way (`&TriMesh`, `Arc<TriMesh>`).
+/// Draws points uniform by area from a mesh held in any way (`&TriMesh`, `Arc<TriMesh>`).
 #[derive(Clone, Debug)]
 pub struct SurfaceSampler<M = TriMesh> {
     mesh: M,

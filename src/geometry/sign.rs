@@ -1,4 +1,4 @@
-//! Which side of a mesh a point is on: the methods, the choice between them, and what it was based on.
+//! Inside or outside of a mesh: the methods, the choice between them, and the reason for the choice.
 
 use std::fmt;
 use std::str::FromStr;
@@ -10,12 +10,14 @@ use serde::{Deserialize, Serialize};
 
 use crate::bvh::Bvh;
 use crate::closest::Stack;
-use crate::crossing::crossings;
+use crate::query::QueryOptions;
+use crate::ray_crossings::crossings;
 use crate::visibility::Visibility;
-use crate::voxels::{Cell, Grid};
+use crate::voxels::{CellState, VoxelGrid};
+use crate::weld::first_at_position;
 use crate::winding::{DEFAULT_BETA, Winding};
 
-/// How inside is told from outside.
+/// Method that tells inside from outside.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum SignMethod {
@@ -24,7 +26,7 @@ pub enum SignMethod {
     Auto,
     /// Inside where the generalised winding number exceeds ½ in magnitude (so a mesh turned inside out reads the same).
     Winding,
-    /// Inside where nothing can be reached from outside; sheets without an inside are thickened.
+    /// Inside where nothing can be reached from outside; open faces without an inside are thickened.
     Visibility,
     /// Inside where most of several rays cross an odd number of faces (wrong for faces given twice).
     Parity,
@@ -44,7 +46,7 @@ impl fmt::Display for SignMethod {
     }
 }
 
-/// A sign method's name that is not known.
+/// An unknown name of a sign method.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("unknown sign method '{0}': choose auto, winding, visibility, parity or unsigned")]
 pub struct UnknownSignMethod(String);
@@ -58,47 +60,27 @@ impl FromStr for SignMethod {
     }
 }
 
-/// What the caller found out about the orientation of the faces (from the mesh report).
+/// Verdict on the orientation of the faces, as a mesh report gives it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Trust {
-    /// Whether the winding number can be relied on.
+pub struct OrientationVerdict {
+    /// The winding number can be relied on.
     pub trusted: bool,
-    /// Why, as a clause: "every edge is shared by two opposite faces".
+    /// The reason as a clause: "every edge is shared by two opposite faces".
     pub reason: String,
-}
-
-/// Settings of [`Sign::build`].
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(default)]
-pub struct SignOptions {
-    /// Method.
-    pub method: SignMethod,
-    /// The caller's verdict on orientation, for `auto`; without one, edges are checked here.
-    pub trust: Option<Trust>,
-    /// Cells along the longest edge of the box for `visibility`, 16 to 1024: gaps narrower than a cell are closed.
-    pub resolution: usize,
-    /// Full thickness given to sheets without an inside, as a fraction of the box's diagonal.
-    pub thickness: f64,
-}
-
-impl Default for SignOptions {
-    fn default() -> Self {
-        Self { method: SignMethod::Auto, trust: None, resolution: 256, thickness: 0.005 }
-    }
 }
 
 /// A sign function for one hierarchy.
 #[derive(Clone, Debug)]
 pub struct Sign {
-    pub(crate) kind: Kind,
+    pub(crate) kind: SignKind,
     method: SignMethod,
     explanation: String,
 }
 
 #[derive(Clone, Debug)]
-pub(crate) enum Kind {
+pub(crate) enum SignKind {
     /// The grid exists where the faces form a closed surface: the winding number is then constant in each free cell.
-    Winding(Winding, Option<Grid>),
+    Winding(Winding, Option<VoxelGrid>),
     Visibility(Box<Visibility>),
     Parity,
     Unsigned,
@@ -115,9 +97,9 @@ const RAYS: [[f64; 3]; 5] = [
 
 impl Sign {
     /// Prepares the sign of points against `bvh`. `thickness` is the shell's full thickness in mesh units.
-    pub fn build(bvh: &Bvh, options: &SignOptions, thickness: f64) -> Self {
+    pub fn build(bvh: &Bvh, options: &QueryOptions, thickness: f64) -> Self {
         let Orientation { closed, repeated } = orientation(bvh);
-        let (method, why) = match (options.method, &options.trust) {
+        let (method, why) = match (options.method, &options.orientation) {
             (SignMethod::Auto, Some(t)) if t.trusted => (SignMethod::Winding, format!("auto: {}", t.reason)),
             (SignMethod::Auto, Some(t)) => (SignMethod::Visibility, format!("auto: {}", t.reason)),
             (SignMethod::Auto, None) if repeated > 0.01 => (
@@ -138,16 +120,16 @@ impl Sign {
                 let grid = closed.then(|| winding_grid(bvh, &winding));
                 let closure =
                     if closed { "a closed surface" } else { "an open one: inside ends halfway across its holes" };
-                (Kind::Winding(winding, grid), format!("winding number of {closure}"))
+                (SignKind::Winding(winding, grid), format!("winding number of {closure}"))
             }
             SignMethod::Visibility => {
                 let visibility = Visibility::build(bvh, options.resolution, thickness * bvh.frame().scale);
                 let what = visibility.describe(thickness, options.thickness);
-                (Kind::Visibility(Box::new(visibility)), what)
+                (SignKind::Visibility(Box::new(visibility)), what)
             }
-            SignMethod::Parity => (Kind::Parity, format!("majority of {} rays by parity", RAYS.len())),
+            SignMethod::Parity => (SignKind::Parity, format!("majority of {} rays by parity", RAYS.len())),
             SignMethod::Unsigned => {
-                (Kind::Unsigned, format!("no inside: a shell {thickness:.4} thick around every face"))
+                (SignKind::Unsigned, format!("no inside: a shell {thickness:.4} thick around every face"))
             }
         };
         Self { kind, method, explanation: format!("{method} ({why}): {what}") }
@@ -158,12 +140,12 @@ impl Sign {
         self.method
     }
 
-    /// What was chosen and why, in one line.
+    /// The method and the reason for it, in one line.
     pub fn explanation(&self) -> &str {
         &self.explanation
     }
 
-    /// Whether the local point `p` is inside; `closest` is its closest point on the mesh where known.
+    /// True where the local point `p` is inside; `closest` is its closest point on the mesh where known.
     #[inline(always)]
     pub(crate) fn inside<S: Simd>(
         &self,
@@ -174,14 +156,14 @@ impl Sign {
         stack: &mut Stack,
     ) -> bool {
         match &self.kind {
-            Kind::Winding(winding, grid) => match grid.as_ref().map_or(Cell::Touched, |g| g.at(p)) {
-                Cell::Inside => true,
-                Cell::Outside => false,
-                Cell::Touched => winding.at(simd, bvh, p, stack).abs() > 0.5,
+            SignKind::Winding(winding, grid) => match grid.as_ref().map_or(CellState::Boundary, |g| g.at(p)) {
+                CellState::Inside => true,
+                CellState::Outside => false,
+                CellState::Boundary => winding.at(simd, bvh, p, stack).abs() > 0.5,
             },
-            Kind::Visibility(v) => v.inside(simd, bvh, p, closest, stack),
-            Kind::Parity => parity(simd, bvh, p, stack),
-            Kind::Unsigned => false,
+            SignKind::Visibility(v) => v.inside(simd, bvh, p, closest, stack),
+            SignKind::Parity => parity(simd, bvh, p, stack),
+            SignKind::Unsigned => false,
         }
     }
 }
@@ -202,9 +184,9 @@ fn parity<S: Simd>(simd: S, bvh: &Bvh, p: DVec3, stack: &mut Stack) -> bool {
     2 * odd > all
 }
 
-fn winding_grid(bvh: &Bvh, winding: &Winding) -> Grid {
+fn winding_grid(bvh: &Bvh, winding: &Winding) -> VoxelGrid {
     let resolution = ((bvh.face_count() as f64).sqrt() * 0.6) as usize;
-    Grid::new(bvh, resolution.clamp(64, 192), |grid, component| {
+    VoxelGrid::new(bvh, resolution.clamp(64, 192), |grid, component| {
         struct At<'a>(&'a Winding, &'a Bvh, DVec3);
         impl WithSimd for At<'_> {
             type Output = f32;
@@ -218,24 +200,18 @@ fn winding_grid(bvh: &Bvh, winding: &Winding) -> Grid {
     })
 }
 
-/// What the faces' shared edges and corners say of their orientation.
+/// Orientation of the faces by their shared edges and corners.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Orientation {
     /// Each edge is used equally often in both directions: the winding number is then an integer off the surface.
     pub closed: bool,
-    /// Share of the faces that have the same corners as another: those say nothing of inside.
+    /// Fraction of the faces that have the same corners as another: those say nothing of inside.
     pub repeated: f64,
 }
 
 /// Judges the orientation of the faces of `bvh`; corners at the same position count as one.
 pub fn orientation(bvh: &Bvh) -> Orientation {
-    let mut order: Vec<u32> = (0..bvh.positions.len() as u32).collect();
-    let bits = |v: u32| bvh.positions[v as usize].to_array().map(|x| (x + 0.0).to_bits());
-    order.par_sort_unstable_by_key(|&v| bits(v));
-    let mut merged = vec![0u32; bvh.positions.len()];
-    for (i, &v) in order.iter().enumerate() {
-        merged[v as usize] = if i > 0 && bits(order[i - 1]) == bits(v) { merged[order[i - 1] as usize] } else { v };
-    }
+    let merged = first_at_position(&bvh.positions);
     let mut edges: Vec<(u64, i32)> = Vec::with_capacity(bvh.face_count() * 3);
     let mut faces: Vec<[u32; 3]> = Vec::with_capacity(bvh.face_count());
     for f in bvh.face_ids() {

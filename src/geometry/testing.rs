@@ -1,21 +1,10 @@
-//! Meshes and points for the geometry tests, and a loader that is just enough for the reference data.
-
-use std::path::PathBuf;
+//! Meshes and points for tests.
 
 use glam::DVec3;
 use rand::{RngExt, SeedableRng};
 use rand_pcg::Pcg64;
 
 use crate::TriMesh;
-
-/// `NSTR_DATA`, or `None` with a printed note.
-pub fn data() -> Option<PathBuf> {
-    let found = std::env::var_os("NSTR_DATA").map(PathBuf::from);
-    if found.is_none() {
-        println!("skipped: NSTR_DATA not set");
-    }
-    found
-}
 
 fn cube_point(rng: &mut Pcg64) -> DVec3 {
     DVec3::new(rng.random_range(-1.0..1.0), rng.random_range(-1.0..1.0), rng.random_range(-1.0..1.0))

@@ -1,4 +1,4 @@
-//! Polygons in space to triangles that use every corner.
+//! Triangulation of polygons in space that uses every corner.
 //!
 //! A polygon with n corners always becomes n − 2 triangles, so that each of its edges stays an edge of exactly one
 //! of them and the mesh keeps the neighbours it had: corners on a straight edge are kept (ear clipping alone drops

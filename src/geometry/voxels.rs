@@ -1,4 +1,4 @@
-//! A uniform grid over a mesh: which cells a face touches, and which of the other cells hang together.
+//! A uniform grid over a mesh: cells that a face touches, and connected components of the others.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -7,12 +7,12 @@ use rayon::prelude::*;
 
 use crate::bvh::Bvh;
 
-/// What is known of a cell.
+/// State of a cell.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
-pub(crate) enum Cell {
+pub(crate) enum CellState {
     /// A face touches it (or nearly so): nothing is known of its points.
-    Touched,
+    Boundary,
     /// All of it lies outside.
     Outside,
     /// All of it lies inside.
@@ -21,13 +21,13 @@ pub(crate) enum Cell {
 
 /// Cubic cells in the local frame; the outermost two layers are free of faces.
 #[derive(Clone, Debug)]
-pub(crate) struct Grid {
+pub(crate) struct VoxelGrid {
     pub dims: [usize; 3],
     pub origin: DVec3,
     pub cell: f64,
     /// Cells a unit of length.
     inv: f64,
-    state: Vec<Cell>,
+    state: Vec<CellState>,
 }
 
 /// Free cells in one row: x in `start..end`, and the component that they belong to.
@@ -41,17 +41,17 @@ struct Run {
 pub(crate) struct Component {
     /// A cell of it: the middle of its longest row.
     pub sample: [usize; 3],
-    /// Whether it reaches the grid's border.
+    /// It reaches the grid's border.
     pub border: bool,
     /// Cells.
     pub size: usize,
     longest: u32,
 }
 
-impl Grid {
-    /// Grid with `resolution` cells (16 to 2048) along the longest edge of the mesh's box, and its free components
+impl VoxelGrid {
+    /// VoxelGrid with `resolution` cells (16 to 2048) along the longest edge of the mesh's box, and its free components
     /// judged by `judge`: true for inside. Components at the border are always outside.
-    pub fn new(bvh: &Bvh, resolution: usize, judge: impl Fn(&Grid, &Component) -> bool + Sync) -> Self {
+    pub fn new(bvh: &Bvh, resolution: usize, judge: impl Fn(&VoxelGrid, &Component) -> bool + Sync) -> Self {
         let (lo, hi) = bvh.local_bounds();
         let (lo, hi) = (lo.as_dvec3(), hi.as_dvec3());
         let extent = (hi - lo).max_element().max(1e-9);
@@ -60,12 +60,12 @@ impl Grid {
         let size = DVec3::new(dims[0] as f64, dims[1] as f64, dims[2] as f64) * cell;
         let origin = (lo + hi) * 0.5 - size * 0.5;
         let mut grid = Self { dims, origin, cell, inv: 1.0 / cell, state: Vec::new() };
-        let blocked = grid.touched(bvh);
+        let blocked = grid.boundary_bits(bvh);
         grid.label(&blocked, judge);
         grid
     }
 
-    /// Cell of the local point `p`, if it lies in the grid.
+    /// CellState of the local point `p`, if it lies in the grid.
     #[inline(always)]
     pub fn locate(&self, p: DVec3) -> Option<[usize; 3]> {
         let q = (p - self.origin) * self.inv;
@@ -85,14 +85,14 @@ impl Grid {
 
     /// State of a cell inside the grid.
     #[inline(always)]
-    pub fn state(&self, cell: [usize; 3]) -> Cell {
+    pub fn state(&self, cell: [usize; 3]) -> CellState {
         self.state[self.index(cell)]
     }
 
     /// State at the local point `p`; outside the grid all is outside.
     #[inline(always)]
-    pub fn at(&self, p: DVec3) -> Cell {
-        self.locate(p).map_or(Cell::Outside, |c| self.state(c))
+    pub fn at(&self, p: DVec3) -> CellState {
+        self.locate(p).map_or(CellState::Outside, |c| self.state(c))
     }
 
     /// Centre of a cell, in the local frame.
@@ -103,11 +103,11 @@ impl Grid {
     /// Number of cells known to lie inside.
     #[cfg(test)]
     pub fn inside_cells(&self) -> usize {
-        self.state.par_iter().filter(|&&c| c == Cell::Inside).count()
+        self.state.par_iter().filter(|&&c| c == CellState::Inside).count()
     }
 
     /// Bits of the cells that faces touch, row by row (each row starts a word).
-    fn touched(&self, bvh: &Bvh) -> Vec<u64> {
+    fn boundary_bits(&self, bvh: &Bvh) -> Vec<u64> {
         let words = self.dims[0].div_ceil(64);
         let bits: Vec<AtomicU64> = (0..words * self.dims[1] * self.dims[2]).map(|_| AtomicU64::new(0)).collect();
         bvh.packets.par_iter().for_each(|packet| {
@@ -123,7 +123,7 @@ impl Grid {
     }
 
     /// Joins runs of free cells into components and fills `state`.
-    fn label(&mut self, blocked: &[u64], judge: impl Fn(&Grid, &Component) -> bool + Sync) {
+    fn label(&mut self, blocked: &[u64], judge: impl Fn(&VoxelGrid, &Component) -> bool + Sync) {
         let [nx, ny, nz] = self.dims;
         let words = nx.div_ceil(64);
         let rows: Vec<Vec<(u32, u32)>> =
@@ -151,10 +151,10 @@ impl Grid {
         let (roots, components) = self.components(&mut runs, &first);
         let this = &*self;
         let inside: Vec<bool> = components.par_iter().map(|c| !c.border && judge(this, c)).collect();
-        let mut state = vec![Cell::Touched; nx * ny * nz];
+        let mut state = vec![CellState::Boundary; nx * ny * nz];
         state.par_chunks_mut(nx).enumerate().for_each(|(row, cells)| {
             for i in first[row]..first[row + 1] {
-                let value = if inside[roots[i] as usize] { Cell::Inside } else { Cell::Outside };
+                let value = if inside[roots[i] as usize] { CellState::Inside } else { CellState::Outside };
                 cells[runs[i].start as usize..runs[i].end as usize].fill(value);
             }
         });
@@ -287,16 +287,16 @@ mod tests {
     use crate::testing;
 
     #[test]
-    fn no_touched_cell_is_missed() {
+    fn no_boundary_cell_is_missed() {
         let mesh = testing::soup(60, 4, 0.5);
         let bvh = Bvh::new(&mesh);
-        let grid = Grid::new(&bvh, 40, |_, _| true);
+        let grid = VoxelGrid::new(&bvh, 40, |_, _| true);
         for f in 0..60 {
             let [a, b, c] = bvh.corners(f);
             for i in 0..=60 {
                 for j in 0..=60 - i {
                     let (u, v) = (i as f64 / 60.0, j as f64 / 60.0);
-                    assert_eq!(grid.at(a + (b - a) * u + (c - a) * v), Cell::Touched);
+                    assert_eq!(grid.at(a + (b - a) * u + (c - a) * v), CellState::Boundary);
                 }
             }
         }
@@ -305,11 +305,11 @@ mod tests {
     #[test]
     fn a_box_has_one_inside_and_an_outside() {
         let bvh = Bvh::new(&testing::cuboid(DVec3::ZERO, DVec3::new(1.0, 2.0, 3.0)));
-        let grid = Grid::new(&bvh, 30, |_, _| true);
+        let grid = VoxelGrid::new(&bvh, 30, |_, _| true);
         let inside = grid.inside_cells() as f64 * (grid.cell / bvh.frame().scale).powi(3);
         assert!(inside > 3.0 && inside <= 6.0, "{inside}");
-        assert_eq!(grid.at(bvh.frame().to_local(DVec3::new(0.5, 1.0, 1.5))), Cell::Inside);
-        assert_eq!(grid.at(bvh.frame().to_local(DVec3::splat(-0.2))), Cell::Outside);
-        assert_eq!(grid.at(DVec3::splat(1e9)), Cell::Outside);
+        assert_eq!(grid.at(bvh.frame().to_local(DVec3::new(0.5, 1.0, 1.5))), CellState::Inside);
+        assert_eq!(grid.at(bvh.frame().to_local(DVec3::splat(-0.2))), CellState::Outside);
+        assert_eq!(grid.at(DVec3::splat(1e9)), CellState::Outside);
     }
 }

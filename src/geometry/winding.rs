@@ -4,7 +4,7 @@
 //! near leaves take the exact solid angle of each triangle (van Oosterom and Strackee 1983).
 
 use glam::DVec3;
-use pulp::{Arch, Simd, WithSimd};
+use pulp::Simd;
 use rayon::prelude::*;
 
 use crate::bvh::{Bvh, LEAF, Packet, WIDTH, chunks, lanes, mask_bits};
@@ -262,7 +262,10 @@ impl Winding {
     }
 
     /// Winding numbers at `points` (mesh units), on the calling thread. `bvh` is the one that this was built for.
+    #[cfg(test)]
     pub fn evaluate(&self, bvh: &Bvh, points: &[DVec3]) -> Vec<f32> {
+        use pulp::{Arch, WithSimd};
+
         struct Op<'a>(&'a Winding, &'a Bvh, &'a [DVec3]);
         impl WithSimd for Op<'_> {
             type Output = Vec<f32>;
@@ -282,7 +285,8 @@ impl Winding {
 }
 
 /// Exact winding number of `triangle` around `p`, in double precision; the sum over a mesh is the reference for tests.
-pub fn solid_angle(p: DVec3, triangle: [DVec3; 3]) -> f64 {
+#[cfg(test)]
+fn solid_angle(p: DVec3, triangle: [DVec3; 3]) -> f64 {
     let [a, b, c] = triangle.map(|q| q - p);
     let (la, lb, lc) = (a.length(), b.length(), c.length());
     let x = la * lb * lc + a.dot(b) * lc + b.dot(c) * la + c.dot(a) * lb;
@@ -294,6 +298,7 @@ mod tests {
     use super::*;
     use crate::testing;
     use proptest::prelude::*;
+    use pulp::{Arch, WithSimd};
 
     #[test]
     fn vector_atan2_is_accurate() {

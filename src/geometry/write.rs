@@ -1,11 +1,13 @@
-//! Writing meshes: OBJ, binary PLY, binary STL, GLB. The file appears whole or not at all.
+//! Mesh writers: OBJ, binary PLY, binary STL, GLB. The file appears whole or not at all.
 
-use crate::{MeshError, MeshFormat, TriMesh};
-use glam::{DVec3, Vec3};
 use std::io::{self, Write};
 use std::path::Path;
 
-/// A mesh with what may stand at its vertices.
+use glam::{DVec3, Vec3};
+
+use crate::{MeshError, MeshFormat, TriMesh};
+
+/// A mesh with optional normals and colours at its vertices.
 #[derive(Clone, Copy)]
 struct Content<'a> {
     mesh: &'a TriMesh,

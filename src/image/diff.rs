@@ -1,10 +1,8 @@
-//! How far two pictures differ, for snapshot tests.
+//! Difference of two images.
 
-use std::path::Path;
+use crate::Rgba8;
 
-use crate::{ImageError, Rgba8, png};
-
-/// Difference of two pictures of one size, in 8-bit steps.
+/// Difference of two images of one size, in 8-bit steps.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Difference {
     /// Mean over all channels.
@@ -15,7 +13,7 @@ pub struct Difference {
     pub outliers: f64,
 }
 
-/// Compares two pictures; pixels that differ by more than `threshold` in a channel count as outliers. `None` if their
+/// Compares two images; pixels that differ by more than `threshold` in a channel count as outliers. `None` if their
 /// sizes differ.
 pub fn compare(a: &Rgba8, b: &Rgba8, threshold: u8) -> Option<Difference> {
     if (a.width, a.height) != (b.width, b.height) {
@@ -31,31 +29,6 @@ pub fn compare(a: &Rgba8, b: &Rgba8, threshold: u8) -> Option<Difference> {
     }
     let count = (a.data.len() / 4).max(1);
     Some(Difference { mean: sum as f64 / (4 * count) as f64, max, outliers: far as f64 / count as f64 })
-}
-
-/// Compares `image` with the picture stored at `path`; with the environment variable `NSTR_BLESS` set it is stored anew.
-///
-/// At most `outliers` of the pixels may differ by more than `threshold`. Returns a message that says how they differ.
-pub fn check_snapshot(path: &Path, image: &Rgba8, threshold: u8, outliers: f64) -> Result<(), String> {
-    let text = |e: ImageError| e.to_string();
-    if std::env::var_os("NSTR_BLESS").is_some() {
-        return png::write(path, image).map_err(text);
-    }
-    let stored = png::read(path).map_err(text)?;
-    match compare(&stored, image, threshold) {
-        None => Err(format!(
-            "{}: {}x{} stored, {}x{} now",
-            path.display(),
-            stored.width,
-            stored.height,
-            image.width,
-            image.height
-        )),
-        Some(d) if d.outliers > outliers => {
-            Err(format!("{}: differs: {d:?}; NSTR_BLESS=1 stores it anew", path.display()))
-        }
-        Some(_) => Ok(()),
-    }
 }
 
 #[cfg(test)]

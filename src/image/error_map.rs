@@ -1,13 +1,13 @@
-//! Where two pictures differ, in false colours.
+//! Error maps: where two images differ, in false colours.
 
 use crate::Rgba8;
-use crate::colour::false_colour;
+use crate::colormap::error_colormap;
 
-/// Absolute difference of two buffers `[pixel][channels]` (rows from the top) as an opaque picture of `size`.
+/// Absolute difference of two buffers `[pixel][channels]` (rows from the top) as an opaque image of `size`.
 ///
-/// A pixel shows the mean of its channels' absolute differences on [`false_colour`]'s map, dark violet for 0 to yellow for
-/// `full` and more; NaN shows as yellow. `None` where a buffer's length isn't width × height × `channels`, where there is
-/// no channel, or where `full` isn't above 0.
+/// A pixel shows the mean of its channels' absolute differences on [`error_colormap`], black for 0 to pale yellow
+/// for `full` and more; NaN counts as `full`. `None` where a buffer's length is not width × height × `channels`, where there is
+/// no channel, or where `full` is not above 0.
 pub fn error_map<T: Copy + Into<f64>>(
     measured: &[T],
     reference: &[T],
@@ -24,7 +24,7 @@ pub fn error_map<T: Copy + Into<f64>>(
         let pairs = measured[pixel.clone()].iter().zip(&reference[pixel]);
         let sum: f64 = pairs.map(|(&a, &b)| (a.into() - b.into()).abs()).sum();
         let share = sum / channels as f64 / full;
-        let [r, g, b] = false_colour(if share.is_nan() { 1.0 } else { share as f32 });
+        let [r, g, b] = error_colormap(share as f32);
         [r, g, b, 1.0].map(|v| (v * 255.0).round() as u8)
     }))
 }
@@ -41,7 +41,7 @@ mod tests {
         measured[6] = f32::NAN;
         measured[9..].fill(0.0);
         let map = error_map(&measured, &reference, (2, 2), 3, 0.2).unwrap();
-        let shown = |t: f32| false_colour(t).map(|v| (v * 255.0).round() as u8);
+        let shown = |t: f32| error_colormap(t).map(|v| (v * 255.0).round() as u8);
         let want = [shown(0.0), shown(0.2 / 3.0 / 0.2), shown(1.0), shown(1.0)];
         for (pixel, want) in map.data.chunks_exact(4).zip(want) {
             assert!(pixel[..3].iter().zip(want).all(|(a, b)| a.abs_diff(b) <= 1) && pixel[3] == 255, "{pixel:?}");

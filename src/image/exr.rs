@@ -7,8 +7,10 @@ use exr::prelude::{
     WritableImage,
 };
 
-
 /// A file of one part with the given channels, each `[row][column]` of `size` (width, height).
+///
+/// # Errors
+/// Channels of another length than the size says; the message says how.
 pub fn encode(size: (usize, usize), channels: Vec<(String, Vec<f32>)>) -> Result<Vec<u8>, String> {
     let channels = channels.into_iter().map(|(name, data)| AnyChannel::new(name.as_str(), FlatSamples::F32(data)));
     let encoding =

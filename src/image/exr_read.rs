@@ -1,4 +1,4 @@
-//! OpenEXR pictures that others wrote: grey, RGB or RGBA of one layer as 32-bit floats.
+//! OpenEXR images that others wrote: grey, RGB or RGBA of one layer as 32-bit floats.
 
 use std::io::Cursor;
 
@@ -8,9 +8,9 @@ use exr::meta::MetaData;
 use exr::meta::header::Header;
 use exr::prelude::{ReadChannels, ReadLayers, read};
 
-use crate::format::Raster;
+use crate::raster::Raster;
 
-/// Full names of the channels of a picture, and its size.
+/// Full names of the channels of an image, and its size.
 #[derive(Debug, PartialEq)]
 struct Layer {
     /// `Y`, or `R`, `G`, `B`; alpha after them where there is one.
@@ -28,6 +28,9 @@ pub(super) fn size(bytes: &[u8]) -> Result<(u32, u32), String> {
 ///
 /// Values are scene-linear as stored, so colours are premultiplied by alpha where their writer followed OpenEXR. `Y` with
 /// alpha becomes RGBA. Pixels are those of the data window.
+///
+/// # Errors
+/// Bytes that are not OpenEXR, are damaged, or have no such channels; the message says how.
 pub fn decode(bytes: &[u8]) -> Result<Raster<f32>, String> {
     let Layer { names, .. } = find(bytes)?;
     let name = |i: usize| names[i].as_str();
@@ -95,14 +98,14 @@ fn channel_names(header: &Header) -> impl Iterator<Item = String> {
     header.channels.list.iter().map(|c| c.name.to_string())
 }
 
-/// What stands before the last dot of channel names (with the dot), each once, in the file's order.
+/// Prefixes of channel names up to their last dot, each once, in the file's order.
 fn prefixes(header: &Header) -> Vec<String> {
     let mut found: Vec<String> = channel_names(header).filter_map(|n| Some(n[..=n.rfind('.')?].into())).collect();
     found.dedup();
     found
 }
 
-/// The layer of a part whose channels start with `prefix`; `None` where it has no picture.
+/// The layer of a part whose channels start with `prefix`; `None` where it has no image.
 fn layer(header: &Header, prefix: &str) -> Option<Result<Layer, String>> {
     let all: Vec<String> = channel_names(header).collect();
     let full = |c: &str| format!("{prefix}{c}");
@@ -111,7 +114,7 @@ fn layer(header: &Header, prefix: &str) -> Option<Result<Layer, String>> {
         ["R", "G", "B"].map(full).into()
     } else if has("Y") {
         if has("RY") || has("BY") {
-            return Some(Err("luminance and chroma channels (Y, RY, BY); convert the picture to R, G, B".into()));
+            return Some(Err("luminance and chroma channels (Y, RY, BY); convert the image to R, G, B".into()));
         }
         vec![full("Y")]
     } else {
@@ -124,36 +127,14 @@ fn layer(header: &Header, prefix: &str) -> Option<Result<Layer, String>> {
 }
 
 #[cfg(test)]
-pub(crate) mod tests {
+mod tests {
     use super::*;
-    use exr::prelude::{
-        AnyChannel, AnyChannels, Encoding, FlatSamples, Image, Layer as Part, LayerAttributes, WritableImage,
-    };
-
-    /// A file of parts with the named channels, 3x2 pixels; channel `i` of a part has the value 10·i + pixel.
-    pub(crate) fn file(parts: &[&[&str]], half: bool) -> Vec<u8> {
-        let values = |i: usize| (0..6).map(move |p| (10 * i + p) as f32);
-        let samples = |i: usize| match half {
-            true => FlatSamples::F16(values(i).map(half::f16::from_f32).collect()),
-            false => FlatSamples::F32(values(i).collect()),
-        };
-        let part = |(k, names): (usize, &&[&str])| {
-            let channels = names.iter().enumerate().map(|(i, name)| AnyChannel::new(*name, samples(i)));
-            let attributes = LayerAttributes::named(format!("part {k}").as_str());
-            Part::new((3, 2), attributes, Encoding::FAST_LOSSLESS, AnyChannels::sort(channels.collect()))
-        };
-        let layers: exr::prelude::Layers<AnyChannels<FlatSamples>> = parts.iter().enumerate().map(part).collect();
-        let attributes =
-            exr::meta::header::ImageAttributes::new(exr::meta::attribute::IntegerBounds::from_dimensions((3, 2)));
-        let mut bytes = Cursor::new(Vec::new());
-        Image::from_layers(attributes, layers).write().to_buffered(&mut bytes).unwrap();
-        bytes.into_inner()
-    }
+    use crate::testing::exr_file;
 
     #[test]
     fn layers_and_channels_are_found() {
         let first = |parts: &[&[&str]], half| {
-            let raster = decode(&file(parts, half)).unwrap();
+            let raster = decode(&exr_file(parts, half)).unwrap();
             assert_eq!((raster.width, raster.height, raster.data.len()), (3, 2, 6 * raster.channels));
             raster.data[raster.channels..2 * raster.channels].to_vec()
         };
@@ -168,10 +149,10 @@ pub(crate) mod tests {
 
     #[test]
     fn files_without_a_picture_say_what_they_have() {
-        let said = |names: &[&str]| decode(&file(&[names], false)).unwrap_err();
-        assert!(said(&["Z", "normal.X"]).contains("the file has Z, normal.X"), "{}", said(&["Z", "normal.X"]));
-        assert!(said(&["Y", "RY", "BY"]).contains("convert"));
-        let bytes = file(&[&["R", "G", "B"]], false);
+        let message = |names: &[&str]| decode(&exr_file(&[names], false)).unwrap_err();
+        assert!(message(&["Z", "normal.X"]).contains("the file has Z, normal.X"), "{}", message(&["Z", "normal.X"]));
+        assert!(message(&["Y", "RY", "BY"]).contains("convert"));
+        let bytes = exr_file(&[&["R", "G", "B"]], false);
         assert_eq!(size(&bytes), Ok((3, 2)));
         assert!((0..bytes.len() - 1).all(|cut| decode(&bytes[..cut]).is_err()));
     }

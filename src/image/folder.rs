@@ -10,7 +10,10 @@ pub fn frame_path(folder: &Path, index: usize, count: usize, extension: &str) ->
     folder.join(format!("frame_{index:0digits$}.{extension}"))
 }
 
-/// Writes pictures as numbered PNG files; the folder is made where it doesn't exist.
+/// Writes images as numbered PNG files; the folder is made where it does not exist.
+///
+/// # Errors
+/// Folders and files that cannot be written.
 pub fn write(folder: &Path, frames: &[Rgba8]) -> Result<Vec<PathBuf>, ImageError> {
     std::fs::create_dir_all(folder).map_err(ImageError::io(folder))?;
     let mut paths = Vec::with_capacity(frames.len());

@@ -1,15 +1,15 @@
-//! What a picture file is and how large, by its first bytes.
+//! Format and size of an image file, from its first bytes.
 
 use std::io::Cursor;
 
 use crate::{exr_read, jpeg};
 
-/// Most pixels in one picture; more are taken for a damaged header.
+/// Most pixels of an image; more are taken for a damaged header.
 pub const MAX_PIXELS: u64 = 1 << 28;
 
-/// A format of pictures that can be read.
+/// Image format that can be read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Format {
+pub enum ImageFormat {
     /// Portable Network Graphics.
     Png,
     /// JPEG, baseline or progressive.
@@ -18,40 +18,33 @@ pub enum Format {
     Exr,
 }
 
-/// A decoded picture in numbers of one kind.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Raster<T> {
-    /// Pixels along x.
-    pub width: usize,
-    /// Pixels along y.
-    pub height: usize,
-    /// Values a pixel: 1 grey, 2 grey and alpha, 3 RGB, 4 RGBA.
-    pub channels: usize,
-    /// `[row][column][channel]`.
-    pub data: Vec<T>,
-}
-
-impl Format {
-    /// The format of a file with this content, or what is wrong.
+impl ImageFormat {
+    /// The format of a file with this content.
+    ///
+    /// # Errors
+    /// Empty files and other formats.
     pub fn of(bytes: &[u8]) -> Result<Self, String> {
         match bytes {
-            [0x89, b'P', b'N', b'G', ..] => Ok(Format::Png),
-            [0xFF, 0xD8, ..] => Ok(Format::Jpeg),
-            [0x76, 0x2F, 0x31, 0x01, ..] => Ok(Format::Exr),
+            [0x89, b'P', b'N', b'G', ..] => Ok(ImageFormat::Png),
+            [0xFF, 0xD8, ..] => Ok(ImageFormat::Jpeg),
+            [0x76, 0x2F, 0x31, 0x01, ..] => Ok(ImageFormat::Exr),
             [] => Err("the file is empty".into()),
-            _ => Err("not a PNG, JPEG or EXR picture; convert it to one of them".into()),
+            _ => Err("not a PNG, JPEG or EXR image; convert it to one of them".into()),
         }
     }
 
-    /// Width and height that the file's header states, 1 to [`MAX_PIXELS`] in all.
+    /// Width and height that the file's header states, 1 to [`MAX_PIXELS`] pixels in all.
+    ///
+    /// # Errors
+    /// Damaged headers and images of no or too many pixels.
     pub fn size(self, bytes: &[u8]) -> Result<(u32, u32), String> {
         let (w, h) = match self {
-            Format::Png => {
+            ImageFormat::Png => {
                 let reader = png::Decoder::new(Cursor::new(bytes)).read_info().map_err(|e| e.to_string())?;
                 (reader.info().width, reader.info().height)
             }
-            Format::Jpeg => jpeg::size(bytes)?,
-            Format::Exr => exr_read::size(bytes)?,
+            ImageFormat::Jpeg => jpeg::size(bytes)?,
+            ImageFormat::Exr => exr_read::size(bytes)?,
         };
         if w == 0 || h == 0 || w as u64 * h as u64 > MAX_PIXELS {
             return Err(format!("its header says {w}x{h} pixels; expected 1 to {MAX_PIXELS} in all"));

@@ -1,7 +1,7 @@
 //! Animated GIF with one palette for the whole animation.
 //!
 //! The palette comes from a Kohonen network (NeuQuant, Dekker 1994) over samples of all frames; an ordered 8×8 dither,
-//! fixed in the picture, hides banding without the flicker that error diffusion shows in animations.
+//! fixed in the image, hides banding without the flicker that error diffusion shows in animations.
 
 use std::path::Path;
 
@@ -18,6 +18,9 @@ const LOOKUP_BITS: u32 = 6;
 const SAMPLES: usize = 200_000;
 
 /// Writes an endless animation; each frame shows for `delay` hundredths of a second. Alpha below one half is transparent.
+///
+/// # Errors
+/// No frame, frames of several sizes, and files that cannot be written.
 pub fn write(path: &Path, frames: &[Rgba8], delay: u16) -> Result<(), ImageError> {
     let content = |reason: String| ImageError::Content { path: path.into(), reason };
     let first = frames.first().ok_or_else(|| content("no frame to write".into()))?;
@@ -59,7 +62,7 @@ struct Palette {
 impl Palette {
     fn learn(frames: &[Rgba8]) -> Self {
         let total: usize = frames.iter().map(|f| f.data.len() / 4).sum();
-        // An odd stride, so that samples don't line up in columns.
+        // An odd stride, so that samples do not line up in columns.
         let stride = (total / SAMPLES).max(1) | 1;
         let pixels = frames.iter().flat_map(|f| f.data.chunks_exact(4));
         let mut samples: Vec<u8> = pixels.step_by(stride).filter(|p| p[3] >= 128).flatten().copied().collect();

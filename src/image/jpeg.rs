@@ -6,7 +6,7 @@ use zune_jpeg::JpegDecoder;
 use zune_jpeg::zune_core::colorspace::ColorSpace;
 use zune_jpeg::zune_core::options::DecoderOptions;
 
-use crate::format::Raster;
+use crate::raster::Raster;
 
 /// Width and height from the header.
 pub(super) fn size(bytes: &[u8]) -> Result<(u32, u32), String> {
@@ -16,7 +16,10 @@ pub(super) fn size(bytes: &[u8]) -> Result<(u32, u32), String> {
     Ok((info.width as u32, info.height as u32))
 }
 
-/// Decodes a picture as grey or RGB; a truncated file is an error.
+/// Decodes an image as grey or RGB; a truncated file is an error.
+///
+/// # Errors
+/// Bytes that are not JPEG, are damaged or end early; the message says how.
 pub fn decode(bytes: &[u8]) -> Result<Raster<u8>, String> {
     if !has_end(bytes) {
         return Err("the file ends before its end marker: it is truncated".into());
@@ -36,7 +39,7 @@ pub fn decode(bytes: &[u8]) -> Result<Raster<u8>, String> {
     Ok(Raster { width, height, channels, data })
 }
 
-/// Whether the end marker of a JPEG follows its first scan (the decoder fills what is missing with grey).
+/// `true` where the end marker of a JPEG follows its first scan (the decoder fills what is missing with grey).
 fn has_end(bytes: &[u8]) -> bool {
     let mut at = 2;
     while let Some(&[0xFF, marker, high, low]) = bytes.get(at..at + 4).and_then(|s| <&[u8; 4]>::try_from(s).ok()) {
@@ -53,27 +56,13 @@ fn has_end(bytes: &[u8]) -> bool {
 }
 
 #[cfg(test)]
-pub(crate) mod tests {
+mod tests {
     use super::*;
-
-    /// 8x8 grey pixels of value 200: quantised by 8, the only coefficient is 200 − 128 = 72, seven bits.
-    pub(crate) fn sample() -> Vec<u8> {
-        let mut bytes = vec![0xFF, 0xD8, 0xFF, 0xDB, 0, 67, 0];
-        bytes.extend([8; 64]);
-        bytes.extend([0xFF, 0xC0, 0, 11, 8, 0, 8, 0, 8, 1, 1, 0x11, 0]);
-        // One code of one bit each: seven bits follow, and the end of the block.
-        for (class, symbol) in [(0x00, 7), (0x10, 0)] {
-            bytes.extend([0xFF, 0xC4, 0, 20, class, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, symbol]);
-        }
-        bytes.extend([0xFF, 0xDA, 0, 8, 1, 1, 0, 0, 63, 0]);
-        // 0, 1001000, 0, and ones to the end of the byte.
-        bytes.extend([0b0100_1000, 0b0111_1111, 0xFF, 0xD9]);
-        bytes
-    }
+    use crate::testing::grey_jpeg;
 
     #[test]
     fn whole_and_truncated() {
-        let bytes = sample();
+        let bytes = grey_jpeg();
         assert_eq!(decode(&bytes).unwrap(), Raster { width: 8, height: 8, channels: 1, data: vec![200; 64] });
         assert_eq!(size(&bytes), Ok((8, 8)));
         for cut in 0..bytes.len() - 1 {

@@ -1,5 +1,6 @@
-//! Picture files, one file a format, all written whole or not at all.
+//! Image files, one module a format, all written whole or not at all; colours, colour maps and image differences.
 
+pub mod colormap;
 pub mod colour;
 pub mod diff;
 pub mod error_map;
@@ -10,11 +11,14 @@ pub mod format;
 pub mod gif;
 pub mod jpeg;
 pub mod png;
+pub mod raster;
+#[doc(hidden)]
+pub mod testing;
 pub mod video;
 
 use std::path::PathBuf;
 
-/// 8-bit RGBA with straight alpha, rows from the top, sRGB unless said otherwise.
+/// 8-bit RGBA with straight alpha, rows from the top, sRGB unless stated otherwise.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Rgba8 {
     /// Pixels along x.
@@ -26,49 +30,50 @@ pub struct Rgba8 {
 }
 
 impl Rgba8 {
-    /// A picture whose pixel `i` (row by row) is `pixel(i)`.
+    /// An image whose pixel `i` (row by row) is `pixel(i)`.
     pub fn from_fn(width: u32, height: u32, pixel: impl Fn(usize) -> [u8; 4]) -> Self {
         let count = width as usize * height as usize;
         Self { width, height, data: (0..count).flat_map(pixel).collect() }
     }
 
-    /// Pixel in column `x` of row `y`, both within the picture.
+    /// Pixel in column `x` of row `y`, both within the image.
     pub fn pixel(&self, x: u32, y: u32) -> [u8; 4] {
         let at = (y as usize * self.width as usize + x as usize) * 4;
         std::array::from_fn(|c| self.data[at + c])
     }
 
-    /// Whether every pixel is opaque.
+    /// `true` where every pixel is opaque.
     pub fn is_opaque(&self) -> bool {
         self.data.chunks_exact(4).all(|p| p[3] == 255)
     }
 }
 
-/// What can go wrong with a picture file.
+/// Image file that cannot be read or written.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum ImageError {
-    /// The file or folder can't be read or written.
+    /// The file or folder cannot be read or written.
     #[error("{}: {source}", path.display())]
     Io {
-        /// The picture.
+        /// The file.
         path: PathBuf,
-        /// What the system said.
+        /// Cause.
         source: std::io::Error,
     },
     /// The format's encoder or decoder refused.
     #[error("{}: {reason}", path.display())]
     Format {
-        /// The picture.
+        /// The file.
         path: PathBuf,
-        /// What it said.
+        /// Its message.
         reason: String,
     },
-    /// There is nothing to write, or the parts don't fit together.
+    /// There is nothing to write, or the parts do not fit together.
     #[error("{}: {reason}", path.display())]
     Content {
-        /// The picture.
+        /// The file.
         path: PathBuf,
-        /// What is missing.
+        /// Its flaw.
         reason: String,
     },
 }

@@ -4,10 +4,13 @@ use std::path::Path;
 
 use png::{BitDepth, ColorType, Decoder, Encoder, SrgbRenderingIntent, Transformations};
 
-use crate::format::Raster;
+use crate::raster::Raster;
 use crate::{ImageError, Rgba8};
 
-/// Writes a picture; the alpha channel is left out where every pixel is opaque.
+/// Writes an image; the alpha channel is left out where every pixel is opaque.
+///
+/// # Errors
+/// Files that cannot be written, images without pixels.
 pub fn write(path: &Path, image: &Rgba8) -> Result<(), ImageError> {
     let bytes = encode(image).map_err(ImageError::format(path))?;
     nstr_files::write(path, &bytes).map_err(ImageError::io(path))
@@ -23,6 +26,9 @@ fn encode(image: &Rgba8) -> Result<Vec<u8>, png::EncodingError> {
 }
 
 /// A PNG of `data`, 8 bits a channel in rows from the top, marked as sRGB.
+///
+/// # Errors
+/// Data of another length than the size says.
 pub fn encode_as(size: (u32, u32), colour: ColorType, data: &[u8]) -> Result<Vec<u8>, png::EncodingError> {
     let mut bytes = Vec::new();
     let mut encoder = Encoder::new(&mut bytes, size.0, size.1);
@@ -36,17 +42,23 @@ pub fn encode_as(size: (u32, u32), colour: ColorType, data: &[u8]) -> Result<Vec
 }
 
 /// Reads a PNG of any kind as 8-bit RGBA.
+///
+/// # Errors
+/// Files that cannot be read or are not PNG.
 pub fn read(path: &Path) -> Result<Rgba8, ImageError> {
     let bytes = std::fs::read(path).map_err(ImageError::io(path))?;
     decode(&bytes).map_err(ImageError::format(path))
 }
 
 /// Decodes a PNG of any kind as 8-bit RGBA.
+///
+/// # Errors
+/// Bytes that are not PNG or are damaged; the message says how.
 pub fn decode(bytes: &[u8]) -> Result<Rgba8, String> {
     let mut decoder = Decoder::new(std::io::Cursor::new(bytes));
     decoder.set_transformations(Transformations::normalize_to_color8() | Transformations::ALPHA);
     let mut reader = decoder.read_info().map_err(|e| e.to_string())?;
-    let size = reader.output_buffer_size().ok_or("the picture is too large for this machine")?;
+    let size = reader.output_buffer_size().ok_or("the image is too large for this machine")?;
     let mut buffer = vec![0; size];
     let info = reader.next_frame(&mut buffer).map_err(|e| e.to_string())?;
     buffer.truncate(info.buffer_size());
@@ -60,11 +72,14 @@ pub fn decode(bytes: &[u8]) -> Result<Rgba8, String> {
 
 /// Decodes a PNG of any kind with its own channels and depth as values from 0 to 1; palettes and transparent colours are
 /// expanded, alpha is straight.
+///
+/// # Errors
+/// Bytes that are not PNG or are damaged; the message says how.
 pub fn decode_values(bytes: &[u8]) -> Result<Raster<f32>, String> {
     let mut decoder = Decoder::new(std::io::Cursor::new(bytes));
     decoder.set_transformations(Transformations::EXPAND);
     let mut reader = decoder.read_info().map_err(|e| e.to_string())?;
-    let size = reader.output_buffer_size().ok_or("the picture is too large for this machine")?;
+    let size = reader.output_buffer_size().ok_or("the image is too large for this machine")?;
     let mut buffer = vec![0; size];
     let info = reader.next_frame(&mut buffer).map_err(|e| e.to_string())?;
     buffer.truncate(info.buffer_size());

@@ -1,7 +1,7 @@
 //! MP4 through an installed `ffmpeg`, which gets the frames through a pipe as they come.
 //!
 //! Encoded as 4:2:0 with BT.709 matrix and limited range, which every player shows. That format wants even sizes: an odd
-//! picture gets its last column or row twice. Transparent parts lie on white.
+//! image gets its last column or row twice. Transparent parts lie on white.
 
 use std::ffi::OsStr;
 use std::fs::File;
@@ -21,8 +21,8 @@ const MESSAGE: u64 = 2000;
 /// Writes an animation of `rate` frames a second.
 ///
 /// # Errors
-/// [`ImageError`] naming the file: no frame, frames of several sizes, no ffmpeg, or what ffmpeg said. What was at `path`
-/// is then still there.
+/// [`ImageError`] naming the file: no frame, frames of several sizes, no ffmpeg, or a failure of ffmpeg. The file at `path`
+/// is then unchanged.
 pub fn write(path: &Path, frames: &[Rgba8], rate: f64) -> Result<(), ImageError> {
     let first = frames.first().ok_or_else(|| content(path, "no frame to write".into()))?;
     let mut video = Video::start(path, (first.width, first.height), rate)?;
@@ -37,7 +37,7 @@ pub struct Video {
     frames: usize,
     part: Option<TempPath>,
     child: Child,
-    said: File,
+    message: File,
 }
 
 fn content(path: &Path, reason: String) -> ImageError {
@@ -50,7 +50,10 @@ fn even(n: u32) -> usize {
 }
 
 impl Video {
-    /// Starts ffmpeg for pictures of `size` shown at `rate` a second (above 0, at most 1000).
+    /// Starts ffmpeg for images of `size` shown at `rate` a second (above 0, at most 1000).
+    ///
+    /// # Errors
+    /// A rate or size out of range, no ffmpeg, or a folder that cannot be written.
     pub fn start(path: &Path, size: (u32, u32), rate: f64) -> Result<Self, ImageError> {
         Self::start_with(FFMPEG.as_ref(), path, size, rate)
     }
@@ -64,8 +67,8 @@ impl Video {
         }
         let codec = codec(program).map_err(|e| content(path, absent(&e)))?;
         let part = nstr_files::temporary(path).map_err(ImageError::io(path))?.into_temp_path();
-        let said = tempfile::tempfile().map_err(ImageError::io(path))?;
-        let words = said.try_clone().map_err(ImageError::io(path))?;
+        let message = tempfile::tempfile().map_err(ImageError::io(path))?;
+        let words = message.try_clone().map_err(ImageError::io(path))?;
         let child = Command::new(program)
             .args(["-hide_banner", "-loglevel", "error", "-y", "-f", "rawvideo", "-pix_fmt", "rgb24"])
             .args(["-s", &format!("{}x{}", even(size.0), even(size.1)), "-framerate", &rate.to_string()])
@@ -80,10 +83,13 @@ impl Video {
             .stderr(words)
             .spawn()
             .map_err(|e| content(path, absent(&e)))?;
-        Ok(Self { path: path.into(), size, frames: 0, part: Some(part), child, said })
+        Ok(Self { path: path.into(), size, frames: 0, part: Some(part), child, message })
     }
 
     /// Adds a frame of the size that the video was started with.
+    ///
+    /// # Errors
+    /// A frame of another size, or a failure of ffmpeg.
     pub fn push(&mut self, frame: &Rgba8) -> Result<(), ImageError> {
         if (frame.width, frame.height) != self.size {
             let ((w, h), (fw, fh)) = (self.size, (frame.width, frame.height));
@@ -97,6 +103,9 @@ impl Video {
     }
 
     /// Ends the stream and puts the video in its place.
+    ///
+    /// # Errors
+    /// No frame, a failure of ffmpeg, or a file that cannot be written.
     pub fn finish(mut self) -> Result<(), ImageError> {
         if self.frames == 0 {
             return Err(content(&self.path, "no frame to write".into()));
@@ -115,12 +124,12 @@ impl Video {
         }
     }
 
-    /// The error of a failed run, in ffmpeg's words or, where it said nothing, in `otherwise`.
+    /// The error of a failed run, in the words of ffmpeg or, where it printed nothing, `otherwise`.
     fn failed(&mut self, otherwise: &str) -> ImageError {
         drop(self.child.stdin.take());
         let _ = self.child.wait();
         let mut words = Vec::new();
-        let _ = self.said.rewind().and_then(|()| (&self.said).take(MESSAGE).read_to_end(&mut words));
+        let _ = self.message.rewind().and_then(|()| (&self.message).take(MESSAGE).read_to_end(&mut words));
         let words = String::from_utf8_lossy(&words);
         let reason = if words.trim().is_empty() { otherwise } else { words.trim() };
         ImageError::Format { path: self.path.clone(), reason: format!("ffmpeg failed: {reason}") }
@@ -134,7 +143,7 @@ impl Drop for Video {
     }
 }
 
-/// What to do without ffmpeg.
+/// Remedies where ffmpeg is missing.
 fn absent(error: &io::Error) -> String {
     let remedy =
         "install it (for example apt install ffmpeg, brew install ffmpeg), or write a .gif or a folder of frames";
@@ -170,6 +179,7 @@ fn raw(frame: &Rgba8) -> Vec<u8> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use nstr_files::testing::{Requirement, skip};
 
     fn frames(count: u8, w: u32, h: u32) -> Vec<Rgba8> {
         (0..count).map(|k| Rgba8::from_fn(w, h, |i| [k * 40, (i % 251) as u8, 7, 255])).collect()
@@ -188,8 +198,8 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("a.mp4");
         std::fs::write(&path, b"old").unwrap();
-        let said = Video::start_with("no-such-ffmpeg".as_ref(), &path, (4, 4), 30.0).err().unwrap().to_string();
-        assert!(said.contains("a.mp4") && said.contains("install") && said.contains(".gif"), "{said}");
+        let message = Video::start_with("no-such-ffmpeg".as_ref(), &path, (4, 4), 30.0).err().unwrap().to_string();
+        assert!(message.contains("a.mp4") && message.contains("install") && message.contains(".gif"), "{message}");
         assert_eq!(std::fs::read(&path).unwrap(), b"old");
         assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 1);
     }
@@ -237,8 +247,8 @@ mod tests {
         let words = String::from_utf8_lossy(&got[..line]);
         assert!(words.contains("-s 6x4 -framerate 24 ") && words.contains("libx264") && words.contains("yuv420p"));
         assert_eq!(got[line..], all.iter().flat_map(raw).collect::<Vec<_>>());
-        let said = run("cat > /dev/null; echo 'no space for x' >&2; exit 3", &all).unwrap_err().to_string();
-        assert!(said.contains("a.mp4") && said.contains("no space for x"), "{said}");
+        let message = run("cat > /dev/null; echo 'no space for x' >&2; exit 3", &all).unwrap_err().to_string();
+        assert!(message.contains("a.mp4") && message.contains("no space for x"), "{message}");
         assert!(run("exit 3", &frames(200, 5, 3)).is_err());
         assert!(run("cat > \"$out\"", &frames(2, 4, 3)).is_err());
         assert!(run("cat > \"$out\"", &[]).is_err());
@@ -250,7 +260,7 @@ mod tests {
     #[test]
     fn an_installed_ffmpeg_writes_a_video() {
         if Command::new(FFMPEG).arg("-version").output().is_err() {
-            eprintln!("skipped: no ffmpeg");
+            skip(Requirement::Ffmpeg, "ffmpeg is not installed");
             return;
         }
         let dir = tempfile::tempdir().unwrap();

@@ -1,14 +1,14 @@
 //! The modulated global basis on a tile: `m = S ⊙ sin θ` (product), sums of it (channels) or `sin θ` alone (plain) of
-//! `θ = gain (x·ω + b)`, with tangents and adjoint. The gain is multiplied into ω and b when they are loaded.
+//! `θ = ω₀ (x·ω + b)`, with tangents and adjoint. The factor ω₀ is multiplied into ω and b when they are loaded.
 //!
 //! With `θ̇_j = ω_j` along coordinate j: `ṁ_j = Ṡ_j sin θ + S cos θ ω_j`.
 
+use nstr_spec::{FieldSpec, Modulation};
 use pulp::Simd;
 
 use crate::gemm::pad;
 use crate::math::sincos;
-use crate::mlp::{TILE, View};
-use nstr_spec::{FieldSpec, Modulation};
+use crate::mlp::{MatrixView, TILE};
 
 /// Shape of the basis.
 #[derive(Clone, Debug)]
@@ -16,9 +16,9 @@ pub struct BasisPlan {
     dim: usize,
     basis: usize,
     row: usize,
-    gain: f32,
+    omega_0: f32,
     channels: Option<usize>,
-    /// Whether the sinusoids are taken as they are, as if S were 1.
+    /// Takes the sinusoids as they are, as if S were 1.
     plain: bool,
 }
 
@@ -33,23 +33,23 @@ pub struct Phases {
     cos: Vec<f32>,
 }
 
-/// What the basis reads of a tile.
+/// Inputs of the basis on a tile.
 #[derive(Clone, Copy)]
 pub struct BasisInput<'a> {
     /// Coordinates, `[point][dim]`.
     pub x: &'a [f32],
     /// Spectrum S: its padded columns, [`TILE`] rows a plane; padding is 0. Not read where the modulation is plain.
-    pub s: View,
+    pub s: MatrixView,
     /// Blocks of rows: 1, or 1 + dim with derivatives.
     pub planes: usize,
 }
 
-/// Where adjoints come from and go to.
+/// Adjoints that the basis reads and writes.
 pub struct BasisAdjoint<'a> {
     /// Adjoint of the modulated values, laid out like them.
-    pub dm: View,
+    pub dm: MatrixView,
     /// Adjoint of S, laid out like it; added to (not where the modulation is plain).
-    pub ds: View,
+    pub ds: MatrixView,
     /// Sums for ω and b, laid out like [`BasisWeights`]; added to.
     pub grads: &'a mut [f32],
     /// Adjoint of the coordinates (`[point][dim]`, from the value plane only), added to if given.
@@ -76,7 +76,7 @@ impl BasisPlan {
             dim: spec.dim,
             basis,
             row: pad(basis),
-            gain: spec.basis_gain as f32,
+            omega_0: spec.basis_omega_0 as f32,
             channels: spec.channels(),
             plain: spec.modulation == Modulation::Plain,
         }
@@ -90,7 +90,7 @@ impl BasisPlan {
             return;
         }
         for (row, from) in to.0.chunks_exact_mut(self.row).zip(net.chunks_exact(self.basis)) {
-            row.iter_mut().zip(from).for_each(|(to, from)| *to = self.gain * from);
+            row.iter_mut().zip(from).for_each(|(to, from)| *to = self.omega_0 * from);
         }
     }
 
@@ -101,7 +101,7 @@ impl BasisPlan {
         }
         for (row, to) in from.chunks_exact_mut(self.row).zip(d_net.chunks_exact_mut(self.basis)) {
             for (d, g) in to.iter_mut().zip(&*row) {
-                *d += self.gain * g;
+                *d += self.omega_0 * g;
             }
             row.fill(0.0);
         }
@@ -129,14 +129,14 @@ impl BasisPlan {
         w: &BasisWeights,
         input: BasisInput<'_>,
         phases: &mut Phases,
-        m: View,
+        m: MatrixView,
     ) {
         // SAFETY: the same promise.
         unsafe {
             match self.dim {
-                1 => self.turn::<S, 1>(simd, w, input, phases, m),
-                2 => self.turn::<S, 2>(simd, w, input, phases, m),
-                _ => self.turn::<S, 3>(simd, w, input, phases, m),
+                1 => self.forward_tile::<S, 1>(simd, w, input, phases, m),
+                2 => self.forward_tile::<S, 2>(simd, w, input, phases, m),
+                _ => self.forward_tile::<S, 3>(simd, w, input, phases, m),
             }
             if let Some(channels) = self.channels {
                 self.forward_channels(w, input, phases, m, channels);
@@ -146,13 +146,13 @@ impl BasisPlan {
 
     /// Phases of the tile, and with them the products.
     #[inline(always)]
-    unsafe fn turn<S: Simd, const D: usize>(
+    unsafe fn forward_tile<S: Simd, const D: usize>(
         &self,
         simd: S,
         w: &BasisWeights,
         input: BasisInput<'_>,
         phases: &mut Phases,
-        m: View,
+        m: MatrixView,
     ) {
         let (lanes, row, s) = (S::F32_LANES, self.row, input.s);
         let (points, _) = input.x.as_chunks::<D>();
@@ -160,15 +160,15 @@ impl BasisPlan {
         for v in (0..row).step_by(lanes) {
             // SAFETY: v + lanes <= row, the padded width of every buffer here; p < TILE rows.
             unsafe {
-                let mut turns = [simd.splat_f32s(0.0); D];
-                for (j, turn) in turns.iter_mut().enumerate() {
-                    *turn = load::<S>(omega.add(j * row + v));
+                let mut omegas = [simd.splat_f32s(0.0); D];
+                for (j, omega_j) in omegas.iter_mut().enumerate() {
+                    *omega_j = load::<S>(omega.add(j * row + v));
                 }
                 let start = load::<S>(omega.add(D * row + v));
                 for (p, x) in points[..TILE].iter().enumerate() {
                     let mut theta = start;
-                    for (&x, &turn) in x.iter().zip(&turns) {
-                        theta = simd.mul_add_f32s(simd.splat_f32s(x), turn, theta);
+                    for (&x, &omega_j) in x.iter().zip(&omegas) {
+                        theta = simd.mul_add_f32s(simd.splat_f32s(x), omega_j, theta);
                     }
                     let (sin, cos) = sincos(simd, theta);
                     store::<S>(phases.sin.as_mut_ptr().add(p * row + v), sin);
@@ -178,19 +178,19 @@ impl BasisPlan {
                     }
                     if self.plain {
                         store::<S>(m.ptr.add(p * m.row + v), sin);
-                        for (j, &turn) in turns.iter().enumerate().take(input.planes - 1) {
-                            store::<S>(m.ptr.add(((j + 1) * TILE + p) * m.row + v), simd.mul_f32s(cos, turn));
+                        for (j, &omega_j) in omegas.iter().enumerate().take(input.planes - 1) {
+                            store::<S>(m.ptr.add(((j + 1) * TILE + p) * m.row + v), simd.mul_f32s(cos, omega_j));
                         }
                         continue;
                     }
                     let value = load::<S>(s.ptr.add(p * s.row + v));
                     store::<S>(m.ptr.add(p * m.row + v), simd.mul_f32s(value, sin));
                     if input.planes > 1 {
-                        let swing = simd.mul_f32s(value, cos);
-                        for (j, &turn) in turns.iter().enumerate() {
+                        let s_cos = simd.mul_f32s(value, cos);
+                        for (j, &omega_j) in omegas.iter().enumerate() {
                             let r = (j + 1) * TILE + p;
-                            let slope = simd.mul_f32s(load::<S>(s.ptr.add(r * s.row + v)), sin);
-                            store::<S>(m.ptr.add(r * m.row + v), simd.mul_add_f32s(swing, turn, slope));
+                            let ds_sin = simd.mul_f32s(load::<S>(s.ptr.add(r * s.row + v)), sin);
+                            store::<S>(m.ptr.add(r * m.row + v), simd.mul_add_f32s(s_cos, omega_j, ds_sin));
                         }
                     }
                 }
@@ -204,7 +204,7 @@ impl BasisPlan {
         w: &BasisWeights,
         input: BasisInput<'_>,
         phases: &Phases,
-        m: View,
+        m: MatrixView,
         channels: usize,
     ) {
         let (row, s) = (self.row, input.s);
@@ -262,23 +262,23 @@ impl BasisPlan {
                     let cos = load::<S>(phases.cos.as_ptr().add(p * row + v));
                     let value = if self.plain { one } else { load::<S>(s.ptr.add(p * s.row + v)) };
                     let d = load::<S>(dm.ptr.add(p * dm.row + v));
-                    let turn = simd.mul_f32s(value, cos);
+                    let s_cos = simd.mul_f32s(value, cos);
                     let mut d_value = simd.mul_f32s(d, sin);
-                    let mut d_theta = simd.mul_f32s(d, turn);
+                    let mut d_theta = simd.mul_f32s(d, s_cos);
                     for plane in 1..planes {
                         let r = plane * TILE + p;
                         let j = plane - 1;
                         let (d, w) = (load::<S>(dm.ptr.add(r * dm.row + v)), load::<S>(omega.add(j * row + v)));
-                        let slope = if self.plain { zero } else { load::<S>(s.ptr.add(r * s.row + v)) };
+                        let s_tangent = if self.plain { zero } else { load::<S>(s.ptr.add(r * s.row + v)) };
                         if !self.plain {
                             let to = ds.ptr.add(r * ds.row + v);
                             store::<S>(to, simd.mul_add_f32s(d, sin, load::<S>(to)));
                         }
                         d_value = simd.mul_add_f32s(simd.mul_f32s(d, cos), w, d_value);
-                        let bend = simd.mul_f32s(simd.mul_f32s(value, sin), w);
-                        let inner = simd.sub_f32s(simd.mul_f32s(slope, cos), bend);
+                        let s_sin_omega = simd.mul_f32s(simd.mul_f32s(value, sin), w);
+                        let inner = simd.sub_f32s(simd.mul_f32s(s_tangent, cos), s_sin_omega);
                         d_theta = simd.mul_add_f32s(d, inner, d_theta);
-                        d_omega[j] = simd.mul_add_f32s(d, turn, d_omega[j]);
+                        d_omega[j] = simd.mul_add_f32s(d, s_cos, d_omega[j]);
                     }
                     if !self.plain {
                         let to = ds.ptr.add(p * ds.row + v);

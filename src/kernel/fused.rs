@@ -7,58 +7,62 @@
 use std::ops::Range;
 use std::sync::{Mutex, PoisonError};
 
+use nstr_spec::FieldSpec;
 use pulp::{Simd, WithSimd};
 use rayon::prelude::*;
 
 use crate::arch;
 use crate::loss::PointLoss;
 use crate::mlp::TILE;
-use crate::radiance::RayBuffers;
-use nstr_spec::FieldSpec;
-use crate::tile::{Outputs, Plan, Prepared, Sums, Tile, TileAdjoint};
+use crate::ray_step::RayBuffers;
+use crate::tile::{GradientBuffers, Outputs, PackedWeights, Plan, Tile, TileAdjoint};
 
 /// A field's fused kernels: plans for its parts, and buffers that calls reuse.
 #[derive(Debug)]
-pub struct Fused {
+pub struct FusedField {
     pub(super) plan: Plan,
     spec: FieldSpec,
     tiles: Mutex<Vec<(bool, Tile)>>,
-    pub(super) sums: Mutex<Vec<Sums>>,
+    pub(super) sums: Mutex<Vec<GradientBuffers>>,
     pub(super) rays: Mutex<Vec<RayBuffers>>,
 }
 
-impl Clone for Fused {
+impl Clone for FusedField {
     fn clone(&self) -> Self {
         Self::new(&self.spec)
     }
 }
 
-/// Points and what is known of them, for [`Fused::loss_backward`].
+/// Points and their target values, for [`FusedField::loss_backward`].
 #[derive(Clone, Copy, Debug)]
 pub struct Targets<'a> {
     /// Coordinates, `[point][dim]`.
     pub x: &'a [f32],
-    /// Wanted values, `[point][outputs]`.
+    /// Target values, `[point][outputs]`.
     pub target: &'a [f32],
     /// Weight of each point; `None`: 1.
     pub weight: Option<&'a [f32]>,
 }
 
-/// Where the adjoint of the outputs comes from.
+/// Source of the adjoint of the outputs.
 #[derive(Clone, Copy)]
 enum Adjoint<'a> {
     Given(&'a [f32]),
     Loss { target: &'a [f32], weight: Option<&'a [f32]>, loss: PointLoss, scale: f32 },
 }
 
-/// Where gradients are added; `d_x` is written.
-struct Gradients<'a> {
-    d_grid: &'a mut [f32],
-    d_net: &'a mut [f32],
-    d_x: Option<&'a mut [f32]>,
+/// Buffers that [`FusedField::backward`] adds gradients to; `d_x` is written.
+#[derive(Debug)]
+pub struct GradientSlices<'a> {
+    /// Gradient of the grid.
+    pub d_grid: &'a mut [f32],
+    /// Gradient of the networks.
+    pub d_net: &'a mut [f32],
+    /// Adjoint of the coordinates, `[point][dim]`.
+    pub d_x: Option<&'a mut [f32]>,
 }
 
-impl Fused {
+impl FusedField {
     /// Plans the kernels of `spec`.
     pub fn new(spec: &FieldSpec) -> Self {
         Self {
@@ -81,25 +85,25 @@ impl Fused {
     }
 
     /// Copies the networks' parameters (`net`, see [`FieldSpec::net_tensors`]) into the layouts that the kernels read.
-    pub fn prepare(&self, net: &[f32]) -> Prepared {
+    pub fn pack(&self, net: &[f32]) -> PackedWeights {
         assert_eq!(net.len(), self.spec.net_len(), "net has the spec's length");
-        let mut prepared = Prepared::default();
-        self.plan.load(net, &mut prepared);
-        prepared
+        let mut weights = PackedWeights::default();
+        self.plan.load(net, &mut weights);
+        weights
     }
 
     /// Values at `x` (`[point][dim]`) into `out` (`[point][outputs]`), on all threads.
     pub fn forward(&self, grid: &[f32], net: &[f32], x: &[f32], out: &mut [f32]) {
-        self.evaluate_parallel(&self.prepare(net), grid, x, Outputs::Value, out);
+        self.evaluate_parallel(&self.pack(net), grid, x, Outputs::Value, out);
     }
 
     /// Full outputs (see [`FieldSpec::full_columns`]) at `x`, on all threads.
     pub fn forward_full(&self, grid: &[f32], net: &[f32], x: &[f32], out: &mut [f32]) {
-        self.evaluate_parallel(&self.prepare(net), grid, x, Outputs::Full, out);
+        self.evaluate_parallel(&self.pack(net), grid, x, Outputs::Full, out);
     }
 
-    /// Outputs at `x` on the calling thread, with weights prepared before: what renderers call from many threads.
-    pub fn evaluate(&self, weights: &Prepared, grid: &[f32], x: &[f32], kind: Outputs, out: &mut [f32]) {
+    /// Outputs at `x` on the calling thread, with weights prepared before: renderers call it from many threads.
+    pub fn evaluate(&self, weights: &PackedWeights, grid: &[f32], x: &[f32], kind: Outputs, out: &mut [f32]) {
         self.check(grid, x, out.len(), kind);
         self.with_tile(kind, false, |tile| {
             arch().dispatch(ForwardTask { plan: &self.plan, weights, grid, x, tile, out });
@@ -107,7 +111,7 @@ impl Fused {
     }
 
     /// [`Self::evaluate`] on all threads.
-    pub fn evaluate_parallel(&self, weights: &Prepared, grid: &[f32], x: &[f32], kind: Outputs, out: &mut [f32]) {
+    pub fn evaluate_parallel(&self, weights: &PackedWeights, grid: &[f32], x: &[f32], kind: Outputs, out: &mut [f32]) {
         self.check(grid, x, out.len(), kind);
         let width = self.width(kind);
         // Several jobs a thread, so that a thread delayed by other work does not hold up the rest.
@@ -118,49 +122,15 @@ impl Fused {
             .for_each(|(out, x)| self.evaluate(weights, grid, x, kind, out));
     }
 
-    /// Adds the gradient of `Σ d_out · value` to `d_grid` and `d_net`, and writes that of the coordinates into `d_x`
-    /// (`[point][dim]`) if given.
-    #[expect(clippy::too_many_arguments, reason = "inputs, then one gradient for each")]
-    pub fn backward(
-        &self,
-        grid: &[f32],
-        net: &[f32],
-        x: &[f32],
-        d_out: &[f32],
-        d_grid: &mut [f32],
-        d_net: &mut [f32],
-        d_x: Option<&mut [f32]>,
-    ) {
-        self.check(grid, x, d_out.len(), Outputs::Value);
-        self.gradients(
-            Outputs::Value,
-            &self.prepare(net),
-            grid,
-            x,
-            Adjoint::Given(d_out),
-            Gradients { d_grid, d_net, d_x },
-        );
-    }
-
-    /// Adds the gradient of `Σ d_out · full output` to `d_grid` and `d_net`.
-    pub fn backward_full(
-        &self,
-        grid: &[f32],
-        net: &[f32],
-        x: &[f32],
-        d_out: &[f32],
-        d_grid: &mut [f32],
-        d_net: &mut [f32],
-    ) {
-        self.check(grid, x, d_out.len(), Outputs::Full);
-        self.gradients(
-            Outputs::Full,
-            &self.prepare(net),
-            grid,
-            x,
-            Adjoint::Given(d_out),
-            Gradients { d_grid, d_net, d_x: None },
-        );
+    /// Adds the gradient of `Σ d_out · output` to `to.d_grid` and `to.d_net`, and writes that of the coordinates into `to.d_x`
+    /// if given. `d_out` is laid out like the output of `kind`; `d_x` needs [`Outputs::Value`].
+    ///
+    /// # Panics
+    /// If slices have other lengths, or `d_x` is given for other outputs than values.
+    pub fn backward(&self, kind: Outputs, grid: &[f32], net: &[f32], x: &[f32], d_out: &[f32], to: GradientSlices<'_>) {
+        self.check(grid, x, d_out.len(), kind);
+        assert!(kind == Outputs::Value || to.d_x.is_none(), "coordinates have an adjoint from values only");
+        self.gradients(kind, &self.pack(net), grid, x, Adjoint::Given(d_out), to);
     }
 
     /// Mean loss over points and outputs, its gradient added to `d_grid` and `d_net`: forward, loss and adjoint in one
@@ -178,19 +148,19 @@ impl Fused {
         let Targets { x, target, weight } = data;
         let scale = 1.0 / target.len().max(1) as f32;
         let adjoint = Adjoint::Loss { target, weight, loss, scale };
-        self.gradients(Outputs::Value, &self.prepare(net), grid, x, adjoint, Gradients { d_grid, d_net, d_x: None })
+        self.gradients(Outputs::Value, &self.pack(net), grid, x, adjoint, GradientSlices { d_grid, d_net, d_x: None })
     }
 
     fn gradients(
         &self,
         kind: Outputs,
-        weights: &Prepared,
+        weights: &PackedWeights,
         grid: &[f32],
         x: &[f32],
         adjoint: Adjoint<'_>,
-        to: Gradients<'_>,
+        to: GradientSlices<'_>,
     ) -> f64 {
-        let Gradients { d_grid, d_net, d_x } = to;
+        let GradientSlices { d_grid, d_net, d_x } = to;
         let dim = self.plan.dim;
         let points = x.len() / dim;
         let threads = rayon::current_num_threads();
@@ -201,11 +171,11 @@ impl Fused {
             Some(d_x) => d_x.chunks_mut(share * dim).map(Some).collect(),
             None => ranges.iter().map(|_| None).collect(),
         };
-        let done: Vec<(f64, Sums)> = ranges
+        let done: Vec<(f64, GradientBuffers)> = ranges
             .into_par_iter()
             .zip(d_x)
             .map(|(range, d_x)| {
-                let mut sums = take(&self.sums).unwrap_or_else(|| self.plan.sums());
+                let mut sums = take(&self.sums).unwrap_or_else(|| self.plan.gradient_buffers());
                 let slopes = d_x.is_some();
                 let loss = self.with_tile(kind, slopes, |tile| {
                     let (plan, sums) = (&self.plan, &mut sums);
@@ -219,8 +189,8 @@ impl Fused {
 
     /// Adds every thread's sums to the gradients, in order, keeps the cleared sums for later calls, and returns what else
     /// the threads found.
-    pub(super) fn collect<T>(&self, done: Vec<(T, Sums)>, d_grid: &mut [f32], d_net: &mut [f32]) -> Vec<T> {
-        let (found, mut sums): (Vec<T>, Vec<Sums>) = done.into_iter().unzip();
+    pub(super) fn collect<T>(&self, done: Vec<(T, GradientBuffers)>, d_grid: &mut [f32], d_net: &mut [f32]) -> Vec<T> {
+        let (found, mut sums): (Vec<T>, Vec<GradientBuffers>) = done.into_iter().unzip();
         for s in &mut sums {
             self.plan.unload(s, d_net);
         }
@@ -252,7 +222,7 @@ pub(super) fn take<T>(from: &Mutex<Vec<T>>) -> Option<T> {
 }
 
 /// Adds every thread's grid sums to `d_grid`, in order, and clears them.
-fn add_and_clear(d_grid: &mut [f32], sums: &mut [Sums]) {
+fn add_and_clear(d_grid: &mut [f32], sums: &mut [GradientBuffers]) {
     const CHUNK: usize = 1 << 14;
     let mut parts: Vec<_> = sums.iter_mut().map(|s| s.grid.chunks_mut(CHUNK)).collect();
     let jobs: Vec<(&mut [f32], Vec<&mut [f32]>)> =
@@ -269,7 +239,7 @@ fn add_and_clear(d_grid: &mut [f32], sums: &mut [Sums]) {
 
 struct ForwardTask<'a> {
     plan: &'a Plan,
-    weights: &'a Prepared,
+    weights: &'a PackedWeights,
     grid: &'a [f32],
     x: &'a [f32],
     tile: &'a mut Tile,
@@ -290,13 +260,13 @@ impl WithSimd for ForwardTask<'_> {
 
 struct BackwardTask<'a> {
     plan: &'a Plan,
-    weights: &'a Prepared,
+    weights: &'a PackedWeights,
     grid: &'a [f32],
     x: &'a [f32],
     tile: &'a mut Tile,
     adjoint: Adjoint<'a>,
     range: Range<usize>,
-    sums: &'a mut Sums,
+    sums: &'a mut GradientBuffers,
     d_x: Option<&'a mut [f32]>,
 }
 
@@ -333,5 +303,50 @@ impl WithSimd for BackwardTask<'_> {
             start = end;
         }
         total
+    }
+}
+
+// Renderers and the trainer share one field among threads.
+const _: fn() = || {
+    fn check<T: Send + Sync>() {}
+    check::<FusedField>();
+};
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use nstr_spec::config::preset;
+    use nstr_spec::init::parameters;
+    use rand::{RngExt, SeedableRng};
+
+    /// Threads that share one field, each with other outputs and numbers of points, get what one thread gets.
+    #[test]
+    fn one_field_serves_many_threads() {
+        let config = preset("radiance-tiny").unwrap();
+        let spec = config.spec();
+        let (grid, net) = parameters(&spec, &config.init);
+        let mut rng = rand_pcg::Pcg64::seed_from_u64(5);
+        let x: Vec<f32> = (0..3 * 777).map(|_| rng.random_range(0.0..1.0)).collect();
+        let fused = FusedField::new(&spec);
+        let weights = fused.pack(&net);
+        let evaluate = |job: usize| {
+            let kind = [Outputs::Value, Outputs::Gradient, Outputs::Full][job % 3];
+            let x = &x[..3 * [1, 95, 96, 97, 777][job % 5]];
+            let mut out = vec![f32::NAN; x.len() / 3 * fused.width(kind)];
+            fused.evaluate(&weights, &grid, x, kind, &mut out);
+            let mut colour = vec![f32::NAN; x.len() / 3 * 4];
+            fused.radiance(&weights, &grid, x, x, &mut colour);
+            let (mut d_grid, mut d_net) = (vec![0.0; grid.len()], vec![0.0; net.len()]);
+            let to = GradientSlices { d_grid: &mut d_grid, d_net: &mut d_net, d_x: None };
+            fused.backward(kind, &grid, &net, x, &out, to);
+            [out, colour, d_grid, d_net].map(|v| v.iter().map(|v| v.to_bits()).collect::<Vec<_>>())
+        };
+        let alone: Vec<_> = (0..15).map(evaluate).collect();
+        std::thread::scope(|scope| {
+            let (evaluate, alone) = (&evaluate, &alone);
+            let run = |t: usize| move || (0..15).all(|i| evaluate((i + t) % 15) == alone[(i + t) % 15]);
+            let threads: Vec<_> = (0..8).map(|t| scope.spawn(run(t))).collect();
+            threads.into_iter().for_each(|thread| assert!(thread.join().unwrap()));
+        });
     }
 }

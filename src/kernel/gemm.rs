@@ -15,18 +15,18 @@ pub const fn pad(n: usize) -> usize {
     n.div_ceil(PAD) * PAD
 }
 
-/// What `C` starts from.
+/// Start value of `C`.
 #[derive(Clone, Copy)]
 pub enum Init {
     /// Zero.
     Zero,
     /// The bias row (padded columns) for every row.
     Bias(*const f32),
-    /// What `C` holds.
+    /// The present value of `C`.
     Accumulate,
 }
 
-/// What happens to `C` before it is stored.
+/// Last operation on `C` before it is stored.
 #[derive(Clone, Copy)]
 pub enum Finish {
     /// Nothing.

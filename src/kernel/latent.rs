@@ -8,10 +8,10 @@
 
 use std::ops::Range;
 
+use nstr_spec::{FieldSpec, HASH_PRIMES, Interpolation, LevelSpec};
 use pulp::Simd;
 
-use crate::mlp::{TILE, View};
-use nstr_spec::{FieldSpec, HASH_PRIMES, Interpolation, LevelSpec};
+use crate::mlp::{MatrixView, TILE};
 
 /// Vertices of a cell, at most.
 const CORNERS: usize = 8;
@@ -47,7 +47,7 @@ pub struct LatentPlan {
     smooth: bool,
 }
 
-/// Where each point of a tile looks, on every level: entries and blending weights.
+/// Entries and blending weights of each point of a tile, on every level.
 #[derive(Clone, Debug)]
 pub struct Lookup {
     /// First element of each corner's features in `grid`: `[level][corner][point]`.
@@ -57,7 +57,7 @@ pub struct Lookup {
     planes: usize,
 }
 
-/// What one axis contributes to the lookups of a tile: index and weight of the lower and the upper vertex, and the slope
+/// Contribution of one axis to the lookups of a tile: index and weight of the lower and the upper vertex, and the slope
 /// of the upper one's weight.
 #[derive(Clone, Copy)]
 struct Axis {
@@ -103,7 +103,7 @@ impl LatentPlan {
             let present = (0..spec.dim).filter(|j| l.axes.has(*j));
             order.iter_mut().zip(present).for_each(|(to, j)| *to = j);
             let axes = l.axes.count(spec.dim);
-            Level { cells: l.cells, mask: l.table.map(|t| t - 1), start: start as u32, axes, order }
+            Level { cells: l.resolution, mask: l.hashmap_size.map(|size| size - 1), start: start as u32, axes, order }
         };
         let levels: Vec<Level> = spec.latent.levels.iter().zip(&starts).map(level).collect();
         let mut runs: Vec<(Range<usize>, usize)> = Vec::new();
@@ -212,7 +212,7 @@ impl LatentPlan {
     /// # Safety
     /// `z` must have levels × features columns (before any products) and [`TILE`] rows in each plane; `grid` must be the plan's.
     #[inline(always)]
-    pub unsafe fn gather<S: Simd>(&self, simd: S, grid: &[f32], at: &Lookup, z: View) {
+    pub unsafe fn gather<S: Simd>(&self, simd: S, grid: &[f32], at: &Lookup, z: MatrixView) {
         // SAFETY: the same promise; corners and planes are those of the lookup.
         unsafe {
             for (run, axes) in self.runs.iter().map(|(run, axes)| (run.clone(), *axes)) {
@@ -235,7 +235,7 @@ impl LatentPlan {
         &self,
         grid: &[f32],
         at: &Lookup,
-        z: View,
+        z: MatrixView,
         levels: Range<usize>,
     ) {
         let grid = grid.as_ptr();
@@ -270,7 +270,7 @@ impl LatentPlan {
         simd: S,
         grid: &[f32],
         at: &Lookup,
-        z: View,
+        z: MatrixView,
         levels: Range<usize>,
     ) {
         let (lanes, features) = (S::F32_LANES, self.features);
@@ -342,7 +342,7 @@ impl LatentPlan {
     /// # Safety
     /// As for [`Self::gather`]; `d_grid` has the grid's length.
     #[inline(always)]
-    pub unsafe fn scatter<S: Simd>(&self, simd: S, at: &Lookup, dz: View, points: usize, d_grid: &mut [f32]) {
+    pub unsafe fn scatter<S: Simd>(&self, simd: S, at: &Lookup, dz: MatrixView, points: usize, d_grid: &mut [f32]) {
         // SAFETY: the same promise.
         unsafe {
             match at.planes {
@@ -359,7 +359,14 @@ impl LatentPlan {
     /// # Safety
     /// As for [`Self::gather`].
     #[inline(always)]
-    pub unsafe fn scatter_values<S: Simd>(&self, simd: S, at: &Lookup, dz: View, points: usize, d_grid: &mut [f32]) {
+    pub unsafe fn scatter_values<S: Simd>(
+        &self,
+        simd: S,
+        at: &Lookup,
+        dz: MatrixView,
+        points: usize,
+        d_grid: &mut [f32],
+    ) {
         // SAFETY: the same promise.
         unsafe {
             for (run, axes) in self.runs.iter().map(|(run, axes)| (run.clone(), *axes)) {
@@ -377,7 +384,7 @@ impl LatentPlan {
     unsafe fn scatter_narrow<const C: usize, const P: usize, const F: usize>(
         &self,
         at: &Lookup,
-        dz: View,
+        dz: MatrixView,
         points: usize,
         d_grid: &mut [f32],
         levels: Range<usize>,
@@ -414,7 +421,7 @@ impl LatentPlan {
         &self,
         simd: S,
         at: &Lookup,
-        dz: View,
+        dz: MatrixView,
         points: usize,
         d_grid: &mut [f32],
         levels: Range<usize>,
@@ -475,7 +482,7 @@ impl LatentPlan {
     ///
     /// # Safety
     /// As for [`Self::gather`].
-    pub unsafe fn input_adjoint(&self, grid: &[f32], at: &Lookup, dz: View, points: usize, dx: &mut [f32]) {
+    pub unsafe fn input_adjoint(&self, grid: &[f32], at: &Lookup, dz: MatrixView, points: usize, dx: &mut [f32]) {
         for (l, level) in self.levels.iter().enumerate() {
             let corners = 1 << level.axes;
             let weights = &at.weight[l * at.planes * CORNERS * TILE..];
@@ -510,14 +517,14 @@ mod tests {
             latent: LatentSpec { levels, features: 2, interpolation, product: 1 },
             basis: 4,
             modulation: Modulation::Product,
-            basis_gain: 1,
-            coordinates: false,
+            basis_omega_0: 1,
+            input_coords: false,
             spectrum: mlp,
             spectrum_input: false,
             decoder: mlp,
-            skip: false,
+            skip_latent: false,
             transport: mlp,
-            view: None,
+            color_head: None,
         }
     }
 

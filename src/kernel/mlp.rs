@@ -4,11 +4,11 @@
 //! (forward mode). Every block passes the same linear maps; biases enter block 0 alone, and activations couple a
 //! derivative block with block 0 through the activation's slope.
 
+use nstr_spec::{Activation, LayerSlot};
 use pulp::{Simd, WithSimd};
 
 use crate::gemm::{Finish, Gemm, Init, pad};
 use crate::math::{sigmoid, sincos};
-use nstr_spec::{Activation, LayerSlot};
 
 /// Points of a tile.
 pub const TILE: usize = 96;
@@ -18,13 +18,13 @@ const THIN: usize = 4;
 
 static ONE: f32 = 1.0;
 
-/// A part of a network's input row; each starts at a multiple of [`PAD`](crate::gemm::PAD) columns.
+/// Columns of one part of a network's input row; each part starts at a multiple of [`PAD`](crate::gemm::PAD) columns.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Part {
-    /// So many columns that it takes.
-    Taken(usize),
-    /// So many columns that it has no weights for; their adjoint is 0.
-    Passed(usize),
+pub enum InputColumns {
+    /// Number of columns that enter the network.
+    Used(usize),
+    /// Number of columns without weights; their adjoint is 0.
+    Skipped(usize),
 }
 
 /// One linear layer with the columns of its padded input.
@@ -36,7 +36,7 @@ struct LayerPlan {
     in_pad: usize,
     out_pad: usize,
     thin: bool,
-    /// First element of this layer's block in [`Weights`] and [`Gradients`].
+    /// First element of this layer's block in [`MlpWeights`] and [`MlpGradients`].
     forward: usize,
     transposed: usize,
     bias: usize,
@@ -56,7 +56,7 @@ pub struct MlpPlan {
 
 /// A network's weights in the layouts that the products read.
 #[derive(Clone, Debug, Default)]
-pub struct Weights {
+pub struct MlpWeights {
     forward: Vec<f32>,
     transposed: Vec<f32>,
     bias: Vec<f32>,
@@ -64,7 +64,7 @@ pub struct Weights {
 
 /// Sums of weight gradients in padded layout, for one thread.
 #[derive(Clone, Debug)]
-pub struct Gradients {
+pub struct MlpGradients {
     weights: Vec<f32>,
     bias: Vec<f32>,
 }
@@ -82,14 +82,14 @@ pub struct Activations {
 
 /// A matrix of a tile: first element and distance between rows.
 #[derive(Clone, Copy)]
-pub struct View {
+pub struct MatrixView {
     /// First element.
     pub ptr: *mut f32,
     /// Distance between rows.
     pub row: usize,
 }
 
-impl View {
+impl MatrixView {
     /// The rows of block `plane`.
     ///
     /// # Safety
@@ -103,20 +103,20 @@ impl View {
 
 impl MlpPlan {
     /// Plans the layers in `slots`; `parts` make up the rows of the input.
-    pub fn new(slots: &[LayerSlot], activation: Activation, parts: &[Part]) -> Self {
+    pub fn new(slots: &[LayerSlot], activation: Activation, parts: &[InputColumns]) -> Self {
         let mut plan =
             Self { layers: Vec::new(), activation, forward_len: 0, transposed_len: 0, bias_len: 0, gradient_len: 0 };
         for (l, &slot) in slots.iter().enumerate() {
-            let whole = [Part::Taken(slot.inputs)];
+            let all = [InputColumns::Used(slot.inputs)];
             let mut columns = Vec::with_capacity(slot.inputs);
             let mut start = 0;
-            for &part in if l == 0 { parts } else { &whole } {
+            for &part in if l == 0 { parts } else { &all } {
                 match part {
-                    Part::Taken(width) => {
+                    InputColumns::Used(width) => {
                         columns.extend(start..start + width);
                         start += pad(width);
                     }
-                    Part::Passed(width) => start += pad(width),
+                    InputColumns::Skipped(width) => start += pad(width),
                 }
             }
             let (in_pad, out_pad, thin) = (start, pad(slot.outputs), slot.outputs <= THIN);
@@ -142,7 +142,7 @@ impl MlpPlan {
     /// Like [`Self::new`], for an input whose parts lie in another order in the file: logical input `i` of the file is
     /// part-wise input `(i − first) mod inputs` of the tile, `first` being the length of the file's first part, which the
     /// tile holds last.
-    pub fn with_order(slots: &[LayerSlot], activation: Activation, parts: &[Part], first: usize) -> Self {
+    pub fn with_order(slots: &[LayerSlot], activation: Activation, parts: &[InputColumns], first: usize) -> Self {
         let mut plan = Self::new(slots, activation, parts);
         if let Some(layer) = plan.layers.first_mut() {
             layer.columns.rotate_right(first);
@@ -167,12 +167,12 @@ impl MlpPlan {
     }
 
     /// Gradient sums, all zero.
-    pub fn gradients(&self) -> Gradients {
-        Gradients { weights: vec![0.0; self.gradient_len], bias: vec![0.0; self.bias_len] }
+    pub fn gradients(&self) -> MlpGradients {
+        MlpGradients { weights: vec![0.0; self.gradient_len], bias: vec![0.0; self.bias_len] }
     }
 
     /// Copies this network's part of `net`, gains multiplied in, into the padded layouts.
-    pub fn load(&self, net: &[f32], to: &mut Weights) {
+    pub fn load(&self, net: &[f32], to: &mut MlpWeights) {
         to.forward.clear();
         to.forward.resize(self.forward_len, 0.0);
         to.transposed.clear();
@@ -196,7 +196,7 @@ impl MlpPlan {
     }
 
     /// Adds gradient sums into this network's part of the flat gradient and clears them.
-    pub fn unload(&self, from: &mut Gradients, d_net: &mut [f32]) {
+    pub fn unload(&self, from: &mut MlpGradients, d_net: &mut [f32]) {
         for l in &self.layers {
             let (inputs, outputs, gain) = (l.slot.inputs, l.slot.outputs, l.slot.gain as f32);
             for i in 0..inputs {
@@ -223,10 +223,10 @@ impl MlpPlan {
     pub unsafe fn forward<S: Simd>(
         &self,
         simd: S,
-        w: &Weights,
-        x: View,
+        w: &MlpWeights,
+        x: MatrixView,
         acts: &mut Activations,
-        y: View,
+        y: MatrixView,
         planes: usize,
     ) {
         // A function of its own for each instruction set: a field has several networks.
@@ -239,10 +239,10 @@ impl MlpPlan {
     unsafe fn forward_inline<S: Simd>(
         &self,
         simd: S,
-        w: &Weights,
-        x: View,
+        w: &MlpWeights,
+        x: MatrixView,
         acts: &mut Activations,
-        y: View,
+        y: MatrixView,
         planes: usize,
     ) {
         let last = self.layers.len() - 1;
@@ -252,7 +252,7 @@ impl MlpPlan {
             let hidden = l < last;
             let out = if hidden {
                 let buffer = if relu { &mut acts.post[l] } else { &mut acts.pre[l] };
-                View { ptr: buffer.as_mut_ptr(), row: layer.out_pad }
+                MatrixView { ptr: buffer.as_mut_ptr(), row: layer.out_pad }
             } else {
                 y
             };
@@ -288,7 +288,7 @@ impl MlpPlan {
                 if !relu {
                     activate(simd, self.activation, layer.out_pad, &acts.pre[l], &mut acts.post[l], planes);
                 }
-                input = View { ptr: acts.post[l].as_mut_ptr(), row: layer.out_pad };
+                input = MatrixView { ptr: acts.post[l].as_mut_ptr(), row: layer.out_pad };
             }
         }
     }
@@ -302,13 +302,13 @@ impl MlpPlan {
     pub unsafe fn backward<S: Simd>(
         &self,
         simd: S,
-        w: &Weights,
-        x: View,
+        w: &MlpWeights,
+        x: MatrixView,
         acts: &mut Activations,
-        dy: View,
-        dx: View,
+        dy: MatrixView,
+        dx: MatrixView,
         dx_init: Init,
-        grads: &mut Gradients,
+        grads: &mut MlpGradients,
         planes: usize,
     ) {
         simd.vectorize(Backward { plan: self, w, x, acts, dy, dx, dx_init, grads, planes });
@@ -321,27 +321,30 @@ impl MlpPlan {
     unsafe fn backward_inline<S: Simd>(
         &self,
         simd: S,
-        w: &Weights,
-        x: View,
+        w: &MlpWeights,
+        x: MatrixView,
         acts: &mut Activations,
-        dy: View,
-        dx: View,
+        dy: MatrixView,
+        dx: MatrixView,
         dx_init: Init,
-        grads: &mut Gradients,
+        grads: &mut MlpGradients,
         planes: usize,
     ) {
         let relu = self.activation == Activation::Relu;
         let mut d = dy;
         for (l, layer) in self.layers.iter().enumerate().rev() {
-            let input =
-                if l == 0 { x } else { View { ptr: acts.post[l - 1].as_mut_ptr(), row: self.layers[l - 1].out_pad } };
+            let input = if l == 0 {
+                x
+            } else {
+                MatrixView { ptr: acts.post[l - 1].as_mut_ptr(), row: self.layers[l - 1].out_pad }
+            };
             // SAFETY: as in `forward`; gradient blocks have the sizes of `gradient_len` and `bias_len`.
             unsafe {
                 weight_gradient(simd, layer, input, d, grads, planes);
                 let (to, init) = if l == 0 {
                     (dx, dx_init)
                 } else {
-                    (View { ptr: acts.adjoint[l - 1].as_mut_ptr(), row: layer.in_pad }, Init::Zero)
+                    (MatrixView { ptr: acts.adjoint[l - 1].as_mut_ptr(), row: layer.in_pad }, Init::Zero)
                 };
                 for plane in 0..planes {
                     Gemm {
@@ -372,10 +375,10 @@ impl MlpPlan {
 
 struct Forward<'a> {
     plan: &'a MlpPlan,
-    w: &'a Weights,
-    x: View,
+    w: &'a MlpWeights,
+    x: MatrixView,
     acts: &'a mut Activations,
-    y: View,
+    y: MatrixView,
     planes: usize,
 }
 
@@ -390,13 +393,13 @@ impl WithSimd for Forward<'_> {
 
 struct Backward<'a> {
     plan: &'a MlpPlan,
-    w: &'a Weights,
-    x: View,
+    w: &'a MlpWeights,
+    x: MatrixView,
     acts: &'a mut Activations,
-    dy: View,
-    dx: View,
+    dy: MatrixView,
+    dx: MatrixView,
     dx_init: Init,
-    grads: &'a mut Gradients,
+    grads: &'a mut MlpGradients,
     planes: usize,
 }
 
@@ -413,7 +416,14 @@ impl WithSimd for Backward<'_> {
 /// A layer of few outputs: dot products of rows with each output's weights, several rows at once so that their sums
 /// overlap.
 #[inline(always)]
-unsafe fn thin_forward<S: Simd>(simd: S, layer: &LayerPlan, w: &Weights, input: View, out: View, plane: usize) {
+unsafe fn thin_forward<S: Simd>(
+    simd: S,
+    layer: &LayerPlan,
+    w: &MlpWeights,
+    input: MatrixView,
+    out: MatrixView,
+    plane: usize,
+) {
     const ROWS: usize = 8;
     const { assert!(TILE.is_multiple_of(ROWS)) };
     let lanes = S::F32_LANES;
@@ -447,9 +457,9 @@ unsafe fn thin_forward<S: Simd>(simd: S, layer: &LayerPlan, w: &Weights, input: 
 unsafe fn weight_gradient<S: Simd>(
     simd: S,
     layer: &LayerPlan,
-    input: View,
-    d: View,
-    grads: &mut Gradients,
+    input: MatrixView,
+    d: MatrixView,
+    grads: &mut MlpGradients,
     planes: usize,
 ) {
     // SAFETY: sizes as in `MlpPlan::backward`.
@@ -515,9 +525,9 @@ fn derivatives<S: Simd>(simd: S, activation: Activation, a: S::f32s) -> (S::f32s
         }
         Activation::Silu => {
             let s = sigmoid(simd, a);
-            let slope = simd.mul_f32s(s, simd.sub_f32s(one, s));
-            let bend = simd.mul_add_f32s(a, simd.sub_f32s(one, simd.add_f32s(s, s)), simd.splat_f32s(2.0));
-            (simd.mul_f32s(a, s), simd.mul_add_f32s(a, slope, s), simd.mul_f32s(slope, bend))
+            let ds = simd.mul_f32s(s, simd.sub_f32s(one, s));
+            let curvature = simd.mul_add_f32s(a, simd.sub_f32s(one, simd.add_f32s(s, s)), simd.splat_f32s(2.0));
+            (simd.mul_f32s(a, s), simd.mul_add_f32s(a, ds, s), simd.mul_f32s(ds, curvature))
         }
         Activation::Sine => {
             let (s, c) = sincos(simd, a);
@@ -548,12 +558,12 @@ fn activate_adjoint<S: Simd>(simd: S, kind: Activation, row: usize, pre: &[f32],
     let (adjoint, _) = S::as_mut_simd_f32s(adjoint);
     let block = TILE * row / S::F32_LANES;
     for i in 0..block {
-        let (_, slope, bend) = derivatives(simd, kind, pre[i]);
+        let (_, slope, second) = derivatives(simd, kind, pre[i]);
         let mut value = simd.mul_f32s(slope, adjoint[i]);
         for plane in 1..planes {
             let at = plane * block + i;
             let d = adjoint[at];
-            value = simd.mul_add_e_f32s(simd.mul_f32s(bend, pre[at]), d, value);
+            value = simd.mul_add_e_f32s(simd.mul_f32s(second, pre[at]), d, value);
             adjoint[at] = simd.mul_f32s(slope, d);
         }
         adjoint[i] = value;

@@ -1,8 +1,9 @@
 //! Products of the latent grid's levels, feature by feature: `z = Π_i u_i` of groups of levels in succession, with
 //! tangents `ż = Σ_i u̇_i Π_{k≠i} u_k` and the adjoint (TensoRF, Chen et al. 2022, eq. 6).
 
-use crate::mlp::{TILE, View};
 use nstr_spec::{LatentSpec, MAX_GROUP};
+
+use crate::mlp::{MatrixView, TILE};
 
 /// Shape of the products.
 #[derive(Clone, Copy, Debug)]
@@ -30,7 +31,7 @@ impl ProductPlan {
     /// # Safety
     /// `u` must have [`Self::inputs`] columns, `z` groups × features, both [`TILE`] rows a plane.
     #[inline(always)]
-    pub unsafe fn forward(&self, u: View, z: View, planes: usize) {
+    pub unsafe fn forward(&self, u: MatrixView, z: MatrixView, planes: usize) {
         // SAFETY: the same promise; columns end at `features`.
         unsafe {
             self.each(|place, wide| match (self.group, wide) {
@@ -47,7 +48,7 @@ impl ProductPlan {
     /// # Safety
     /// As for [`Self::forward`].
     #[inline(always)]
-    pub unsafe fn backward(&self, u: View, dz: View, du: View, planes: usize) {
+    pub unsafe fn backward(&self, u: MatrixView, dz: MatrixView, du: MatrixView, planes: usize) {
         // SAFETY: as in `forward`.
         unsafe {
             self.each(|place, wide| match (self.group, wide) {
@@ -76,7 +77,13 @@ impl ProductPlan {
     /// # Safety
     /// As for [`Self::forward`]; the features must end at `features`.
     #[inline(always)]
-    unsafe fn level<const G: usize, const W: usize>(&self, u: View, r: usize, at: Place, i: usize) -> *mut [f32; W] {
+    unsafe fn level<const G: usize, const W: usize>(
+        &self,
+        u: MatrixView,
+        r: usize,
+        at: Place,
+        i: usize,
+    ) -> *mut [f32; W] {
         // SAFETY: promised by the caller; the column is below `inputs`.
         unsafe { u.ptr.add(r * u.row + (at.g * G + i) * self.features + at.f).cast() }
     }
@@ -84,7 +91,7 @@ impl ProductPlan {
     /// # Safety
     /// As for [`Self::level`].
     #[inline(always)]
-    unsafe fn levels<const G: usize, const W: usize>(&self, u: View, r: usize, at: Place) -> [[f32; W]; G] {
+    unsafe fn levels<const G: usize, const W: usize>(&self, u: MatrixView, r: usize, at: Place) -> [[f32; W]; G] {
         // SAFETY: promised by the caller.
         std::array::from_fn(|i| unsafe { self.level::<G, W>(u, r, at, i).read_unaligned() })
     }
@@ -94,7 +101,7 @@ impl ProductPlan {
     /// # Safety
     /// As for [`Self::level`].
     #[inline(always)]
-    unsafe fn products<const W: usize>(&self, z: View, r: usize, at: Place) -> *mut [f32; W] {
+    unsafe fn products<const W: usize>(&self, z: MatrixView, r: usize, at: Place) -> *mut [f32; W] {
         // SAFETY: promised by the caller; the column is below groups × features.
         unsafe { z.ptr.add(r * z.row + at.g * self.features + at.f).cast() }
     }
@@ -102,7 +109,7 @@ impl ProductPlan {
     /// # Safety
     /// As for [`Self::level`].
     #[inline(always)]
-    unsafe fn multiply<const G: usize, const W: usize>(&self, u: View, z: View, planes: usize, at: Place) {
+    unsafe fn multiply<const G: usize, const W: usize>(&self, u: MatrixView, z: MatrixView, planes: usize, at: Place) {
         // SAFETY: promised by the caller.
         unsafe {
             let value = self.levels::<G, W>(u, at.p, at);
@@ -123,7 +130,14 @@ impl ProductPlan {
     /// # Safety
     /// As for [`Self::level`].
     #[inline(always)]
-    unsafe fn spread<const G: usize, const W: usize>(&self, u: View, dz: View, du: View, planes: usize, at: Place) {
+    unsafe fn spread<const G: usize, const W: usize>(
+        &self,
+        u: MatrixView,
+        dz: MatrixView,
+        du: MatrixView,
+        planes: usize,
+        at: Place,
+    ) {
         // SAFETY: promised by the caller.
         unsafe {
             let value = self.levels::<G, W>(u, at.p, at);
@@ -153,7 +167,7 @@ impl ProductPlan {
 /// Features that are worked on at once.
 const WIDE: usize = 8;
 
-/// Where a run of features begins: point, group, feature.
+/// Start of a run of features: point, group, feature.
 #[derive(Clone, Copy)]
 struct Place {
     p: usize,

@@ -1,15 +1,15 @@
 //! One tile of points through the whole field: forward for a chosen set of outputs, and its adjoint.
 
+use nstr_spec::{DirectionEncoding, FieldSpec, FullColumns};
 use pulp::{Simd, WithSimd};
 
 use crate::basis::{BasisAdjoint, BasisInput, BasisPlan, BasisWeights, Phases};
 use crate::gemm::{Init, PAD, pad};
 use crate::latent::{LatentPlan, Lookup};
-use crate::mlp::{Activations, Gradients, MlpPlan, Part, TILE, View, Weights};
+use crate::mlp::{Activations, InputColumns, MatrixView, MlpGradients, MlpPlan, MlpWeights, TILE};
 use crate::product::ProductPlan;
-use nstr_spec::{DirectionEncoding, FieldSpec, FullColumns};
 
-/// What an evaluation returns of each point.
+/// Columns that an evaluation returns of each point.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outputs {
     /// The field's values: `outputs` columns.
@@ -27,7 +27,7 @@ pub(super) struct Plan {
     pub outputs: usize,
     pub columns: FullColumns,
     pub latent: LatentPlan,
-    /// What multiplies levels, and the padded columns of what it reads.
+    /// Product of levels where they are multiplied, and the padded columns of its input.
     product: Option<(ProductPlan, usize)>,
     pub basis: BasisPlan,
     pub spectrum: MlpPlan,
@@ -35,11 +35,11 @@ pub(super) struct Plan {
     pub transport: MlpPlan,
     pub head: Option<HeadPlan>,
     grid_len: usize,
-    /// Whether x enters H, and whether it enters g.
+    /// x enters H; x enters g.
     spectrum_input: bool,
-    coordinates: bool,
-    skip: bool,
-    /// Whether there is a basis, and whether S modulates it; else S is z.
+    input_coords: bool,
+    skip_latent: bool,
+    /// There is a basis; S modulates it (otherwise S is z).
     basis_on: bool,
     modulates: bool,
     transports: bool,
@@ -59,29 +59,29 @@ pub(super) struct HeadPlan {
     pub mlp: MlpPlan,
     pub encoding: DirectionEncoding,
     /// First column of the encoded direction, and the row's length.
-    pub direction_at: usize,
+    pub encoding_at: usize,
     pub row: usize,
 }
 
 /// All networks' weights in kernel layout.
 #[derive(Clone, Debug, Default)]
-pub struct Prepared {
+pub struct PackedWeights {
     basis: BasisWeights,
-    spectrum: Weights,
-    decoder: Weights,
-    transport: Weights,
-    pub(super) head: Weights,
+    spectrum: MlpWeights,
+    decoder: MlpWeights,
+    transport: MlpWeights,
+    pub(super) head: MlpWeights,
 }
 
 /// One thread's gradient sums.
 #[derive(Clone, Debug)]
-pub(super) struct Sums {
+pub(super) struct GradientBuffers {
     pub grid: Vec<f32>,
     basis: Vec<f32>,
-    spectrum: Gradients,
-    decoder: Gradients,
-    transport: Gradients,
-    pub head: Option<Gradients>,
+    spectrum: MlpGradients,
+    decoder: MlpGradients,
+    transport: MlpGradients,
+    pub head: Option<MlpGradients>,
 }
 
 /// One thread's buffers for a tile.
@@ -109,25 +109,25 @@ pub(super) struct Tile {
     d_x: Vec<f32>,
 }
 
-/// Where a tile's adjoints come from and go to.
+/// Adjoints that a tile's backward pass reads and writes.
 pub(super) struct TileAdjoint<'a> {
     /// Adjoint of the tile's first points, laid out like their output.
     pub d_out: &'a [f32],
-    /// Sums of the thread, added to.
-    pub sums: &'a mut Sums,
+    /// GradientBuffers of the thread, added to.
+    pub sums: &'a mut GradientBuffers,
     /// Adjoint of the coordinates (`[point][dim]`, from values only), written if given.
     pub d_x: Option<&'a mut [f32]>,
 }
 
-fn view(buffer: &mut [f32], row: usize, column: usize) -> View {
-    View { ptr: buffer[column..].as_mut_ptr(), row }
+fn view(buffer: &mut [f32], row: usize, column: usize) -> MatrixView {
+    MatrixView { ptr: buffer[column..].as_mut_ptr(), row }
 }
 
 /// Clears the first columns of `planes` blocks of rows.
 ///
 /// # Safety
 /// The view must have them.
-unsafe fn clear(to: View, columns: usize, planes: usize) {
+unsafe fn clear(to: MatrixView, columns: usize, planes: usize) {
     for r in 0..planes * TILE {
         // SAFETY: promised by the caller.
         unsafe { std::ptr::write_bytes(to.ptr.add(r * to.row), 0, columns) };
@@ -138,7 +138,7 @@ unsafe fn clear(to: View, columns: usize, planes: usize) {
 ///
 /// # Safety
 /// Both must have them.
-unsafe fn add(to: View, from: View, columns: usize, planes: usize) {
+unsafe fn add(to: MatrixView, from: MatrixView, columns: usize, planes: usize) {
     for (r, c) in (0..planes * TILE).flat_map(|r| (0..columns).map(move |c| (r, c))) {
         // SAFETY: promised by the caller.
         unsafe { *to.ptr.add(r * to.row + c) += *from.ptr.add(r * from.row + c) };
@@ -153,23 +153,23 @@ impl Plan {
         let z_at = pad(m);
         let x_at = z_at + pad(z);
         let s_x_at = pad(s);
-        use Part::{Passed, Taken};
-        let spectrum_parts: &[Part] = if spec.spectrum_input { &[Taken(z), Taken(spec.dim)] } else { &[Taken(z)] };
-        let decoder_parts: &[Part] = match (spec.skip, spec.coordinates) {
-            (false, false) => &[Taken(m)],
-            (true, false) => &[Taken(m), Taken(z)],
-            (true, true) => &[Taken(m), Taken(z), Taken(spec.dim)],
-            (false, true) => &[Taken(m), Passed(z), Taken(spec.dim)],
+        use InputColumns::{Skipped, Used};
+        let spectrum_parts: &[InputColumns] = if spec.spectrum_input { &[Used(z), Used(spec.dim)] } else { &[Used(z)] };
+        let decoder_parts: &[InputColumns] = match (spec.skip_latent, spec.input_coords) {
+            (false, false) => &[Used(m)],
+            (true, false) => &[Used(m), Used(z)],
+            (true, true) => &[Used(m), Used(z), Used(spec.dim)],
+            (false, true) => &[Used(m), Skipped(z), Used(spec.dim)],
         };
         // F's input columns in a spectrum row are [S | x], while the file's order is (x, S).
-        let parts = [Taken(s), Taken(spec.dim)];
+        let parts = [Used(s), Used(spec.dim)];
         let transport = MlpPlan::with_order(&layout.transport, spec.transport.activation, &parts, spec.dim);
         let product = ProductPlan::new(&spec.latent).map(|p| (p, pad(p.inputs())));
-        let head = spec.view.map(|view| HeadPlan {
-            mlp: MlpPlan::new(&layout.head, view.head.activation, &[Taken(spec.outputs), Taken(view.encoding.width())]),
-            encoding: view.encoding,
-            direction_at: pad(spec.outputs),
-            row: pad(spec.outputs) + pad(view.encoding.width()),
+        let head = spec.color_head.map(|head| HeadPlan {
+            mlp: MlpPlan::new(&layout.head, head.mlp.activation, &[Used(spec.outputs), Used(head.encoding.width())]),
+            encoding: head.encoding,
+            encoding_at: pad(spec.outputs),
+            row: pad(spec.outputs) + pad(head.encoding.width()),
         });
         Self {
             head,
@@ -183,8 +183,8 @@ impl Plan {
             transport,
             grid_len: spec.grid_len(),
             spectrum_input: spec.spectrum_input && spec.modulates(),
-            coordinates: spec.coordinates,
-            skip: spec.skip,
+            input_coords: spec.input_coords,
+            skip_latent: spec.skip_latent,
             basis_on: spec.basis_width() > 0,
             modulates: spec.modulates(),
             transports: spec.transports(),
@@ -192,7 +192,7 @@ impl Plan {
             spectrum_width: s,
             z_at,
             x_at,
-            trunk_row: x_at + if spec.spectrum_input || spec.coordinates { PAD } else { 0 },
+            trunk_row: x_at + if spec.spectrum_input || spec.input_coords { PAD } else { 0 },
             s_x_at,
             s_row: s_x_at + PAD,
         }
@@ -207,7 +207,7 @@ impl Plan {
         }
     }
 
-    pub fn load(&self, net: &[f32], to: &mut Prepared) {
+    pub fn load(&self, net: &[f32], to: &mut PackedWeights) {
         self.basis.load(net, &mut to.basis);
         self.spectrum.load(net, &mut to.spectrum);
         self.decoder.load(net, &mut to.decoder);
@@ -217,8 +217,8 @@ impl Plan {
         }
     }
 
-    pub fn sums(&self) -> Sums {
-        Sums {
+    pub fn gradient_buffers(&self) -> GradientBuffers {
+        GradientBuffers {
             grid: vec![0.0; self.grid_len],
             basis: self.basis.gradients(),
             spectrum: self.spectrum.gradients(),
@@ -229,7 +229,7 @@ impl Plan {
     }
 
     /// Adds a thread's network sums into the flat gradient and clears them.
-    pub fn unload(&self, from: &mut Sums, d_net: &mut [f32]) {
+    pub fn unload(&self, from: &mut GradientBuffers, d_net: &mut [f32]) {
         self.basis.unload(&mut from.basis, d_net);
         self.spectrum.unload(&mut from.spectrum, d_net);
         self.decoder.unload(&mut from.decoder, d_net);
@@ -274,12 +274,12 @@ impl Plan {
     ///
     /// A function of its own (not inlined) for each instruction set, whoever calls it; so is [`Self::backward`].
     #[inline(always)]
-    pub fn forward<S: Simd>(&self, simd: S, w: &Prepared, grid: &[f32], x: &[f32], tile: &mut Tile) {
+    pub fn forward<S: Simd>(&self, simd: S, w: &PackedWeights, grid: &[f32], x: &[f32], tile: &mut Tile) {
         simd.vectorize(Forward { plan: self, w, grid, x, tile });
     }
 
     #[inline(always)]
-    fn forward_inline<S: Simd>(&self, simd: S, w: &Prepared, grid: &[f32], x: &[f32], tile: &mut Tile) {
+    fn forward_inline<S: Simd>(&self, simd: S, w: &PackedWeights, grid: &[f32], x: &[f32], tile: &mut Tile) {
         let planes = tile.planes;
         tile.x[..x.len()].copy_from_slice(x);
         // Rows past the last point repeat a point inside the cube; nothing reads them.
@@ -290,8 +290,8 @@ impl Plan {
         // ask for; views of one buffer used together name disjoint columns (m and z; S).
         unsafe {
             let trunk = tile.trunk.as_mut_ptr();
-            let z = View { ptr: trunk.add(self.z_at), row: self.trunk_row };
-            let m = View { ptr: trunk, row: self.trunk_row };
+            let z = MatrixView { ptr: trunk.add(self.z_at), row: self.trunk_row };
+            let m = MatrixView { ptr: trunk, row: self.trunk_row };
             match &self.product {
                 None => self.latent.gather(simd, grid, &tile.lookup, z),
                 Some((product, columns)) => {
@@ -329,7 +329,7 @@ impl Plan {
                 row[self.s_x_at..][..dim].copy_from_slice(x);
             }
         }
-        if self.spectrum_input || self.coordinates {
+        if self.spectrum_input || self.input_coords {
             for (row, x) in tile.trunk.chunks_exact_mut(self.trunk_row).zip(tile.x.chunks_exact(dim)) {
                 row[self.x_at..][..dim].copy_from_slice(x);
             }
@@ -394,12 +394,26 @@ impl Plan {
 
     /// Adjoint of the tile that [`Self::forward`] left.
     #[inline(always)]
-    pub fn backward<S: Simd>(&self, simd: S, w: &Prepared, grid: &[f32], tile: &mut Tile, adjoint: TileAdjoint<'_>) {
+    pub fn backward<S: Simd>(
+        &self,
+        simd: S,
+        w: &PackedWeights,
+        grid: &[f32],
+        tile: &mut Tile,
+        adjoint: TileAdjoint<'_>,
+    ) {
         simd.vectorize(Backward { plan: self, w, grid, tile, adjoint });
     }
 
     #[inline(always)]
-    fn backward_inline<S: Simd>(&self, simd: S, w: &Prepared, grid: &[f32], tile: &mut Tile, adjoint: TileAdjoint<'_>) {
+    fn backward_inline<S: Simd>(
+        &self,
+        simd: S,
+        w: &PackedWeights,
+        grid: &[f32],
+        tile: &mut Tile,
+        adjoint: TileAdjoint<'_>,
+    ) {
         let TileAdjoint { d_out, sums, d_x } = adjoint;
         let points = d_out.len() / self.width(tile.kind);
         self.write_adjoint(tile, d_out);
@@ -416,8 +430,9 @@ impl Plan {
             }
             let (trunk, d_trunk) = (tile.trunk.as_mut_ptr(), tile.d_trunk.as_mut_ptr());
             let row = self.trunk_row;
-            let (m, dm) = (View { ptr: trunk, row }, View { ptr: d_trunk, row });
-            let (z, dz) = (View { ptr: trunk.add(self.z_at), row }, View { ptr: d_trunk.add(self.z_at), row });
+            let (m, dm) = (MatrixView { ptr: trunk, row }, MatrixView { ptr: d_trunk, row });
+            let (z, dz) =
+                (MatrixView { ptr: trunk.add(self.z_at), row }, MatrixView { ptr: d_trunk.add(self.z_at), row });
             let dy = view(&mut tile.d_value, self.decoder.output_columns(), 0);
             let acts = &mut tile.decoder_acts;
             self.decoder.backward(simd, &w.decoder, m, acts, dy, dm, Init::Zero, &mut sums.decoder, planes);
@@ -427,10 +442,10 @@ impl Plan {
                 self.basis.backward(simd, &w.basis, BasisInput { x: &tile.x, s, planes }, &tile.phases, adjoint);
             }
             // The decoder may have written z's adjoint, and x's; what follows adds to them, or starts from nothing.
-            let decoded_z = self.skip || self.coordinates;
+            let decoded_z = self.skip_latent || self.input_coords;
             if self.modulates {
-                if decoded_z && self.spectrum_input && !self.coordinates {
-                    clear(View { ptr: d_trunk.add(self.x_at), row }, PAD, planes);
+                if decoded_z && self.spectrum_input && !self.input_coords {
+                    clear(MatrixView { ptr: d_trunk.add(self.x_at), row }, PAD, planes);
                 }
                 let init = if decoded_z { Init::Accumulate } else { Init::Zero };
                 let acts = &mut tile.spectrum_acts;
@@ -456,7 +471,7 @@ impl Plan {
                 self.latent.input_adjoint(grid, &tile.lookup, dz, points, &mut tile.d_x);
                 for (i, d) in d_x.iter_mut().enumerate() {
                     let (p, j) = (i / dim, i % dim);
-                    let direct = self.spectrum_input || self.coordinates;
+                    let direct = self.spectrum_input || self.input_coords;
                     *d = tile.d_x[i] + if direct { *d_trunk.add(p * row + self.x_at + j) } else { 0.0 };
                 }
                 self.latent.scatter_values(simd, &tile.lookup, dz, points, &mut sums.grid);
@@ -505,7 +520,7 @@ impl Plan {
 
 struct Forward<'a> {
     plan: &'a Plan,
-    w: &'a Prepared,
+    w: &'a PackedWeights,
     grid: &'a [f32],
     x: &'a [f32],
     tile: &'a mut Tile,
@@ -521,7 +536,7 @@ impl WithSimd for Forward<'_> {
 
 struct Backward<'a> {
     plan: &'a Plan,
-    w: &'a Prepared,
+    w: &'a PackedWeights,
     grid: &'a [f32],
     tile: &'a mut Tile,
     adjoint: TileAdjoint<'a>,

@@ -1,13 +1,13 @@
-//! How near a picture is to its reference: PSNR and SSIM.
+//! PSNR and SSIM of an image against its reference.
 //!
-//! Pictures are `[pixel][channel]` buffers, rows from the top, with values from 0 to 1, as `f32` or `f64`; sums run in `f64`.
+//! Images are `[pixel][channel]` buffers, rows from the top, with values from 0 to 1, as `f32` or `f64`; sums run in `f64`.
 //! Both measures agree with scikit-image 0.26 (`peak_signal_noise_ratio` and `structural_similarity` with
 //! `gaussian_weights=True, sigma=1.5, use_sample_covariance=False, data_range=1`), which the tests hold them to.
 
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
-/// Taps of the SSIM window along each axis; a picture must have as many pixels a side.
+/// Taps of the SSIM window along each axis; an image must have as many pixels a side.
 pub const SSIM_WINDOW: usize = 11;
 /// Standard deviation of the window's Gaussian in pixels.
 const SIGMA: f64 = 1.5;
@@ -19,21 +19,21 @@ const STRIP: usize = 32;
 /// Values that share one partial sum of the squared error.
 const CHUNK: usize = 1 << 14;
 
-/// How near a picture is to its reference.
+/// Metrics of an image against its reference.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ImageMetrics {
-    /// Peak signal-to-noise ratio in dB, peak 1; infinite for equal pictures.
+    /// Peak signal-to-noise ratio in dB, peak 1; infinite for equal images.
     pub psnr: f64,
-    /// Structural similarity, at most 1 (equal pictures).
+    /// Structural similarity, at most 1 (equal images).
     pub ssim: f64,
 }
 
-/// Why two pictures cannot be compared.
+/// Images that cannot be compared.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ImageMetricError {
-    /// A buffer does not hold the picture that its size promises.
+    /// The length of a buffer does not match the image's size.
     #[error(
-        "the {which} picture has {len} values; {width}x{height} pixels of {channels} channels are {}",
+        "the {which} image has {len} values; {width}x{height} pixels of {channels} channels are {}",
         width * height * channels
     )]
     Length {
@@ -49,7 +49,7 @@ pub enum ImageMetricError {
         channels: usize,
     },
     /// The window of SSIM does not fit.
-    #[error("SSIM needs at least 11x11 pixels; the pictures have {width}x{height}: compare them at a larger size")]
+    #[error("SSIM needs at least 11x11 pixels; the images have {width}x{height}: compare them at a larger size")]
     Small {
         /// Pixels along x.
         width: usize,
@@ -71,16 +71,16 @@ pub fn mse<T: Copy + Into<f64> + Sync>(measured: &[T], reference: &[T]) -> f64 {
 }
 
 /// PSNR in dB of a mean squared error, peak 1: `−10 log₁₀ mse`; infinite for 0.
-pub fn psnr_of_mse(mse: f64) -> f64 {
+pub fn psnr_from_mse(mse: f64) -> f64 {
     -10.0 * mse.log10()
 }
 
 /// PSNR in dB of two buffers of equal length, peak 1, over all pixels and channels alike.
 pub fn psnr<T: Copy + Into<f64> + Sync>(measured: &[T], reference: &[T]) -> f64 {
-    psnr_of_mse(mse(measured, reference))
+    psnr_from_mse(mse(measured, reference))
 }
 
-/// PSNR and SSIM of two pictures of `size` (width, height) and `channels` values a pixel.
+/// PSNR and SSIM of two images of `size` (width, height) and `channels` values a pixel.
 ///
 /// # Errors
 /// As [`ssim`].
@@ -94,11 +94,11 @@ pub fn compare_images<T: Copy + Into<f64> + Sync>(
     Ok(ImageMetrics { psnr: psnr(measured, reference), ssim })
 }
 
-/// Mean structural similarity of two pictures of `size` (width, height) and `channels` values a pixel.
+/// Mean structural similarity of two images of `size` (width, height) and `channels` values a pixel.
 ///
 /// Wang, Bovik, Sheikh, Simoncelli, "Image Quality Assessment: From Error Visibility to Structural Similarity", IEEE
 /// Transactions on Image Processing 13 (2004), eq. 13, with the paper's window (11×11, Gaussian, σ = 1.5) and constants
-/// (K1 = 0.01, K2 = 0.03); data range 1. Windows lie wholly in the picture; the mean runs over them, then over channels.
+/// (K1 = 0.01, K2 = 0.03); data range 1. Windows lie wholly in the image; the mean runs over them, then over channels.
 ///
 /// # Errors
 /// [`ImageMetricError`] where a buffer's length differs from what `size` and `channels` say, where there is no channel, or
@@ -184,8 +184,8 @@ fn strip<T: Copy + Into<f64>>(a: &[T], b: &[T], width: usize, channels: usize, c
 mod tests {
     use super::*;
 
-    /// The pictures of `tests/oracle/image_metrics.py`, reference and measured.
-    fn pictures(case: &Case) -> [Vec<f64>; 2] {
+    /// The images of `tests/oracle/image_metrics.py`, reference and measured.
+    fn images_of(case: &Case) -> [Vec<f64>; 2] {
         let (mut reference, mut measured) = (Vec::new(), Vec::new());
         for i in 0..case.width * case.height * case.channels {
             let (pixel, c) = (i / case.channels, i % case.channels);
@@ -218,7 +218,7 @@ mod tests {
         let cases: Vec<Case> = serde_json::from_str(text).unwrap();
         assert!(cases.len() >= 5);
         for case in cases {
-            let [a, b] = pictures(&case);
+            let [a, b] = images_of(&case);
             let size = (case.width, case.height);
             let m = compare_images(&a, &b, size, case.channels).unwrap();
             assert!((mse(&a, &b) - case.mse).abs() < 1e-12 * case.mse.max(1e-3), "{} {}", mse(&a, &b), case.mse);
@@ -233,13 +233,13 @@ mod tests {
     #[test]
     fn equal_pictures_and_order() {
         let case = Case { width: 40, height: 60, channels: 3, noise: 0.1, shift: 0.0, mse: 0.0, psnr: 0.0, ssim: 0.0 };
-        let [a, b] = pictures(&case);
+        let [a, b] = images_of(&case);
         let same = compare_images(&a, &a, (40, 60), 3).unwrap();
         assert!(same.psnr == f64::INFINITY && (same.ssim - 1.0).abs() < 1e-12, "{same:?}");
         let (forth, back) = (ssim(&a, &b, (40, 60), 3).unwrap(), ssim(&b, &a, (40, 60), 3).unwrap());
         assert!((forth - back).abs() < 1e-14);
-        assert!((psnr_of_mse(1e-3) - 30.0).abs() < 1e-12);
-        // Transposed pictures have transposed windows.
+        assert!((psnr_from_mse(1e-3) - 30.0).abs() < 1e-12);
+        // Transposed images have transposed windows.
         let turn = |v: &[f64]| -> Vec<f64> {
             (0..v.len()).map(|i| v[(i / 3 % 60 * 40 + i / 180) * 3 + i % 3]).collect::<Vec<_>>()
         };
@@ -250,7 +250,7 @@ mod tests {
     fn threads_change_no_bit() {
         let case =
             Case { width: 150, height: 131, channels: 3, noise: 0.2, shift: 0.0, mse: 0.0, psnr: 0.0, ssim: 0.0 };
-        let [a, b] = pictures(&case);
+        let [a, b] = images_of(&case);
         let run = |threads: usize| {
             let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
             pool.install(|| compare_images(&a, &b, (150, 131), 3).unwrap())
@@ -276,7 +276,7 @@ mod tests {
     fn ssim_speed() {
         let case =
             Case { width: 800, height: 800, channels: 3, noise: 0.2, shift: 0.0, mse: 0.0, psnr: 0.0, ssim: 0.0 };
-        let [a, b] = pictures(&case).map(|v| v.iter().map(|&x| x as f32).collect::<Vec<_>>());
+        let [a, b] = images_of(&case).map(|v| v.iter().map(|&x| x as f32).collect::<Vec<_>>());
         for _ in 0..3 {
             let start = std::time::Instant::now();
             let m = compare_images(&a, &b, (800, 800), 3).unwrap();

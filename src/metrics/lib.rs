@@ -1,11 +1,9 @@
-//! What is measured of a result, against its reference.
+//! Metrics of meshes, images and sounds against their references.
 
+pub mod audio;
 pub mod image;
 pub mod mesh;
-pub mod sound;
 
-pub use image::{ImageMetricError, ImageMetrics, compare_images, mse, psnr, psnr_of_mse, ssim};
-pub use mesh::{MeshMetrics, MetricError, Overlap, compare_meshes, iou};
-pub use sound::{
-    SoundMetricError, SoundMetrics, compare_sounds, si_sdr, snr_db, spectral_convergence, spectral_leakage,
-};
+pub use audio::{AudioMetricError, AudioMetrics, compare_audio, si_sdr, snr, spectral_convergence, spectral_leakage};
+pub use image::{ImageMetricError, ImageMetrics, compare_images, mse, psnr, psnr_from_mse, ssim};
+pub use mesh::{MeshMetricError, MeshMetrics, Overlap, compare_meshes, iou};

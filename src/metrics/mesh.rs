@@ -1,27 +1,26 @@
-//! Distances between two surfaces and the overlap of two solids.
+//! Distances between two surfaces, and the overlap of two solids.
 
 use glam::DVec3;
-use rayon::prelude::*;
-use serde::{Deserialize, Serialize};
-
 use nstr_geometry::sample::{SurfaceSample, SurfaceSampler};
 use nstr_geometry::{DistanceQuery, QueryError, QueryOptions, SignMethod, TriMesh};
+use rayon::prelude::*;
+use serde::{Deserialize, Serialize};
 
 /// Samples a side unless asked otherwise.
 pub const DEFAULT_SAMPLES: usize = 200_000;
 /// Threshold of the F-score, as a fraction of the reference's diagonal.
 pub const F_SCORE_THRESHOLD: f64 = 0.005;
 
-/// How near two surfaces are. Distances are fractions of the reference's bounding-box diagonal.
+/// Metrics of a surface against a reference surface. Distances are fractions of the reference's bounding-box diagonal.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct MeshMetrics {
     /// Mean of the two directed mean distances from samples of one surface to the other.
     pub chamfer_l1: f64,
     /// Harmonic mean of precision and recall.
     pub f_score: f64,
-    /// Share of the result's samples within the threshold of the reference.
+    /// Fraction of the result's samples within the threshold of the reference.
     pub precision: f64,
-    /// Share of the reference's samples within the threshold of the result.
+    /// Fraction of the reference's samples within the threshold of the result.
     pub recall: f64,
     /// Mean |n·n′| of a sample's normal and the normal at its closest point, both directions averaged.
     pub normal_consistency: f64,
@@ -31,15 +30,15 @@ pub struct MeshMetrics {
     pub samples: usize,
 }
 
-/// Why two meshes cannot be compared.
+/// Meshes that cannot be compared.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum MetricError {
+pub enum MeshMetricError {
     /// One of them has no usable face.
     #[error("the {which} mesh cannot be measured: {error}")]
     Mesh {
         /// "measured" or "reference".
         which: &'static str,
-        /// What is missing.
+        /// The query's reason.
         error: QueryError,
     },
     /// One of them has no area to draw samples from.
@@ -82,16 +81,20 @@ fn directed(samples: &[SurfaceSample], to: &TriMesh, query: &DistanceQuery, thre
 }
 
 /// Compares `measured` with `reference` by `samples` area-weighted samples a side (at least 1), drawn from `seed`.
+///
+/// # Errors
+/// [`MeshMetricError`] where one of the meshes has no usable face or no area.
 pub fn compare_meshes(
     measured: &TriMesh,
     reference: &TriMesh,
     samples: usize,
     seed: u64,
-) -> Result<MeshMetrics, MetricError> {
+) -> Result<MeshMetrics, MeshMetricError> {
     let options = QueryOptions { method: SignMethod::Unsigned, ..QueryOptions::default() };
-    let query = |mesh, which| DistanceQuery::new(mesh, &options).map_err(|error| MetricError::Mesh { which, error });
+    let query =
+        |mesh, which| DistanceQuery::new(mesh, &options).map_err(|error| MeshMetricError::Mesh { which, error });
     let (to_measured, to_reference) = (query(measured, "measured")?, query(reference, "reference")?);
-    let sampler = |mesh, which| SurfaceSampler::new(mesh).ok_or(MetricError::Area(which));
+    let sampler = |mesh, which| SurfaceSampler::new(mesh).ok_or(MeshMetricError::Area(which));
     let samples = samples.max(1);
     let from_measured = sampler(measured, "measured")?.sample(samples, seed);
     let from_reference = sampler(reference, "reference")?.sample(samples, seed.wrapping_add(1));

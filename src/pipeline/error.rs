@@ -1,4 +1,4 @@
-//! Errors of whole operations, each with the file or option that they are about.
+//! The error of whole operations, with the file or option that it is about.
 
 use std::path::{Path, PathBuf};
 
@@ -6,12 +6,10 @@ use nstr_camera::CameraError;
 use nstr_capture::CaptureError;
 use nstr_field::model::ModelError;
 use nstr_fit::TrainError;
-use nstr_fit::evaluate::ScoreError;
-use nstr_fit::likeness::LikenessError;
-use nstr_fit::views::ViewError;
+use nstr_fit::eval::{SdfEvalError, SignalEvalError, ViewEvalError};
 use nstr_geometry::{MeshError, QueryError};
 use nstr_image::ImageError;
-use nstr_render::cpu::RenderError;
+use nstr_render::RenderError;
 use nstr_render::volume::LevelSetError;
 use nstr_signal::SignalError;
 use nstr_signal::spectrogram::SpectrogramError;
@@ -26,7 +24,7 @@ pub enum Error {
     /// An option, or a combination of options, that cannot be used.
     #[error("{0}")]
     Option(String),
-    /// A file that cannot be used for what was asked.
+    /// A file that cannot be used here.
     #[error("{}: {reason}", path.display())]
     File {
         /// The file.
@@ -117,13 +115,13 @@ pub enum Error {
     Train(#[from] TrainError),
     /// Measuring a distance field.
     #[error(transparent)]
-    SdfScore(#[from] ScoreError),
+    SdfEval(#[from] SdfEvalError),
     /// Measuring a radiance field.
     #[error(transparent)]
-    ViewScore(#[from] ViewError),
+    ViewEval(#[from] ViewEvalError),
     /// Measuring a picture or a sound.
     #[error(transparent)]
-    SignalScore(#[from] LikenessError),
+    SignalEval(#[from] SignalEvalError),
 }
 
 impl Error {

@@ -1,17 +1,18 @@
-//! Measurements of a model against what it was fitted to.
+//! Metrics of a model against what it was fitted to.
 
 use std::path::{Path, PathBuf};
 
 use nstr_capture::{Split, View, is_capture, read_capture};
 use nstr_field::model::Model;
-use nstr_fit::evaluate::{ScoreError, SdfScores, SdfScoring, score};
-use nstr_fit::likeness::{LikenessError, SignalScores, compare};
-use nstr_fit::views::{ViewScores, score_views};
+use nstr_fit::eval::{
+    SdfEvalError, SdfEvalOptions, SdfScores, SignalEvalError, SignalScores, ViewScores, evaluate_sdf, evaluate_signal,
+    evaluate_views,
+};
 use nstr_geometry::{MeshFormat, SignMethod};
 use nstr_image::colour::Background;
 use nstr_image::error_map::error_map;
 use nstr_image::{Rgba8, png};
-use nstr_signal::{Picture, Signal, spectrogram};
+use nstr_signal::{ImageSignal, Signal, spectrogram};
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 
@@ -40,19 +41,41 @@ impl Scores {
         let value = serde_json::to_value(self).unwrap_or_default();
         value.as_object().cloned().unwrap_or_default()
     }
+
+    /// Stores the metrics in the header of a model.
+    pub(crate) fn store_in(&self, model: &mut Model) {
+        let mut store = |name: &str, value: f64| model.metrics.insert(name.into(), value);
+        match self {
+            Self::Sdf(scores) => {
+                store("iou", scores.iou);
+                store("chamfer_l1", scores.chamfer_l1);
+                store("f_score", scores.f_score);
+                store("normal_consistency", scores.normal_consistency);
+            }
+            Self::Views(scores) => {
+                store("psnr", scores.psnr);
+                store("ssim", scores.ssim);
+                model.provenance.insert("background".into(), scores.background.clone());
+            }
+            Self::Signal(_) => {
+                let numbers = self.to_map().into_iter().filter_map(|(name, value)| Some((name, value.as_f64()?)));
+                model.metrics.extend(numbers);
+            }
+        }
+    }
 }
 
 /// Options of [`evaluate`].
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct EvalOptions {
-    /// Meshes: how finely to measure; the lattice 2 to 2048, samples 1 to 10⁸.
-    pub sdf: SdfScoring,
-    /// Meshes: where the sign comes from; as in the fit where absent.
+    /// Meshes: resolution of the measurement; the lattice 2 to 2048, samples 1 to 10⁸.
+    pub sdf: SdfEvalOptions,
+    /// Meshes: sign method; the fit's where absent.
     pub sign: Option<SignMethod>,
-    /// Captures: the background that images with alpha are compared on.
+    /// Captures: background that images with alpha are compared on.
     pub background: Background,
-    /// Captures: images are made this many times smaller; as in the fit where absent.
+    /// Captures: images are made this many times smaller; the fit's value where absent.
     pub downscale: Option<u32>,
     /// Captures: whether to measure on the training views.
     pub train_views: bool,
@@ -63,7 +86,7 @@ pub struct EvalOptions {
 impl Default for EvalOptions {
     fn default() -> Self {
         Self {
-            sdf: SdfScoring::default(),
+            sdf: SdfEvalOptions::default(),
             sign: None,
             background: Background::White,
             downscale: None,
@@ -74,12 +97,12 @@ impl Default for EvalOptions {
 }
 
 impl EvalOptions {
-    /// Refuses what is out of range, before anything is read.
+    /// Checks ranges, before anything is read.
     ///
     /// # Errors
     /// Lattices and numbers of samples out of range.
     pub fn check(&self) -> Result<(), Error> {
-        let SdfScoring { lattice, samples, .. } = self.sdf;
+        let SdfEvalOptions { lattice, samples, .. } = self.sdf;
         if !(2..=2048).contains(&lattice) {
             return Err(Error::Option(format!("--lattice {lattice}: must be 2 to 2048")));
         }
@@ -89,7 +112,7 @@ impl EvalOptions {
         Ok(())
     }
 
-    /// Refuses options that a field of this kind has no use for.
+    /// Checks that a field of this kind has a use for the options.
     ///
     /// # Errors
     /// Options for captures or pictures where the field is of another kind.
@@ -107,6 +130,18 @@ impl EvalOptions {
 }
 
 /// Metrics of the model that was read from `path` against the mesh, capture, picture or sound in `reference`.
+///
+/// ```no_run
+/// # fn main() -> Result<(), nstr_pipeline::Error> {
+/// use nstr_pipeline::{EvalOptions, Field, Scores, evaluate};
+/// let model = "chair.safetensors".as_ref();
+/// let scores = evaluate(model, &Field::load(model)?, "chair.obj".as_ref(), &EvalOptions::default())?;
+/// if let Scores::Sdf(scores) = scores {
+///     println!("IoU {:.4}, Chamfer {:.2e}", scores.iou, scores.chamfer_l1);
+/// }
+/// # Ok(())
+/// # }
+/// ```
 ///
 /// # Errors
 /// References of another kind than the model's, or that cannot be read; fields without a surface; folders that cannot be
@@ -145,8 +180,8 @@ pub fn evaluate(path: &Path, field: &Field, reference: &Path, options: &EvalOpti
     }
 }
 
-/// Refuses a reference that the model, read from `path`, cannot have been fitted to by its kind; other names are left to the
-/// reader.
+/// Checks that the model read from `path` can have been fitted to a reference of this kind; the reader judges files whose
+/// names say nothing.
 ///
 /// # Errors
 /// References of another kind.
@@ -159,7 +194,8 @@ pub fn check_reference(path: &Path, field: &Field, reference: &Path) -> Result<(
     };
     let wanted = field.kind().input();
     if is != wanted && reference.exists() {
-        let reason = format!("was fitted to {wanted}, {} is {is}: give the file that it was fitted to", reference.display());
+        let reason =
+            format!("was fitted to {wanted}, {} is {is}: give the file that it was fitted to", reference.display());
         return Err(Error::Option(format!("{} {reason}", path.display())));
     }
     Ok(())
@@ -170,8 +206,8 @@ impl SdfModel {
     ///
     /// # Errors
     /// Fields without a surface, resolutions that need too much memory.
-    pub fn evaluate(&self, mesh: &MeshInput, options: &SdfScoring) -> Result<SdfScores, ScoreError> {
-        score(&self.field, &self.model.domain, &mesh.mesh, &mesh.query, options)
+    pub fn evaluate(&self, mesh: &MeshInput, options: &SdfEvalOptions) -> Result<SdfScores, SdfEvalError> {
+        evaluate_sdf(&self.field, self.model.cube, &mesh.mesh, &mesh.query, options)
     }
 }
 
@@ -181,13 +217,8 @@ impl RadianceModel {
     ///
     /// # Errors
     /// No views, views that cannot be rendered, pictures that cannot be written.
-    pub fn evaluate(
-        &self,
-        views: &[View],
-        background: [f32; 3],
-        images: Option<&Path>,
-    ) -> Result<ViewScores, Error> {
-        Ok(score_views(&self.renderer()?, views, background, images)?)
+    pub fn evaluate(&self, views: &[View], background: [f32; 3], images: Option<&Path>) -> Result<ViewScores, Error> {
+        Ok(evaluate_views(&self.renderer()?, views, background, images)?)
     }
 }
 
@@ -196,26 +227,26 @@ impl SignalModel {
     ///
     /// # Errors
     /// Originals of another kind or size, silent sounds.
-    pub fn evaluate(&self, fit: &Signal, original: &Signal) -> Result<SignalScores, LikenessError> {
-        compare(fit, original, &self.config, self.seed)
+    pub fn evaluate(&self, fit: &Signal, original: &Signal) -> Result<SignalScores, SignalEvalError> {
+        evaluate_signal(fit, original, &self.config, self.seed)
     }
 }
 
-/// Error of a pixel, mean over its channels, that is shown brightest.
-const FULL_ERROR: f64 = 0.1;
+/// Error of a pixel, mean over its channels, that has the last colour of the map.
+const MAX_ERROR: f64 = 0.1;
 
 /// Writes both signals and their difference below `folder`.
 fn write_comparison(fit: &Signal, original: &Signal, folder: &Path) -> Result<(), Error> {
     std::fs::create_dir_all(folder).map_err(Error::io(folder))?;
     match (fit, original) {
-        (Signal::Sound(sound), Signal::Sound(original)) => {
+        (Signal::Audio(sound), Signal::Audio(original)) => {
             fit.write(&folder.join("render.wav"))?;
             png::write(&folder.join("spectrogram.png"), &spectrogram::comparison(original, sound)?)?;
         }
-        (Signal::Picture(picture), Signal::Picture(original)) => {
-            let [a, b] = [picture, original].map(Picture::to_rgba8);
+        (Signal::Image(picture), Signal::Image(original)) => {
+            let [a, b] = [picture, original].map(ImageSignal::to_rgba8);
             let shown = |p: &Rgba8| p.data.iter().map(|v| f32::from(*v) / 255.0).collect::<Vec<_>>();
-            let error = error_map(&shown(&a), &shown(&b), (a.width, a.height), 4, FULL_ERROR);
+            let error = error_map(&shown(&a), &shown(&b), (a.width, a.height), 4, MAX_ERROR);
             let error = error.ok_or_else(|| Error::option("the pictures differ in size"))?;
             png::write(&folder.join("error.png"), &error)?;
             png::write(&folder.join("render.png"), &a)?;
@@ -226,7 +257,7 @@ fn write_comparison(fit: &Signal, original: &Signal, folder: &Path) -> Result<()
     Ok(())
 }
 
-/// Everything that is known of a model in numbers: its scores, size and times.
+/// A model in numbers: its scores, size and times.
 pub fn metrics(model: &Model, scores: Option<&Scores>, file_bytes: Option<u64>) -> Map<String, Value> {
     let mut map = scores.map(Scores::to_map).unwrap_or_default();
     map.insert("parameters".into(), json!(model.spec.parameters()));
@@ -237,7 +268,7 @@ pub fn metrics(model: &Model, scores: Option<&Scores>, file_bytes: Option<u64>) 
     }
     let metric = |name: &str| model.metrics.get(name).copied();
     if let (Some(samples), Some(seconds)) = (metric("samples"), metric("train_seconds")) {
-        // Those that went through forward and backward; what was evaluated behind surfaces is not counted.
+        // Samples that went through forward and backward; those behind surfaces are not counted.
         map.insert("samples_per_second".into(), json!(samples / seconds.max(1e-9)));
     }
     map

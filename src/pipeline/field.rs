@@ -4,19 +4,19 @@ use std::fmt;
 use std::path::Path;
 
 use glam::{DVec3, Vec3};
-use nstr_camera::Swing;
+use nstr_camera::CameraArc;
 use nstr_field::model::Model;
 use nstr_field::radiance::NeuralRadiance;
 use nstr_field::sdf::NeuralSdf;
-use nstr_field::signal::{NeuralSignal, Window};
-use nstr_fit::evaluate::{ScoreError, extract};
+use nstr_field::signal::{NeuralSignal, SampleRegion};
+use nstr_fit::eval::{SdfEvalError, extract_surface};
 use nstr_fit::signal::SignalConfig;
 use nstr_geometry::TriMesh;
-use nstr_render::cpu::RenderError;
+use nstr_render::RenderError;
 use nstr_render::volume::{LevelSet, LevelSetError, level_set};
 use nstr_render::{SphereTracer, TracerSettings, VolumeRenderer};
 use nstr_signal::{Signal, SignalInfo};
-use nstr_space::{Occupancy, RadianceSource, SdfSource, UnitCube};
+use nstr_space::{Cube, DistanceField, Occupancy, RadianceField};
 
 use crate::error::Error;
 use crate::record::{FitRecord, MarchSettings};
@@ -37,7 +37,7 @@ impl FieldKind {
     /// Kind of a model, from the shape of its field; `None` for shapes that no task fits.
     pub fn of(model: &Model) -> Option<Self> {
         let spec = &model.spec;
-        if spec.view.is_some() {
+        if spec.color_head.is_some() {
             Some(Self::Radiance)
         } else if spec.dim < 3 {
             Some(Self::Signal)
@@ -67,15 +67,6 @@ impl fmt::Display for FieldKind {
 }
 
 /// A model of any kind, ready to evaluate.
-///
-/// ```no_run
-/// # fn main() -> Result<(), nstr_pipeline::Error> {
-/// use nstr_pipeline::Field;
-/// let chair = Field::load("chair.safetensors")?.into_sdf()?;
-/// let (distance, gradient) = chair.distance_gradient(&[glam::DVec3::ZERO]);
-/// # Ok(())
-/// # }
-/// ```
 #[derive(Debug)]
 pub enum Field {
     /// A signed distance field.
@@ -88,6 +79,23 @@ pub enum Field {
 
 impl Field {
     /// Reads and opens a model.
+    ///
+    /// ```
+    /// use nstr_pipeline::{Error, Field, FieldKind, FitOptions, fit_signal};
+    ///
+    /// # let picture = concat!(env!("CARGO_MANIFEST_DIR"), "/../../scenes/chirp.png");
+    /// # let folder = tempfile::tempdir()?;
+    /// # let file = folder.path().join("chirp.safetensors");
+    /// let options = FitOptions::preset("image-tiny").set("train.batch=256").steps(10).output(&file);
+    /// fit_signal(picture, &options, &mut ())?;
+    ///
+    /// let field = Field::load(&file)?;
+    /// assert_eq!(field.kind(), FieldKind::Signal);
+    /// assert!(matches!(Field::load(&file)?.into_sdf(), Err(Error::Kind { found: FieldKind::Signal, .. })));
+    /// let middle = field.into_signal()?.values(&[0.5, 0.5]);
+    /// assert_eq!(middle.len(), 1);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     ///
     /// # Errors
     /// Files that are not models, and models that [`Self::open`] refuses.
@@ -107,7 +115,10 @@ impl Field {
             Some(FieldKind::Signal) => Ok(Self::Signal(SignalModel::open(path, model)?)),
             None => {
                 let (d, o) = (model.spec.dim, model.spec.outputs);
-                Err(Error::file(path, format!("a field of {d} coordinates and {o} values is not a signed distance field")))
+                Err(Error::file(
+                    path,
+                    format!("a field of {d} coordinates and {o} values is not a signed distance field"),
+                ))
             }
         }
     }
@@ -137,7 +148,7 @@ impl Field {
     pub fn into_sdf(self) -> Result<SdfModel, Error> {
         match self {
             Self::Sdf(field) => Ok(field),
-            other => Err(other.not(FieldKind::Sdf)),
+            other => Err(other.wrong_kind(FieldKind::Sdf)),
         }
     }
 
@@ -148,7 +159,7 @@ impl Field {
     pub fn into_radiance(self) -> Result<RadianceModel, Error> {
         match self {
             Self::Radiance(field) => Ok(field),
-            other => Err(other.not(FieldKind::Radiance)),
+            other => Err(other.wrong_kind(FieldKind::Radiance)),
         }
     }
 
@@ -159,19 +170,19 @@ impl Field {
     pub fn into_signal(self) -> Result<SignalModel, Error> {
         match self {
             Self::Signal(field) => Ok(field),
-            other => Err(other.not(FieldKind::Signal)),
+            other => Err(other.wrong_kind(FieldKind::Signal)),
         }
     }
 
     /// Arc of a capture's cameras that did not stand all around.
-    pub fn swing(&self) -> Option<Swing> {
+    pub fn camera_arc(&self) -> Option<CameraArc> {
         match self {
-            Self::Radiance(field) => field.march.swing,
+            Self::Radiance(field) => field.march.camera_arc,
             _ => None,
         }
     }
 
-    fn not(&self, expected: FieldKind) -> Error {
+    fn wrong_kind(&self, expected: FieldKind) -> Error {
         Error::Kind { found: self.kind(), expected }
     }
 }
@@ -206,8 +217,8 @@ impl SdfModel {
     }
 
     /// The cube of the world that the field is defined on.
-    pub fn cube(&self) -> UnitCube {
-        UnitCube::from(&self.model.domain)
+    pub fn cube(&self) -> Cube {
+        self.model.cube
     }
 
     /// Signed distances at world points, world units, negative inside.
@@ -241,8 +252,8 @@ impl SdfModel {
     ///
     /// # Errors
     /// Resolutions that need too much memory.
-    pub fn surface(&self, resolution: usize) -> Result<(TriMesh, Vec<Vec3>, usize), ScoreError> {
-        let surface = extract(&self.field, &self.model.domain, resolution)?;
+    pub fn surface(&self, resolution: usize) -> Result<(TriMesh, Vec<Vec3>, usize), SdfEvalError> {
+        let surface = extract_surface(&self.field, self.model.cube, resolution)?;
         let unit = to_unit(self.cube(), &surface.mesh.positions);
         let (mut distance, mut normals) = (vec![0.0; unit.len()], vec![Vec3::ZERO; unit.len()]);
         self.field.distance_gradient(&unit, &mut distance, &mut normals);
@@ -258,7 +269,7 @@ pub struct RadianceModel {
     pub model: Model,
     /// Its field, in field coordinates.
     pub field: NeuralRadiance,
-    /// How its rays are marched, to look as trained.
+    /// Marching of its rays as in training.
     pub march: MarchSettings,
 }
 
@@ -269,14 +280,14 @@ impl RadianceModel {
     /// Models whose record of the fit cannot be read.
     pub fn open(path: &Path, model: Model) -> Result<Self, Error> {
         let march = MarchSettings::of(path, &model)?;
-        let occupancy = model.occupancy.clone().unwrap_or_else(|| Occupancy::full(march.cells));
+        let occupancy = model.occupancy.clone().unwrap_or_else(|| Occupancy::full(march.resolution));
         let field = NeuralRadiance::new(&model.spec, model.grid.clone(), &model.net, occupancy);
         Ok(Self { model, field, march })
     }
 
     /// The cube of the world that the field is defined on.
-    pub fn cube(&self) -> UnitCube {
-        UnitCube::from(&self.model.domain)
+    pub fn cube(&self) -> Cube {
+        self.model.cube
     }
 
     /// Densities at world points, per world unit.
@@ -348,7 +359,7 @@ impl SignalModel {
         let unreadable = || Error::file(path, "its record of the fit cannot be read; fit the signal again");
         let record = FitRecord::of(&model).map_err(|_| unreadable())?;
         let (info, config) = record.signal.zip(record.fit.signal).ok_or_else(unreadable)?;
-        let dim = if matches!(info, SignalInfo::Picture { .. }) { 2 } else { 1 };
+        let dim = if matches!(info, SignalInfo::Image { .. }) { 2 } else { 1 };
         if info.size().contains(&0) || model.spec.dim != dim {
             let reason = "its header does not describe the signal of its field; fit the signal again";
             return Err(Error::file(path, reason));
@@ -359,11 +370,11 @@ impl SignalModel {
 
     /// The signal that the model stands for, at the original's samples.
     pub fn reconstruct(&self) -> Signal {
-        self.reconstruct_region(&Window::whole(self.info.size()))
+        self.reconstruct_region(&SampleRegion::whole(self.info.size()))
     }
 
     /// The signal at the samples of `region`: any resolution, any part.
-    pub fn reconstruct_region(&self, region: &Window) -> Signal {
+    pub fn reconstruct_region(&self, region: &SampleRegion) -> Signal {
         self.info.assemble(self.field.sample(region), region.size, region.count)
     }
 
@@ -374,6 +385,14 @@ impl SignalModel {
     }
 }
 
-fn to_unit(cube: UnitCube, points: &[DVec3]) -> Vec<Vec3> {
+fn to_unit(cube: Cube, points: &[DVec3]) -> Vec<Vec3> {
     points.iter().map(|p| cube.to_unit(*p).as_vec3()).collect()
 }
+
+/// Models are shared between threads, as viewers do.
+const _: () = {
+    const fn shared<T: Send + Sync>() {}
+    shared::<SdfModel>();
+    shared::<RadianceModel>();
+    shared::<SignalModel>();
+};

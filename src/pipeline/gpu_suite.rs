@@ -2,13 +2,12 @@
 //! configuration. Needs an adapter (Mesa's software driver will do); says that it is skipped where there is none.
 
 use glam::Vec3;
-
 use nstr_backend::rays_suite::radiance_variants;
 use nstr_backend::suite::{Case, Evaluator, JUDGE, narrow, variants};
-use nstr_kernel::Fused;
-use nstr_spec::FieldSpec;
+use nstr_kernel::FusedField;
 use nstr_render::gpu::testing::adapter;
-use nstr_render::gpu::{Gpu, GpuField, PointValues, Precision, Stage};
+use nstr_render::gpu::{Gpu, GpuField, GridPrecision, PipelineKind, PointValues};
+use nstr_spec::FieldSpec;
 
 const POINTS: usize = 150;
 
@@ -17,13 +16,13 @@ fn halved(values: &[f64]) -> Vec<f64> {
     values.iter().map(|v| f64::from(half::f16::from_f64(*v))).collect()
 }
 
-/// Where a ReLU's or a cell's border lies within rounding of a point two right answers differ in their derivatives: so
-/// many points may.
+/// Points whose derivatives may differ: where a ReLU's or a cell's border lies within rounding of a point, both answers are
+/// right.
 const BORDERS: usize = 3;
 
-fn check(gpu: &Gpu, name: &str, spec: &FieldSpec, precision: Precision) {
+fn check(gpu: &Gpu, name: &str, spec: &FieldSpec, precision: GridPrecision) {
     let mut case = Case::random(spec, POINTS, 77);
-    if precision == Precision::F16 {
+    if precision == GridPrecision::F16 {
         case.grid = halved(&case.grid);
     }
     let (grid, net, x) = (narrow(&case.grid), narrow(&case.net), narrow(&case.x));
@@ -50,11 +49,11 @@ fn check(gpu: &Gpu, name: &str, spec: &FieldSpec, precision: Precision) {
     let residual = all(&|r| vec![norm(&mut r[slopes.clone()].iter().zip(&r[columns.transport..]).map(|(s, f)| s - f))]);
     compare(&name, "residual", &got, |p| vec![p.residual], &residual, BORDERS);
 
-    if spec.view.is_some() {
-        let fused = Fused::new(spec);
+    if spec.color_head.is_some() {
+        let fused = FusedField::new(spec);
         let mut rgbs = vec![[0.0f32; 4]; POINTS];
         let d: Vec<f32> = directions.iter().flat_map(|d| d.to_array()).collect();
-        fused.radiance(&fused.prepare(&net), &grid, &x, &d, rgbs.as_flattened_mut());
+        fused.radiance(&fused.pack(&net), &grid, &x, &d, rgbs.as_flattened_mut());
         let want: Vec<Vec<f64>> = rgbs.iter().map(|c| c[..3].iter().map(|v| f64::from(*v)).collect()).collect();
         compare(&name, "colour", &got, |p| p.colour.to_vec(), &want, 0);
     }
@@ -85,8 +84,8 @@ fn compare(
 fn compute_shaders_agree_too() {
     let Some(gpu) = adapter() else { return };
     let (name, spec) = &variants()[0];
-    for stage in [Stage::Compute, Stage::Fragment] {
-        check(&gpu.clone().with_stage(stage), &format!("{name}, {stage:?}"), spec, Precision::F32);
+    for pipeline in [PipelineKind::Compute, PipelineKind::Fragment] {
+        check(&gpu.clone().with_pipeline(pipeline), &format!("{name}, {pipeline:?}"), spec, GridPrecision::F32);
     }
 }
 
@@ -95,6 +94,6 @@ fn shaders_agree_with_the_judge() {
     let Some(gpu) = adapter() else { return };
     let fields = variants().into_iter().filter(|(_, spec)| spec.dim == 3);
     for (i, (name, spec)) in fields.chain(radiance_variants()).enumerate() {
-        check(gpu, &name, &spec, if i % 3 == 2 { Precision::F16 } else { Precision::F32 });
+        check(gpu, &name, &spec, if i % 3 == 2 { GridPrecision::F16 } else { GridPrecision::F32 });
     }
 }

@@ -1,5 +1,5 @@
-//! What the command does, as functions: fit a field to a mesh, a capture, a picture or a sound, open a saved model as the kind
-//! of field that it is, render it, measure it, and export its surface.
+//! The work of the command as functions: fit a field to a mesh, a capture, a picture or a sound; open a saved model as the kind
+//! of field that it is; render it, measure it, export its surface.
 
 pub mod error;
 pub mod evaluate;
@@ -12,6 +12,8 @@ pub mod mesh_input;
 pub mod options;
 pub mod record;
 pub mod renderer;
+#[cfg(test)]
+mod tests;
 #[cfg(feature = "gpu")]
 pub mod upload;
 
@@ -20,6 +22,6 @@ pub use evaluate::{EvalOptions, Scores, evaluate};
 pub use field::{Field, FieldKind, RadianceModel, SdfModel, SignalModel};
 pub use fit::{FitObserver, FitScene, Fitted, fit, fit_capture, fit_mesh, fit_signal};
 pub use mesh_input::MeshInput;
-pub use options::{CaptureSettings, FitOptions, SignOptions};
+pub use options::{CaptureSettings, FitOptions, SignSettings};
 pub use record::FitRecord;
 pub use renderer::{Renderer, RendererChoice};

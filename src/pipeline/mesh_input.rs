@@ -1,12 +1,14 @@
-//! A mesh with everything that a fit or a measurement asks of it.
+//! A mesh prepared for a fit or a measurement: its defects, distance and sign.
 
 use std::path::Path;
 use std::sync::Arc;
 
-use nstr_geometry::{DistanceQuery, MeshFile, MeshReport, QueryOptions, SignMethod, TriMesh, Trust, read_mesh};
+use nstr_geometry::{
+    DistanceQuery, MeshFile, MeshReport, OrientationVerdict, QueryOptions, SignMethod, TriMesh, read_mesh,
+};
 
 use crate::error::{Context, Error};
-use crate::options::SignOptions;
+use crate::options::SignSettings;
 
 /// A mesh that was read and judged, with distance and sign prepared.
 #[derive(Debug)]
@@ -26,11 +28,12 @@ impl MeshInput {
     ///
     /// # Errors
     /// Options out of range, unreadable files, meshes without faces.
-    pub fn read(path: &Path, options: &SignOptions) -> Result<Self, Error> {
-        let SignOptions { sign, thickness, sign_resolution } = *options;
+    pub fn read(path: &Path, options: &SignSettings) -> Result<Self, Error> {
+        let SignSettings { sign, thickness, sign_resolution } = *options;
         if sign == SignMethod::Unsigned && thickness <= 0.0 {
-            let text =
-                format!("--thickness {thickness}: must be above 0 with --sign unsigned, which makes a shell of the mesh");
+            let text = format!(
+                "--thickness {thickness}: must be above 0 with --sign unsigned, which makes a shell of the mesh"
+            );
             return Err(Error::Option(text));
         }
         if !(8..=1024).contains(&sign_resolution) {
@@ -40,7 +43,10 @@ impl MeshInput {
         let report = MeshReport::new(&file.mesh);
         let query_options = QueryOptions {
             method: sign,
-            trust: Some(Trust { trusted: report.orientation_trusted(), reason: report.orientation_reason() }),
+            orientation: Some(OrientationVerdict {
+                trusted: report.orientation_trusted(),
+                reason: report.orientation_reason(),
+            }),
             resolution: sign_resolution,
             thickness,
         };

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use nstr_backend::device::Device;
-use nstr_capture::{CaptureOptions, Format, SceneCube, Split};
+use nstr_capture::{CaptureFormat, CaptureOptions, CentredCube, Split};
 use nstr_field::model::Precision;
 use nstr_fit::{Budget, FitConfig};
 use nstr_geometry::SignMethod;
@@ -14,11 +14,11 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::Error;
 
-/// How inside is told from outside of a mesh.
+/// Sign of the distance to a mesh: how inside is told from outside.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
-pub struct SignOptions {
-    /// Where the sign comes from.
+pub struct SignSettings {
+    /// Sign method.
     pub sign: SignMethod,
     /// Thickness given to sheets without an inside, as a fraction of the bounding box's diagonal.
     pub thickness: f64,
@@ -26,13 +26,13 @@ pub struct SignOptions {
     pub sign_resolution: usize,
 }
 
-impl Default for SignOptions {
+impl Default for SignSettings {
     fn default() -> Self {
         Self { sign: SignMethod::default(), thickness: 0.005, sign_resolution: 256 }
     }
 }
 
-/// How a capture is read.
+/// Reading of a capture.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct CaptureSettings {
@@ -42,12 +42,12 @@ pub struct CaptureSettings {
     pub every: usize,
     /// Every so many frames are held out for testing where the capture has no test split; 0: none.
     pub holdout: usize,
-    /// The cube to model, in the capture's world; found by rules where absent.
-    pub scene: Option<SceneCube>,
-    /// Distance from a camera before which nothing is sampled, world units; found by rules where absent.
+    /// Cube to model, in the capture's world; found from the cameras and images where absent.
+    pub scene: Option<CentredCube>,
+    /// Distance from a camera before which nothing is sampled, world units; found from the capture where absent.
     pub near: Option<f64>,
-    /// Format of the capture; found by its files where absent.
-    pub format: Option<Format>,
+    /// Format of the capture; found from its files where absent.
+    pub format: Option<CaptureFormat>,
 }
 
 impl Default for CaptureSettings {
@@ -76,29 +76,37 @@ impl CaptureSettings {
 ///
 /// ```
 /// use nstr_pipeline::FitOptions;
-/// let options = FitOptions::preset("sdf-tiny").set("latent.features=8").steps(500).seed(1);
+///
+/// let options = FitOptions::preset("sdf-tiny").set("latent.features=8").set("train.net_lr=2e-3").steps(500).seed(1);
+/// let (config, budget) = options.config("sdf", |config| config)?;
+/// assert_eq!((config.field.latent.features, config.train.net_lr), (8, 2e-3));
+/// assert_eq!(budget, nstr_fit::Budget::Steps(500));
+///
+/// let misspelt = FitOptions::preset("sdf-tiny").set("train.lr=1e-3").config("sdf", |config| config);
+/// assert!(misspelt.unwrap_err().to_string().contains("train.net_lr"));
+/// # Ok::<(), nstr_pipeline::Error>(())
 /// ```
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct FitOptions {
     /// Preset; the usual one of the input's kind where absent.
     pub preset: Option<String>,
-    /// Changes of the preset, `key=value`.
+    /// Changes of the preset's settings, `key=value`.
     pub overrides: Vec<String>,
-    /// How long to train; as the preset says where absent.
+    /// Budget of training; the preset's where absent.
     pub budget: Option<Budget>,
-    /// Where to train.
+    /// Device that training runs on.
     pub device: Device,
     /// Seed of the initial parameters and of the samples.
     pub seed: u64,
     /// Model file; without one nothing is written, and no checkpoint is kept.
     pub output: Option<PathBuf>,
-    /// Whether to go on from the checkpoint beside `output`, where there is one.
+    /// `true` to go on from the checkpoint beside `output`, where there is one.
     pub resume: bool,
     /// Model whose transport network the fit begins with.
     pub transport_from: Option<PathBuf>,
     /// Sign of meshes.
-    pub sign: SignOptions,
+    pub sign: SignSettings,
     /// Reading of captures.
     pub capture: CaptureSettings,
     /// Background that views with alpha are measured on.
@@ -107,9 +115,9 @@ pub struct FitOptions {
     pub precision: Precision,
     /// Time between checkpoints.
     pub checkpoint_every: Duration,
-    /// Whether the finished model is measured against its input.
+    /// `true` if the finished model is measured against its input.
     pub evaluate: bool,
-    /// Whether held-out views are rendered on the way, for [`nstr_fit::Progress::figure`].
+    /// `true` if held-out views are rendered during training, for [`nstr_fit::Progress::validation_metric`].
     pub validate: bool,
 }
 
@@ -124,7 +132,7 @@ impl Default for FitOptions {
             output: None,
             resume: false,
             transport_from: None,
-            sign: SignOptions::default(),
+            sign: SignSettings::default(),
             capture: CaptureSettings::default(),
             background: Background::White,
             precision: Precision::F16,
@@ -202,6 +210,8 @@ impl FitOptions {
 /// Backgrounds that are not opaque.
 pub fn opaque(background: Background) -> Result<[f32; 3], Error> {
     background.srgb().ok_or_else(|| {
-        Error::option("--background transparent: pictures are compared on an opaque colour; give white, black or #rrggbb")
+        Error::option(
+            "--background transparent: pictures are compared on an opaque colour; give white, black or #rrggbb",
+        )
     })
 }

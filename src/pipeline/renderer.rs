@@ -5,13 +5,13 @@ use std::str::FromStr;
 
 use glam::DVec3;
 use nstr_camera::{Camera, Up};
-use nstr_render::cpu::RenderError;
+use nstr_render::RenderError;
 use nstr_render::{Frame, RenderSettings, SphereTracer, VolumeRenderer};
 
 use crate::error::Error;
 use crate::field::Field;
 
-/// Where pictures are made.
+/// Choice of the processor that renders.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub enum RendererChoice {
     /// On a GPU where there is a real one, else on the CPU.
@@ -55,7 +55,7 @@ pub enum CpuRenderer<'a> {
 }
 
 impl CpuRenderer<'_> {
-    /// World box around what there is to see.
+    /// Lowest and highest corner of the box around the object, world units.
     pub fn bounds(&self) -> (DVec3, DVec3) {
         match self {
             Self::Surface(tracer) => tracer.bounds(),
@@ -103,17 +103,19 @@ impl<'a> Renderer<'a> {
         }
         #[cfg(not(feature = "gpu"))]
         match choice {
-            RendererChoice::Gpu => Err(Error::option("this program was built without the feature `gpu`; use --renderer cpu")),
+            RendererChoice::Gpu => {
+                Err(Error::option("this program was built without the feature `gpu`; use --renderer cpu"))
+            }
             _ => Ok(Self { cpu, warning: None }),
         }
     }
 
-    /// Why the CPU renders although a GPU was asked for.
+    /// Reason why the CPU renders although a GPU was asked for.
     pub fn warning(&self) -> Option<&str> {
         self.warning.as_deref()
     }
 
-    /// World box around the object.
+    /// Lowest and highest corner of the box around the object, world units.
     pub fn bounds(&self) -> (DVec3, DVec3) {
         self.cpu.bounds()
     }
@@ -123,7 +125,7 @@ impl<'a> Renderer<'a> {
         if self.traces_surface() { Up::Y } else { Up::Z }
     }
 
-    /// Whether it traces a signed distance.
+    /// `true` if the renderer traces a signed distance; otherwise it marches through a radiance field.
     pub fn traces_surface(&self) -> bool {
         matches!(self.cpu, CpuRenderer::Surface(_))
     }
@@ -152,7 +154,7 @@ impl<'a> Renderer<'a> {
 #[cfg(feature = "gpu")]
 mod gpu {
     use nstr_render::gpu::{Gpu, GpuError, GpuRenderer};
-    use nstr_space::{RadianceSource, SdfSource};
+    use nstr_space::{DistanceField, RadianceField};
 
     use super::{CpuRenderer, RendererChoice};
     use crate::error::Error;

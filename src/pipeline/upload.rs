@@ -1,38 +1,37 @@
-//! A model on a GPU: its parameters, as small as they were saved, and the renderer of its kind.
+//! Models on a GPU: parameters in the precision that they were saved with, and the renderer of the model's kind.
 
 use nstr_field::model::Model;
 use nstr_render::cpu::DistanceGrid;
-use nstr_render::gpu::{Gpu, GpuError, GpuField, GpuRenderer, Precision};
-use nstr_space::occupancy::Occupancy;
+use nstr_render::gpu::{Gpu, GpuError, GpuField, GpuRenderer, GridPrecision};
 use nstr_render::{TracerSettings, VolumeSettings};
-use nstr_space::cube::UnitCube;
+use nstr_space::occupancy::Occupancy;
 
-/// Kind of rendering, with what it needs beside the parameters.
+/// Kind of rendering, with its data beside the parameters.
 #[derive(Clone, Copy, Debug)]
 pub enum RenderKind<'a> {
     /// Through a signed distance field.
     Surface {
         /// Bound of ‖∇f‖ in field coordinates.
         lipschitz: f32,
-        /// Its empty space; none: rays are traced without.
+        /// Grid of its empty space; `None`: rays are traced without.
         empty: Option<&'a DistanceGrid>,
     },
     /// Through a radiance field.
     Volume {
-        /// How they are marched.
+        /// Marching of rays.
         settings: VolumeSettings,
         /// The cells that may hold matter.
         occupancy: &'a Occupancy,
     },
 }
 
-/// Uploads a model of three coordinates; its grid in halves where nothing is lost by that.
+/// Uploads a model of three coordinates; its grid in f16 where that loses nothing.
 ///
 /// # Errors
 /// Those of [`GpuField::new`], [`GpuRenderer::sdf`] and [`GpuRenderer::volume`].
 pub fn renderer(gpu: &Gpu, model: &Model, kind: &RenderKind<'_>) -> Result<GpuRenderer, GpuError> {
-    let field = GpuField::new(gpu, &model.spec, &model.grid, &model.net, Precision::lossless(&model.grid))?;
-    let cube = UnitCube::from(&model.domain);
+    let field = GpuField::new(gpu, &model.spec, &model.grid, &model.net, GridPrecision::lossless(&model.grid))?;
+    let cube = model.cube;
     match *kind {
         RenderKind::Surface { lipschitz, empty } => {
             GpuRenderer::sdf(field, cube, TracerSettings::default(), lipschitz, empty)
@@ -41,15 +40,16 @@ pub fn renderer(gpu: &Gpu, model: &Model, kind: &RenderKind<'_>) -> Result<GpuRe
     }
 }
 
-/// Puts a model into `renderer` in place of the one there, which keeps the compiled shaders; `false`, and nothing done,
-/// where it has another shape, lies elsewhere or would lose digits.
+/// Replaces the model in `renderer`, which keeps its compiled shaders. Returns `false`, and does nothing, where the new model
+/// has another shape or cube, or would lose digits.
 ///
 /// # Errors
 /// Those of [`GpuRenderer::update_sdf`] and [`GpuRenderer::update_volume`].
 pub fn update(renderer: &mut GpuRenderer, model: &Model, kind: &RenderKind<'_>) -> Result<bool, GpuError> {
     let field = renderer.field();
-    let holds = || field.precision() == Precision::F32 || Precision::lossless(&model.grid) == Precision::F16;
-    if *field.spec() != model.spec || renderer.cube() != UnitCube::from(&model.domain) || !holds() {
+    let holds =
+        || field.precision() == GridPrecision::F32 || GridPrecision::lossless(&model.grid) == GridPrecision::F16;
+    if *field.spec() != model.spec || renderer.cube() != model.cube || !holds() {
         return Ok(false);
     }
     match *kind {

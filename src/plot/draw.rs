@@ -5,7 +5,7 @@ use plotters::coord::ranged1d::{KeyPointHint, NoDefaultFormatting, ValueFormatte
 use plotters::prelude::*;
 use plotters::style::text_anchor::{HPos, Pos, VPos};
 
-use crate::ticks::Scale;
+use crate::ticks::AxisScale;
 use crate::{Axis, Chart, Estimate, PlotError, Shape};
 
 /// Pixels of the drawing to one of the picture.
@@ -31,10 +31,13 @@ const GRID: RGBColor = RGBColor(226, 226, 226);
 const AXIS: RGBColor = RGBColor(120, 120, 120);
 
 type Area<'a> = DrawingArea<SVGBackend<'a>, Shift>;
-type Plot<'a> = ChartContext<'a, SVGBackend<'a>, Cartesian2d<Scale, Scale>>;
+type Plot<'a> = ChartContext<'a, SVGBackend<'a>, Cartesian2d<AxisScale, AxisScale>>;
 type Drawn<'a> = Result<(), DrawingAreaErrorKind<<SVGBackend<'a> as DrawingBackend>::ErrorType>>;
 
 /// The chart as an SVG document.
+///
+/// # Errors
+/// [`PlotError::Draw`].
 pub fn svg(chart: &Chart) -> Result<String, PlotError> {
     let legend = legend_width(chart);
     let (width, height) = (SIZE.0 + legend, SIZE.1);
@@ -64,7 +67,7 @@ fn paint<'a>(chart: &Chart, root: &Area<'a>, legend: i32) -> Drawn<'a> {
     let mut plot: Plot<'a> = builder.build_cartesian_2d(x.clone(), y.clone())?;
     mesh(chart, &mut plot)?;
     let context = Context { x: &chart.x, y: &chart.y, low: (x.low, y.low), high: (x.high, y.high) };
-    // What is wide and pale first, marks on top.
+    // Wide and pale shapes first, marks on top.
     for layer in 0..4 {
         for series in &chart.series {
             context.series(&mut plot, &series.shape, Look(series.name), layer)?;
@@ -79,7 +82,7 @@ fn paint<'a>(chart: &Chart, root: &Area<'a>, legend: i32) -> Drawn<'a> {
 }
 
 /// Both scales, wide enough for all that is drawn.
-fn scales(chart: &Chart) -> [Scale; 2] {
+fn scales(chart: &Chart) -> [AxisScale; 2] {
     let (mut xs, mut ys) = (Vec::new(), Vec::new());
     let mut add = |x: &[f64], y: f64, spread: f64| {
         let places: Vec<f64> = x.iter().filter_map(|x| chart.x.place(*x)).collect();
@@ -98,16 +101,16 @@ fn scales(chart: &Chart) -> [Scale; 2] {
             Shape::Bins(bins) => bins.iter().for_each(|b| add(&[b.from, b.to], b.mean, b.spread)),
         }
     }
-    [Scale::new(&chart.x, xs.into_iter()), Scale::new(&chart.y, ys.into_iter())]
+    [AxisScale::new(&chart.x, xs.into_iter()), AxisScale::new(&chart.y, ys.into_iter())]
 }
 
-impl Ranged for Scale {
+impl Ranged for AxisScale {
     type FormatOption = NoDefaultFormatting;
     type ValueType = f64;
 
     fn map(&self, place: &f64, (first, last): (i32, i32)) -> i32 {
-        let share = (place - self.low) / (self.high - self.low);
-        first + (share * f64::from(last - first)).round() as i32
+        let fraction = (place - self.low) / (self.high - self.low);
+        first + (fraction * f64::from(last - first)).round() as i32
     }
 
     fn key_points<Hint: KeyPointHint>(&self, hint: Hint) -> Vec<f64> {
@@ -120,7 +123,7 @@ impl Ranged for Scale {
     }
 }
 
-impl ValueFormatter<f64> for Scale {
+impl ValueFormatter<f64> for AxisScale {
     fn format_ext(&self, place: &f64) -> String {
         self.ticks.iter().find(|t| t.0 == *place).map_or(String::new(), |t| t.1.clone())
     }
@@ -148,7 +151,7 @@ impl Look {
         COLOURS[self.0 % COLOURS.len()]
     }
 
-    /// Whether lines are dashed: the colours come again.
+    /// True where lines are dashed: the colours repeat.
     fn dashed(self) -> bool {
         self.0 / COLOURS.len() % 2 == 1
     }
@@ -312,7 +315,7 @@ fn keys<'a>(chart: &Chart, root: &Area<'a>, top: i32) -> Drawn<'a> {
     Ok(())
 }
 
-/// What `plotters` divides font sizes by in its SVG.
+/// Divisor that `plotters` applies to font sizes in its SVG.
 const EM: f64 = 1.24;
 
 fn font(size: i32, h: HPos, v: VPos) -> TextStyle<'static> {

@@ -1,23 +1,24 @@
 //! Charts as SVG: lines with bands, scatter plots, binned means, marks with error bars.
 //!
 //! ```
-//! use nstr::plot::{Axis, Chart, Estimate};
+//! use nstr_plot::{Axis, Chart, Estimate};
 //!
 //! let curve = (1..=50).map(|i| Estimate { x: f64::from(i), y: 1.0 / f64::from(i), spread: 0.01 });
 //! let mut chart = Chart::new("A run", Axis::linear("steps"), Axis::log("loss"));
 //! chart.lines("first", curve);
 //! assert!(chart.svg()?.starts_with("<svg"));
-//! # Ok::<(), nstr::plot::PlotError>(())
+//! # Ok::<(), nstr_plot::PlotError>(())
 //! ```
 
 mod draw;
+pub mod format;
 mod ticks;
 
 use std::path::{Path, PathBuf};
 
 use thiserror::Error;
 
-/// A chart that can't be made.
+/// A chart that cannot be drawn or written.
 #[derive(Debug, Error)]
 pub enum PlotError {
     /// The drawing library refused.
@@ -28,7 +29,7 @@ pub enum PlotError {
     Write {
         /// The file.
         path: PathBuf,
-        /// Why.
+        /// The system's reason.
         source: std::io::Error,
     },
 }
@@ -36,9 +37,9 @@ pub enum PlotError {
 /// An axis: its label and its scale.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Axis {
-    /// What it shows, with its unit.
+    /// Label, with the unit.
     pub label: String,
-    /// Whether equal ratios have equal lengths; values of 0 and below are then left out.
+    /// Logarithmic: equal ratios have equal lengths; values of 0 and below are then left out.
     pub log: bool,
 }
 
@@ -53,14 +54,14 @@ impl Axis {
         Self { label: label.into(), log: true }
     }
 
-    /// Where a value lies on the axis; `None` where it has no place.
+    /// Position of a value on the axis; `None` where it has no place.
     fn place(&self, value: f64) -> Option<f64> {
         let placed = if self.log { value.log10() } else { value };
         placed.is_finite().then_some(placed)
     }
 }
 
-/// A value at a place, and how far it may be off to either side (a standard deviation; 0: not known).
+/// A value at a place, with its standard deviation (0: not known).
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Estimate {
     /// Place.
@@ -74,9 +75,9 @@ pub struct Estimate {
 /// The values over a stretch of x.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Bin {
-    /// Where it begins.
+    /// Start.
     pub from: f64,
-    /// Where it ends.
+    /// End.
     pub to: f64,
     /// Mean of the values.
     pub mean: f64,
@@ -105,7 +106,7 @@ pub fn binned(points: &[(f64, f64)], count: usize) -> Vec<Bin> {
     (0..count).filter_map(of).collect()
 }
 
-/// How a series is drawn.
+/// The shape of a series.
 #[derive(Clone, Debug)]
 enum Shape {
     Lines(Vec<Estimate>),

@@ -1,10 +1,10 @@
-//! Where an axis has its ticks, and what stands at them.
+//! Ticks of an axis and their labels.
 
 use crate::Axis;
 
 /// An axis ready to draw: its range and its ticks, both in places along it (logarithms for logarithmic ones).
 #[derive(Clone, Debug, PartialEq)]
-pub struct Scale {
+pub struct AxisScale {
     /// First place.
     pub low: f64,
     /// Last place.
@@ -13,13 +13,13 @@ pub struct Scale {
     pub ticks: Vec<(f64, String)>,
 }
 
-/// Space left beside the data, as a share of their range.
+/// Space left beside the data, as a fraction of their range.
 const MARGIN: f64 = 0.04;
 /// Ticks wanted on an axis.
 const FEWEST: usize = 4;
 const MOST: usize = 8;
 
-impl Scale {
+impl AxisScale {
     /// The scale of an axis that shows these places.
     pub fn new(axis: &Axis, places: impl Iterator<Item = f64>) -> Self {
         let (low, high) = places.fold((f64::MAX, f64::MIN), |(l, h), p| (l.min(p), h.max(p)));
@@ -138,7 +138,7 @@ mod tests {
     use super::*;
 
     fn labels(axis: &Axis, values: &[f64]) -> Vec<String> {
-        let scale = Scale::new(axis, values.iter().filter_map(|v| axis.place(*v)));
+        let scale = AxisScale::new(axis, values.iter().filter_map(|v| axis.place(*v)));
         assert!(scale.ticks.iter().all(|(p, _)| (scale.low..=scale.high).contains(p)));
         scale.ticks.into_iter().map(|(_, text)| text).collect()
     }

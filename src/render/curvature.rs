@@ -2,28 +2,28 @@
 
 use glam::Vec3;
 
-/// Half step of the differences in field coordinates: what bends more tightly than this is smoothed.
+/// Half step of the differences in field coordinates: tighter bends are smoothed.
 pub const CURVATURE_STEP: f32 = 2e-3;
 /// Evaluations of the gradient that a point takes.
-pub const CURVATURE_TAPS: usize = 5;
+pub const CURVATURE_SAMPLES: usize = 5;
 
 /// Mean curvature H per unit of field coordinates of the level set through each point, positive where convex as seen from
 /// the side that the gradient points to: a sphere of radius r whose gradient points outwards has +1/r.
 ///
 /// `gradient` writes a vector along the outward normal n, of any length, for each point of its slice (the same length).
 /// With h = [`CURVATURE_STEP`] and unit tangents t₁ ⊥ t₂, `H = Σᵢ tᵢ·(n(p + h tᵢ) − n(p − h tᵢ)) / 4h`. Points are not
-/// clamped to the cube. H is 0 where a gradient is 0 or no number.
+/// clamped to the cube. H is 0 where a gradient is 0 or not finite.
 pub fn mean_curvature(points: &[Vec3], gradient: impl Fn(&[Vec3], &mut [Vec3])) -> Vec<f32> {
     let mut normals = vec![Vec3::ZERO; points.len()];
     gradient(points, &mut normals);
     let frames: Vec<[Vec3; 2]> = normals.iter().map(|g| tangents(g.normalize_or_zero())).collect();
-    let taps: Vec<Vec3> = points
+    let samples: Vec<Vec3> = points
         .iter()
         .zip(&frames)
         .flat_map(|(p, t)| t.map(|t| t * CURVATURE_STEP).map(|step| [*p + step, *p - step]).into_iter().flatten())
         .collect();
-    let mut around = vec![Vec3::ZERO; taps.len()];
-    gradient(&taps, &mut around);
+    let mut around = vec![Vec3::ZERO; samples.len()];
+    gradient(&samples, &mut around);
     let bend = |(t, n): (&[Vec3; 2], &[Vec3; 4])| {
         let n = n.map(Vec3::normalize_or_zero);
         let known = n.iter().all(|n| *n != Vec3::ZERO);

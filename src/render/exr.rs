@@ -9,8 +9,12 @@ use nstr_image::ImageError;
 use nstr_image::exr::encode;
 
 use crate::frame::Frame;
+use crate::layers::Layer;
 
 /// Writes all layers that the frame has.
+///
+/// # Errors
+/// Frames without layers, and files that cannot be written.
 pub fn write(path: &Path, frame: &Frame) -> Result<(), ImageError> {
     let channels = channels(frame);
     if channels.is_empty() || frame.width == 0 || frame.height == 0 {
@@ -23,35 +27,28 @@ pub fn write(path: &Path, frame: &Frame) -> Result<(), ImageError> {
 
 /// Names and values of the channels that [`write()`] stores, in the order of the layers.
 pub fn channels(frame: &Frame) -> Vec<(String, Vec<f32>)> {
-    let mut out: Vec<(String, Vec<f32>)> = Vec::new();
-    if !frame.colour.is_empty() {
-        for (c, name) in ["R", "G", "B", "A"].into_iter().enumerate() {
-            out.push((name.into(), frame.colour.iter().map(|p| p[c]).collect()));
-        }
-    } else if !frame.alpha.is_empty() {
-        out.push(("A".into(), frame.alpha.clone()));
-    }
-    let scalars = [
-        ("depth.ray", &frame.depth_ray),
-        ("depth.z", &frame.depth_z),
-        ("curvature", &frame.curvature),
-        ("steps", &frame.steps),
-        ("gradS", &frame.grad_s),
-        ("residual", &frame.residual),
-    ];
-    out.extend(scalars.into_iter().filter(|(_, v)| !v.is_empty()).map(|(name, v)| (name.into(), v.clone())));
-    for (layer, data) in [("normal", &frame.normal), ("position", &frame.position)] {
-        for (c, axis) in ["X", "Y", "Z"].into_iter().enumerate().filter(|_| !data.is_empty()) {
-            out.push((format!("{layer}.{axis}"), data.iter().map(|p| p[c]).collect()));
-        }
-    }
-    if !frame.spectrum.is_empty() {
-        let k = frame.spectrum_width.max(1);
-        for c in 0..k {
-            out.push((format!("S.{c:03}"), frame.spectrum.iter().skip(c).step_by(k).copied().collect()));
+    let mut out = Vec::new();
+    let layers = Layer::ALL.into_iter().filter(|layer| !frame.values(*layer).is_empty());
+    // The colour's fourth channel is its alpha.
+    for layer in layers.filter(|layer| *layer != Layer::Alpha || frame.colour.is_empty()) {
+        let channels = frame.channels(layer).max(1);
+        for c in 0..channels {
+            let values = frame.values(layer).iter().skip(c).step_by(channels).copied().collect();
+            out.push((channel_name(layer, c), values));
         }
     }
     out
+}
+
+/// Name of channel `c` of a layer.
+fn channel_name(layer: Layer, c: usize) -> String {
+    match layer {
+        Layer::Colour => ["R", "G", "B", "A"][c].into(),
+        Layer::Alpha => "A".into(),
+        Layer::Position | Layer::Normal => format!("{layer}.{}", ["X", "Y", "Z"][c]),
+        Layer::Spectrum => format!("{layer}.{c:03}"),
+        _ => layer.name().into(),
+    }
 }
 
 #[cfg(test)]

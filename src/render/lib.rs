@@ -1,22 +1,33 @@
-//! Pictures of fields.
+//! Rendering of fields to images.
 //!
-//! [`cpu::SphereTracer`] traces an [`nstr_space::SdfSource`] and [`volume::VolumeRenderer`] marches an
-//! [`nstr_space::RadianceSource`], skipping what its occupancy grid knows to be empty; both make a [`Frame`] of colour and
-//! data [`Layer`]s. Renderers know no field: anything that answers one of the two traits can be drawn, analytic shapes included.
+//! [`cpu::SphereTracer`] traces a [`DistanceField`](nstr_space::DistanceField) and [`volume::VolumeRenderer`] marches a
+//! [`RadianceField`](nstr_space::RadianceField), skipping the cells that its occupancy grid leaves empty. Both make a
+//! [`Frame`] of colour and data [`Layer`]s. Anything that implements one of the two traits can be rendered, analytic shapes
+//! included. Feature `gpu` adds the same renderers on a GPU ([`gpu`]).
 
-mod area;
 pub mod cpu;
 pub mod curvature;
+mod error;
 pub mod exr;
-pub mod frame;
+mod frame;
 #[cfg(feature = "gpu")]
 pub mod gpu;
-pub mod layers;
+mod layer_image;
+mod layers;
+mod sampling;
 pub mod section;
+mod settings;
+mod shading;
+mod tile_rect;
 pub mod volume;
 
-pub use cpu::{RenderSettings, SphereTracer, TracerSettings};
+pub use cpu::{SphereTracer, TracerSettings};
+pub use error::RenderError;
 pub use frame::{Frame, RenderStats};
+pub use layer_image::{ValueRange, layer_image};
 pub use layers::{Layer, LayerSet};
+pub use sampling::Filter;
 pub use section::{Section, SectionView};
+pub use settings::RenderSettings;
+pub use shading::{Shading, ShadingMode};
 pub use volume::{VolumeRenderer, VolumeSettings};

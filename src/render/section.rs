@@ -1,14 +1,14 @@
-//! A plane that cuts part of the scene away, and what is seen on it.
+//! Sections: a plane that cuts part of the scene away, and the image on the plane.
 
 use std::str::FromStr;
 
 use glam::{DVec3, Vec3};
+use nstr_image::colormap::{diverging_colormap, sequential_colormap};
+use nstr_space::Cube;
 
-use nstr_image::colour::{diverging_colour, false_colour};
-use crate::cpu::{RenderError, beam};
-use nstr_space::cube::UnitCube;
+use crate::error::RenderError;
 
-/// What is seen where a section cuts.
+/// Appearance of the plane where a section cuts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub enum SectionView {
     /// The cut face of a solid, shaded with the plane's normal; volumes begin at the plane.
@@ -18,19 +18,22 @@ pub enum SectionView {
     Field,
 }
 
-/// A section: what lies where `normal · x > offset` is cut away. Also parses from `NX,NY,NZ,OFFSET`.
+/// Section that cuts away the half space `normal · x > offset`. Also parses from `NX,NY,NZ,OFFSET`.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Section {
-    /// Unit normal in world axes, towards what is cut away.
+    /// Unit normal in world axes, towards the part that is cut away.
     pub normal: DVec3,
     /// Distance of the plane from the world's origin along the normal, world units.
     pub offset: f64,
-    /// What is seen on the plane.
+    /// Appearance of the plane.
     pub show: SectionView,
 }
 
 impl Section {
-    /// Whether the normal is of unit length and the offset finite; names what is wrong.
+    /// Checks that the normal is of unit length and the offset finite.
+    ///
+    /// # Errors
+    /// [`RenderError::Setting`] otherwise.
     pub fn check(&self) -> Result<(), RenderError> {
         if self.normal.is_normalized() && self.offset.is_finite() {
             return Ok(());
@@ -48,7 +51,7 @@ impl FromStr for Section {
 
     /// Four numbers: the part where `NX·x + NY·y + NZ·z > OFFSET` is cut away. The normal may have any length but 0.
     fn from_str(text: &str) -> Result<Self, String> {
-        let wrong = || format!("{text:?} is no section; expected NX,NY,NZ,OFFSET, for example 0,0,1,0.25");
+        let wrong = || format!("{text:?} is not a section; expected NX,NY,NZ,OFFSET, for example 0,0,1,0.25");
         let values: Result<Vec<f64>, _> = text.split(',').map(|v| v.trim().parse()).collect();
         let Ok(&[x, y, z, offset]) = values.as_deref() else { return Err(wrong()) };
         let length = DVec3::new(x, y, z).length();
@@ -67,42 +70,43 @@ pub struct Plane {
     show: SectionView,
 }
 
-/// A plane that ends a ray and is shown.
+/// Hit of a ray on a plane that shows the field.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Shown {
+pub struct SectionHit {
     /// Distance along the ray.
     pub t: f64,
     /// Unit normal towards the viewer.
     pub normal: Vec3,
 }
 
-/// What the unit cube and a section leave of a ray.
+/// Part of a ray within the unit cube and the kept side of a section.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Stretch {
-    /// Where it starts.
+pub struct Interval {
+    /// Distance of its start.
     pub enter: f64,
-    /// Where it ends, beyond `enter` or at it.
+    /// Distance of its end, at least `enter`.
     pub exit: f64,
     /// Outward normal of the face that it enters through, of the cube or of the section; 0 where the ray starts within.
     pub face: Vec3,
     /// The plane that ends it: at `exit`, or at once.
-    pub shown: Option<Shown>,
+    pub shown: Option<SectionHit>,
 }
 
 impl Plane {
-    /// The section as the field whose cube is `cube` sees it.
-    pub fn new(section: &Section, cube: UnitCube) -> Self {
+    /// The section in the unit coordinates of `cube`.
+    pub fn new(section: &Section, cube: Cube) -> Self {
         let Section { normal, offset, show } = *section;
         Self { normal, offset: (offset - normal.dot(cube.origin)) / cube.size, show }
     }
 
-    /// Whether a point is cut away.
-    pub fn removes(&self, p: Vec3) -> bool {
+    /// `true` where a point is cut away.
+    #[inline]
+    pub fn is_clipped(&self, p: Vec3) -> bool {
         self.normal.dot(p.as_dvec3()) > self.offset
     }
 
-    /// The stretch of a ray, from 0 on, that isn't cut away; `None` where there is none.
-    pub fn keep(&self, origin: DVec3, direction: DVec3) -> Option<(f64, f64)> {
+    /// Start and end of the part of a ray, from 0 on, that is not cut away; `None` where there is none.
+    pub fn clip_interval(&self, origin: DVec3, direction: DVec3) -> Option<(f64, f64)> {
         let (height, rise) = (self.normal.dot(origin) - self.offset, self.normal.dot(direction));
         let t = -height / rise;
         match height > 0.0 {
@@ -112,21 +116,21 @@ impl Plane {
     }
 }
 
-/// Cuts a ray in field coordinates to the unit cube and what `plane` leaves of it.
-pub fn clip(origin: DVec3, direction: DVec3, plane: Option<&Plane>) -> Option<Stretch> {
+/// Clips a ray in field coordinates to the unit cube and the side that `plane` keeps.
+pub fn clip(origin: DVec3, direction: DVec3, plane: Option<&Plane>) -> Option<Interval> {
     let (mut enter, mut exit, mut face) = nstr_space::ray_box(origin, direction)?;
-    let Some(plane) = plane else { return Some(Stretch { enter, exit, face, shown: None }) };
-    let (from, to) = plane.keep(origin, direction)?;
+    let Some(plane) = plane else { return Some(Interval { enter, exit, face, shown: None }) };
+    let (from, to) = plane.clip_interval(origin, direction)?;
     let shows = plane.show == SectionView::Field;
     let normal = plane.normal.as_vec3();
     let mut shown = None;
     if to < exit {
         exit = to;
-        shown = shows.then_some(Shown { t: to, normal: -normal });
+        shown = shows.then_some(SectionHit { t: to, normal: -normal });
     }
     if from > enter {
         (enter, face) = (from, normal);
-        shown = shows.then_some(Shown { t: from, normal });
+        shown = shows.then_some(SectionHit { t: from, normal });
     }
     if enter >= exit {
         return None;
@@ -134,7 +138,7 @@ pub fn clip(origin: DVec3, direction: DVec3, plane: Option<&Plane>) -> Option<St
     if shown.is_some_and(|s| s.t == enter) {
         exit = enter;
     }
-    Some(Stretch { enter, exit, face, shown })
+    Some(Interval { enter, exit, face, shown })
 }
 
 /// Distance between isolines of a signed distance, in edges of the cube.
@@ -149,9 +153,9 @@ const FULL: f32 = 0.5;
 /// isolines every 1/40 and a bold one at 0. `slope` is the length of the gradient along the plane; lines are drawn as wide
 /// wherever it is.
 pub fn distance_colour(distance: f32, slope: f32) -> [f32; 3] {
-    let base = diverging_colour(distance.signum() * (distance.abs() / FULL).sqrt());
+    let base = diverging_colormap(distance.signum() * (distance.abs() / FULL).sqrt());
     let nearest = (distance / SPACING).round();
-    // Where the field is nearly level along the plane a line would fill whole patches.
+    // A line would fill whole patches where the field is nearly level along the plane.
     let off = (distance - nearest * SPACING).abs() / slope.max(0.2);
     match nearest == 0.0 {
         true if off < BOLD => [0.06; 3],
@@ -162,7 +166,7 @@ pub fn distance_colour(distance: f32, slope: f32) -> [f32; 3] {
 
 /// sRGB values of a density (per edge of the cube) on a section.
 pub fn density_colour(density: f32) -> [f32; 3] {
-    false_colour(1.0 - (-0.01 * density).exp())
+    sequential_colormap(1.0 - (-0.01 * density).exp())
 }
 
 #[cfg(test)]
@@ -170,7 +174,7 @@ mod tests {
     use super::*;
 
     fn plane(normal: DVec3, offset: f64, show: SectionView) -> Plane {
-        Plane::new(&Section { normal, offset, show }, UnitCube::default())
+        Plane::new(&Section { normal, offset, show }, Cube::default())
     }
 
     #[test]
@@ -178,20 +182,20 @@ mod tests {
         let section: Section = "0, 0,2 ,0.5".parse().unwrap();
         assert_eq!((section.normal, section.offset, section.show), (DVec3::Z, 0.25, SectionView::Cut));
         for bad in ["", "1,0,0", "0,0,0,1", "1,0,0,x", "1,0,0,inf", "nan,0,0,1", "1,0,0,0,0"] {
-            let said = bad.parse::<Section>().unwrap_err();
-            assert!(said.contains("NX,NY,NZ,OFFSET"), "{said}");
+            let message = bad.parse::<Section>().unwrap_err();
+            assert!(message.contains("NX,NY,NZ,OFFSET"), "{message}");
         }
         assert!(Section { normal: DVec3::new(1.0, 1.0, 0.0), offset: 0.0, show: SectionView::Cut }.check().is_err());
     }
 
     #[test]
     fn planes_move_with_the_cube() {
-        let cube = UnitCube { origin: DVec3::new(-2.0, 1.0, 3.0), size: 4.0 };
+        let cube = Cube { origin: DVec3::new(-2.0, 1.0, 3.0), size: 4.0 };
         let normal = DVec3::new(0.6, 0.0, 0.8);
         let plane = Plane::new(&Section { normal, offset: 3.0, show: SectionView::Cut }, cube);
         for i in 0..64 {
             let p = DVec3::new((i % 4) as f64, (i / 4 % 4) as f64, (i / 16) as f64) * 0.3 + 0.031;
-            assert_eq!(plane.removes(p.as_vec3()), normal.dot(cube.to_world(p)) > 3.0, "{p}");
+            assert_eq!(plane.is_clipped(p.as_vec3()), normal.dot(cube.to_world(p)) > 3.0, "{p}");
         }
     }
 
@@ -201,17 +205,17 @@ mod tests {
         for show in [SectionView::Cut, SectionView::Field] {
             let p = plane(DVec3::Z, 0.25, show);
             let field = show == SectionView::Field;
-            let end = |t, normal| field.then_some(Shown { t, normal });
+            let end = |t, normal| field.then_some(SectionHit { t, normal });
             let got = clip(above, DVec3::NEG_Z, Some(&p)).unwrap();
             let exit = if field { 2.75 } else { 3.0 };
-            assert_eq!(got, Stretch { enter: 2.75, exit, face: Vec3::Z, shown: end(2.75, Vec3::Z) });
+            assert_eq!(got, Interval { enter: 2.75, exit, face: Vec3::Z, shown: end(2.75, Vec3::Z) });
             let got = clip(below, DVec3::Z, Some(&p)).unwrap();
-            assert_eq!(got, Stretch { enter: 1.0, exit: 1.25, face: Vec3::NEG_Z, shown: end(1.25, Vec3::NEG_Z) });
+            assert_eq!(got, Interval { enter: 1.0, exit: 1.25, face: Vec3::NEG_Z, shown: end(1.25, Vec3::NEG_Z) });
             // From within, either way, and along the plane.
             assert!(clip(DVec3::splat(0.5), DVec3::Z, Some(&p)).is_none());
             assert!(clip(DVec3::splat(0.5), DVec3::X, Some(&p)).is_none());
             let got = clip(DVec3::splat(0.125), DVec3::NEG_Z, Some(&p)).unwrap();
-            assert_eq!(got, Stretch { enter: 0.0, exit: 0.125, face: Vec3::ZERO, shown: None });
+            assert_eq!(got, Interval { enter: 0.0, exit: 0.125, face: Vec3::ZERO, shown: None });
             // A plane beside the cube cuts all or nothing.
             assert!(clip(above, DVec3::NEG_Z, Some(&plane(DVec3::Z, -0.5, show))).is_none());
             let whole = clip(above, DVec3::NEG_Z, None);
@@ -227,7 +231,7 @@ mod tests {
         assert!(dark(0.001, 1.0) < 0.2 && dark(-0.001, 1.0) < 0.2 && dark(0.004, 1.0) > 1.5);
         assert!(dark(0.075, 1.0) < 0.8 * dark(0.078, 1.0) && dark(-0.05, 1.0) < 0.8 * dark(-0.047, 1.0));
         assert!(dark(0.004, 4.0) < 0.2, "as wide where the field is steep");
-        assert_eq!(density_colour(0.0), false_colour(0.0));
-        assert_eq!(density_colour(1e9), false_colour(1.0));
+        assert_eq!(density_colour(0.0), sequential_colormap(0.0));
+        assert_eq!(density_colour(1e9), sequential_colormap(1.0));
     }
 }

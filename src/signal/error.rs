@@ -1,8 +1,8 @@
-//! What can go wrong between a file and a signal.
+//! Errors of reading and writing signals.
 
 use std::path::{Path, PathBuf};
 
-/// A picture or sound that could not be read or written. Every variant names the file and says what to do about it.
+/// An image or sound that could not be read or written. Every variant names the file and says what to do about it.
 #[derive(Debug, thiserror::Error)]
 pub enum SignalError {
     /// The operating system refused to read the file.
@@ -26,7 +26,7 @@ pub enum SignalError {
     Decode {
         /// The file.
         path: PathBuf,
-        /// What is wrong and what would help.
+        /// The fault and the remedy.
         reason: String,
     },
     /// A value can't be used.
@@ -34,9 +34,9 @@ pub enum SignalError {
     Field {
         /// The file.
         path: PathBuf,
-        /// What of the signal: `extension`, `rate`, `samples`, `pixels`, ...
+        /// Property of the signal: `extension`, `rate`, `samples`, `pixels`, ...
         field: &'static str,
-        /// What is wrong with it and what is expected.
+        /// The fault and the expected value.
         reason: String,
     },
 }

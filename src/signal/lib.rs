@@ -1,17 +1,17 @@
-//! Signals as arrays of numbers: pictures and sounds, read and written, shown and made up.
+//! Signals as float arrays: images and audio, their files, spectrograms and synthetic examples.
 
-pub mod error;
-mod label;
-pub mod picture;
+pub mod audio;
+mod bitmap_font;
+mod error;
+pub mod image;
 pub mod signal;
-pub mod sound;
 pub mod spectrogram;
 pub mod stft;
 pub mod synthetic;
 pub mod transform;
 
+pub use audio::{AudioSignal, SampleFormat, read_audio};
 pub use error::SignalError;
-pub use picture::{Picture, Scale, read_picture};
+pub use image::{ImageSignal, PixelEncoding, read_image};
 pub use signal::{Signal, SignalInfo};
-pub use sound::{SampleFormat, Sound, read_sound};
 pub use transform::{ValueTransform, ValueTransformKind};

@@ -1,12 +1,12 @@
-//! Pictures of sounds: time to the right, frequency upwards, level as colour.
+//! Spectrograms as images: time to the right, frequency upwards, level as colour.
 
+use nstr_image::Rgba8;
+use nstr_image::colormap::sequential_colormap;
 use rayon::prelude::*;
 
-use crate::label;
-use crate::sound::Sound;
+use crate::audio::AudioSignal;
+use crate::bitmap_font;
 use crate::stft::Stft;
-use nstr_image::colour::false_colour;
-use nstr_image::Rgba8;
 
 /// Samples of the Hann window.
 pub const WINDOW: usize = 1024;
@@ -23,12 +23,12 @@ const LEFT: u32 = 46;
 const RIGHT: u32 = 64;
 const ABOVE: u32 = 26;
 /// Rows from the top of a line of text above a panel to the panel.
-const TITLE: u32 = label::HEIGHT + 8;
+const TITLE: u32 = bitmap_font::HEIGHT + 8;
 const BELOW: u32 = 24;
 const PAPER: [u8; 3] = [255; 3];
 const INK: [u8; 3] = [40; 3];
 
-/// Why two sounds have no common picture.
+/// Sounds that have no common spectrogram.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SpectrogramError {
     /// Rates, channels or lengths differ, or there is nothing to show.
@@ -82,7 +82,7 @@ impl Spectrogram {
                 },
             )
             .collect();
-        // A row shares two frequencies; the highest row Nyquist too.
+        // A row holds two frequencies; the highest row Nyquist too.
         let share = |row: usize| (0..stft.bins()).filter(|&bin| row_of(bin) == row).count() as f64;
         let shares: Vec<f64> = (0..ROWS).map(share).collect();
         let power = (0..ROWS * columns).map(|i| strips[i % columns][i / columns] / shares[i / columns]).collect();
@@ -111,11 +111,11 @@ fn row_of(bin: usize) -> usize {
 }
 
 fn level_colour(db: f64) -> [u8; 3] {
-    false_colour((1.0 - db / FLOOR_DB) as f32).map(|v| (v * 255.0).round() as u8)
+    sequential_colormap((1.0 - db / FLOOR_DB) as f32).map(|v| (v * 255.0).round() as u8)
 }
 
 /// The spectrogram of a sound, its channels mixed, in dB relative to its own peak, with axes.
-pub fn picture(sound: &Sound) -> Rgba8 {
+pub fn picture(sound: &AudioSignal) -> Rgba8 {
     let power = Spectrogram::new(&sound.mono());
     sheet(sound, &[("", &power)], power.peak())
 }
@@ -125,10 +125,10 @@ pub fn picture(sound: &Sound) -> Rgba8 {
 ///
 /// # Errors
 /// [`SpectrogramError`] where the sounds differ in rate, channels or length, or are empty.
-pub fn comparison(reference: &Sound, fit: &Sound) -> Result<Rgba8, SpectrogramError> {
-    let shape = |s: &Sound| (s.rate, s.channels, s.data.len());
+pub fn comparison(reference: &AudioSignal, fit: &AudioSignal) -> Result<Rgba8, SpectrogramError> {
+    let shape = |s: &AudioSignal| (s.rate, s.channels, s.data.len());
     if shape(reference) != shape(fit) || reference.frames() == 0 {
-        let words = |s: &Sound| format!("{} frames of {} channels at {} Hz", s.frames(), s.channels, s.rate);
+        let words = |s: &AudioSignal| format!("{} frames of {} channels at {} Hz", s.frames(), s.channels, s.rate);
         return Err(SpectrogramError::Shape { reference: words(reference), fit: words(fit) });
     }
     let (r, e) = (reference.mono(), fit.mono());
@@ -139,7 +139,7 @@ pub fn comparison(reference: &Sound, fit: &Sound) -> Result<Rgba8, SpectrogramEr
 }
 
 /// Panels below each other with titles, ticks and the scale of colours.
-fn sheet(sound: &Sound, panels: &[(&str, &Spectrogram)], peak: f64) -> Rgba8 {
+fn sheet(sound: &AudioSignal, panels: &[(&str, &Spectrogram)], peak: f64) -> Rgba8 {
     let columns = panels.iter().map(|p| p.1.columns).max().unwrap_or(0) as u32;
     let height = (ABOVE + ROWS as u32) * panels.len() as u32 + BELOW;
     let [r, g, b] = PAPER;
@@ -147,7 +147,7 @@ fn sheet(sound: &Sound, panels: &[(&str, &Spectrogram)], peak: f64) -> Rgba8 {
     for (k, (title, power)) in panels.iter().enumerate() {
         let top = ABOVE + (ABOVE + ROWS as u32) * k as u32;
         paste(&mut out, &power.panel(peak), LEFT, top);
-        label::draw(&mut out, LEFT, top - TITLE, title, INK);
+        bitmap_font::draw(&mut out, LEFT, top - TITLE, title, INK);
         frequency_axis(&mut out, top, sound.rate);
     }
     time_axis(&mut out, columns, sound.seconds());
@@ -169,12 +169,18 @@ fn frequency_axis(out: &mut Rgba8, top: u32, rate: u32) {
     for k in 0..=(nyquist / step) as u32 {
         let hz = f64::from(k) * step;
         let y = top + ((1.0 - hz / nyquist) * (ROWS - 1) as f64).round() as u32;
-        label::rectangle(out, LEFT - 5, y, (5, 1), INK);
+        bitmap_font::rectangle(out, LEFT - 5, y, (5, 1), INK);
         let text = if nyquist >= 2000.0 { decimal(hz / 1000.0, step / 1000.0) } else { decimal(hz, step) };
-        label::draw(out, (LEFT - 8).saturating_sub(label::width(&text)), y - label::HEIGHT / 2, &text, INK);
+        bitmap_font::draw(
+            out,
+            (LEFT - 8).saturating_sub(bitmap_font::width(&text)),
+            y - bitmap_font::HEIGHT / 2,
+            &text,
+            INK,
+        );
     }
     let unit = if nyquist >= 2000.0 { "kHz" } else { "Hz" };
-    label::draw(out, LEFT - 8 - label::width(unit), top - TITLE, unit, INK);
+    bitmap_font::draw(out, LEFT - 8 - bitmap_font::width(unit), top - TITLE, unit, INK);
 }
 
 fn time_axis(out: &mut Rgba8, columns: u32, seconds: f64) {
@@ -183,24 +189,24 @@ fn time_axis(out: &mut Rgba8, columns: u32, seconds: f64) {
     for k in 0..=(seconds / step) as u32 {
         let t = f64::from(k) * step;
         let x = LEFT + (t / seconds * f64::from(columns - 1)).round() as u32;
-        label::rectangle(out, x, top, (1, 5), INK);
+        bitmap_font::rectangle(out, x, top, (1, 5), INK);
         let text = decimal(t, step) + if k == 0 { " s" } else { "" };
-        let shift = if k == 0 { 0 } else { label::width(&text) / 2 };
-        label::draw(out, x - shift, top + 8, &text, INK);
+        let shift = if k == 0 { 0 } else { bitmap_font::width(&text) / 2 };
+        bitmap_font::draw(out, x - shift, top + 8, &text, INK);
     }
 }
 
 /// The colours of levels, beside the first panel.
 fn level_scale(out: &mut Rgba8, x: u32) {
-    label::draw(out, x, ABOVE - TITLE, "dB", INK);
+    bitmap_font::draw(out, x, ABOVE - TITLE, "dB", INK);
     for row in 0..ROWS as u32 {
         let db = FLOOR_DB * f64::from(row) / (ROWS - 1) as f64;
-        label::rectangle(out, x, ABOVE + row, (10, 1), level_colour(db));
+        bitmap_font::rectangle(out, x, ABOVE + row, (10, 1), level_colour(db));
     }
     for db in [0.0, -30.0, -60.0, FLOOR_DB] {
         let y = ABOVE + (db / FLOOR_DB * (ROWS - 1) as f64).round() as u32;
-        label::rectangle(out, x + 10, y, (4, 1), INK);
-        label::draw(out, x + 17, y - label::HEIGHT / 2, &format!("{db:.0}"), INK);
+        bitmap_font::rectangle(out, x + 10, y, (4, 1), INK);
+        bitmap_font::draw(out, x + 17, y - bitmap_font::HEIGHT / 2, &format!("{db:.0}"), INK);
     }
 }
 
@@ -221,7 +227,7 @@ fn decimal(value: f64, step: f64) -> String {
 mod tests {
     use super::*;
     use crate::SampleFormat;
-    use crate::synthetic::sweep_sound;
+    use crate::synthetic::sweep_audio;
 
     fn loudest_row(power: &Spectrogram, column: usize) -> usize {
         (0..ROWS)
@@ -232,7 +238,7 @@ mod tests {
     #[test]
     fn a_sweep_is_where_its_frequency_is() {
         let (rate, seconds) = (16_000, 2.0);
-        let sound = sweep_sound(rate, seconds);
+        let sound = sweep_audio(rate, seconds);
         let power = Spectrogram::new(&sound.data);
         assert_eq!(power.columns, COLUMNS.1);
         for column in [100, 500, 900, 1100] {
@@ -245,7 +251,7 @@ mod tests {
 
     #[test]
     fn equal_sounds_differ_in_nothing() {
-        let sound = sweep_sound(8000, 0.3);
+        let sound = sweep_audio(8000, 0.3);
         let image = comparison(&sound, &sound).unwrap();
         let dark = level_colour(FLOOR_DB);
         let third = ABOVE + 2 * (ABOVE + ROWS as u32);
@@ -255,7 +261,7 @@ mod tests {
 
     #[test]
     fn short_silent_and_unlike_sounds() {
-        let sound = |data: Vec<f32>, rate| Sound { rate, channels: 1, format: SampleFormat::Pcm16, data };
+        let sound = |data: Vec<f32>, rate| AudioSignal { rate, channels: 1, format: SampleFormat::Pcm16, data };
         for data in [vec![], vec![0.5], vec![0.0; 5000], vec![1.0; 33]] {
             let image = picture(&sound(data, 48_000));
             assert!(image.is_opaque() && image.width >= LEFT + COLUMNS.0 as u32);

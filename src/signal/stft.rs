@@ -13,7 +13,7 @@ pub struct Stft {
 }
 
 /// Room for one transform.
-pub struct Scratch {
+pub struct StftScratch {
     input: Vec<f64>,
     output: Vec<Complex<f64>>,
     inner: Vec<Complex<f64>>,
@@ -34,8 +34,8 @@ impl Stft {
     }
 
     /// Room for one transform.
-    pub fn scratch(&self) -> Scratch {
-        Scratch {
+    pub fn scratch(&self) -> StftScratch {
+        StftScratch {
             input: self.plan.make_input_vec(),
             output: self.plan.make_output_vec(),
             inner: self.plan.make_scratch_vec(),
@@ -49,7 +49,7 @@ impl Stft {
         len: usize,
         signal: impl Fn(usize) -> f64,
         centre: usize,
-        room: &'a mut Scratch,
+        room: &'a mut StftScratch,
     ) -> &'a [Complex<f64>] {
         let start = centre as i64 - (self.window.len() / 2) as i64;
         for (k, (x, w)) in room.input.iter_mut().zip(&self.window).enumerate() {

@@ -1,9 +1,9 @@
-//! Made-up signals whose local frequency is known exactly.
+//! Synthetic signals whose local frequency is known exactly.
 
 use std::f64::consts::TAU;
 
-use crate::picture::{Picture, Scale};
-use crate::sound::{SampleFormat, Sound};
+use crate::audio::{AudioSignal, SampleFormat};
+use crate::image::{ImageSignal, PixelEncoding};
 
 /// A radial chirp on the unit square: `½ + ½ cos φ(r)`, r the distance from the corner (0, 0), with
 /// `φ(r) = 2π (low · r + (high − low) · r² / (2√2))`.
@@ -19,7 +19,7 @@ pub struct Chirp {
 }
 
 impl Chirp {
-    /// The chirp for a picture of `n`×`n` pixels: from 2 to 0.35·n cycles per unit (no less than 2), below Nyquist
+    /// The chirp for an image of `n`×`n` pixels: from 2 to 0.35·n cycles per unit (no less than 2), below Nyquist
     /// (0.5·n along each axis) everywhere.
     pub fn new(n: usize) -> Self {
         Self { low: 2.0, high: (0.35 * n as f64).max(2.0) }
@@ -44,20 +44,20 @@ impl Chirp {
     }
 }
 
-/// The [`Chirp`] for `n`×`n` pixels as a grey picture; pixel (i, j) is its value at ((i + ½)/n, (j + ½)/n).
-pub fn chirp_picture(n: usize) -> Picture {
+/// The [`Chirp`] for `n`×`n` pixels as a grey image; pixel (i, j) is its value at ((i + ½)/n, (j + ½)/n).
+pub fn chirp_image(n: usize) -> ImageSignal {
     let chirp = Chirp::new(n);
     let at = |i: usize| (i as f64 + 0.5) / n as f64;
     let data = (0..n * n).map(|k| chirp.value(at(k % n), at(k / n)) as f32).collect();
-    Picture { width: n, height: n, channels: 1, scale: Scale::Srgb, data }
+    ImageSignal { width: n, height: n, channels: 1, encoding: PixelEncoding::Srgb, data }
 }
 
-/// Local frequency in radians per unit of [`chirp_picture`]`(n)` at (x, y) of the unit square.
+/// Local frequency in radians per unit of [`chirp_image`]`(n)` at (x, y) of the unit square.
 pub fn chirp_frequency(n: usize, x: f64, y: f64) -> [f64; 2] {
     Chirp::new(n).frequency(x, y)
 }
 
-/// Peak of the made-up sounds.
+/// Peak of the synthetic sounds.
 const PEAK: f64 = 0.8;
 
 /// An exponential sine sweep `0.8 sin φ(t)`, `φ(t) = 2π low T / ln(high/low) · ((high/low)^(t/T) − 1)` with T = `seconds`.
@@ -90,7 +90,7 @@ impl Sweep {
 }
 
 /// The [`Sweep`] from 50 Hz to 0.45·`rate` as a mono sound of 16 bits. `rate` is at least 200 Hz.
-pub fn sweep_sound(rate: u32, seconds: f64) -> Sound {
+pub fn sweep_audio(rate: u32, seconds: f64) -> AudioSignal {
     let sweep = Sweep::new(rate, seconds);
     sound(rate, seconds, |t| PEAK * sweep.phase(t).sin())
 }
@@ -110,7 +110,7 @@ pub struct Tone {
     pub amplitude: f64,
 }
 
-/// The tones of [`tones_sound`].
+/// The tones of [`tones_audio`].
 pub const TONES: [Tone; 4] = [
     Tone { middle: 220.0, depth: 0.06, period: 1.9, start: 0.0, amplitude: 0.4 },
     Tone { middle: 587.0, depth: 0.04, period: 1.3, start: 1.1, amplitude: 0.3 },
@@ -134,17 +134,17 @@ impl Tone {
 
 /// The four drifting [`TONES`] (220 to 2200 Hz, peak 0.8) as a mono sound of 16 bits; those that could pass 0.45·`rate` are
 /// left out.
-pub fn tones_sound(rate: u32, seconds: f64) -> Sound {
+pub fn tones_audio(rate: u32, seconds: f64) -> AudioSignal {
     let heard = |tone: &&Tone| tone.middle * (1.0 + tone.depth) <= 0.45 * f64::from(rate);
     let tones: Vec<&Tone> = TONES.iter().filter(heard).collect();
     sound(rate, seconds, |t| PEAK * tones.iter().map(|tone| tone.amplitude * tone.phase(t).sin()).sum::<f64>())
 }
 
 /// A mono sound of 16 bits with `value` at t = 0, 1/rate, ….
-fn sound(rate: u32, seconds: f64, value: impl Fn(f64) -> f64) -> Sound {
+fn sound(rate: u32, seconds: f64, value: impl Fn(f64) -> f64) -> AudioSignal {
     let frames = (f64::from(rate) * seconds).round() as usize;
     let data = (0..frames).map(|i| value(i as f64 / f64::from(rate)) as f32).collect();
-    Sound { rate, channels: 1, format: SampleFormat::Pcm16, data }
+    AudioSignal { rate, channels: 1, format: SampleFormat::Pcm16, data }
 }
 
 #[cfg(test)]
@@ -175,7 +175,7 @@ mod tests {
     #[test]
     fn signals_stay_in_range_and_below_nyquist() {
         let n = 64;
-        let picture = chirp_picture(n);
+        let picture = chirp_image(n);
         assert_eq!((picture.width, picture.channels, picture.data.len()), (n, 1, n * n));
         assert!(picture.data.iter().all(|v| (0.0..=1.0).contains(v)));
         let limit = std::f64::consts::PI * n as f64;
@@ -183,7 +183,7 @@ mod tests {
         assert!(ends.iter().flatten().all(|f| f.abs() < limit));
         let [fx, fy] = ends[0];
         assert!((fx.hypot(fy) / TAU - 0.35 * n as f64).abs() < 1e-9);
-        for sound in [sweep_sound(8000, 0.5), tones_sound(8000, 0.5), tones_sound(2000, 0.5)] {
+        for sound in [sweep_audio(8000, 0.5), tones_audio(8000, 0.5), tones_audio(2000, 0.5)] {
             assert_eq!((sound.frames(), sound.data[0]), ((sound.rate / 2) as usize, 0.0));
             let peak = sound.data.iter().fold(0f32, |a, v| a.max(v.abs()));
             assert!((0.2..=0.8).contains(&peak), "{peak}");

@@ -2,28 +2,28 @@
 
 use serde::{Deserialize, Serialize};
 
-/// How values enter the field.
+/// Kind of the transform between a signal's values and those of its field.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum ValueTransformKind {
-    /// `log` for scene-linear pictures, else `plain`.
+    /// `log` for scene-linear images, else `plain`.
     #[default]
     Auto,
     /// As they are, sounds divided by their peak.
     Plain,
-    /// `asinh(v/s)`, near `v/s` for small and `ln(2v/s)` for large values: errors count relative to the value, for pictures
+    /// `asinh(v/s)`, near `v/s` for small and `ln(2v/s)` for large values: errors count relative to the value, for images
     /// of high dynamic range. `s` is the mean magnitude, and the largest value becomes 1.
     Log,
 }
 
-/// A signal's values to those of the field and back.
+/// Transform of a signal's values to those of the field, and back.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ValueTransform {
-    /// Whether values are logarithmic.
+    /// Values are logarithmic.
     pub log: bool,
-    /// What values are divided by first.
+    /// Divisor that is applied first.
     pub divisor: f32,
-    /// What they are multiplied by last.
+    /// Factor that is applied last.
     pub factor: f32,
 }
 

@@ -1,20 +1,20 @@
-//! Exact fields of simple shapes, for tests, benches and examples.
+//! Exact distance fields of simple shapes on the unit cube, for tests, benchmarks and examples.
 //!
-//! All live on the unit cube. Shapes are closures over a point, so that combining them needs no type of its own.
+//! Shapes are closures over a point, so that combining them needs no type of its own.
 
 use glam::{Vec2, Vec3};
 
-use crate::source::SdfSource;
+use crate::fields::DistanceField;
 
-/// A field given by a function of one point; its gradient is taken by central differences.
-pub struct Analytic<F> {
+/// Distance field given by a function of one point; its gradient is taken by central differences.
+pub struct AnalyticSdf<F> {
     /// Signed distance of a point.
     function: F,
     /// Upper bound of the gradient's length.
     lipschitz: f32,
 }
 
-impl<F: Fn(Vec3) -> f32 + Sync> Analytic<F> {
+impl<F: Fn(Vec3) -> f32 + Sync> AnalyticSdf<F> {
     /// A field from a function and an upper bound of its gradient's length.
     pub fn new(lipschitz: f32, function: F) -> Self {
         Self { function, lipschitz }
@@ -24,7 +24,7 @@ impl<F: Fn(Vec3) -> f32 + Sync> Analytic<F> {
 /// Half step of the differences: short against thin parts, long against the rounding of f32 (error about 3e-4).
 const STEP: f32 = 2e-4;
 
-impl<F: Fn(Vec3) -> f32 + Sync> SdfSource for Analytic<F> {
+impl<F: Fn(Vec3) -> f32 + Sync> DistanceField for AnalyticSdf<F> {
     fn distance(&self, points: &[Vec3], distance: &mut [f32]) {
         for (p, d) in points.iter().zip(distance) {
             *d = (self.function)(*p);

@@ -1,14 +1,14 @@
-//! Radiance fields given by a function, for tests, benches and examples.
+//! Radiance fields given by a function, for tests, benchmarks and examples.
 
 use glam::Vec3;
 
-use crate::source::RadianceSource;
+use crate::fields::RadianceField;
 use crate::occupancy::Occupancy;
 
 /// Half step of the differences in [`AnalyticRadiance`]'s gradient.
 const STEP: f32 = 1e-3;
 
-/// A field given by a function of a point and a viewing direction: red, green, blue, σ; σ must not depend on the
+/// Radiance field given by a function of a point and a viewing direction: red, green, blue, σ; σ must not depend on the
 /// direction. Its density's gradient is taken by central differences.
 pub struct AnalyticRadiance<F> {
     function: F,
@@ -21,8 +21,7 @@ impl<F: Fn(Vec3, Vec3) -> [f32; 4] + Sync> AnalyticRadiance<F> {
         Self { function, occupancy }
     }
 
-    /// A field whose occupied cells are found by looking at their corners, edges and middles; parts between these can be
-    /// missed.
+    /// A field whose occupied cells are those with density at a corner, edge or centre; parts between these can be missed.
     pub fn sampled(cells: usize, function: F) -> Self {
         let occupancy = Occupancy::from_bits(cells, |i| {
             let at = Vec3::new((i % cells) as f32, (i / cells % cells) as f32, (i / (cells * cells)) as f32);
@@ -37,7 +36,7 @@ impl<F: Fn(Vec3, Vec3) -> [f32; 4] + Sync> AnalyticRadiance<F> {
     }
 }
 
-impl<F: Fn(Vec3, Vec3) -> [f32; 4] + Sync> RadianceSource for AnalyticRadiance<F> {
+impl<F: Fn(Vec3, Vec3) -> [f32; 4] + Sync> RadianceField for AnalyticRadiance<F> {
     fn density(&self, points: &[Vec3], density: &mut [f32]) {
         points.iter().zip(density).for_each(|(p, d)| *d = self.sigma(*p));
     }

@@ -1,11 +1,14 @@
-//! Which cells of the unit cube may hold matter, and the samples of rays that lie in them.
+//! Occupancy grid: the cells of the unit cube that may hold matter, and the samples of rays that lie in them.
 //!
-//! One bit a cell, 4³ cells in a 64-bit word, and for each word the distance to the next one that holds anything: the
-//! empty space around a point is known at once, and [`March`] leaps over it.
+//! One bit a cell, 4³ cells in a 64-bit word, and for each word the distance to the next word that is not empty. So the
+//! empty space around a point is known at once, and [`OccupancyTraversal`] skips it.
 
 mod clearance;
-mod march;
-mod stepping;
+mod ray_sampling;
+mod traversal;
+
+#[cfg(test)]
+mod tests;
 
 use std::io::{Read, Write};
 
@@ -15,27 +18,28 @@ use flate2::write::ZlibEncoder;
 use glam::{UVec3, Vec3};
 use rayon::prelude::*;
 
-pub use march::{March, Sample, VolumeRay};
-pub use stepping::Stepping;
+pub use ray_sampling::RaySampling;
+pub use traversal::{OccupancyTraversal, RaySample, VolumeRay};
 
 /// Words in a block.
 const WORDS: usize = 64;
 /// Fewest and most cells along an axis.
 const CELLS: (usize, usize) = (16, 512);
 
-/// Why stored occupancy can't be read.
+/// Stored occupancy that cannot be read.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum OccupancyError {
-    /// The number of cells isn't one that there can be.
+    /// Unsupported number of cells.
     #[error("occupancy: {0} cells an axis; expected a power of two from 16 to 512")]
     Cells(usize),
-    /// The bytes aren't a zlib stream, or end early.
+    /// The bytes are not a zlib stream, or end early.
     #[error("occupancy: the stored bits are damaged ({0}); fit the field again or take another copy of the file")]
     Damaged(String),
     /// There are more or fewer bits than cells.
-    #[error("occupancy: {got} bytes of bits, {want} expected; the number of cells doesn't fit the stored bits")]
+    #[error("occupancy: {got} bytes of bits, {want} expected; the number of cells does not fit the stored bits")]
     Length {
-        /// Bytes found; reading stops one past what was expected.
+        /// Bytes found; reading stops one past the expected number.
         got: usize,
         /// One bit a cell.
         want: usize,
@@ -59,9 +63,9 @@ pub struct Occupancy {
     extent: Option<(UVec3, UVec3)>,
 }
 
-/// What lies at a point.
+/// State of the cell at a point.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Probe {
+enum CellState {
     /// An occupied cell.
     Occupied,
     /// In the given cell or word (by `shift`, 0 or 2), which is empty as are all within `radius` of it.
@@ -86,13 +90,13 @@ fn word(cells: usize, at: UVec3) -> usize {
 }
 
 /// Position in the word's or block's cube: the inverse of [`bit`].
-fn place(bit: usize) -> UVec3 {
+fn position_in_word(bit: usize) -> UVec3 {
     UVec3::new(bit as u32 & 3, bit as u32 >> 2 & 3, bit as u32 >> 4 & 3)
 }
 
-/// Lowest cell in a word and one past the highest; the word isn't 0.
+/// Lowest cell in a word and one past the highest; the word is not 0.
 fn extent(word: u64) -> (UVec3, UVec3) {
-    // Bit k of an axis: whether any cell has coordinate k. First z is folded away, then y.
+    // Bit k of an axis is set where any cell has coordinate k. First z is folded away, then y.
     let plane = word | word >> 16 | word >> 32 | word >> 48;
     let row = (plane | plane >> 4 | plane >> 8 | plane >> 12) & 15;
     let any = |word: u64, width: u32| {
@@ -103,25 +107,31 @@ fn extent(word: u64) -> (UVec3, UVec3) {
 }
 
 impl Occupancy {
-    /// Whether there can be that many cells along an axis: a power of two from 16 to 512.
+    /// `true` for a supported number of cells along an axis: a power of two from 16 to 512.
     pub fn supports(cells: usize) -> bool {
         cells.is_power_of_two() && (CELLS.0..=CELLS.1).contains(&cells)
     }
 
-    /// Every cell occupied.
+    /// A grid with every cell occupied.
     ///
     /// # Panics
-    /// Where [`Self::supports`] denies `cells`; so do [`Self::empty`] and [`Self::from_bits`].
+    /// Numbers of cells that [`Self::supports`] denies.
     pub fn full(cells: usize) -> Self {
         Self::from_words(cells, vec![!0; Self::word_count(cells)])
     }
 
-    /// No cell occupied.
+    /// A grid with no cell occupied.
+    ///
+    /// # Panics
+    /// Numbers of cells that [`Self::supports`] denies.
     pub fn empty(cells: usize) -> Self {
         Self::from_words(cells, vec![0; Self::word_count(cells)])
     }
 
-    /// The cells whose linear index (x fastest) `occupied` accepts; it is called once a cell, from several threads.
+    /// A grid of the cells whose linear index (x fastest) `occupied` accepts; it is called once a cell, from several threads.
+    ///
+    /// # Panics
+    /// Numbers of cells that [`Self::supports`] denies.
     pub fn from_bits(cells: usize, occupied: impl Fn(usize) -> bool + Sync) -> Self {
         let mut words = vec![0u64; Self::word_count(cells)];
         let side = cells / 16;
@@ -154,7 +164,7 @@ impl Occupancy {
         let occupied = words.iter().enumerate().filter(|(_, w)| **w != 0);
         let extent = occupied
             .map(|(i, w)| {
-                let at = corner(i / WORDS) + place(i % WORDS) * 4;
+                let at = corner(i / WORDS) + position_in_word(i % WORDS) * 4;
                 let (lo, hi) = extent(*w);
                 (at + lo, at + hi)
             })
@@ -171,27 +181,30 @@ impl Occupancy {
     }
 
     /// Cells along an axis.
+    #[inline]
     pub fn cells(&self) -> usize {
         self.cells
     }
 
-    /// Whether the cell of that linear index (x fastest) is occupied; an index past the last cell is not.
+    /// `true` where the cell of that linear index (x fastest) is occupied; indices past the last cell are not.
+    #[inline]
     pub fn get(&self, index: usize) -> bool {
         let n = self.cells;
         let at = [index % n, index / n % n, index / (n * n)].map(|v| v as u32);
         at[2] < n as u32 && self.cell(UVec3::from(at))
     }
 
+    #[inline]
     fn cell(&self, at: UVec3) -> bool {
         self.words[word(self.cells, at)] >> bit(at.x, at.y, at.z) & 1 == 1
     }
 
-    /// What lies at `p`, no coordinate of which is −0.
+    /// State of the cell at `p`, no coordinate of which is −0.
     #[inline(always)]
-    fn probe(&self, p: Vec3) -> Probe {
+    fn probe(&self, p: Vec3) -> CellState {
         // As integers, floats of [0, 1) are the ones below 1: negative ones and NaN come out larger.
         if p.x.to_bits().max(p.y.to_bits()).max(p.z.to_bits()) >= 1f32.to_bits() {
-            return Probe::Outside;
+            return CellState::Outside;
         }
         // Exact, as the number of cells is a power of two.
         let q = p * self.cells as f32;
@@ -199,21 +212,23 @@ impl Occupancy {
         let index = word(self.cells, at);
         let word = self.words[index];
         if word >> bit(at.x, at.y, at.z) & 1 == 1 {
-            Probe::Occupied
+            CellState::Occupied
         } else if word != 0 {
-            Probe::Empty { at, shift: 0, radius: 0 }
+            CellState::Empty { at, shift: 0, radius: 0 }
         } else {
-            Probe::Empty { at: at >> 2u32, shift: 2, radius: self.clearance[index].saturating_sub(1) }
+            CellState::Empty { at: at >> 2u32, shift: 2, radius: self.clearance[index].saturating_sub(1) }
         }
     }
 
-    /// Whether a position in field coordinates lies in an occupied cell; outside the cube nothing does.
+    /// `true` where a position in field coordinates lies in an occupied cell; outside the cube none does.
+    #[inline]
     pub fn contains(&self, p: Vec3) -> bool {
-        self.probe(p + 0.0) == Probe::Occupied
+        self.probe(p + 0.0) == CellState::Occupied
     }
 
-    /// Whether an occupied cell may meet the box from `lo` to `hi` (field coordinates): `true` may err by up to three cells,
-    /// `false` never does.
+    /// `true` where an occupied cell may meet the box from `lo` to `hi` (field coordinates); errs by up to three cells, and
+    /// only towards `true`.
+    #[inline]
     pub fn overlaps(&self, lo: Vec3, hi: Vec3) -> bool {
         let last = (self.cells - 1) as f32;
         if !(hi.cmpge(Vec3::ZERO).all() && lo.cmplt(Vec3::ONE).all()) {
@@ -226,12 +241,13 @@ impl Occupancy {
         words.any(|(x, y, z)| self.words[word(self.cells, UVec3::new(x, y, z) << 2u32)] != 0)
     }
 
-    /// Share of the cells that are occupied, 0 to 1.
+    /// Fraction of the cells that are occupied, 0 to 1.
     pub fn fraction(&self) -> f64 {
         self.count as f64 / (64 * self.words.len()) as f64
     }
 
     /// Lowest and highest corner of the box around the occupied cells, in field coordinates; `None` without any.
+    #[inline]
     pub fn bounds(&self) -> Option<(Vec3, Vec3)> {
         let cell = 1.0 / self.cells as f32;
         self.extent.map(|(lo, hi)| (lo.as_vec3() * cell, hi.as_vec3() * cell))
@@ -248,15 +264,15 @@ impl Occupancy {
             }
         }
         let mut out = ZlibEncoder::new(Vec::new(), Compression::default());
-        // Writing to memory can't fail; should it ever, the short stream is refused when read.
+        // Writing to memory cannot fail; should it ever, the short stream is refused when read.
         let _ = out.write_all(&packed);
         out.finish().unwrap_or_default()
     }
 
-    /// Reads what [`Self::to_bytes`] wrote. No more is unpacked than the cells need.
+    /// Reads the output of [`Self::to_bytes`]. No more is unpacked than the cells need.
     ///
     /// # Errors
-    /// [`OccupancyError`]: a number of cells that can't be, a damaged stream, or bits of another number of cells.
+    /// An unsupported number of cells, a damaged stream, or bits of another number of cells.
     pub fn from_bytes(cells: usize, bytes: &[u8]) -> Result<Self, OccupancyError> {
         if !Self::supports(cells) {
             return Err(OccupancyError::Cells(cells));
@@ -271,6 +287,3 @@ impl Occupancy {
         Ok(Self::from_bits(cells, |i| packed[i >> 3] >> (i & 7) & 1 == 1))
     }
 }
-
-#[cfg(test)]
-mod tests;

@@ -1,11 +1,11 @@
-//! Rays and where they cross the unit cube.
+//! Rays, and their intersection with the unit cube.
 
 use glam::{DVec3, Vec3};
 
 /// A ray in world space.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Ray {
-    /// Where it starts: the camera's position.
+    /// Start: the camera's position.
     pub origin: DVec3,
     /// Unit direction.
     pub direction: DVec3,
@@ -13,8 +13,9 @@ pub struct Ray {
     pub cosine: f64,
 }
 
-/// Where a ray crosses the unit cube: entry and exit along it, and the outward normal of the face it enters through (zero
-/// if it starts within).
+/// Intersection of a ray and the unit cube: distances of entry and exit, and the outward normal of the face that it enters
+/// through (zero where it starts within).
+#[inline]
 pub fn ray_box(origin: DVec3, direction: DVec3) -> Option<(f64, f64, Vec3)> {
     let (mut enter, mut exit, mut face) = (0.0f64, f64::INFINITY, Vec3::ZERO);
     for axis in 0..3 {

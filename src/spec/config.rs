@@ -1,27 +1,26 @@
-//! What a user chooses about a field: presets, `--set key=value`, and the checks that keep every shape sane.
+//! Options of a field: presets, `--set key=value`, and the checks that keep every shape sane.
 
 use std::fmt;
 use std::str::FromStr;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
-use serde_json::Value;
 use thiserror::Error;
 
-use crate::init::InitSpec;
-use crate::latent::LatentConfig;
-pub use crate::preset::{PRESETS, preset};
-use crate::view::ViewConfig;
+use crate::color_head::ColorHeadConfig;
 use crate::field_spec::MAX_GROUP;
-use crate::{DirectionEncoding, FieldSpec, MlpSpec, Modulation};
+use crate::init::InitConfig;
+use crate::latent::LatentConfig;
+use crate::overrides;
 
-/// The reason of [`ConfigError::Key`] where no option has the name.
-pub const UNKNOWN: &str = "unknown option";
+pub use crate::preset::{PRESETS, preset};
+use crate::{DirectionEncoding, FieldSpec, MlpSpec, Modulation};
 
 /// The key that a fit's own seed overrules.
 const SEED: &str = "init.seed";
 
 /// A preset, a key or a value that can't be used.
 #[derive(Debug, Error, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum ConfigError {
     /// No preset has this name.
     #[error("no preset `{name}`; there are {}", PRESETS.join(", "))]
@@ -35,15 +34,21 @@ pub enum ConfigError {
         /// The override.
         text: String,
     },
-    /// No option has this name, or several end in it.
-    #[error("{reason} `{key}`; the options are {options}")]
-    Key {
-        /// `unknown option` or `ambiguous option`.
-        reason: &'static str,
+    /// No option has this name.
+    #[error("unknown option `{key}`; the options are {}", options.join(", "))]
+    UnknownKey {
         /// The name asked for.
         key: String,
-        /// All names, or those that fit.
-        options: String,
+        /// All names.
+        options: Vec<String>,
+    },
+    /// Several options end in this name.
+    #[error("ambiguous option `{key}`; the options are {}", options.join(", "))]
+    AmbiguousKey {
+        /// The name asked for.
+        key: String,
+        /// The names that end in it.
+        options: Vec<String>,
     },
     /// An option's value is of the wrong kind or out of range.
     #[error("{key} = {value}: {expected}")]
@@ -52,18 +57,18 @@ pub enum ConfigError {
         key: String,
         /// Its value.
         value: String,
-        /// What it must be.
+        /// The values that it may have.
         expected: String,
     },
 }
 
-/// A field's configuration: what [`FieldConfig::spec`] builds the shape from, and how parameters start.
+/// Configuration of a field: its shape, see [`FieldConfig::spec`], and its initial parameters.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct FieldConfig {
     /// Coordinates, 1 to 3.
     pub dim: usize,
-    /// Values: 1 for a signed distance; with a `view` they follow from it.
+    /// Values: 1 for a signed distance; with a `color_head` they follow from it.
     pub outputs: usize,
     /// Latent grid.
     pub latent: LatentConfig,
@@ -72,30 +77,31 @@ pub struct FieldConfig {
     /// `product`, `sum`, `plain`, `none` or `channels:C`.
     #[serde(with = "modulation_text")]
     pub modulation: Modulation,
-    /// What the phases of the basis are multiplied by: SIREN's ω₀ of the first layer.
-    #[serde(default = "no_gain")]
-    pub basis_gain: u32,
+    /// Factor of the phases of the basis: SIREN's ω₀ of the first layer.
+    #[serde(default = "one", alias = "basis_gain")]
+    pub basis_omega_0: u32,
     /// Spectrum network H.
     pub spectrum: MlpSpec,
-    /// Whether x enters H beside z.
+    /// Feeds x into H beside z.
     pub spectrum_input: bool,
     /// Decoder g.
     pub decoder: MlpSpec,
-    /// Whether z enters g beside the modulated basis.
-    pub skip: bool,
-    /// Whether x enters g too.
-    #[serde(default)]
-    pub coordinates: bool,
+    /// Feeds z into g beside the modulated basis.
+    #[serde(alias = "skip")]
+    pub skip_latent: bool,
+    /// Feeds x into g too.
+    #[serde(default, alias = "coordinates")]
+    pub input_coords: bool,
     /// Transport network F; `transport.width=0` for none.
     pub transport: MlpSpec,
-    /// Colour that depends on the view: a radiance field.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub view: Option<ViewConfig>,
+    /// Colour head, which depends on the viewing direction: a radiance field.
+    #[serde(default, alias = "view", skip_serializing_if = "Option::is_none")]
+    pub color_head: Option<ColorHeadConfig>,
     /// Initial parameters.
-    pub init: InitSpec,
+    pub init: InitConfig,
 }
 
-fn no_gain() -> u32 {
+fn one() -> u32 {
     1
 }
 
@@ -104,39 +110,41 @@ impl FieldConfig {
     pub fn spec(&self) -> FieldSpec {
         FieldSpec {
             dim: self.dim,
-            outputs: self.view.map_or(self.outputs, |view| 1 + view.features),
+            outputs: self.color_head.map_or(self.outputs, |head| 1 + head.features),
             latent: self.latent.spec(self.dim),
             basis: self.basis,
             modulation: self.modulation,
-            basis_gain: self.basis_gain,
+            basis_omega_0: self.basis_omega_0,
             spectrum: self.spectrum,
             spectrum_input: self.spectrum_input,
             decoder: self.decoder,
-            skip: self.skip,
-            coordinates: self.coordinates,
+            skip_latent: self.skip_latent,
+            input_coords: self.input_coords,
             transport: self.transport,
-            view: self.view.map(|view| view.spec()),
+            color_head: self.color_head.map(|head| head.spec()),
         }
     }
 
-    /// The field for a signal of `size` samples along its longest axis, of `outputs` values each: what resolves detail, the
-    /// finest of several levels and the basis' frequencies, is scaled from the signal that the preset is written for
-    /// (768 pixels, 300000 frames) to this one.
-    pub fn for_lattice(mut self, size: usize, outputs: usize) -> Self {
+    /// The field for a signal of `size` samples along its longest axis, of `outputs` values each. The finest of several levels and
+    /// the basis' frequencies are scaled from the signal that the preset is written for (768 pixels, 300000 frames) to this one.
+    pub fn scaled_to_resolution(mut self, size: usize, outputs: usize) -> Self {
         let usual = if self.dim == 1 { 300_000.0 } else { 768.0 };
         let scale = size as f64 / usual;
         self.outputs = outputs;
         self.init.omega_scale = (f64::from(self.init.omega_scale) * scale) as f32;
-        if self.latent.is_graded() {
-            let cells = (f64::from(self.latent.cells) * scale).round() as u32;
-            self.latent.cells = cells.clamp(self.latent.coarsest, MAX_CELLS);
+        if self.latent.is_multiresolution() {
+            let resolution = (f64::from(self.latent.resolution) * scale).round() as u32;
+            self.latent.resolution = resolution.clamp(self.latent.base_resolution, MAX_RESOLUTION);
         }
         self
     }
 
     /// Checks every value; the shape is then safe to build and to allocate.
+    ///
+    /// # Errors
+    /// [`ConfigError::Value`] for an option out of its range, or for options that do not go together.
     pub fn validate(&self) -> Result<(), ConfigError> {
-        whole("dim", self.dim, 1, 3)?;
+        check_range("dim", self.dim, 1, 3)?;
         self.latent.validate(self.dim)?;
         range("init.grid_scale", f64::from(self.init.grid_scale), 0.0, 10.0)?;
         range("init.omega_scale", f64::from(self.init.omega_scale), 0.0, 1e6)?;
@@ -147,30 +155,31 @@ impl FieldConfig {
     /// Applies overrides `key=value`. Keys are dotted (`latent.features`) or any unique ending (`omega_scale`).
     /// Choosing another `latent.kind` first lays out that kind's usual levels for about the same number of parameters;
     /// other keys then refine it, in any order.
+    ///
+    /// # Errors
+    /// [`ConfigError`] for a text that is not `key=value`, an unknown or ambiguous key, or a value that can't be used.
     pub fn set<S: AsRef<str>>(mut self, overrides: &[S]) -> Result<Self, ConfigError> {
         let mut pairs = Vec::with_capacity(overrides.len());
         for text in overrides {
-            let text = text.as_ref();
-            let (key, value) = text.split_once('=').ok_or_else(|| ConfigError::Form { text: text.into() })?;
-            let (key, value) = (key.trim(), value.trim());
+            let (key, value) = overrides::split(text.as_ref())?;
             if ["seed", SEED].contains(&key) {
                 let expected = "one seed rules a whole fit: give --seed, in a recipe seeds".into();
                 return Err(ConfigError::Value { key: key.into(), value: value.into(), expected });
             }
-            pairs.push((self.resolve(key)?, value));
+            pairs.push((overrides::resolve(&self.keys(), key)?, value));
         }
         let before = self.clone();
         let (kind, rest): (Vec<_>, Vec<_>) = pairs.into_iter().partition(|(key, _)| key == "latent.kind");
         for (key, value) in &kind {
-            self = self.with(key, value)?;
+            self = overrides::apply(&self, "", key, value)?;
         }
         if self.latent.kind != before.latent.kind {
             before.validate()?;
-            let usual = LatentConfig::usual(self.latent.kind, before.dim, before.spec().grid_len());
+            let usual = LatentConfig::with_parameter_budget(self.latent.kind, before.dim, before.spec().grid_len());
             self.latent = LatentConfig { interpolation: before.latent.interpolation, ..usual };
         }
         for (key, value) in &rest {
-            self = self.with(key, value)?;
+            self = overrides::apply(&self, "", key, value)?;
         }
         self.validate()?;
         Ok(self)
@@ -178,60 +187,9 @@ impl FieldConfig {
 
     /// Every dotted key that [`FieldConfig::set`] takes: all but the seed, which belongs to the fit.
     pub fn keys(&self) -> Vec<String> {
-        let mut keys = Vec::new();
-        leaves("", &self.tree(), &mut keys);
+        let mut keys = overrides::list_keys(self, "");
         keys.retain(|key| key != SEED);
         keys
-    }
-
-    fn tree(&self) -> Value {
-        // Plain data of numbers, strings and booleans: this can't fail.
-        serde_json::to_value(self).unwrap_or_default()
-    }
-
-    fn resolve(&self, key: &str) -> Result<String, ConfigError> {
-        let keys = self.keys();
-        if keys.iter().any(|k| k == key) {
-            return Ok(key.into());
-        }
-        let ending = format!(".{key}");
-        let fits: Vec<_> = keys.iter().filter(|k| k.ends_with(&ending)).cloned().collect();
-        match fits.as_slice() {
-            [one] => Ok(one.clone()),
-            [] => Err(ConfigError::Key { reason: UNKNOWN, key: key.into(), options: keys.join(", ") }),
-            _ => Err(ConfigError::Key { reason: "ambiguous option", key: key.into(), options: fits.join(", ") }),
-        }
-    }
-
-    fn with(&self, key: &str, text: &str) -> Result<Self, ConfigError> {
-        let bad = |expected: String| ConfigError::Value { key: key.into(), value: text.into(), expected };
-        let mut tree = self.tree();
-        let pointer = format!("/{}", key.replace('.', "/"));
-        let leaf = tree.pointer_mut(&pointer).ok_or_else(|| bad("not an option".into()))?;
-        *leaf = match leaf {
-            Value::Bool(_) => Value::Bool(text.parse().map_err(|_| bad("must be true or false".into()))?),
-            Value::Number(n) if n.is_f64() => {
-                let number = text.parse::<f64>().ok().and_then(serde_json::Number::from_f64);
-                Value::Number(number.ok_or_else(|| bad("must be a number".into()))?)
-            }
-            Value::Number(_) => {
-                Value::Number(text.parse::<u64>().map_err(|_| bad("must be a whole number".into()))?.into())
-            }
-            _ => Value::String(text.into()),
-        };
-        serde_json::from_value(tree).map_err(|e| bad(e.to_string()))
-    }
-}
-
-fn leaves(prefix: &str, value: &Value, keys: &mut Vec<String>) {
-    match value {
-        Value::Object(map) => {
-            for (name, value) in map {
-                let key = if prefix.is_empty() { name.clone() } else { format!("{prefix}.{name}") };
-                leaves(&key, value, keys);
-            }
-        }
-        _ => keys.push(prefix.into()),
     }
 }
 
@@ -239,80 +197,87 @@ fn leaves(prefix: &str, value: &Value, keys: &mut Vec<String>) {
 pub const MAX_PARAMETERS: usize = 1 << 28;
 
 /// Cells of a level along an axis at most.
-pub const MAX_CELLS: u32 = 1 << 20;
+pub const MAX_RESOLUTION: u32 = 1 << 20;
 
 /// Checks a shape, from a configuration or from a file: afterwards every length in it fits, and buffers are bounded by
 /// [`MAX_PARAMETERS`].
+///
+/// # Errors
+/// [`ConfigError::Value`] for a value out of its range, or for values that do not go together.
 pub fn validate(spec: &FieldSpec) -> Result<(), ConfigError> {
-    whole("dim", spec.dim, 1, 3)?;
-    whole("outputs", spec.outputs, 1, 64)?;
-    whole("basis", spec.basis, 1, 4096)?;
-    whole("basis_gain", spec.basis_gain as usize, 1, 100_000)?;
-    whole("latent.levels", spec.latent.levels.len(), 0, 32)?;
+    check_range("dim", spec.dim, 1, 3)?;
+    check_range("outputs", spec.outputs, 1, 64)?;
+    check_range("basis", spec.basis, 1, 4096)?;
+    check_range("basis_omega_0", spec.basis_omega_0 as usize, 1, 100_000)?;
+    check_range("latent.levels", spec.latent.levels.len(), 0, 32)?;
     let (levels, product) = (spec.latent.levels.len(), spec.latent.product);
-    whole("latent.product", product, 1, MAX_GROUP)?;
+    check_range("latent.product", product, 1, MAX_GROUP)?;
     if !levels.is_multiple_of(product) {
         let expected = format!("must be a multiple of the {product} levels of a product");
         return Err(ConfigError::Value { key: "latent.levels".into(), value: levels.to_string(), expected });
     }
-    whole("latent.features", spec.latent.features, 1, 256)?;
+    check_range("latent.features", spec.latent.features, 1, 256)?;
     for level in &spec.latent.levels {
-        whole("latent.cells", level.cells as usize, 1, MAX_CELLS as usize)?;
-        whole("axes of a level", level.axes.count(spec.dim), 1, 3)?;
-        if let Some(table) = level.table {
+        check_range("latent.resolution", level.resolution as usize, 1, MAX_RESOLUTION as usize)?;
+        check_range("axes of a level", level.axes.count(spec.dim), 1, 3)?;
+        if let Some(size) = level.hashmap_size {
             let expected = || "must be a power of two of at most 2^26".to_string();
-            let bad =
-                || ConfigError::Value { key: "latent.table".into(), value: table.to_string(), expected: expected() };
-            (table.is_power_of_two() && table <= 1 << 26).then_some(()).ok_or_else(bad)?;
+            let bad = || ConfigError::Value {
+                key: "latent.hashmap_size".into(),
+                value: size.to_string(),
+                expected: expected(),
+            };
+            (size.is_power_of_two() && size <= 1 << 26).then_some(()).ok_or_else(bad)?;
         }
     }
     let mut networks = vec![("decoder", &spec.decoder)];
     networks.extend(spec.modulates().then_some(("spectrum", &spec.spectrum)));
     networks.extend((spec.transport.width > 0).then_some(("transport", &spec.transport)));
-    if let Some(view) = &spec.view {
-        whole("dim, with a view,", spec.dim, 3, 3)?;
-        match view.encoding {
-            DirectionEncoding::Sh(degree) => whole("view.encoding sh", degree, 1, 4)?,
-            DirectionEncoding::Frequency(octaves) => whole("view.encoding frequency", octaves, 0, 4)?,
+    if let Some(head) = &spec.color_head {
+        check_range("dim, with a color_head,", spec.dim, 3, 3)?;
+        match head.encoding {
+            DirectionEncoding::Sh(degree) => check_range("color_head.encoding sh", degree, 1, 4)?,
+            DirectionEncoding::Frequency(octaves) => check_range("color_head.encoding frequency", octaves, 0, 4)?,
         }
-        networks.push(("view.head", &view.head));
+        networks.push(("color_head.mlp", &head.mlp));
     }
     for (name, mlp) in networks {
-        whole(&format!("{name}.layers"), mlp.layers, 0, 16)?;
-        whole(&format!("{name}.width"), mlp.width, 1, 2048)?;
-        whole(&format!("{name}.gain"), mlp.gain as usize, 1, 100_000)?;
+        check_range(&format!("{name}.layers"), mlp.layers, 0, 16)?;
+        check_range(&format!("{name}.width"), mlp.width, 1, 2048)?;
+        check_range(&format!("{name}.omega_0"), mlp.omega_0 as usize, 1, 100_000)?;
     }
-    let odd = |key: &str, value: String, expected: &str| {
+    let invalid = |key: &str, value: String, expected: &str| {
         Err(ConfigError::Value { key: key.into(), value, expected: expected.into() })
     };
     if spec.decoder_inputs() == 0 {
-        return odd(
+        return invalid(
             "modulation",
             "none".into(),
-            "needs skip=true or coordinates=true: nothing else would enter the decoder",
+            "needs skip_latent=true or input_coords=true: nothing else would enter the decoder",
         );
     }
     if spec.modulates() && spec.spectrum_inputs() == 0 {
-        return odd(
+        return invalid(
             "spectrum_input",
             "false".into(),
             "must be true where there is no latent grid, or modulation=plain",
         );
     }
     if let Modulation::Channels(channels) = spec.modulation {
-        whole("modulation channels", channels, 1, 256)?;
+        check_range("modulation channels", channels, 1, 256)?;
     }
     // 32 levels × (2²⁰ + 1)³ entries × 256 features and 4096·256 spectrum values × 2048 fit in 128 bits.
     let parameters = spec.latent.levels.iter().map(|l| l.entries(spec.dim) as u128).sum::<u128>();
     let parameters = parameters * spec.latent.features as u128 + spec.net_len() as u128;
     if parameters > MAX_PARAMETERS as u128 {
-        let expected = format!("must be at most {MAX_PARAMETERS}: lower latent.cells, latent.features or the widths");
+        let expected =
+            format!("must be at most {MAX_PARAMETERS}: lower latent.resolution, latent.features or the widths");
         return Err(ConfigError::Value { key: "parameters".into(), value: parameters.to_string(), expected });
     }
     Ok(())
 }
 
-pub(super) fn whole(key: &str, value: usize, low: usize, high: usize) -> Result<(), ConfigError> {
+pub(super) fn check_range(key: &str, value: usize, low: usize, high: usize) -> Result<(), ConfigError> {
     if (low..=high).contains(&value) {
         return Ok(());
     }
@@ -372,8 +337,8 @@ mod modulation_text {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::latent::LatentKind;
     use crate::Activation;
+    use crate::latent::LatentKind;
     use proptest::prelude::*;
 
     #[test]
@@ -383,14 +348,14 @@ mod tests {
             "basis=8",
             "omega_scale=12.5",
             "modulation=channels:4",
-            "skip=false",
+            "skip_latent=false",
             "spectrum.activation=silu",
             "latent.interpolation=smoothstep",
             "decoder.layers=3",
             "omega=linear",
         ])
         .unwrap();
-        assert_eq!((config.basis, config.init.omega_scale, config.skip), (8, 12.5, false));
+        assert_eq!((config.basis, config.init.omega_scale, config.skip_latent), (8, 12.5, false));
         assert_eq!(config.spec().channels(), Some(4));
         assert_eq!(config.spectrum.activation, Activation::Silu);
         assert_eq!(config.decoder.layers, 3);
@@ -409,7 +374,7 @@ mod tests {
             let message = set(&overrides).unwrap_err().to_string();
             assert!(message.contains(part), "{overrides:?}: {message}");
         }
-        let message = preset("sdf-tiny").unwrap().set(&["latent.cells=2000"]).unwrap_err().to_string();
+        let message = preset("sdf-tiny").unwrap().set(&["latent.resolution=2000"]).unwrap_err().to_string();
         assert!(message.contains("parameters"), "{message}");
     }
 
@@ -426,7 +391,36 @@ mod tests {
         let b = preset("sdf").unwrap().set(&["latent.kind=hash", "latent.features=4", "latent.levels=6"]).unwrap();
         assert_eq!(a, b);
         assert_eq!((a.latent.kind, a.spec().latent.levels.len(), a.latent.features), (LatentKind::Hash, 6, 4));
-        assert!(a.spec().latent.levels.last().unwrap().table.is_some());
+        assert!(a.spec().latent.levels.last().unwrap().hashmap_size.is_some());
+    }
+
+    /// Configurations as version 0.1.0 stored them, with other names of the keys.
+    #[test]
+    fn older_names_are_read_and_shapes_are_stored_under_theirs() {
+        let config = preset("radiance-tiny").unwrap().set(&["decoder.omega_0=5", "basis_omega_0=3"]).unwrap();
+        let text = serde_json::to_string(&config).unwrap();
+        let old = [
+            ("\"basis_omega_0\"", "\"basis_gain\""),
+            ("\"omega_0\"", "\"gain\""),
+            ("\"skip_latent\"", "\"skip\""),
+            ("\"input_coords\"", "\"coordinates\""),
+            ("\"color_head\"", "\"view\""),
+            ("\"mlp\"", "\"head\""),
+            ("\"resolution\"", "\"cells\""),
+            ("\"base_resolution\"", "\"coarsest\""),
+            ("\"hashmap_size\"", "\"table\""),
+        ];
+        let older = old.iter().fold(text, |text, (new, old)| {
+            assert!(text.contains(new), "{new}");
+            text.replace(new, old)
+        });
+        assert_eq!(serde_json::from_str::<FieldConfig>(&older).unwrap(), config);
+
+        let stored = serde_json::to_string(&config.spec()).unwrap();
+        for (new, old) in old {
+            assert!(!stored.contains(new) && (old == "\"coarsest\"" || stored.contains(old)), "{new}: {stored}");
+        }
+        assert_eq!(serde_json::from_str::<FieldSpec>(&stored).unwrap(), config.spec());
     }
 
     proptest! {

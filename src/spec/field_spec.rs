@@ -4,12 +4,12 @@
 //! layout: `grid` holds the latent features (`[entry][feature]`, levels one after the other) and `net` holds the basis
 //! and every network ([`FieldSpec::net_tensors`] lists name, offset and shape of each part).
 //!
-//! With coordinates `x ∈ [0,1]^d` (method: DESIGN §2, NSTR):
+//! With coordinates `x ∈ [0,1]^d` (see docs/method.md):
 //!
 //! ```text
 //! z = latent(x)                                    interpolated features, levels concatenated
 //! S = H(z [, x])                                   local spectrum, K (product) or K·C (channels) values
-//! θ_k = gain (Σ_j x_j ω_jk + b_k)
+//! θ_k = ω₀ (Σ_j x_j ω_jk + b_k)
 //! m_k = S_k sin θ_k                                product
 //! m_c = Σ_k S_{k,c} sin θ_k                        channels (C = 1: the paper's scalar sum)
 //! m_k = sin θ_k                                    plain: no S takes part
@@ -17,16 +17,16 @@
 //! F = transport(x, S)                              predicted ∇S, laid out like it
 //! ```
 //!
-//! The baselines are the same parts in other company: no sinusoids and hashed levels are Instant-NGP, planes tri-plane,
-//! planes times lines TensoRF, plain sinusoids and no grid Fourier features or, with a sine decoder, SIREN. Where S takes
-//! no part in the values (plain, none) there is no H, and the latent features stand for S: S := z.
+//! The baselines combine the same parts differently: hashed levels without sinusoids are Instant-NGP, planes a tri-plane, planes
+//! times lines TensoRF, plain sinusoids without a grid Fourier features or, with a sine decoder, a SIREN. Where S takes no part
+//! in the values (plain, none) there is no H, and the latent features stand for S: S := z.
 //!
-//! A radiance field has a [`ViewSpec`]: f is then `[raw density | features]`, which does not depend on the view, and
+//! A radiance field has a [`ColorHeadSpec`]: f is then `[raw density | features]`, independent of the viewing direction, and
 //! `colour = sigmoid(head(f, encode(d)))`, `σ = exp(raw density)` with the viewing direction `d`.
 
 use std::ops::Range;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
 
 /// Most levels of a latent grid that are multiplied with each other: a line for each axis.
 pub const MAX_GROUP: usize = 3;
@@ -35,7 +35,20 @@ pub const MAX_RAW_DENSITY: f32 = 12.0;
 /// Factors of the spatial hash of grid vertices (Müller et al. 2022, eq. 4).
 pub const HASH_PRIMES: [u32; 3] = [1, 2_654_435_761, 805_459_861];
 
-/// How latent features between grid vertices are blended.
+/// Writes a network under the names that model files have.
+fn stored_mlp<S: Serializer>(mlp: &MlpSpec, to: S) -> Result<S::Ok, S::Error> {
+    #[derive(Serialize)]
+    struct Stored {
+        layers: usize,
+        width: usize,
+        activation: Activation,
+        gain: u32,
+    }
+    let MlpSpec { layers, width, activation, omega_0 } = *mlp;
+    Stored { layers, width, activation, gain: omega_0 }.serialize(to)
+}
+
+/// Blending of latent features between grid vertices.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, Default)]
 #[serde(rename_all = "kebab-case")]
 pub enum Interpolation {
@@ -49,11 +62,13 @@ pub enum Interpolation {
 /// One level of the latent grid.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LevelSpec {
-    /// Cells along each axis; the level has `(cells+1)^d` vertices.
-    pub cells: u32,
+    /// Cells along each axis; the level has `(resolution + 1)^d` vertices.
+    #[serde(rename = "cells")]
+    pub resolution: u32,
     /// `None`: one entry a vertex. `Some(t)`: vertices share `t` entries (a power of two) through the spatial hash of
     /// Instant-NGP (Müller et al. 2022, eq. 4).
-    pub table: Option<u32>,
+    #[serde(rename = "table")]
+    pub hashmap_size: Option<u32>,
     /// The coordinates that it depends on: a volume, a plane or a line.
     #[serde(default, skip_serializing_if = "Axes::is_all")]
     pub axes: Axes,
@@ -65,17 +80,17 @@ pub struct LevelSpec {
 pub struct Axes(pub u8);
 
 impl Axes {
-    /// Every axis that there is.
+    /// All axes.
     pub const ALL: Self = Self(0b111);
-    /// Whether every axis is in it.
+    /// True if every axis is in the set.
     pub fn is_all(&self) -> bool {
         self.0 == Self::ALL.0
     }
-    /// Whether axis `j` is in it.
+    /// True if axis `j` is in the set.
     pub fn has(self, j: usize) -> bool {
         self.0 >> j & 1 == 1
     }
-    /// How many of the first `dim` axes are in it.
+    /// Number of the first `dim` axes that are in the set.
     pub fn count(self, dim: usize) -> usize {
         (0..dim).filter(|j| self.has(*j)).count()
     }
@@ -130,13 +145,13 @@ pub struct MlpSpec {
     /// Activation after each hidden layer.
     #[serde(default)]
     pub activation: Activation,
-    /// What the activation's argument is multiplied by, which trains its weights and biases as much faster (SIREN's ω₀,
-    /// Sitzmann et al. 2020, §3.2).
-    #[serde(default = "one")]
-    pub gain: u32,
+    /// Factor of each hidden layer's activation argument, by which its weights and biases train faster (SIREN's ω₀, Sitzmann et
+    /// al. 2020, §3.2).
+    #[serde(default = "one", alias = "gain")]
+    pub omega_0: u32,
 }
 
-/// How the spectrum modulates the basis.
+/// Modulation of the basis by the spectrum.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, Default)]
 #[serde(rename_all = "kebab-case")]
 pub enum Modulation {
@@ -153,7 +168,7 @@ pub enum Modulation {
     None,
 }
 
-/// How a viewing direction (a unit vector in world axes, away from the camera) enters the colour head.
+/// Encoding of a viewing direction (a unit vector in world axes, away from the camera) for the colour head.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum DirectionEncoding {
@@ -173,50 +188,54 @@ impl DirectionEncoding {
     }
 }
 
-/// The view-dependent part of a radiance field.
+/// The view-dependent colour of a radiance field.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ViewSpec {
+pub struct ColorHeadSpec {
     /// Encoding of the viewing direction.
     pub encoding: DirectionEncoding,
-    /// Colour head: (f, encode(d)) → raw red, green, blue.
-    pub head: MlpSpec,
+    /// Network (f, encode(d)) → raw red, green, blue.
+    #[serde(rename = "head", serialize_with = "stored_mlp")]
+    pub mlp: MlpSpec,
 }
 
-/// The whole field.
+/// Shape of a whole field. Model files store it under older names of some options (`skip`, `coordinates`, `view`, …).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FieldSpec {
     /// Coordinates, 1 to 3.
     pub dim: usize,
-    /// Values of the decoder: 1 for a signed distance; with [`Self::view`] the raw density and then the head's features.
+    /// Values of the decoder: 1 for a signed distance; with [`Self::color_head`] the raw density and then the head's features.
     pub outputs: usize,
     /// Latent grid.
     pub latent: LatentSpec,
     /// Basis functions K.
     pub basis: usize,
-    /// How S and the basis meet.
+    /// Combination of S and the basis.
     #[serde(default)]
     pub modulation: Modulation,
-    /// What θ is multiplied by, as [`MlpSpec::gain`].
-    #[serde(default = "one")]
-    pub basis_gain: u32,
+    /// Factor of θ, as [`MlpSpec::omega_0`].
+    #[serde(default = "one", rename = "basis_gain")]
+    pub basis_omega_0: u32,
     /// Spectrum network H.
+    #[serde(serialize_with = "stored_mlp")]
     pub spectrum: MlpSpec,
-    /// Whether x enters H beside z.
+    /// Feeds x into H beside z.
     #[serde(default)]
     pub spectrum_input: bool,
     /// Decoder g.
+    #[serde(serialize_with = "stored_mlp")]
     pub decoder: MlpSpec,
-    /// Whether z enters g beside m.
-    #[serde(default)]
-    pub skip: bool,
-    /// Whether x enters g, last.
-    #[serde(default)]
-    pub coordinates: bool,
+    /// Feeds z into g beside m.
+    #[serde(default, rename = "skip")]
+    pub skip_latent: bool,
+    /// Feeds x into g, last.
+    #[serde(default, rename = "coordinates")]
+    pub input_coords: bool,
     /// Transport network F: (x, S) → ∇S; of width 0 where there is none.
+    #[serde(serialize_with = "stored_mlp")]
     pub transport: MlpSpec,
     /// Colour that depends on the viewing direction: a radiance field.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub view: Option<ViewSpec>,
+    #[serde(default, rename = "view", skip_serializing_if = "Option::is_none")]
+    pub color_head: Option<ColorHeadSpec>,
 }
 
 /// A named part of the flat `net` buffer.
@@ -235,7 +254,7 @@ impl TensorSlot {
     pub fn len(&self) -> usize {
         self.shape.iter().product()
     }
-    /// Whether the slot holds nothing.
+    /// True if the slot holds nothing.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
@@ -245,7 +264,7 @@ impl TensorSlot {
     }
 }
 
-/// Where one linear layer lies in `net`: `y = x·W + b`, `W` row-major `[inputs][outputs]`.
+/// Place of a linear layer in `net`: `y = x·W + b`, `W` row-major `[inputs][outputs]`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LayerSlot {
     /// Columns of its input.
@@ -256,13 +275,13 @@ pub struct LayerSlot {
     pub weight: usize,
     /// First bias.
     pub bias: usize,
-    /// Whether an activation follows.
+    /// True for hidden layers, which an activation follows.
     pub activated: bool,
-    /// What W and b are multiplied by: `y = gain (x·W + b)`.
+    /// Factor of W and b: `y = gain (x·W + b)`.
     pub gain: u32,
 }
 
-/// Where every part of `net` lies.
+/// Place of every part of `net`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NetLayout {
     /// Basis frequencies ω `[dim][K]` and phases `[K]`, as the linear layer `θ = x·ω + b`.
@@ -280,11 +299,11 @@ pub struct NetLayout {
 }
 
 impl NetLayout {
-    /// Where ω and b are in `net`.
+    /// Range of ω and b in `net`.
     pub fn basis_range(&self) -> Range<usize> {
         0..self.basis.bias + self.basis.outputs
     }
-    /// Where F is in `net`; empty without one.
+    /// Range of F in `net`; empty without one.
     pub fn transport_range(&self) -> Range<usize> {
         let ends = self.transport.first().zip(self.transport.last());
         ends.map_or(0..0, |(first, last)| first.weight..last.bias + last.outputs)
@@ -293,14 +312,14 @@ impl NetLayout {
 
 impl LevelSpec {
     /// A level over all axes.
-    pub fn new(cells: u32, table: Option<u32>) -> Self {
-        Self { cells, table, axes: Axes::ALL }
+    pub fn new(resolution: u32, hashmap_size: Option<u32>) -> Self {
+        Self { resolution, hashmap_size, axes: Axes::ALL }
     }
     /// Entries of this level in `dim` dimensions.
     pub fn entries(&self, dim: usize) -> usize {
-        match self.table {
-            Some(t) => t as usize,
-            None => (self.cells as usize + 1).pow(self.axes.count(dim) as u32),
+        match self.hashmap_size {
+            Some(size) => size as usize,
+            None => (self.resolution as usize + 1).pow(self.axes.count(dim) as u32),
         }
     }
 }
@@ -325,12 +344,12 @@ impl LatentSpec {
 }
 
 impl MlpSpec {
-    /// A network that is not there.
-    pub const ABSENT: Self = Self { layers: 0, width: 0, activation: Activation::Relu, gain: 1 };
+    /// No network.
+    pub const ABSENT: Self = Self { layers: 0, width: 0, activation: Activation::Relu, omega_0: 1 };
 
-    /// A network without a gain.
+    /// A network with ω₀ = 1.
     pub fn new(layers: usize, width: usize, activation: Activation) -> Self {
-        Self { layers, width, activation, gain: 1 }
+        Self { layers, width, activation, omega_0: 1 }
     }
 
     fn push(&self, inputs: usize, outputs: usize, at: &mut usize) -> Vec<LayerSlot> {
@@ -344,7 +363,7 @@ impl MlpSpec {
                 weight: *at,
                 bias: *at + from * to,
                 activated: l < self.layers,
-                gain: if l < self.layers { self.gain } else { 1 },
+                gain: if l < self.layers { self.omega_0 } else { 1 },
             });
             *at += from * to + to;
             from = to;
@@ -362,11 +381,11 @@ impl FieldSpec {
             Modulation::Sum => Some(1),
         }
     }
-    /// Whether S takes part in the values. Where it does not there is no H, and S is z.
+    /// True if S takes part in the values. Otherwise there is no H, and S is z.
     pub fn modulates(&self) -> bool {
         !matches!(self.modulation, Modulation::Plain | Modulation::None)
     }
-    /// Whether there is a transport network.
+    /// True if there is a transport network.
     pub fn transports(&self) -> bool {
         self.transport.width > 0 && self.spectrum_width() > 0
     }
@@ -382,10 +401,10 @@ impl FieldSpec {
     pub fn modulated_width(&self) -> usize {
         self.channels().unwrap_or(self.basis_width())
     }
-    /// Columns that enter the decoder: the basis' values, then z if `skip`, then x if `coordinates`.
+    /// Columns that enter the decoder: the basis' values, then z if `skip_latent`, then x if `input_coords`.
     pub fn decoder_inputs(&self) -> usize {
-        let z = if self.skip { self.latent.width() } else { 0 };
-        self.modulated_width() + z + if self.coordinates { self.dim } else { 0 }
+        let z = if self.skip_latent { self.latent.width() } else { 0 };
+        self.modulated_width() + z + if self.input_coords { self.dim } else { 0 }
     }
     /// Values of F: one for each value of S and axis, or none.
     pub fn transport_width(&self) -> usize {
@@ -413,12 +432,12 @@ impl FieldSpec {
     }
     /// Columns that enter the colour head: the decoder's values, then the encoded direction. 0 without a head.
     pub fn head_inputs(&self) -> usize {
-        self.view.map_or(0, |view| self.outputs + view.encoding.width())
+        self.color_head.map_or(0, |head| self.outputs + head.encoding.width())
     }
-    /// Where everything lies in `net`: basis, spectrum, decoder, transport, head, in this order.
+    /// Place of every part in `net`: basis, spectrum, decoder, transport, head, in this order.
     pub fn net_layout(&self) -> NetLayout {
         let (k, d, s) = (self.basis_width(), self.dim, self.spectrum_width());
-        let gain = self.basis_gain;
+        let gain = self.basis_omega_0;
         let basis = LayerSlot { inputs: d, outputs: k, weight: 0, bias: d * k, activated: false, gain };
         let mut at = d * k + k;
         let mut network = |there: bool, mlp: &MlpSpec, inputs: usize, outputs: usize| match there {
@@ -428,7 +447,7 @@ impl FieldSpec {
         let spectrum = network(self.modulates(), &self.spectrum, self.spectrum_inputs(), s);
         let decoder = network(true, &self.decoder, self.decoder_inputs(), self.outputs);
         let transport = network(self.transports(), &self.transport, d + s, s * d);
-        let head = self.view.map_or(Vec::new(), |view| view.head.push(self.head_inputs(), 3, &mut at));
+        let head = self.color_head.map_or(Vec::new(), |head| head.mlp.push(self.head_inputs(), 3, &mut at));
         NetLayout { basis, spectrum, decoder, transport, head, len: at }
     }
     /// Every tensor of `net` by name, in order of offset, without gaps.

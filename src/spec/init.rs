@@ -6,10 +6,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::{Activation, FieldSpec, LayerSlot, MlpSpec};
 
-/// How the basis frequencies are drawn.
+/// Distribution of the basis frequencies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, Default)]
 #[serde(rename_all = "kebab-case")]
-pub enum OmegaLaw {
+pub enum FrequencyInit {
     /// Every component normal with standard deviation `omega_scale`.
     #[default]
     Normal,
@@ -24,40 +24,40 @@ pub enum OmegaLaw {
     Siren,
 }
 
-/// What the initial parameters are drawn from.
+/// Distribution of the initial parameters.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
-pub struct InitSpec {
+pub struct InitConfig {
     /// Seed of the generator.
     pub seed: u64,
     /// Latent features are uniform in ± this. Small (1e-2 or less), so that S starts near a constant.
     pub grid_scale: f32,
-    /// How basis frequencies are drawn.
-    pub omega: OmegaLaw,
+    /// Distribution of the basis frequencies.
+    pub omega: FrequencyInit,
     /// Scale of the frequencies in radians per unit of field coordinates: 5–20 for distances, 100–200 for images.
     pub omega_scale: f32,
     /// Bias of H's last layer: the constant near which S starts.
     pub spectrum_bias: f32,
 }
 
-impl Default for InitSpec {
+impl Default for InitConfig {
     fn default() -> Self {
-        InitSpec { seed: 0, grid_scale: 1e-2, omega: OmegaLaw::Normal, omega_scale: 20.0, spectrum_bias: 1.0 }
+        InitConfig { seed: 0, grid_scale: 1e-2, omega: FrequencyInit::Normal, omega_scale: 20.0, spectrum_bias: 1.0 }
     }
 }
 
-/// What the last layer of H is scaled down by, beside its Glorot bound: S starts near its bias, not at it, so that its
+/// Factor of the last layer of H, beside its Glorot bound: S starts near its bias, not at it, so that its
 /// weights have gradients from the first step.
 const SPECTRUM_GAIN: f32 = 0.1;
 /// First-layer bound of sine networks is `1/inputs`, hidden ones `√(6/inputs)/gain` (SIREN, Sitzmann et al. 2020, §3.2).
-/// Where the basis carries the frequencies the gain is 1; with another one every layer is a hidden one, the basis being the
+/// Where the basis carries the frequencies ω₀ is 1; with another one every layer is a hidden one, the basis being the
 /// first, and biases and the last layer start as in the authors' program.
 const SINE_BOUND: f32 = 6.0;
 
 /// Draws `(grid, net)` for the field: features uniform in ±`grid_scale`; ω and phases by their law (phases uniform in `[0, 2π)`);
 /// He-uniform weights before ReLU and SiLU, Glorot-uniform ones for linear outputs; biases zero except H's last and those of a
 /// decoder of coordinates alone, whose first layer's planes of zeros are spread over the cube.
-pub fn parameters(spec: &FieldSpec, init: &InitSpec) -> (Vec<f32>, Vec<f32>) {
+pub fn parameters(spec: &FieldSpec, init: &InitConfig) -> (Vec<f32>, Vec<f32>) {
     let mut draw = Draw(Pcg64::seed_from_u64(init.seed));
     let grid = (0..spec.grid_len()).map(|_| draw.symmetric(init.grid_scale)).collect();
     let layout = spec.net_layout();
@@ -65,20 +65,20 @@ pub fn parameters(spec: &FieldSpec, init: &InitSpec) -> (Vec<f32>, Vec<f32>) {
     basis(spec, init, &mut draw, &mut net);
     mlp(&layout.spectrum, &spec.spectrum, SPECTRUM_GAIN, init.spectrum_bias, &mut draw, &mut net);
     mlp(&layout.decoder, &spec.decoder, 1.0, 0.0, &mut draw, &mut net);
-    if spec.coordinates && spec.decoder_inputs() == spec.dim {
+    if spec.input_coords && spec.decoder_inputs() == spec.dim {
         spread_kinks(&layout.decoder, &mut draw, &mut net);
     }
     mlp(&layout.transport, &spec.transport, 1.0, 0.0, &mut draw, &mut net);
-    if let Some(view) = &spec.view {
-        mlp(&layout.head, &view.head, 1.0, 0.0, &mut draw, &mut net);
+    if let Some(head) = &spec.color_head {
+        mlp(&layout.head, &head.mlp, 1.0, 0.0, &mut draw, &mut net);
     }
     (grid, net)
 }
 
-fn basis(spec: &FieldSpec, init: &InitSpec, draw: &mut Draw, net: &mut [f32]) {
+fn basis(spec: &FieldSpec, init: &InitConfig, draw: &mut Draw, net: &mut [f32]) {
     let (dim, count) = (spec.dim, spec.basis_width());
     let phases = dim * count..dim * count + count;
-    if init.omega == OmegaLaw::Siren {
+    if init.omega == FrequencyInit::Siren {
         let dim_f = dim as f32;
         for k in 0..count {
             let weights: Vec<f32> = (0..dim).map(|_| draw.symmetric(1.0 / dim_f)).collect();
@@ -90,14 +90,14 @@ fn basis(spec: &FieldSpec, init: &InitSpec, draw: &mut Draw, net: &mut [f32]) {
     }
     for k in 0..count {
         let direction: Vec<f32> = (0..dim).map(|_| draw.normal()).collect();
-        if init.omega == OmegaLaw::Fourier && k % 2 == 1 {
+        if init.omega == FrequencyInit::Fourier && k % 2 == 1 {
             (0..dim).for_each(|j| net[j * count + k] = net[j * count + k - 1]);
             net[phases.start + k] = std::f32::consts::FRAC_PI_2;
             continue;
         }
         let factor = match init.omega {
-            OmegaLaw::Normal | OmegaLaw::Fourier | OmegaLaw::Siren => init.omega_scale,
-            OmegaLaw::Linear => {
+            FrequencyInit::Normal | FrequencyInit::Fourier | FrequencyInit::Siren => init.omega_scale,
+            FrequencyInit::Linear => {
                 let norm = direction.iter().map(|c| c * c).sum::<f32>().sqrt().max(f32::MIN_POSITIVE);
                 init.omega_scale * (k + 1) as f32 / count as f32 / norm
             }
@@ -106,7 +106,7 @@ fn basis(spec: &FieldSpec, init: &InitSpec, draw: &mut Draw, net: &mut [f32]) {
             net[j * count + k] = c * factor;
         }
     }
-    if init.omega != OmegaLaw::Fourier {
+    if init.omega != FrequencyInit::Fourier {
         net[phases].iter_mut().for_each(|phase| *phase = draw.unit() * std::f32::consts::TAU);
     }
 }
@@ -115,9 +115,9 @@ fn basis(spec: &FieldSpec, init: &InitSpec, draw: &mut Draw, net: &mut [f32]) {
 fn mlp(layers: &[LayerSlot], spec: &MlpSpec, gain: f32, bias: f32, draw: &mut Draw, net: &mut [f32]) {
     for (l, slot) in layers.iter().enumerate() {
         let (inputs, outputs) = (slot.inputs as f32, slot.outputs as f32);
-        let siren = spec.activation == Activation::Sine && spec.gain > 1;
+        let siren = spec.activation == Activation::Sine && spec.omega_0 > 1;
         let bound = match (slot.activated, spec.activation) {
-            _ if siren => (SINE_BOUND / inputs).sqrt() / spec.gain as f32,
+            _ if siren => (SINE_BOUND / inputs).sqrt() / spec.omega_0 as f32,
             (false, _) => gain * (6.0 / (inputs + outputs)).sqrt(),
             (true, Activation::Sine) if l == 0 => 1.0 / inputs,
             (true, Activation::Sine) => (SINE_BOUND / inputs).sqrt(),
@@ -178,16 +178,16 @@ mod tests {
     #[test]
     fn same_seed_same_parameters() {
         let spec = config::preset("sdf-tiny").unwrap().spec();
-        let init = InitSpec::default();
+        let init = InitConfig::default();
         assert_eq!(parameters(&spec, &init), parameters(&spec, &init));
-        assert_ne!(parameters(&spec, &init).0, parameters(&spec, &InitSpec { seed: 1, ..init }).0);
+        assert_ne!(parameters(&spec, &init).0, parameters(&spec, &InitConfig { seed: 1, ..init }).0);
     }
 
     #[test]
     fn laws_and_bounds_hold() {
         let mut spec = config::preset("sdf-tiny").unwrap().spec();
         spec.basis = 4000;
-        let (grid, net) = parameters(&spec, &InitSpec::default());
+        let (grid, net) = parameters(&spec, &InitConfig::default());
         assert!(grid.iter().all(|g| g.abs() <= 1e-2) && grid.iter().any(|g| g.abs() > 5e-3));
         let omega = &net[..spec.dim * spec.basis];
         let deviation = (omega.iter().map(|w| w * w).sum::<f32>() / omega.len() as f32).sqrt();
@@ -199,7 +199,7 @@ mod tests {
         assert!(net[last.bias..last.bias + last.outputs].iter().all(|b| *b == 1.0));
 
         spec.basis = 10;
-        let init = InitSpec { omega: OmegaLaw::Linear, ..InitSpec::default() };
+        let init = InitConfig { omega: FrequencyInit::Linear, ..InitConfig::default() };
         let (_, net) = parameters(&spec, &init);
         for k in 0..10 {
             let norm = (0..3).map(|j| net[j * 10 + k].powi(2)).sum::<f32>().sqrt();
@@ -210,7 +210,7 @@ mod tests {
     #[test]
     fn a_decoder_of_coordinates_alone_has_its_kinks_in_the_cube() {
         let spec = config::preset("sdf-relu").unwrap().spec();
-        let (_, net) = parameters(&spec, &InitSpec::default());
+        let (_, net) = parameters(&spec, &InitConfig::default());
         let first = &spec.net_layout().decoder[0];
         let mut through_origin = 0;
         for unit in 0..first.outputs {

@@ -1,13 +1,14 @@
 //! The shape of a field: options and presets, the layout of its parameters, and their initial values. Nothing here evaluates.
 
+pub mod color_head;
 pub mod config;
 pub mod field_spec;
 pub mod init;
 pub mod latent;
+pub mod overrides;
 pub mod preset;
-pub mod view;
 
 pub use field_spec::{
-    Activation, Axes, DirectionEncoding, FieldSpec, FullColumns, Interpolation, LatentSpec, LayerSlot, LevelSpec, MlpSpec,
-    HASH_PRIMES, MAX_GROUP, MAX_RAW_DENSITY, Modulation, NetLayout, TensorSlot, ViewSpec,
+    Activation, Axes, ColorHeadSpec, DirectionEncoding, FieldSpec, FullColumns, HASH_PRIMES, Interpolation, LatentSpec,
+    LayerSlot, LevelSpec, MAX_GROUP, MAX_RAW_DENSITY, MlpSpec, Modulation, NetLayout, TensorSlot,
 };

@@ -6,10 +6,10 @@
 //! Park et al. 2019, without its code and its inner skip), `radiance-planes` (tri-plane, Chan et al. 2022), `radiance-vm`
 //! and `image-cp` (TensoRF, Chen et al. 2022).
 
+use crate::color_head::ColorHeadConfig;
 use crate::config::{ConfigError, FieldConfig};
-use crate::init::{InitSpec, OmegaLaw};
+use crate::init::{FrequencyInit, InitConfig};
 use crate::latent::{LatentConfig, LatentKind};
-use crate::view::ViewConfig;
 use crate::{Activation, DirectionEncoding, MlpSpec, Modulation};
 
 /// Names that [`preset`] knows.
@@ -45,6 +45,9 @@ pub const PRESETS: [&str; 26] = [
 /// A preset by name, see [`PRESETS`]. Parameters at most: `sdf-tiny` 30k, `sdf` 250k, `sdf-fine` 2M; `radiance-tiny` 80k,
 /// `radiance` 600k, `radiance-fine` 4M; `image-tiny` 60k, `image` 200k, `image-fine` 1M; `audio-tiny` 20k, `audio` 100k,
 /// `audio-fine` 500k; baselines about as many as the task's middle preset.
+///
+/// # Errors
+/// [`ConfigError::Preset`] for a name that is not in [`PRESETS`].
 pub fn preset(name: &str) -> Result<FieldConfig, ConfigError> {
     if !PRESETS.contains(&name) {
         return Err(ConfigError::Preset { name: name.into() });
@@ -70,16 +73,16 @@ fn sdf(kind: &str) -> FieldConfig {
         latent: LatentConfig::hash([8, 64], 4, 16, 1 << 12),
         basis: 16,
         modulation: Modulation::Product,
-        basis_gain: 1,
+        basis_omega_0: 1,
         spectrum: relu(1, 64),
         spectrum_input: false,
         decoder: relu(2, 64),
-        skip: true,
-        coordinates: false,
+        skip_latent: true,
+        input_coords: false,
         transport: relu(2, 64),
-        view: None,
+        color_head: None,
         // Sinusoids weak at first: strong ones are noise, and none at all are found late (docs/results.md).
-        init: InitSpec { spectrum_bias: 0.3, ..InitSpec::default() },
+        init: InitConfig { spectrum_bias: 0.3, ..InitConfig::default() },
     };
     match kind {
         "tiny" => FieldConfig {
@@ -92,7 +95,7 @@ fn sdf(kind: &str) -> FieldConfig {
         "fine" => FieldConfig {
             latent: LatentConfig::hash([8, 128], 5, 16, 1 << 15),
             // Its long fits end worse from weaker ones.
-            init: InitSpec::default(),
+            init: InitConfig::default(),
             ..sdf
         },
         _ => sdf,
@@ -105,15 +108,15 @@ fn radiance(kind: &str) -> FieldConfig {
         spectrum: relu(0, 32),
         decoder: relu(1, 64),
         transport: relu(1, 16),
-        view: Some(ViewConfig { encoding: DirectionEncoding::Sh(4), features: 15, head: relu(1, 64) }),
-        init: InitSpec::default(),
+        color_head: Some(ColorHeadConfig { encoding: DirectionEncoding::Sh(4), features: 15, mlp: relu(1, 64) }),
+        init: InitConfig::default(),
         ..sdf("")
     };
     match kind {
         "tiny" => FieldConfig {
             latent: LatentConfig::hash([16, 128], 8, 8, 1 << 10),
             // S from 0 is worth 0.1 to 0.3 dB here, and nothing in the larger one (docs/results.md).
-            init: InitSpec { spectrum_bias: 0.0, ..InitSpec::default() },
+            init: InitConfig { spectrum_bias: 0.0, ..InitConfig::default() },
             ..radiance
         },
         "fine" => FieldConfig { latent: LatentConfig::hash([16, 512], 6, 8, 1 << 16), ..radiance },
@@ -121,7 +124,7 @@ fn radiance(kind: &str) -> FieldConfig {
     }
 }
 
-/// For a picture of 768 pixels a side; see [`FieldConfig::for_lattice`].
+/// For an image of 768 pixels a side; see [`FieldConfig::scaled_to_resolution`].
 fn image(kind: &str) -> FieldConfig {
     let image = FieldConfig {
         dim: 2,
@@ -133,7 +136,7 @@ fn image(kind: &str) -> FieldConfig {
         decoder: relu(4, 64),
         transport: MlpSpec::ABSENT,
         // S starts at 0: sinusoids take part where they help, instead of being noise to get rid of (docs/results.md).
-        init: InitSpec { omega_scale: 384.0, spectrum_bias: 0.0, ..InitSpec::default() },
+        init: InitConfig { omega_scale: 384.0, spectrum_bias: 0.0, ..InitConfig::default() },
         ..sdf("")
     };
     match kind {
@@ -143,7 +146,7 @@ fn image(kind: &str) -> FieldConfig {
     }
 }
 
-/// For a sound of 300000 frames; see [`FieldConfig::for_lattice`].
+/// For audio of 300000 frames; see [`FieldConfig::scaled_to_resolution`].
 fn audio(kind: &str) -> FieldConfig {
     let audio = FieldConfig {
         dim: 1,
@@ -151,7 +154,7 @@ fn audio(kind: &str) -> FieldConfig {
         latent: LatentConfig::hash([64, 150_000], 14, 2, 1 << 12),
         basis: 64,
         spectrum: relu(1, 32),
-        init: InitSpec { omega: OmegaLaw::Linear, omega_scale: 30_000.0, ..image("").init },
+        init: InitConfig { omega: FrequencyInit::Linear, omega_scale: 30_000.0, ..image("").init },
         ..image("")
     };
     match kind {
@@ -179,27 +182,33 @@ fn baseline(task: &str, kind: &str) -> FieldConfig {
     let no_grid = FieldConfig {
         latent: LatentConfig { kind: LatentKind::None, ..LatentConfig::dense(1, 1) },
         modulation: Modulation::Plain,
-        skip: false,
+        skip_latent: false,
         ..bare.clone()
     };
-    let latent = |kind, cells, features| LatentConfig { kind, ..LatentConfig::dense(cells, features) };
+    let latent = |kind, resolution, features| LatentConfig { kind, ..LatentConfig::dense(resolution, features) };
     match kind {
         // The authors' network: two hidden layers of 64.
         "ngp" => FieldConfig { latent: ngp_levels(task), decoder: relu(2, 64), ..bare },
         "planes" => FieldConfig { latent: latent(LatentKind::Planes, 128, 11), ..bare },
         "vm" => {
-            let init = InitSpec { grid_scale: 0.2, ..bare.init };
+            let init = InitConfig { grid_scale: 0.2, ..bare.init };
             FieldConfig { latent: latent(LatentKind::Vm, 128, 11), init, ..bare }
         }
         "cp" => {
-            let init = InitSpec { grid_scale: 0.5, ..bare.init };
+            let init = InitConfig { grid_scale: 0.5, ..bare.init };
             FieldConfig { latent: latent(LatentKind::Cp, 400, 220), init, ..bare }
         }
         "siren" => {
             let (layers, width) = if task == "audio" { (2, 200) } else { (3, 252) };
-            let decoder = MlpSpec { gain: 30, ..MlpSpec::new(layers, width, Activation::Sine) };
-            let init = InitSpec { omega: OmegaLaw::Siren, ..no_grid.init };
-            FieldConfig { basis: width, basis_gain: if task == "audio" { 3000 } else { 30 }, decoder, init, ..no_grid }
+            let decoder = MlpSpec { omega_0: 30, ..MlpSpec::new(layers, width, Activation::Sine) };
+            let init = InitConfig { omega: FrequencyInit::Siren, ..no_grid.init };
+            FieldConfig {
+                basis: width,
+                basis_omega_0: if task == "audio" { 3000 } else { 30 },
+                decoder,
+                init,
+                ..no_grid
+            }
         }
         "fourier" => {
             // σ of Tancik et al.: 10 for images on [0, 1]²; ω = 2πσ. Of distances 8 was best among 3 to 30 (docs/results.md).
@@ -208,12 +217,12 @@ fn baseline(task: &str, kind: &str) -> FieldConfig {
                 "image" => 20.0 * std::f32::consts::PI,
                 _ => 8.0,
             };
-            let init = InitSpec { omega: OmegaLaw::Fourier, omega_scale, ..no_grid.init };
+            let init = InitConfig { omega: FrequencyInit::Fourier, omega_scale, ..no_grid.init };
             let (basis, decoder) = if task == "audio" { (256, relu(2, 160)) } else { (256, relu(3, 224)) };
             FieldConfig { basis, decoder, init, ..no_grid }
         }
         // Eight layers, as DeepSDF's decoder.
-        _ => FieldConfig { modulation: Modulation::None, coordinates: true, decoder: relu(8, 180), ..no_grid },
+        _ => FieldConfig { modulation: Modulation::None, input_coords: true, decoder: relu(8, 180), ..no_grid },
     }
 }
 

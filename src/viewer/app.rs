@@ -1,4 +1,4 @@
-//! The event loop and the window's life.
+//! Event loop of the viewer and life of its window.
 
 use std::collections::VecDeque;
 use std::path::PathBuf;
@@ -7,80 +7,82 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use glam::DVec3;
+use nstr_camera::orbit::Up;
+use nstr_capture as capture;
+use nstr_pipeline::RendererChoice;
 use winit::application::ApplicationHandler;
 use winit::dpi::{LogicalSize, PhysicalSize};
 use winit::event::{StartCause, WindowEvent};
 use winit::event_loop::{ActiveEventLoop, ControlFlow, EventLoopProxy};
 use winit::window::{Window, WindowId};
 
-use crate::desk::Waker;
+use crate::camera_path::CameraPath;
 use crate::error::ViewerError;
-use crate::input::{Event, Input};
-use crate::painter::{Painter, Shown, Update, View};
-use crate::panel;
-use crate::panel::{Command, Facts};
-use crate::present::{Overlay, Presenter, Viewport};
-use crate::recording::Recording;
+use crate::event_conversion;
+use crate::input::Input;
+use crate::panel::{self, PanelCommand, PanelInfo};
+use crate::presenter::{Overlay, Presenter, Viewport};
+use crate::render_backend::{RenderBackend, RenderRequest, RenderStatus, RenderedImage};
+use crate::render_thread::Waker;
 use crate::scene::Scene;
 use crate::script::Script;
-use crate::session::{Effect, Session, Settings};
-use crate::training::{Phase, Training};
-use crate::translate;
-use crate::{cpu_painter, gpu_painter};
-use nstr_capture as capture;
-use nstr_pipeline::RendererChoice;
-use nstr_camera::orbit::Up;
+use crate::session::{DisplaySettings, Session};
+use crate::training::{Training, TrainingPhase};
+use crate::{cpu_backend, gpu_backend};
 
-mod display;
-mod drive;
-mod place;
+mod input;
 mod saving;
+mod window;
 
-use place::{first_view, home, viewport};
+use input::ScriptDriver;
+use saving::FileSaver;
 
-/// What a viewer begins with.
-pub struct Setup {
-    /// Name of what is shown.
+/// Options of a viewer.
+pub struct ViewerOptions {
+    /// Name of the model or input.
     pub title: String,
-    /// Lines about it, for the panel.
+    /// Lines about it for the panel.
     pub details: Vec<String>,
-    /// Size of the window, physical pixels; `None`: 1280×800 points, whatever the display's density.
+    /// Size of the window in physical pixels; `None` for 1280×800 points.
     pub size: Option<(u32, u32)>,
-    /// The field; `None` where training brings it.
+    /// Field to show; `None` if training brings it.
     pub scene: Option<Arc<Scene>>,
-    /// A capture's images; none where there is none.
+    /// Images of a capture, which may be empty.
     pub views: Arc<Vec<capture::View>>,
-    /// How things look at first.
-    pub settings: Settings,
-    /// Which painter renders.
+    /// Display settings at the start.
+    pub settings: DisplaySettings,
+    /// Renderer of the images.
     pub renderer: RendererChoice,
-    /// Folder and beginning of the names of saved pictures.
-    pub stem: PathBuf,
-    /// Camera path to begin with.
-    pub path: Option<PathBuf>,
-    /// The run that is looked at.
+    /// Folder and beginning of the names of saved files.
+    pub output_stem: PathBuf,
+    /// Camera path to load at the start.
+    pub camera_path: Option<PathBuf>,
+    /// Training run to show.
     pub training: Option<Training>,
-    /// Events that come by themselves.
+    /// Script to run.
     pub script: Option<Script>,
-    /// Closes the window when it becomes true.
+    /// Flag that closes the window once it is true.
     pub quit: Option<Arc<AtomicBool>>,
 }
 
-/// Something happened on another thread.
+/// Event that another thread sends to the event loop.
 #[derive(Debug)]
-struct News;
+enum UserEvent {
+    /// A render or training thread has something new to poll.
+    Wake,
+}
 
-/// Opens the window and returns when it is closed. To be called on the main thread, once.
+/// Opens the window and returns when it is closed. Must be called on the main thread, once a process.
 ///
 /// # Errors
-/// Without a display or a graphics driver, where the camera path can't be read, and where a script can't be followed.
-pub fn run(setup: Setup) -> Result<(), ViewerError> {
-    if let Some(path) = &setup.path {
-        // Before a window opens, and before a fit begins.
-        Recording::load(path, &home((DVec3::ZERO, DVec3::ONE), Up::Y)).map_err(ViewerError::Path)?;
+/// [`ViewerError`] without a display or graphics adapter, for an unreadable camera path, and for a script that fails.
+pub fn run(options: ViewerOptions) -> Result<(), ViewerError> {
+    if let Some(path) = &options.camera_path {
+        // Checked before the window opens and before a fit starts.
+        CameraPath::load(path, &placeholder_camera()).map_err(ViewerError::Path)?;
     }
-    let events = display::event_loop()?;
-    let mut app = App::new(setup, events.create_proxy());
+    let events = window::event_loop()?;
+    let mut app = App::new(options, events.create_proxy());
     let ended = events.run_app(&mut app).map_err(|e| ViewerError::EventLoop(e.to_string()));
     match app.failure.take() {
         Some(failure) => Err(failure),
@@ -88,78 +90,84 @@ pub fn run(setup: Setup) -> Result<(), ViewerError> {
     }
 }
 
-/// Shortest time between two presented pictures, and where the processor draws them: presenting takes time from painting.
-const FRAME: [Duration; 2] = [Duration::from_millis(8), Duration::from_millis(30)];
-/// Time between looks at progress, and at whether to quit.
-const LOOK: Duration = Duration::from_millis(250);
-/// Longest step of a flight, seconds: what a stall must not leap over.
-const LEAP: f64 = 0.1;
+/// Camera before the scene is known.
+fn placeholder_camera() -> crate::camera::ViewCamera {
+    window::home_camera((DVec3::ZERO, DVec3::ONE), Up::Y)
+}
 
-/// What exists while there is a window.
-struct Opened {
+/// Minimum time between presented frames.
+const FRAME_INTERVAL: Duration = Duration::from_millis(8);
+/// Minimum time between presented frames of a software driver: presenting takes CPU time from rendering.
+const SOFTWARE_FRAME_INTERVAL: Duration = Duration::from_millis(30);
+/// Interval at which the render progress and the quit flag are checked.
+const STATUS_INTERVAL: Duration = Duration::from_millis(250);
+/// Maximum time step of camera motion in seconds, so that a stalled frame does not jump.
+const MAX_TIME_STEP: f64 = 0.1;
+
+/// State that exists while the window is open.
+struct OpenWindow {
     window: Arc<Window>,
     presenter: Presenter,
     egui: egui_winit::State,
-    /// Where the picture is.
+    /// Rectangle of the image.
     viewport: Viewport,
 }
 
 struct App {
-    setup: Setup,
-    proxy: EventLoopProxy<News>,
+    options: ViewerOptions,
+    proxy: EventLoopProxy<UserEvent>,
     session: Session,
     input: Input,
-    painter: Option<Box<dyn Painter>>,
-    opened: Option<Opened>,
-    requested: Option<View>,
-    shown: Option<Shown>,
-    update: Update,
-    /// PNG files to write when the picture is refined.
-    pngs: Vec<PathBuf>,
-    /// EXR files being written, by threads.
-    exrs: Vec<std::thread::JoinHandle<String>>,
-    /// When pictures were presented lately.
+    backend: Option<Box<dyn RenderBackend>>,
+    opened: Option<OpenWindow>,
+    /// Last request to the backend.
+    requested: Option<RenderRequest>,
+    /// Newest image.
+    image: Option<RenderedImage>,
+    status: RenderStatus,
+    saver: FileSaver,
+    /// Times of the frames presented in the last second.
     presented: VecDeque<Instant>,
-    /// When the panel wants to be drawn again.
-    again: Option<Instant>,
-    last: Instant,
+    /// Time at which the panel wants to be drawn again.
+    repaint_at: Option<Instant>,
+    last_redraw: Instant,
+    /// Whether the window must be drawn again.
     dirty: bool,
-    driver: Option<drive::Driver>,
+    driver: Option<ScriptDriver>,
     failure: Option<ViewerError>,
 }
 
 impl App {
-    fn new(mut setup: Setup, proxy: EventLoopProxy<News>) -> Self {
-        let start = match &setup.scene {
-            Some(scene) => first_view(scene),
-            None => home((DVec3::ZERO, DVec3::ONE), Up::Y),
+    fn new(mut options: ViewerOptions, proxy: EventLoopProxy<UserEvent>) -> Self {
+        let home = match &options.scene {
+            Some(scene) => window::first_camera(scene),
+            None => placeholder_camera(),
         };
-        let mut session = Session::new(start, setup.settings, setup.stem.clone());
-        session.scene = setup.scene.take();
-        if !setup.views.is_empty() {
-            // In the window's shape as soon as it has one.
-            session.set_views(setup.views.clone(), setup.size.unwrap_or((1280, 800)));
+        let mut session = Session::new(home, options.settings, options.output_stem.clone());
+        session.scene = options.scene.take();
+        if !options.views.is_empty() {
+            // The camera adapts to the shape of the window once it has one.
+            session.set_views(options.views.clone(), options.size.unwrap_or((1280, 800)));
         }
-        // A fit's camera is known later.
-        if let Some(path) = setup.path.take_if(|_| session.scene.is_some()) {
+        // The home camera of a fit is not known yet, so that its path is loaded later.
+        if let Some(path) = options.camera_path.take_if(|_| session.scene.is_some()) {
             session.load_path(&path);
         }
-        let driver = setup.script.take().map(drive::Driver::new);
+        let driver = options.script.take().map(ScriptDriver::new);
         Self {
-            setup,
+            options,
             proxy,
             session,
             input: Input::default(),
-            painter: None,
+            backend: None,
             opened: None,
             requested: None,
-            shown: None,
-            update: Update { shown: None, share: 0.0, done: false },
-            pngs: Vec::new(),
-            exrs: Vec::new(),
+            image: None,
+            status: RenderStatus { image: None, progress: 0.0, done: false },
+            saver: FileSaver::default(),
             presented: VecDeque::new(),
-            again: None,
-            last: Instant::now(),
+            repaint_at: None,
+            last_redraw: Instant::now(),
             dirty: true,
             driver,
             failure: None,
@@ -170,147 +178,84 @@ impl App {
         let proxy = std::sync::Mutex::new(self.proxy.clone());
         Arc::new(move || {
             if let Ok(proxy) = proxy.lock() {
-                // The loop is over where this fails.
-                let _ = proxy.send_event(News);
+                // Fails only if the event loop has ended.
+                let _ = proxy.send_event(UserEvent::Wake);
             }
         })
     }
 
-    fn open(&mut self, events: &ActiveEventLoop) -> Result<Opened, ViewerError> {
-        let title = format!("{} - nstr", self.setup.title);
-        let window = events.create_window(place::window(title, self.setup.size));
-        let window = window.map_err(|e| ViewerError::Display(e.to_string()))?;
-        let window = Arc::new(window);
+    fn open(&mut self, events: &ActiveEventLoop) -> Result<OpenWindow, ViewerError> {
+        let title = format!("{} - nstr", self.options.title);
+        let window = events.create_window(window::window_attributes(title, self.options.size));
+        let window = Arc::new(window.map_err(|e| ViewerError::Display(e.to_string()))?);
         let presenter = Presenter::new(window.clone())?;
         let context = egui::Context::default();
-        panel::style(&context);
+        panel::set_style(&context);
         let side = presenter.max_side() as usize;
         let scale = window.scale_factor() as f32;
         let egui =
             egui_winit::State::new(context, egui::ViewportId::ROOT, &window, Some(scale), window.theme(), Some(side));
-        self.painter = Some(self.painter(&presenter)?);
-        if let Some(training) = &self.setup.training {
-            training.on_news(self.waker());
-            training.open();
+        self.backend = Some(self.start_backend(&presenter)?);
+        if let Some(training) = &self.options.training {
+            training.set_waker(self.waker());
+            training.window_opened();
         }
         let PhysicalSize { width, height } = window.inner_size();
-        Ok(Opened { window, presenter, egui, viewport: Viewport { x: 0, y: 0, width, height } })
+        Ok(OpenWindow { window, presenter, egui, viewport: Viewport { x: 0, y: 0, width, height } })
     }
 
-    /// The painter asked for: on the presenter's device unless that is a program on the processor, which the processor's
-    /// own renderer outruns.
-    fn painter(&self, presenter: &Presenter) -> Result<Box<dyn Painter>, ViewerError> {
-        let gpu = match self.setup.renderer {
+    /// Starts the chosen backend. Automatic choice takes the presenter's device unless it is a software driver, which is
+    /// slower than the CPU renderer.
+    fn start_backend(&self, presenter: &Presenter) -> Result<Box<dyn RenderBackend>, ViewerError> {
+        let gpu = match self.options.renderer {
             RendererChoice::Cpu => false,
             RendererChoice::Auto => !presenter.is_software(),
             RendererChoice::Gpu => true,
         };
         let started = match gpu {
-            true => gpu_painter::start(presenter.gpu()?, self.waker()),
-            false => cpu_painter::start(self.waker()),
+            true => gpu_backend::start(presenter.gpu()?, self.waker()),
+            false => cpu_backend::start(self.waker()),
         };
-        Ok(Box::new(started.map_err(|e| ViewerError::Surface(e.to_string()))?))
+        Ok(Box::new(started.map_err(ViewerError::Thread)?))
     }
 
-    /// Size of the picture.
-    fn size(&self) -> (u32, u32) {
+    /// Size of the image in pixels; at least 1×1.
+    fn image_size(&self) -> (u32, u32) {
         self.opened.as_ref().map_or((1, 1), |o| (o.viewport.width.max(1), o.viewport.height.max(1)))
     }
 
-    /// An event of the user's, or a script's.
-    fn take(&mut self, event: Event) {
-        let free = self.is_free(event);
-        let action = self.input.take(event, free);
-        if let Some(action) = action {
-            self.act(Command::Act(action));
-        }
-        self.dirty = true;
-    }
-
-    /// Whether an event is the picture's, not the panel's.
-    fn is_free(&self, event: Event) -> bool {
-        let Some(opened) = &self.opened else { return false };
-        let context = opened.egui.egui_ctx();
-        match event {
-            Event::Button { .. } | Event::Wheel(_) => {
-                let Viewport { x, y, width, height } = opened.viewport;
-                let at = self.input.pointer() - glam::DVec2::new(f64::from(x), f64::from(y));
-                let over = at.x >= 0.0 && at.y >= 0.0 && at.x < f64::from(width) && at.y < f64::from(height);
-                let point = self.input.pointer() / f64::from(context.pixels_per_point());
-                let layer = context.layer_id_at(egui::pos2(point.x as f32, point.y as f32));
-                over && layer.is_none_or(|l| l.order == egui::Order::Background) && !context.egui_is_using_pointer()
-            }
-            Event::Key { .. } => !context.egui_wants_keyboard_input(),
-            _ => true,
-        }
-    }
-
-    fn act(&mut self, command: Command) {
-        let size = self.size();
-        match command {
-            Command::Act(action) => {
-                if let Some(effect) = self.session.act(action, size) {
-                    self.effect(effect);
-                }
-            }
-            Command::SavePath => self.session.save_path(size),
-            Command::ClearPath => self.session.clear_path(),
-            Command::Stop => {
-                if let Some(training) = &self.setup.training {
-                    training.stop();
-                }
-            }
-        }
-        self.dirty = true;
-    }
-
-    fn effect(&mut self, effect: Effect) {
-        match effect {
-            Effect::SavePng(file) => self.pngs.push(file),
-            Effect::SaveExr(file) => self.save_exr(file),
-            Effect::Copy(text) => {
-                if let Some(opened) = &mut self.opened {
-                    opened.egui.set_clipboard_text(text);
-                }
-            }
-            Effect::Paste => {
-                let size = self.size();
-                let text = self.opened.as_mut().and_then(|o| o.egui.clipboard_text());
-                self.session.paste(&text.unwrap_or_default(), size);
-            }
-            Effect::Pause => {
-                if let Some(training) = &self.setup.training {
-                    training.pause();
-                }
-            }
-        }
-    }
-
-    /// Whether the picture on the screen is the one asked for, to the full effort.
+    /// Whether the displayed image is the requested one at its full quality.
     fn is_refined(&self) -> bool {
-        let same = |s: &Shown, v: &View| s.view.same(v);
-        let whole = self.shown.as_ref().zip(self.requested.as_ref()).is_some_and(|(s, v)| same(s, v));
-        self.update.done && whole && !self.dirty && self.input.course().is_none() && self.session.playing.is_none()
+        let current = match (&self.image, &self.requested) {
+            (Some(image), Some(requested)) => image.request.same(requested),
+            _ => false,
+        };
+        self.status.done && current && !self.dirty && !self.is_moving()
     }
 
-    /// Takes in what the painter and the trainer have.
-    fn hear(&mut self) {
-        if let Some(painter) = &mut self.painter {
-            let mut update = painter.poll();
-            if let Some(shown) = update.shown.take() {
-                self.shown = Some(*shown);
+    /// Whether the camera moves by itself: it flies or follows the path.
+    fn is_moving(&self) -> bool {
+        self.input.flight().is_some() || self.session.playback_time.is_some()
+    }
+
+    /// Takes what the render backend and the training thread have published.
+    fn poll(&mut self) {
+        if let Some(backend) = &mut self.backend {
+            let mut status = backend.poll();
+            if let Some(image) = status.image.take() {
+                self.image = Some(*image);
                 self.dirty = true;
             }
-            self.dirty |= update.done != self.update.done;
-            self.update = update;
+            self.dirty |= status.done != self.status.done;
+            self.status = status;
         }
-        let Some(training) = self.setup.training.clone() else { return };
-        if let Some(start) = training.take_start() {
-            self.session.set_home(home(start.bounds, start.up));
-            if !start.views.is_empty() {
-                self.session.set_views(start.views, self.size());
+        let Some(training) = self.options.training.clone() else { return };
+        if let Some(scene) = training.take_fit_scene() {
+            self.session.set_home(window::home_camera(scene.bounds, scene.up));
+            if !scene.views.is_empty() {
+                self.session.set_views(scene.views, self.image_size());
             }
-            if let Some(path) = self.setup.path.take() {
+            if let Some(path) = self.options.camera_path.take() {
                 self.session.load_path(&path);
             }
         }
@@ -318,21 +263,21 @@ impl App {
             self.session.scene = Some(scene);
             self.dirty = true;
         }
-        let passing = matches!(training.phase(), Phase::Running | Phase::Stopping);
-        self.dirty |= passing != self.session.passing;
-        self.session.passing = passing;
-        if self.update.done && passing {
-            training.want();
+        let is_training = matches!(training.phase(), TrainingPhase::Running | TrainingPhase::Stopping);
+        self.dirty |= is_training != self.session.is_training;
+        self.session.is_training = is_training;
+        if self.status.done && is_training {
+            training.request_snapshot();
         }
     }
 
-    /// Lets time pass, lays the panel out, asks for the view, presents.
+    /// Advances the camera, lays the panel out, requests an image, and presents.
     fn redraw(&mut self, events: &ActiveEventLoop) -> Result<(), ViewerError> {
-        self.hear();
+        self.poll();
         let now = Instant::now();
-        let passed = (now - self.last).as_secs_f64().min(LEAP);
-        self.last = now;
-        self.session.advance(passed, self.input.course());
+        let elapsed = (now - self.last_redraw).as_secs_f64().min(MAX_TIME_STEP);
+        self.last_redraw = now;
+        self.session.advance(elapsed, self.input.flight());
         let Some(mut opened) = self.opened.take() else { return Ok(()) };
         let size = opened.window.inner_size();
         if size.width == 0 || size.height == 0 {
@@ -341,56 +286,58 @@ impl App {
         }
         opened.presenter.resize(size.width, size.height)?;
         self.dirty = false;
-        let (overlay, commands) = self.lay_out(&mut opened, (size.width, size.height));
+        let (overlay, commands) = self.layout_ui(&mut opened, (size.width, size.height));
         self.opened = Some(opened);
-        commands.into_iter().for_each(|c| self.act(c));
-        self.ask();
-        self.save_due();
+        commands.into_iter().for_each(|c| self.execute(c));
+        self.request_frame();
+        self.save_files();
         let Some(opened) = &mut self.opened else { return Ok(()) };
-        opened.presenter.present(self.shown.as_ref(), opened.viewport, &overlay)?;
+        opened.presenter.present(self.image.as_ref(), opened.viewport, &overlay)?;
         self.presented.push_back(now);
         if let Some(driver) = &mut self.driver {
-            driver.presented(&mut opened.presenter, self.shown.as_ref(), opened.viewport, &overlay)?;
+            driver.write_screenshot(&mut opened.presenter, self.image.as_ref(), opened.viewport, &overlay)?;
         }
-        if self.driver.as_ref().is_some_and(drive::Driver::closes) {
+        if self.driver.as_ref().is_some_and(ScriptDriver::closes) {
             self.close(events);
         }
         Ok(())
     }
 
-    /// Runs the panel; its triangles and what was asked for on it.
-    fn lay_out(&mut self, opened: &mut Opened, size: (u32, u32)) -> (Overlay, Vec<Command>) {
+    /// Runs the panel; returns its triangles and the commands of the user.
+    fn layout_ui(&mut self, opened: &mut OpenWindow, size: (u32, u32)) -> (Overlay, Vec<PanelCommand>) {
         let context = opened.egui.egui_ctx().clone();
-        let report = self.setup.training.as_ref().map(Training::report);
+        let training = self.options.training.as_ref().map(Training::status);
         let adapter = opened.presenter.adapter();
-        let fps = self.fps();
-        let facts = Facts {
-            title: &self.setup.title,
-            details: &self.setup.details,
-            shown: self.shown.as_ref(),
-            share: self.update.share,
-            done: self.update.done,
-            devices: (self.painter.as_ref().map_or("", |p| p.name()), &adapter),
+        let fps = self.frames_per_second();
+        let info = PanelInfo {
+            title: &self.options.title,
+            details: &self.options.details,
+            image: self.image.as_ref(),
+            progress: self.status.progress,
+            done: self.status.done,
+            backend: self.backend.as_ref().map_or("", |b| b.name()),
+            adapter: &adapter,
             fps,
-            training: report.as_ref(),
+            training: training.as_ref(),
         };
         let raw = opened.egui.take_egui_input(&opened.window);
-        let (mut commands, mut left) = (Vec::new(), egui::Rect::NOTHING);
+        let (mut commands, mut remaining) = (Vec::new(), egui::Rect::NOTHING);
         let session = &mut self.session;
         let before = session.settings;
         let output = context.run_ui(raw, |ui| {
-            let (asked, rest) = panel::show(ui, session, &facts);
-            commands.extend(asked);
-            left = rest;
+            let (requested, rest) = panel::show(ui, session, &info);
+            commands.extend(requested);
+            remaining = rest;
         });
         self.dirty |= before != session.settings;
         opened.egui.handle_platform_output(&opened.window, output.platform_output);
-        let wait = output.viewport_output.get(&egui::ViewportId::ROOT).map_or(Duration::MAX, |v| v.repaint_delay);
-        let message = session.message().map(|m| m.1);
-        let wait = message.map_or(wait, |left| wait.min(left + Duration::from_millis(20)));
-        self.again = Instant::now().checked_add(wait);
+        let delay = output.viewport_output.get(&egui::ViewportId::ROOT).map_or(Duration::MAX, |v| v.repaint_delay);
+        // Once more when the message ends, to remove it.
+        let message_time = session.message().map(|m| m.1);
+        let delay = message_time.map_or(delay, |left| delay.min(left + Duration::from_millis(20)));
+        self.repaint_at = Instant::now().checked_add(delay);
         let scale = output.pixels_per_point;
-        let viewport = viewport(left, scale, size);
+        let viewport = window::viewport(remaining, scale, size);
         if (viewport.width, viewport.height) != (opened.viewport.width, opened.viewport.height) {
             session.resized((viewport.width.max(1), viewport.height.max(1)));
         }
@@ -399,39 +346,63 @@ impl App {
         (Overlay { primitives, textures: output.textures_delta, pixels_per_point: scale }, commands)
     }
 
-    /// Asks the painter where something else is to be seen.
-    fn ask(&mut self) {
-        let Viewport { width, height, .. } = self.opened.as_ref().map_or(EMPTY, |o| o.viewport);
+    /// Sends a request to the backend if it differs from the last.
+    fn request_frame(&mut self) {
+        let Viewport { width, height, .. } = self.opened.as_ref().map_or(Viewport::EMPTY, |o| o.viewport);
         if width == 0 || height == 0 {
             return;
         }
-        let Some(view) = self.session.view((width, height)) else { return };
-        if self.requested.as_ref().is_some_and(|r| r.same(&view)) {
+        let Some(request) = self.session.render_request((width, height)) else { return };
+        if self.requested.as_ref().is_some_and(|r| r.same(&request)) {
             return;
         }
-        if let Some(painter) = &mut self.painter {
-            painter.request(view.clone());
-            self.requested = Some(view);
-            self.update.done = false;
+        if let Some(backend) = &mut self.backend {
+            backend.request(request.clone());
+            self.requested = Some(request);
+            self.status.done = false;
         }
     }
 
-    /// Pictures a second, while they follow each other.
-    fn fps(&mut self) -> Option<f64> {
+    /// Starts to render all layers to an EXR file.
+    fn save_exr(&mut self, file: PathBuf) {
+        let Some(request) = self.session.render_request(self.image_size()) else { return };
+        self.session.notify(format!("rendering {}", file.display()));
+        let waker = self.waker();
+        self.saver.save_exr(file, request, waker);
+    }
+
+    /// Writes the PNG files that wait for the image if it is refined, and reports files that are written.
+    fn save_files(&mut self) {
+        let mut messages = self.saver.exr_messages();
+        if self.saver.wants_image()
+            && self.is_refined()
+            && messages.is_empty()
+            && let Some(image) = &self.image
+        {
+            messages.extend(self.saver.write_pngs(image, self.opened.as_ref().map(|o| &o.presenter)));
+        }
+        for message in messages {
+            self.session.notify(message);
+            self.dirty = true;
+        }
+    }
+
+    /// Presented frames a second; `None` unless the camera moves.
+    fn frames_per_second(&mut self) -> Option<f64> {
         let now = Instant::now();
         while self.presented.front().is_some_and(|t| now - *t > Duration::from_secs(1)) {
             self.presented.pop_front();
         }
         let first = *self.presented.front()?;
-        let moves = self.session.playing.is_some() || self.input.course().is_some() || self.input.dragging();
+        let moves = self.is_moving() || self.input.is_dragging();
         (moves && self.presented.len() > 2).then(|| self.presented.len() as f64 / (now - first).as_secs_f64().max(1e-3))
     }
 
     fn close(&mut self, events: &ActiveEventLoop) {
-        for file in self.pngs.drain(..) {
+        for file in self.saver.abandon_pngs() {
             eprintln!("note: {} was not written: the window closed before its picture was refined", file.display());
         }
-        if let Some(training) = &self.setup.training {
+        if let Some(training) = &self.options.training {
             training.stop();
         }
         events.exit();
@@ -441,16 +412,9 @@ impl App {
         self.failure = Some(failure);
         self.close(events);
     }
-
-    /// Whether pictures follow each other by themselves.
-    fn moves(&self) -> bool {
-        self.input.course().is_some() || self.session.playing.is_some()
-    }
 }
 
-const EMPTY: Viewport = Viewport { x: 0, y: 0, width: 0, height: 0 };
-
-impl ApplicationHandler<News> for App {
+impl ApplicationHandler<UserEvent> for App {
     fn resumed(&mut self, events: &ActiveEventLoop) {
         if self.opened.is_some() {
             return;
@@ -470,8 +434,8 @@ impl ApplicationHandler<News> for App {
         match &mut event {
             WindowEvent::CloseRequested | WindowEvent::Destroyed => self.close(events),
             WindowEvent::ScaleFactorChanged { scale_factor, inner_size_writer } => {
-                // On Wayland a window learns its scale after it is there: what was asked for are pixels still, not points.
-                if let Some((w, h)) = self.setup.size.take()
+                // A Wayland window learns its scale after it is created: the requested size must stay in pixels.
+                if let Some((w, h)) = self.options.size.take()
                     && opened.window.inner_size().to_logical::<u32>(*scale_factor) == LogicalSize::new(w, h)
                 {
                     let _ = inner_size_writer.request_inner_size(PhysicalSize::new(w, h));
@@ -480,7 +444,7 @@ impl ApplicationHandler<News> for App {
             }
             WindowEvent::Resized(_) | WindowEvent::Occluded(false) => self.dirty = true,
             WindowEvent::DroppedFile(file) => {
-                self.session.drop_file(file);
+                self.session.load_dropped_file(file);
                 self.dirty = true;
             }
             WindowEvent::RedrawRequested => {
@@ -489,49 +453,52 @@ impl ApplicationHandler<News> for App {
                 }
             }
             other => {
-                if let Some(event) = translate::event(other, opened.window.scale_factor()) {
-                    self.take(event);
+                if let Some(event) = event_conversion::from_winit(other, opened.window.scale_factor()) {
+                    self.handle_event(event);
                 }
             }
         }
     }
 
-    fn user_event(&mut self, _: &ActiveEventLoop, _: News) {
-        self.hear();
+    fn user_event(&mut self, _: &ActiveEventLoop, _: UserEvent) {
+        self.poll();
     }
 
     fn new_events(&mut self, events: &ActiveEventLoop, _: StartCause) {
-        let over = |t: &Training| matches!(t.phase(), Phase::Failed(_)) && self.shown.is_none();
-        if self.setup.quit.as_ref().is_some_and(|q| q.load(Ordering::SeqCst))
-            || self.setup.training.as_ref().is_some_and(over)
+        let failed = |t: &Training| matches!(t.phase(), TrainingPhase::Failed(_)) && self.image.is_none();
+        if self.options.quit.as_ref().is_some_and(|q| q.load(Ordering::SeqCst))
+            || self.options.training.as_ref().is_some_and(failed)
         {
             self.close(events);
         }
     }
 
     fn about_to_wait(&mut self, events: &ActiveEventLoop) {
-        if let Err(failure) = self.drive(events) {
+        if let Err(failure) = self.run_script(events) {
             return self.fail(events, failure);
         }
-        self.save_due();
+        self.save_files();
         let now = Instant::now();
-        let frame = FRAME[usize::from(self.opened.as_ref().is_some_and(|o| o.presenter.is_software()))];
-        let earliest = self.last + frame;
-        let due = self.again.is_some_and(|t| t <= now);
-        // Progress alone is shown now and then: presenting takes time from painting.
-        let slow = !self.update.done && self.last + LOOK <= now;
-        if (self.dirty || due || slow || self.moves()) && now >= earliest {
-            self.again = None;
+        let interval = match self.opened.as_ref().is_some_and(|o| o.presenter.is_software()) {
+            true => SOFTWARE_FRAME_INTERVAL,
+            false => FRAME_INTERVAL,
+        };
+        let earliest = self.last_redraw + interval;
+        let repaint = self.repaint_at.is_some_and(|t| t <= now);
+        // Progress alone is displayed only now and then: presenting takes time from rendering.
+        let progress = !self.status.done && self.last_redraw + STATUS_INTERVAL <= now;
+        if (self.dirty || repaint || progress || self.is_moving()) && now >= earliest {
+            self.repaint_at = None;
             if let Some(opened) = &self.opened {
                 opened.window.request_redraw();
             }
         }
-        let wanted = self.dirty || self.moves();
-        let polls = !self.update.done || self.setup.quit.is_some() || self.driver.is_some();
+        let redraws = self.dirty || self.is_moving();
+        let polls = !self.status.done || self.options.quit.is_some() || self.driver.is_some();
         let next = [
-            wanted.then_some(earliest.max(now + Duration::from_millis(1))),
-            self.again,
-            polls.then_some(now + if self.driver.is_some() { FRAME[0] } else { LOOK }),
+            redraws.then_some(earliest.max(now + Duration::from_millis(1))),
+            self.repaint_at,
+            polls.then_some(now + if self.driver.is_some() { FRAME_INTERVAL } else { STATUS_INTERVAL }),
         ];
         events.set_control_flow(match next.into_iter().flatten().min() {
             Some(at) => ControlFlow::WaitUntil(at),
@@ -540,11 +507,8 @@ impl ApplicationHandler<News> for App {
     }
 
     fn exiting(&mut self, _: &ActiveEventLoop) {
-        for thread in self.exrs.drain(..) {
-            // Its picture is worth the wait; what it says nobody reads any more.
-            let _ = thread.join();
-        }
-        self.painter = None;
+        self.saver.finish();
+        self.backend = None;
         self.opened = None;
     }
 }

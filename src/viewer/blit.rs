@@ -1,38 +1,38 @@
-//! Draws a picture, wherever it comes from, into a part of the window.
+//! Pipeline that draws an image texture into a viewport of the window.
 
 use bytemuck::{Pod, Zeroable};
 
-/// The pipeline for one format of target.
-pub struct Blit {
+/// Pipeline for one target format.
+pub(crate) struct Blit {
     pipeline: wgpu::RenderPipeline,
     layout: wgpu::BindGroupLayout,
     sampler: wgpu::Sampler,
     uniform: wgpu::Buffer,
 }
 
-/// Which part of a texture is drawn, as in the shader.
+/// Uniforms of `blit.wgsl`.
 #[repr(C)]
 #[derive(Clone, Copy, Pod, Zeroable)]
-struct Part {
+struct Uniforms {
     size: [f32; 2],
-    shown: [f32; 2],
-    /// [`Behind`], and nothing.
-    behind: [u32; 4],
+    visible: [f32; 2],
+    /// [`Backdrop`], and padding.
+    backdrop: [u32; 4],
 }
 
-/// What a picture's transparent parts lie on.
+/// Backdrop of the transparent parts of an image.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Behind {
-    /// The picture is opaque.
-    Nothing = 0,
-    /// Squares, mixed as sRGB values.
-    Squares = 1,
-    /// Squares, mixed in linear light.
-    LinearSquares = 2,
+pub(crate) enum Backdrop {
+    /// None: the image is opaque.
+    Opaque = 0,
+    /// Chequerboard, mixed as sRGB values.
+    Chequerboard = 1,
+    /// Chequerboard, mixed in linear light.
+    LinearChequerboard = 2,
 }
 
 impl Blit {
-    /// Prepares to draw onto targets of `format`.
+    /// Compiles the pipeline for targets of `format`.
     pub fn new(device: &wgpu::Device, format: wgpu::TextureFormat) -> Self {
         let module = device.create_shader_module(wgpu::include_wgsl!("blit.wgsl"));
         let entry = |binding, ty| wgpu::BindGroupLayoutEntry {
@@ -97,26 +97,26 @@ impl Blit {
         });
         let uniform = device.create_buffer(&wgpu::BufferDescriptor {
             label: Some("blit"),
-            size: size_of::<Part>() as u64,
+            size: size_of::<Uniforms>() as u64,
             usage: wgpu::BufferUsages::UNIFORM | wgpu::BufferUsages::COPY_DST,
             mapped_at_creation: false,
         });
         Self { pipeline, layout, sampler, uniform }
     }
 
-    /// What [`Self::draw`] needs to draw the upper left `size` pixels of `texture` so that `shown` of them fill the
-    /// viewport; transparent parts lie on what `behind` says.
+    /// Bind group for [`Self::draw`]: the upper left `size` pixels of `texture`, of which `visible` fill the viewport.
     pub fn bind(
         &self,
         device: &wgpu::Device,
         queue: &wgpu::Queue,
         texture: &wgpu::Texture,
         size: (u32, u32),
-        shown: [f32; 2],
-        behind: Behind,
+        visible: [f32; 2],
+        backdrop: Backdrop,
     ) -> wgpu::BindGroup {
-        let part = Part { size: [size.0 as f32, size.1 as f32], shown, behind: [behind as u32, 0, 0, 0] };
-        queue.write_buffer(&self.uniform, 0, bytemuck::bytes_of(&part));
+        let size = [size.0 as f32, size.1 as f32];
+        let uniforms = Uniforms { size, visible, backdrop: [backdrop as u32, 0, 0, 0] };
+        queue.write_buffer(&self.uniform, 0, bytemuck::bytes_of(&uniforms));
         let view = texture.create_view(&wgpu::TextureViewDescriptor::default());
         device.create_bind_group(&wgpu::BindGroupDescriptor {
             label: Some("blit"),
@@ -129,7 +129,7 @@ impl Blit {
         })
     }
 
-    /// Draws into the pass's viewport.
+    /// Draws over the whole viewport of the pass.
     pub fn draw(&self, pass: &mut wgpu::RenderPass<'_>, bound: &wgpu::BindGroup) {
         pass.set_pipeline(&self.pipeline);
         pass.set_bind_group(0, bound, &[]);

@@ -1,27 +1,28 @@
-// Draws a picture over the whole viewport. In: a texture whose upper left part holds the picture, in sRGB values, and what
-// part that is; where it has alpha, squares lie behind it. Out: those values, or (`linear`) linear light, where the target encodes by itself. One triangle.
+// Draws an image over the whole viewport, with one triangle. In: a texture of sRGB values whose upper left part holds the
+// image, and the size of that part. Out: those values over a chequerboard where the image is transparent; `linear` returns
+// linear light, for targets that encode sRGB themselves.
 
-struct Part {
-    // Size of the picture in the texture's pixels, and how much of it fills the viewport.
+struct Uniforms {
+    // Size of the image in texels, and the part of it that fills the viewport.
     size: vec2f,
-    shown: vec2f,
-    // In x: 0 where the picture is opaque, 1 where squares show through and mix as sRGB values, 2 where in linear light.
-    behind: vec4u,
+    visible: vec2f,
+    // x: 0 for opaque images, 1 for a chequerboard that mixes as sRGB values, 2 for one that mixes in linear light.
+    backdrop: vec4u,
 }
 
-@group(0) @binding(0) var picture: texture_2d<f32>;
-@group(0) @binding(1) var between: sampler;
-@group(0) @binding(2) var<uniform> part: Part;
+@group(0) @binding(0) var image: texture_2d<f32>;
+@group(0) @binding(1) var bilinear: sampler;
+@group(0) @binding(2) var<uniform> uniforms: Uniforms;
 
-struct Corner {
+struct Vertex {
     @builtin(position) position: vec4f,
     @location(0) uv: vec2f,
 }
 
 @vertex
-fn corner(@builtin(vertex_index) i: u32) -> Corner {
+fn corner(@builtin(vertex_index) i: u32) -> Vertex {
     let uv = vec2f(f32((i << 1u) & 2u), f32(i & 2u));
-    return Corner(vec4f(uv.x * 2.0 - 1.0, 1.0 - uv.y * 2.0, 0.0, 1.0), uv);
+    return Vertex(vec4f(uv.x * 2.0 - 1.0, 1.0 - uv.y * 2.0, 0.0, 1.0), uv);
 }
 
 fn encode(linear: vec3f) -> vec3f {
@@ -32,19 +33,19 @@ fn decode(srgb: vec3f) -> vec3f {
     return select(pow((srgb + 0.055) / 1.055, vec3f(2.4)), srgb / 12.92, srgb <= vec3f(0.04045));
 }
 
-// A pixel over its square, as src/viewer/tone.rs lays it.
+// Composites a pixel over its square, as src/viewer/tonemap.rs does.
 fn over_square(pixel: vec2u) -> vec3f {
-    let p = min(pixel, vec2u(part.size) - 1u);
-    let c = textureLoad(picture, p, 0);
+    let p = min(pixel, vec2u(uniforms.size) - 1u);
+    let c = textureLoad(image, p, 0);
     let square = vec3f(select(0.42, 0.50, ((p.x / 8u + p.y / 8u) & 1u) == 1u));
-    if part.behind.x == 1u || c.a == 0.0 {
+    if uniforms.backdrop.x == 1u || c.a == 0.0 {
         return mix(square, c.rgb, c.a);
     }
     return encode(mix(decode(square), decode(c.rgb), c.a));
 }
 
-// Between four pixels, each over its square first: colours under no alpha are none.
-fn over_squares(at: vec2f) -> vec3f {
+// Bilinear interpolation of four pixels, each composited first: transparent pixels have no colour of their own.
+fn over_chequerboard(at: vec2f) -> vec3f {
     let low = vec2u(at - 0.5);
     let t = at - 0.5 - vec2f(low);
     let upper = mix(over_square(low), over_square(low + vec2u(1u, 0u)), t.x);
@@ -52,21 +53,21 @@ fn over_squares(at: vec2f) -> vec3f {
     return mix(upper, lower, t.y);
 }
 
-// Half a pixel from the part's border at least: what lies beyond is not the picture's.
+// Stays half a pixel within the image: beyond its border the texture holds other data.
 fn sample(uv: vec2f) -> vec3f {
-    let at = clamp(uv * part.shown, vec2f(0.5), part.size - 0.5);
-    if part.behind.x > 0u {
-        return over_squares(at);
+    let at = clamp(uv * uniforms.visible, vec2f(0.5), uniforms.size - 0.5);
+    if uniforms.backdrop.x > 0u {
+        return over_chequerboard(at);
     }
-    return textureSampleLevel(picture, between, at / vec2f(textureDimensions(picture)), 0.0).rgb;
+    return textureSampleLevel(image, bilinear, at / vec2f(textureDimensions(image)), 0.0).rgb;
 }
 
 @fragment
-fn encoded(in: Corner) -> @location(0) vec4f {
+fn encoded(in: Vertex) -> @location(0) vec4f {
     return vec4f(sample(in.uv), 1.0);
 }
 
 @fragment
-fn linear(in: Corner) -> @location(0) vec4f {
+fn linear(in: Vertex) -> @location(0) vec4f {
     return vec4f(decode(sample(in.uv)), 1.0);
 }

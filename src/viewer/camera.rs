@@ -1,44 +1,43 @@
-//! The viewer's camera: where it stands, what it turns around, and how it moves. Knows no window.
+//! Camera of the viewer with its pivot, and its motions. Independent of the window.
 
 use glam::{DMat3, DMat4, DQuat, DVec2, DVec3};
-
 use nstr_camera::camera::{Camera, CameraError};
 use nstr_camera::orbit::{Orbit, Up};
 
 /// Narrowest and widest field of view in degrees.
-pub const FOV: (f64, f64) = (1.0, 140.0);
-/// Highest elevation that orbiting reaches, radians: at the pole itself the picture would spin.
-const STEEPEST: f64 = 89.0 * std::f64::consts::PI / 180.0;
+pub(crate) const FOV: (f64, f64) = (1.0, 140.0);
+/// Maximum elevation that orbiting reaches, radians: at the pole itself the image would spin.
+const MAX_ELEVATION: f64 = 89.0 * std::f64::consts::PI / 180.0;
 /// Factor of the distance for one notch of the wheel.
-const NOTCH: f64 = 1.12;
-/// Part of the scene's radius flown a second.
-const FLIGHT: f64 = 0.6;
-/// Factor of that with shift.
-const FASTER: f64 = 4.0;
+const ZOOM_STEP: f64 = 1.12;
+/// Flight speed in scene radii a second.
+const FLIGHT_SPEED: f64 = 0.6;
+/// Factor of the flight speed with shift.
+const FAST_FACTOR: f64 = 4.0;
 
-/// A camera that moves.
+/// Camera that orbits around a pivot and flies.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct ViewCamera {
     /// Position in the world.
     pub eye: DVec3,
     /// Camera-to-world rotation (right, up, back).
     pub rotation: DQuat,
-    /// Distance to the point it turns around, which lies straight ahead; above 0.
+    /// Distance to the pivot, which lies straight ahead; above 0.
     pub distance: f64,
-    /// Field of view in degrees along the picture's shorter side.
+    /// Field of view along the shorter side of the image, degrees.
     pub fov: f64,
     /// Ratio of the focal lengths along x and y.
     pub aspect: f64,
-    /// The principal point's offset from the picture's middle, in focal lengths.
+    /// Offset of the principal point from the image centre, in focal lengths.
     pub shift: DVec2,
-    /// Upward axis that orbiting turns around.
+    /// Upward axis that orbiting turns around; unit length.
     pub up: DVec3,
-    /// Radius of the scene: the unit of speeds and least distances.
+    /// Radius of the scene: the unit of speeds and minimum distances.
     pub radius: f64,
 }
 
 impl ViewCamera {
-    /// The camera in front of the box `bounds`, from where `nstr render` looks without options.
+    /// The default camera of `nstr render` for the box `bounds`.
     ///
     /// # Errors
     /// Boxes without extent.
@@ -46,7 +45,7 @@ impl ViewCamera {
         let orbit = Orbit { elevation: 20.0, azimuth: 30.0, up, ..Orbit::default() };
         let camera = orbit.cameras(bounds)?.remove(0);
         let radius = (bounds.1 - bounds.0).length() * 0.5;
-        let middle = (bounds.0 + bounds.1) * 0.5;
+        let centre = (bounds.0 + bounds.1) * 0.5;
         let start = Self {
             eye: DVec3::ZERO,
             rotation: DQuat::IDENTITY,
@@ -57,28 +56,28 @@ impl ViewCamera {
             up: up.axis(),
             radius,
         };
-        Ok(start.at(&camera, middle))
+        Ok(start.at(&camera, centre))
     }
 
-    /// This camera moved to where `camera` is, with its field of view, turning around what lies ahead as far away as
-    /// `pivot`. Shows all of `camera`'s picture in a picture of its shape.
+    /// This camera with pose and field of view of `camera`, and a pivot straight ahead at the depth of `pivot`. An image of
+    /// the same aspect ratio shows the same view.
     pub fn at(&self, camera: &Camera, pivot: DVec3) -> Self {
         let [right, up, back] = camera.axes();
         let ahead = -back.dot(pivot - camera.position());
         let side = f64::from(camera.width.min(camera.height));
-        let middle = DVec2::new(f64::from(camera.width), f64::from(camera.height)) * 0.5;
+        let centre = DVec2::new(f64::from(camera.width), f64::from(camera.height)) * 0.5;
         Self {
             eye: camera.position(),
             rotation: DQuat::from_mat3(&DMat3::from_cols(right, up, back)).normalize(),
             distance: if ahead > 1e-3 * self.radius { ahead } else { self.radius },
             fov: (2.0 * (0.5 * side / camera.focal.y).atan().to_degrees()).clamp(FOV.0, FOV.1),
             aspect: camera.focal.x / camera.focal.y,
-            shift: (camera.centre - middle) / camera.focal,
+            shift: (camera.centre - centre) / camera.focal,
             ..*self
         }
     }
 
-    /// Like [`Self::at`], with a field of view that shows all of `camera`'s picture in one of `size` pixels.
+    /// Like [`Self::at`], with a field of view that shows all of the image of `camera` in one of `size` pixels.
     pub fn framing(&self, camera: &Camera, pivot: DVec3, size: (u32, u32)) -> Self {
         let (w, h) = (f64::from(size.0.max(1)), f64::from(size.1.max(1)));
         let zoom = (w / f64::from(camera.width)).min(h / f64::from(camera.height));
@@ -86,7 +85,7 @@ impl ViewCamera {
         Self { fov: fov.clamp(FOV.0, FOV.1), ..self.at(camera, pivot) }
     }
 
-    /// The pinhole camera for a picture of `size` pixels.
+    /// The pinhole camera for an image of `size` pixels.
     pub fn camera(&self, size: (u32, u32)) -> Camera {
         let (w, h) = (size.0.max(1), size.1.max(1));
         let y = 0.5 * f64::from(w.min(h)) / (0.5 * self.fov.to_radians()).tan();
@@ -96,7 +95,7 @@ impl ViewCamera {
         Camera { width: w, height: h, focal, centre, camera_to_world }
     }
 
-    /// The point that it turns around.
+    /// The point that the camera orbits around, world coordinates.
     pub fn pivot(&self) -> DVec3 {
         self.eye - self.back() * self.distance
     }
@@ -105,69 +104,68 @@ impl ViewCamera {
         self.rotation * DVec3::Z
     }
 
-    /// Turns around the pivot: `yaw` around the upward axis, `pitch` upwards (radians).
+    /// Orbits around the pivot: `yaw` around the upward axis, `pitch` upwards (radians).
     pub fn orbit(&mut self, yaw: f64, pitch: f64) {
         let pivot = self.pivot();
-        self.turn(yaw, pitch);
+        self.rotate(yaw, pitch);
         self.eye = pivot + self.back() * self.distance;
     }
 
-    /// Turns on the spot: `yaw` around the upward axis, `pitch` upwards (radians).
+    /// Turns in place: `yaw` around the upward axis, `pitch` upwards (radians).
     pub fn look(&mut self, yaw: f64, pitch: f64) {
-        self.turn(yaw, -pitch);
+        self.rotate(yaw, -pitch);
     }
 
-    /// `pitch` raises the camera's back.
-    fn turn(&mut self, yaw: f64, pitch: f64) {
+    /// Rotates in place; positive `pitch` raises the camera's back.
+    fn rotate(&mut self, yaw: f64, pitch: f64) {
         let back = self.back();
         let elevation = back.dot(self.up).clamp(-1.0, 1.0).asin();
-        let (low, high) = (elevation.min(-STEEPEST), elevation.max(STEEPEST));
+        let (low, high) = (elevation.min(-MAX_ELEVATION), elevation.max(MAX_ELEVATION));
         let pitch = (elevation + pitch).clamp(low, high) - elevation;
         let level = self.up.cross(back).try_normalize().unwrap_or(self.rotation * DVec3::X);
-        let turn = DQuat::from_axis_angle(self.up, yaw) * DQuat::from_axis_angle(level, -pitch);
-        self.rotation = (turn * self.rotation).normalize();
+        let rotation = DQuat::from_axis_angle(self.up, yaw) * DQuat::from_axis_angle(level, -pitch);
+        self.rotation = (rotation * self.rotation).normalize();
     }
 
-    /// Moves sideways so that what lies at the pivot's depth follows the pointer by `pixels` (y down) in a picture of
-    /// `size`.
+    /// Moves sideways so that points at the pivot's depth follow the pointer by `pixels` (y down) in an image of `size`
+    /// pixels.
     pub fn pan(&mut self, pixels: DVec2, size: (u32, u32)) {
         let scale = self.distance / self.camera(size).focal.y;
         let (right, up) = (self.rotation * DVec3::X, self.rotation * DVec3::Y);
         self.eye += (up * pixels.y - right * (pixels.x / self.aspect)) * scale;
     }
 
-    /// Comes nearer to the pivot by `notches` of a wheel, or goes away where negative.
+    /// Moves towards the pivot by `notches` of a wheel, or away if negative.
     pub fn zoom(&mut self, notches: f64) {
         let pivot = self.pivot();
-        let distance = self.distance * NOTCH.powf(-notches.clamp(-50.0, 50.0));
+        let distance = self.distance * ZOOM_STEP.powf(-notches.clamp(-50.0, 50.0));
         self.distance = distance.clamp(1e-3 * self.radius, 1e3 * self.radius);
         self.eye = pivot + self.back() * self.distance;
     }
 
-    /// Flies for `seconds` in direction `course` (right, up, forward; length up to 1 or more counts as 1).
-    pub fn fly(&mut self, course: DVec3, seconds: f64, fast: bool) {
-        let course = course.clamp_length_max(1.0);
+    /// Flies for `seconds` in `direction` (right, up, forward), whose length scales the speed up to 1.
+    pub fn fly(&mut self, direction: DVec3, seconds: f64, fast: bool) {
+        let direction = direction.clamp_length_max(1.0);
         let axes = DMat3::from_quat(self.rotation);
-        let way = axes.x_axis * course.x + axes.y_axis * course.y - axes.z_axis * course.z;
-        self.eye += way * (self.radius * FLIGHT * if fast { FASTER } else { 1.0 } * seconds);
+        let world = axes.x_axis * direction.x + axes.y_axis * direction.y - axes.z_axis * direction.z;
+        self.eye += world * (self.radius * FLIGHT_SPEED * if fast { FAST_FACTOR } else { 1.0 } * seconds);
     }
 
-    /// Changes the field of view, within [`FOV`].
-    pub fn widen(&mut self, degrees: f64) {
+    /// Widens the field of view by `degrees`, within 1 to 140.
+    pub fn adjust_fov(&mut self, degrees: f64) {
         self.fov = (self.fov + degrees).clamp(FOV.0, FOV.1);
     }
 
-    /// The camera a share `t` (0 to 1) of the way from `b` to `c`, along a smooth curve that comes from `a` and goes on to
-    /// `d` (Catmull-Rom).
-    pub fn between([a, b, c, d]: [&Self; 4], t: f64) -> Self {
-        let mix = |f: &dyn Fn(&Self) -> f64| curve([f(a), f(b), f(c), f(d)], t);
+    /// Catmull-Rom interpolation at `t` (0 to 1) between `b` and `c`, with the neighbours `a` and `d`.
+    pub(crate) fn interpolate([a, b, c, d]: [&Self; 4], t: f64) -> Self {
+        let mix = |f: &dyn Fn(&Self) -> f64| catmull_rom([f(a), f(b), f(c), f(d)], t);
         let vector = |f: &dyn Fn(&Self) -> DVec3| DVec3::new(mix(&|k| f(k).x), mix(&|k| f(k).y), mix(&|k| f(k).z));
-        // The same rotation has two quaternions: all must lie on one side.
+        // A rotation has two quaternions: all four must lie in one hemisphere.
         let near = |q: DQuat, to: DQuat| if q.dot(to) < 0.0 { -q } else { q };
         let qb = b.rotation;
         let (qa, qc) = (near(a.rotation, qb), near(c.rotation, qb));
         let qd = near(d.rotation, qc);
-        let of = |i: usize| curve([qa, qb, qc, qd].map(|q| q.to_array()[i]), t);
+        let of = |i: usize| catmull_rom([qa, qb, qc, qd].map(|q| q.to_array()[i]), t);
         let rotation = DQuat::from_array([of(0), of(1), of(2), of(3)]);
         Self {
             eye: vector(&|k| k.eye),
@@ -181,8 +179,8 @@ impl ViewCamera {
     }
 }
 
-/// Catmull-Rom between the two middle values.
-fn curve([a, b, c, d]: [f64; 4], t: f64) -> f64 {
+/// Catmull-Rom interpolation between `b` and `c`.
+fn catmull_rom([a, b, c, d]: [f64; 4], t: f64) -> f64 {
     let (u, v) = (0.5 * (c - a), 0.5 * (d - b));
     let (t2, t3) = (t * t, t * t * t);
     b * (2.0 * t3 - 3.0 * t2 + 1.0) + u * (t3 - 2.0 * t2 + t) + c * (3.0 * t2 - 2.0 * t3) + v * (t3 - t2)
@@ -199,13 +197,13 @@ mod tests {
         ViewCamera::home(BOX, Up::Y).unwrap()
     }
 
-    /// Where a world point is seen.
-    fn seen(camera: &ViewCamera, point: DVec3) -> DVec2 {
+    /// Pixel position of a world point.
+    fn projected(camera: &ViewCamera, point: DVec3) -> DVec2 {
         camera.camera(SIZE).project(point).unwrap()
     }
 
     #[test]
-    fn home_looks_at_the_middle_from_where_render_does() {
+    fn home_is_the_default_camera_of_render() {
         for up in [Up::Y, Up::Z] {
             let home = ViewCamera::home(BOX, up).unwrap();
             let orbit = Orbit { elevation: 20.0, azimuth: 30.0, up, size: SIZE, ..Orbit::default() };
@@ -228,7 +226,7 @@ mod tests {
             assert!((camera.rotation * DVec3::X).dot(DVec3::Y).abs() < 1e-9, "the horizon stays level");
             assert!((camera.rotation * DVec3::Y).dot(DVec3::Y) > 0.0, "never upside down");
         }
-        // Dragging upwards (pitch < 0 lowers the camera) and to the right (yaw) go the way they say.
+        // Positive pitch raises the camera, positive yaw turns counter-clockwise from above.
         let mut camera = home();
         let before = camera.eye;
         camera.orbit(0.0, 0.2);
@@ -241,9 +239,9 @@ mod tests {
     #[test]
     fn a_pan_moves_the_pivot_with_the_pointer() {
         let mut camera = home();
-        let (pivot, before) = (camera.pivot(), seen(&camera, camera.pivot()));
+        let (pivot, before) = (camera.pivot(), projected(&camera, camera.pivot()));
         camera.pan(DVec2::new(40.0, -25.0), SIZE);
-        assert!((seen(&camera, pivot) - before - DVec2::new(40.0, -25.0)).length() < 1e-6);
+        assert!((projected(&camera, pivot) - before - DVec2::new(40.0, -25.0)).length() < 1e-6);
     }
 
     #[test]
@@ -267,35 +265,35 @@ mod tests {
         let ahead = -(camera.rotation * DVec3::Z);
         let eye = camera.eye;
         camera.fly(DVec3::new(0.0, 0.0, 1.0), 0.5, false);
-        assert!((camera.eye - eye - ahead * camera.radius * FLIGHT * 0.5).length() < 1e-9);
+        assert!((camera.eye - eye - ahead * camera.radius * FLIGHT_SPEED * 0.5).length() < 1e-9);
         let slow = camera.eye - eye;
         camera.fly(DVec3::new(0.0, 0.0, 7.0), 0.5, true);
-        assert!((camera.eye - eye - slow - slow * FASTER).length() < 1e-9);
+        assert!((camera.eye - eye - slow - slow * FAST_FACTOR).length() < 1e-9);
         let eye = camera.eye;
         let point = camera.pivot();
-        let before = seen(&camera, point);
+        let before = projected(&camera, point);
         camera.look(0.0, 0.05);
         assert_eq!(camera.eye, eye);
-        assert!(seen(&camera, point).y > before.y, "looking up moves things down");
+        assert!(projected(&camera, point).y > before.y, "looking up moves things down");
     }
 
     #[test]
-    fn a_capture_camera_is_met_exactly() {
+    fn a_capture_camera_is_matched_exactly() {
         let pose = DMat4::from_rotation_translation(
             DQuat::from_euler(glam::EulerRot::XYZ, 0.4, -1.1, 2.0),
             DVec3::new(1.0, 2.0, -3.0),
         );
-        let mut wanted = Camera::with_fov_y(200, 300, 40.0, pose).unwrap();
-        wanted.focal.x *= 1.02;
-        wanted.centre += DVec2::new(5.0, -9.0);
-        let met = home().at(&wanted, DVec3::ZERO).camera((200, 300));
-        assert!(met.camera_to_world.abs_diff_eq(wanted.camera_to_world, 1e-9));
-        assert!((met.focal - wanted.focal).length() < 1e-6 && (met.centre - wanted.centre).length() < 1e-6);
-        // All four corners of its picture are within a wide and a tall window.
+        let mut camera = Camera::with_fov_y(200, 300, 40.0, pose).unwrap();
+        camera.focal.x *= 1.02;
+        camera.centre += DVec2::new(5.0, -9.0);
+        let matched = home().at(&camera, DVec3::ZERO).camera((200, 300));
+        assert!(matched.camera_to_world.abs_diff_eq(camera.camera_to_world, 1e-9));
+        assert!((matched.focal - camera.focal).length() < 1e-6 && (matched.centre - camera.centre).length() < 1e-6);
+        // All four corners of its image are visible in a wide and a tall window.
         for size in [(900, 300), (300, 900), (400, 600)] {
-            let framed = home().framing(&wanted, DVec3::ZERO, size).camera(size);
+            let framed = home().framing(&camera, DVec3::ZERO, size).camera(size);
             for (x, y) in [(0.0, 0.0), (200.0, 0.0), (0.0, 300.0), (200.0, 300.0)] {
-                let ray = wanted.ray(x, y);
+                let ray = camera.ray(x, y);
                 let at = framed.project(ray.origin + ray.direction).unwrap();
                 let shift = (framed.centre - DVec2::new(f64::from(size.0), f64::from(size.1)) * 0.5).abs();
                 assert!(at.x > -1e-6 - shift.x && at.x < f64::from(size.0) + 1e-6 + shift.x, "{size:?}: {at}");
@@ -316,14 +314,14 @@ mod tests {
             assert!((a.eye - b.eye).length() < 1e-9 && a.rotation.dot(b.rotation).abs() > 1.0 - 1e-9);
             assert!((a.fov - b.fov).abs() < 1e-9 && (a.distance - b.distance).abs() < 1e-9);
         };
-        close(ViewCamera::between(four, 0.0), keys[1]);
-        close(ViewCamera::between(four, 1.0), keys[2]);
-        let half = ViewCamera::between(four, 0.5);
+        close(ViewCamera::interpolate(four, 0.0), keys[1]);
+        close(ViewCamera::interpolate(four, 1.0), keys[2]);
+        let half = ViewCamera::interpolate(four, 0.5);
         assert!((half.rotation.length() - 1.0).abs() < 1e-12);
         assert!((half.fov - 31.5).abs() < 0.1);
-        // No jump where one piece ends and the next begins.
+        // Continuous from one segment to the next.
         let next = [&keys[1], &keys[2], &keys[3], &keys[3]];
-        let (end, begin) = (ViewCamera::between(four, 1.0 - 1e-6), ViewCamera::between(next, 1e-6));
+        let (end, begin) = (ViewCamera::interpolate(four, 1.0 - 1e-6), ViewCamera::interpolate(next, 1e-6));
         assert!((end.eye - begin.eye).length() < 1e-4);
     }
 }

@@ -1,9 +1,10 @@
-//! What can keep the viewer from opening or going on.
+//! Errors of the viewer.
 
 use thiserror::Error;
 
-/// Why there is no window, or no longer one.
+/// Error that keeps the window from opening, or closes it.
 #[derive(Debug, Error)]
+#[non_exhaustive]
 pub enum ViewerError {
     /// There is no display to open a window on.
     #[error(
@@ -11,22 +12,28 @@ pub enum ViewerError {
          without a window with `nstr render`"
     )]
     Display(String),
-    /// No graphics driver answers.
+    /// There is no graphics adapter.
     #[error(
         "no graphics adapter can draw on this window. Install a Vulkan driver; without a GPU the software driver does \
          (Debian, Ubuntu: mesa-vulkan-drivers; Fedora: mesa-vulkan-drivers; Arch: vulkan-swrast)"
     )]
     NoAdapter,
-    /// The driver refused to set the window's surface up.
+    /// The graphics driver failed to set up or draw on the window's surface.
     #[error("the graphics driver cannot draw on this window: {0}")]
     Surface(String),
     /// The event loop ended with an error.
     #[error("the window system ended the viewer: {0}")]
     EventLoop(String),
-    /// The camera path that was asked for can't be read.
+    /// The camera path cannot be read.
     #[error("{0}")]
     Path(String),
-    /// A script can't be read or followed.
+    /// The script cannot be read or followed.
     #[error("{0}")]
     Script(String),
+    /// No thread to render in could be started.
+    #[error("cannot start a render thread: {0}")]
+    Thread(#[source] std::io::Error),
+    /// A request cannot be rendered.
+    #[error("cannot render: {0}")]
+    Render(String),
 }

@@ -1,12 +1,12 @@
-//! From keys and pointer to actions. Knows no window: real events and scripts come the same way.
+//! Mapping from keys and pointer to actions. Independent of the window, so that scripts take the same path.
 
 use glam::{DVec2, DVec3};
 
-use crate::layer::Show;
+use crate::display_mode::DisplayMode;
 
-/// A key, as far as the viewer knows it.
+/// Key that the viewer uses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Key {
+pub(crate) enum Key {
     /// A character key without modifiers, in lower case.
     Char(char),
     /// A function key.
@@ -23,9 +23,9 @@ pub enum Key {
     Space,
 }
 
-/// A button of the pointer.
+/// Pointer button.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Button {
+pub(crate) enum Button {
     /// Left.
     Left,
     /// Right.
@@ -34,88 +34,88 @@ pub enum Button {
     Middle,
 }
 
-/// Keys held beside others.
+/// Modifier keys that are held.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Modifiers {
+pub(crate) struct Modifiers {
     /// Shift.
     pub shift: bool,
     /// Control (or command).
     pub ctrl: bool,
 }
 
-/// What comes in. Positions in physical pixels from the window's upper left corner.
+/// Input event. Positions are in physical pixels from the upper left corner of the window.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Event {
-    /// A key goes down (`repeat`: again, as it is held) or up.
+pub(crate) enum InputEvent {
+    /// A key goes down (`repeat`: again while it is held) or up.
     Key {
-        /// Which.
+        /// Key.
         key: Key,
-        /// Down or up.
+        /// Whether it goes down.
         down: bool,
-        /// Whether it was down already.
+        /// Whether it was down before.
         repeat: bool,
     },
-    /// The modifiers are now these.
+    /// The modifiers changed to these.
     Modifiers(Modifiers),
-    /// A button goes down or up where the pointer is.
+    /// A button goes down or up at the pointer.
     Button {
-        /// Which.
+        /// Button.
         button: Button,
-        /// Down or up.
+        /// Whether it goes down.
         down: bool,
     },
-    /// The pointer is here.
+    /// The pointer moved here.
     Pointer(DVec2),
     /// The wheel turned by notches, positive away from the user.
     Wheel(f64),
-    /// The window lost the keyboard: what is held is held no longer.
+    /// The window lost the keyboard focus, which releases all keys and buttons.
     Unfocused,
 }
 
-/// What the user wants.
+/// Action of the user.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Action {
-    /// Turn around the object; pixels.
+pub(crate) enum Action {
+    /// Orbit around the object by pixels.
     Orbit(DVec2),
-    /// Move sideways; pixels.
+    /// Move sideways by pixels.
     Pan(DVec2),
-    /// Look around; pixels.
+    /// Look around by pixels.
     Look(DVec2),
-    /// Come nearer; notches.
+    /// Move nearer by notches.
     Zoom(f64),
-    /// Back to the first camera.
+    /// Return to the first camera.
     Reset,
-    /// To the capture's camera that lies this many further on.
-    Snap(i32),
-    /// Another field of view; degrees.
-    Widen(f64),
-    /// Another layer.
-    Show(Show),
-    /// Write the picture as PNG.
+    /// Go to the capture view this many further on.
+    NextView(i32),
+    /// Widen the field of view by degrees.
+    AdjustFov(f64),
+    /// Display another layer.
+    SetMode(DisplayMode),
+    /// Save the image as PNG.
     SavePng,
-    /// Write the picture as EXR.
+    /// Save all layers as EXR.
     SaveExr,
-    /// Camera to the clipboard.
+    /// Copy the camera to the clipboard.
     Copy,
-    /// Camera from the clipboard.
+    /// Paste the camera from the clipboard.
     Paste,
     /// Add the camera to the path.
     AddKey,
     /// Play or stop the path.
     Play,
-    /// Take a path from the file that the panel names.
+    /// Load the path from the file named in the panel.
     LoadPath,
-    /// Pause or go on with training.
+    /// Pause or resume training.
     Pause,
-    /// Show or hide the help.
+    /// DisplayMode or hide the help.
     Help,
-    /// Show or hide the panel.
+    /// DisplayMode or hide the panel.
     Panel,
-    /// Close what is open: the help.
+    /// Close the help.
     Dismiss,
 }
 
-/// What a drag does.
+/// Camera motion of a drag.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Drag {
     Orbit,
@@ -123,8 +123,8 @@ enum Drag {
     Look,
 }
 
-/// Keys that fly, and where to (right, up, forward).
-const FLIGHT: [(char, DVec3); 6] = [
+/// Keys that fly, and their directions (right, up, forward).
+const FLIGHT_KEYS: [(char, DVec3); 6] = [
     ('w', DVec3::new(0.0, 0.0, 1.0)),
     ('s', DVec3::new(0.0, 0.0, -1.0)),
     ('a', DVec3::new(-1.0, 0.0, 0.0)),
@@ -132,12 +132,12 @@ const FLIGHT: [(char, DVec3); 6] = [
     ('e', DVec3::new(0.0, 1.0, 0.0)),
     ('q', DVec3::new(0.0, -1.0, 0.0)),
 ];
-/// Degrees that a press of + or − changes the field of view by.
-const WIDEN: f64 = 2.5;
+/// Change of the field of view by a press of + or −, degrees.
+const FOV_STEP: f64 = 2.5;
 
-/// What is held, and since where.
+/// Held keys and buttons, and the pointer.
 #[derive(Clone, Debug, Default)]
-pub struct Input {
+pub(crate) struct Input {
     modifiers: Modifiers,
     held: [bool; 6],
     drag: Option<(Button, Drag)>,
@@ -145,25 +145,25 @@ pub struct Input {
 }
 
 impl Input {
-    /// Takes an event in; `free` tells whether it is the picture's (not the panel's). Returns what it asks for.
-    pub fn take(&mut self, event: Event, free: bool) -> Option<Action> {
+    /// Processes an event and returns its action. `on_image` tells that it belongs to the image, not to the panel.
+    pub fn handle(&mut self, event: InputEvent, on_image: bool) -> Option<Action> {
         match event {
-            Event::Modifiers(modifiers) => {
+            InputEvent::Modifiers(modifiers) => {
                 self.modifiers = modifiers;
                 None
             }
-            Event::Key { key, down, repeat } => self.key(key, down, repeat, free),
-            Event::Button { button, down: false } => {
+            InputEvent::Key { key, down, repeat } => self.key(key, down, repeat, on_image),
+            InputEvent::Button { button, down: false } => {
                 self.drag = self.drag.filter(|(held, _)| *held != button);
                 None
             }
-            Event::Button { button, down: true } => {
-                if free && self.drag.is_none() {
+            InputEvent::Button { button, down: true } => {
+                if on_image && self.drag.is_none() {
                     self.drag = Some((button, self.drag_of(button)));
                 }
                 None
             }
-            Event::Pointer(to) => {
+            InputEvent::Pointer(to) => {
                 let by = to - self.pointer;
                 self.pointer = to;
                 if by == DVec2::ZERO {
@@ -175,8 +175,8 @@ impl Input {
                     Drag::Look => Action::Look(by),
                 })
             }
-            Event::Wheel(notches) => (free && notches != 0.0).then_some(Action::Zoom(notches)),
-            Event::Unfocused => {
+            InputEvent::Wheel(notches) => (on_image && notches != 0.0).then_some(Action::Zoom(notches)),
+            InputEvent::Unfocused => {
                 *self = Self { pointer: self.pointer, ..Self::default() };
                 None
             }
@@ -191,26 +191,26 @@ impl Input {
         }
     }
 
-    fn key(&mut self, key: Key, down: bool, repeat: bool, free: bool) -> Option<Action> {
+    fn key(&mut self, key: Key, down: bool, repeat: bool, on_image: bool) -> Option<Action> {
         if let Key::Char(c) = key
-            && let Some(i) = FLIGHT.iter().position(|(k, _)| *k == c)
+            && let Some(i) = FLIGHT_KEYS.iter().position(|(k, _)| *k == c)
         {
-            // A release always counts, so that nothing flies on.
-            self.held[i] = down && (self.held[i] || (free && !self.modifiers.ctrl));
+            // A release always counts, so that no flight goes on.
+            self.held[i] = down && (self.held[i] || (on_image && !self.modifiers.ctrl));
             return None;
         }
-        if !down || !free {
+        if !down || !on_image {
             return None;
         }
-        let again = match key {
-            Key::Char('+' | '=') => Some(Action::Widen(-WIDEN)),
-            Key::Char('-') => Some(Action::Widen(WIDEN)),
-            Key::Char('[') | Key::PageUp => Some(Action::Snap(-1)),
-            Key::Char(']') | Key::PageDown => Some(Action::Snap(1)),
+        let repeated = match key {
+            Key::Char('+' | '=') => Some(Action::AdjustFov(-FOV_STEP)),
+            Key::Char('-') => Some(Action::AdjustFov(FOV_STEP)),
+            Key::Char('[') | Key::PageUp => Some(Action::NextView(-1)),
+            Key::Char(']') | Key::PageDown => Some(Action::NextView(1)),
             _ => None,
         };
-        if again.is_some() || repeat {
-            return again;
+        if repeated.is_some() || repeat {
+            return repeated;
         }
         match key {
             Key::Char('c') if self.modifiers.ctrl => Some(Action::Copy),
@@ -223,7 +223,7 @@ impl Input {
             Key::Char('t') => Some(Action::Panel),
             Key::Char(c) => {
                 let number = c.to_digit(10).filter(|n| *n > 0)?;
-                Show::ALL.get(number as usize - 1).copied().map(Action::Show)
+                DisplayMode::ALL.get(number as usize - 1).copied().map(Action::SetMode)
             }
             Key::F(5) => Some(Action::AddKey),
             Key::F(6) => Some(Action::Play),
@@ -234,19 +234,19 @@ impl Input {
         }
     }
 
-    /// Where the held keys fly to (right, up, forward), and whether fast; `None` where none is held.
-    pub fn course(&self) -> Option<(DVec3, bool)> {
-        let held = self.held.iter().zip(FLIGHT).filter(|(held, _)| **held);
-        let sum: DVec3 = held.map(|(_, (_, way))| way).sum();
+    /// Direction that the held keys fly in (right, up, forward), and whether fast; `None` without any.
+    pub fn flight(&self) -> Option<(DVec3, bool)> {
+        let held = self.held.iter().zip(FLIGHT_KEYS).filter(|(held, _)| **held);
+        let sum: DVec3 = held.map(|(_, (_, direction))| direction).sum();
         (sum != DVec3::ZERO).then_some((sum, self.modifiers.shift))
     }
 
-    /// Whether a drag moves the camera.
-    pub fn dragging(&self) -> bool {
+    /// Whether a drag is moving the camera.
+    pub fn is_dragging(&self) -> bool {
         self.drag.is_some()
     }
 
-    /// The pointer's place.
+    /// Position of the pointer.
     pub fn pointer(&self) -> DVec2 {
         self.pointer
     }
@@ -257,13 +257,13 @@ mod tests {
     use super::*;
 
     fn press(input: &mut Input, key: Key) -> Option<Action> {
-        let action = input.take(Event::Key { key, down: true, repeat: false }, true);
-        input.take(Event::Key { key, down: false, repeat: false }, true);
+        let action = input.handle(InputEvent::Key { key, down: true, repeat: false }, true);
+        input.handle(InputEvent::Key { key, down: false, repeat: false }, true);
         action
     }
 
-    fn modifiers(shift: bool, ctrl: bool) -> Event {
-        Event::Modifiers(Modifiers { shift, ctrl })
+    fn modifiers(shift: bool, ctrl: bool) -> InputEvent {
+        InputEvent::Modifiers(Modifiers { shift, ctrl })
     }
 
     #[test]
@@ -276,71 +276,71 @@ mod tests {
             (Button::Right, (false, false), Action::Pan(by)),
             (Button::Middle, (false, false), Action::Look(by)),
         ];
-        for (button, (shift, ctrl), wanted) in cases {
+        for (button, (shift, ctrl), expected) in cases {
             let mut input = Input::default();
-            input.take(modifiers(shift, ctrl), true);
-            assert_eq!(input.take(Event::Pointer(DVec2::splat(50.0)), true), None);
-            input.take(Event::Button { button, down: true }, true);
-            // What began on the picture stays its own over the panel; other buttons don't end it.
-            input.take(modifiers(false, false), true);
-            assert_eq!(input.take(Event::Pointer(DVec2::splat(50.0) + by), false), Some(wanted));
+            input.handle(modifiers(shift, ctrl), true);
+            assert_eq!(input.handle(InputEvent::Pointer(DVec2::splat(50.0)), true), None);
+            input.handle(InputEvent::Button { button, down: true }, true);
+            // A drag that began on the image goes on over the panel; other buttons do not end it.
+            input.handle(modifiers(false, false), true);
+            assert_eq!(input.handle(InputEvent::Pointer(DVec2::splat(50.0) + by), false), Some(expected));
             let other = if button == Button::Left { Button::Right } else { Button::Left };
-            input.take(Event::Button { button: other, down: true }, true);
-            input.take(Event::Button { button: other, down: false }, true);
-            assert!(input.dragging());
-            input.take(Event::Button { button, down: false }, false);
-            assert_eq!(input.take(Event::Pointer(DVec2::ZERO), true), None);
+            input.handle(InputEvent::Button { button: other, down: true }, true);
+            input.handle(InputEvent::Button { button: other, down: false }, true);
+            assert!(input.is_dragging());
+            input.handle(InputEvent::Button { button, down: false }, false);
+            assert_eq!(input.handle(InputEvent::Pointer(DVec2::ZERO), true), None);
         }
     }
 
     #[test]
     fn the_panel_keeps_its_events() {
         let mut input = Input::default();
-        input.take(Event::Button { button: Button::Left, down: true }, false);
-        assert_eq!(input.take(Event::Pointer(DVec2::ONE), true), None);
-        assert_eq!(input.take(Event::Wheel(1.0), false), None);
-        assert_eq!(input.take(Event::Wheel(1.0), true), Some(Action::Zoom(1.0)));
-        assert_eq!(input.take(Event::Key { key: Key::Char('r'), down: true, repeat: false }, false), None);
+        input.handle(InputEvent::Button { button: Button::Left, down: true }, false);
+        assert_eq!(input.handle(InputEvent::Pointer(DVec2::ONE), true), None);
+        assert_eq!(input.handle(InputEvent::Wheel(1.0), false), None);
+        assert_eq!(input.handle(InputEvent::Wheel(1.0), true), Some(Action::Zoom(1.0)));
+        assert_eq!(input.handle(InputEvent::Key { key: Key::Char('r'), down: true, repeat: false }, false), None);
     }
 
     #[test]
     fn flight_ends_with_release_and_focus() {
         let mut input = Input::default();
-        let key = |c, down| Event::Key { key: Key::Char(c), down, repeat: false };
-        input.take(key('w', true), true);
-        input.take(key('e', true), true);
-        input.take(modifiers(true, false), true);
-        assert_eq!(input.course(), Some((DVec3::new(0.0, 1.0, 1.0), true)));
-        input.take(key('w', false), false);
-        assert_eq!(input.course(), Some((DVec3::Y, true)));
-        input.take(Event::Unfocused, true);
-        assert_eq!(input.course(), None);
-        // Opposite keys cancel; ctrl+s is no flight.
-        input.take(key('a', true), true);
-        input.take(key('d', true), true);
-        assert_eq!(input.course(), None);
+        let key = |c, down| InputEvent::Key { key: Key::Char(c), down, repeat: false };
+        input.handle(key('w', true), true);
+        input.handle(key('e', true), true);
+        input.handle(modifiers(true, false), true);
+        assert_eq!(input.flight(), Some((DVec3::new(0.0, 1.0, 1.0), true)));
+        input.handle(key('w', false), false);
+        assert_eq!(input.flight(), Some((DVec3::Y, true)));
+        input.handle(InputEvent::Unfocused, true);
+        assert_eq!(input.flight(), None);
+        // Opposite keys cancel; ctrl+s does not fly.
+        input.handle(key('a', true), true);
+        input.handle(key('d', true), true);
+        assert_eq!(input.flight(), None);
         let mut input = Input::default();
-        input.take(modifiers(false, true), true);
-        input.take(key('s', true), true);
-        assert_eq!(input.course(), None);
+        input.handle(modifiers(false, true), true);
+        input.handle(key('s', true), true);
+        assert_eq!(input.flight(), None);
     }
 
     #[test]
-    fn keys_ask_for_what_the_manual_says() {
+    fn keys_do_what_the_manual_says() {
         let mut input = Input::default();
-        for (i, show) in Show::ALL.into_iter().enumerate() {
+        for (i, mode) in DisplayMode::ALL.into_iter().enumerate() {
             let c = char::from_digit(i as u32 + 1, 10).unwrap();
-            assert_eq!(press(&mut input, Key::Char(c)), Some(Action::Show(show)));
+            assert_eq!(press(&mut input, Key::Char(c)), Some(Action::SetMode(mode)));
         }
         assert_eq!(press(&mut input, Key::Char('0')), None);
         assert_eq!(press(&mut input, Key::Char('c')), None);
-        assert_eq!(press(&mut input, Key::Char(']')), Some(Action::Snap(1)));
+        assert_eq!(press(&mut input, Key::Char(']')), Some(Action::NextView(1)));
         assert_eq!(press(&mut input, Key::F(5)), Some(Action::AddKey));
         // Held keys repeat only where that makes sense.
-        let held = |key| Event::Key { key, down: true, repeat: true };
-        assert_eq!(input.take(held(Key::Char('p')), true), None);
-        assert_eq!(input.take(held(Key::Char('+')), true), Some(Action::Widen(-WIDEN)));
-        input.take(modifiers(false, true), true);
+        let held = |key| InputEvent::Key { key, down: true, repeat: true };
+        assert_eq!(input.handle(held(Key::Char('p')), true), None);
+        assert_eq!(input.handle(held(Key::Char('+')), true), Some(Action::AdjustFov(-FOV_STEP)));
+        input.handle(modifiers(false, true), true);
         assert_eq!(press(&mut input, Key::Char('c')), Some(Action::Copy));
         assert_eq!(press(&mut input, Key::Char('v')), Some(Action::Paste));
         assert_eq!(press(&mut input, Key::Char('p')), None);

@@ -1,38 +1,41 @@
-//! The interactive viewer: a window that shows a field from wherever the user goes.
+//! Interactive viewer: a window that shows a field from any camera, and a fit while it runs.
 //!
-//! [`app`] runs the event loop and owns the window. Events become [`input::Action`]s, which change the [`session`]: camera,
-//! layer, light, section, camera path. From that follows the [`painter::View`] that a [`painter::Painter`] is asked for; it
-//! answers with ever better pictures, which [`present`] draws beside the panel. Painting and presenting never wait for
-//! each other. A field in training comes through [`training`]. Nothing here knows the command line or a model's recipe.
+//! [`run`] opens the window. Its event loop maps keys and pointer to actions, which change the session: camera, layer, light,
+//! section, camera path. The session gives a [`RenderRequest`] for a render backend, which answers with images of growing
+//! quality; the presenter draws them beside the panel. Rendering and presenting never wait for each other. A field in
+//! training comes through [`Training`]. This crate is independent of the command line and of how models are fitted.
 
-pub mod app;
+mod app;
 mod blit;
-pub mod camera;
-pub mod cpu_painter;
-pub mod desk;
-mod display;
-pub mod error;
-pub mod gpu_painter;
-pub mod input;
-pub mod layer;
-pub mod painter;
+mod camera;
+mod camera_path;
+mod cpu_backend;
+mod display_mode;
+mod error;
+mod event_conversion;
+mod gpu_backend;
+mod gpu_tonemap;
+mod input;
 mod panel;
-mod passes;
-mod plot;
-pub mod present;
-pub mod readback;
-pub mod recording;
-pub mod save;
-pub mod scene;
-pub mod script;
-pub mod session;
-mod tone;
-pub mod training;
-mod translate;
+mod presenter;
+mod progressive;
+mod readback;
+mod render_backend;
+mod render_thread;
+mod scene;
+mod script;
+mod session;
+mod tonemap;
+mod training;
 
-pub use app::{Setup, run};
+pub use app::{ViewerOptions, run};
+pub use camera::ViewCamera;
+pub use camera_path::CameraPath;
+pub use cpu_backend::render_image;
+pub use display_mode::DisplayMode;
 pub use error::ViewerError;
-pub use layer::Show;
-pub use scene::{Field, Scene};
+pub use render_backend::{Quality, ReferenceImage, RenderRequest};
+pub use scene::{NO_VIEWS, Scene, SceneField};
 pub use script::Script;
-pub use training::Training;
+pub use session::{Cut, DisplaySettings};
+pub use training::{SnapshotObserver, Training, TrainingPhase};

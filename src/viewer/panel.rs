@@ -1,61 +1,66 @@
-//! The panel beside the picture, the status line below it, and the help over it.
+//! Panel beside the image, status line below it, and help and messages over it.
 
 use egui::{
     Align, Align2, Color32, ComboBox, Context, FontId, Frame, Grid, Layout, Margin, Panel, Rect, RichText, ScrollArea,
     Slider, Stroke, Ui, Vec2, Window,
 };
+use nstr_image::colormap::{diverging_colormap, error_colormap, sequential_colormap};
+use nstr_image::colour::Background;
+use nstr_image::colour::linear_from_srgb;
+use nstr_plot::format::compact;
 
 use crate::camera::FOV;
+use crate::camera_path::{FRAME_RATE, KEY_INTERVAL};
+use crate::display_mode::DisplayMode;
 use crate::input::Action;
-use crate::layer::Show;
-use crate::painter::Shown;
-use crate::plot;
-use crate::recording::{FPS, PACE};
+use crate::render_backend::RenderedImage;
 use crate::session::Session;
-use crate::training::{Phase, Report};
-use nstr_image::colour::Background;
-use nstr_image::colour::{diverging_colour, false_colour, linear_from_srgb};
+use crate::training::TrainingStatus;
 
-/// What the panel says beside the session's own state.
-pub struct Facts<'a> {
-    /// Name of what is shown.
+mod training;
+
+/// Information that the panel displays beside the state of the session.
+pub(crate) struct PanelInfo<'a> {
+    /// Name of the model or input.
     pub title: &'a str,
     /// Lines about it.
     pub details: &'a [String],
-    /// The picture.
-    pub shown: Option<&'a Shown>,
-    /// Share of the pass at work that is done.
-    pub share: f32,
-    /// Whether the picture is refined.
+    /// Displayed image.
+    pub image: Option<&'a RenderedImage>,
+    /// Done fraction of the current pass, 0 to 1.
+    pub progress: f32,
+    /// Whether the image is refined.
     pub done: bool,
-    /// Name of the painter and of the adapter that presents.
-    pub devices: (&'a str, &'a str),
-    /// Pictures presented a second; `None` while nothing moves.
+    /// Name of the render backend.
+    pub backend: &'a str,
+    /// Name of the adapter that presents.
+    pub adapter: &'a str,
+    /// Presented frames a second; `None` unless the camera moves.
     pub fps: Option<f64>,
-    /// The run, where one is watched.
-    pub training: Option<&'a Report>,
+    /// Training run, if there is one.
+    pub training: Option<&'a TrainingStatus>,
 }
 
-/// What the user asks for on the panel.
+/// Command of the user from the panel.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Command {
-    /// As by a key.
+pub(crate) enum PanelCommand {
+    /// The action of a key.
     Act(Action),
-    /// Write the camera path.
+    /// Save the camera path.
     SavePath,
-    /// Forget the camera path.
+    /// Clear the camera path.
     ClearPath,
-    /// End training and save.
-    Stop,
+    /// Stop training and save.
+    StopTraining,
 }
 
 /// Width of the panel, points.
 const WIDTH: f32 = 292.0;
 /// Height of the status line, points.
-const STATUS: f32 = 26.0;
+const STATUS_HEIGHT: f32 = 26.0;
 
-/// Colours and distances of everything.
-pub fn style(ctx: &Context) {
+/// Sets colours and spacing.
+pub(crate) fn set_style(ctx: &Context) {
     ctx.set_theme(egui::Theme::Dark);
     ctx.all_styles_mut(|style| {
         style.spacing.item_spacing = Vec2::new(8.0, 6.0);
@@ -69,40 +74,40 @@ pub fn style(ctx: &Context) {
     });
 }
 
-/// Lays everything out; returns what is asked for and the rectangle that is left for the picture, in points.
-pub fn show(ui: &mut Ui, session: &mut Session, facts: &Facts<'_>) -> (Vec<Command>, Rect) {
+/// Lays the panel out; returns the commands of the user and the rectangle that is left for the image, in points.
+pub(crate) fn show(ui: &mut Ui, session: &mut Session, info: &PanelInfo<'_>) -> (Vec<PanelCommand>, Rect) {
     let mut commands = Vec::new();
     let fill = ui.visuals().panel_fill;
     let frame = Frame::new().fill(fill).inner_margin(Margin::symmetric(12, 0));
-    Panel::bottom("status").exact_size(STATUS).resizable(false).frame(frame).show_inside(ui, |ui| {
-        status(ui, session, facts);
+    Panel::bottom("status").exact_size(STATUS_HEIGHT).resizable(false).frame(frame).show_inside(ui, |ui| {
+        status(ui, session, info);
     });
     if session.panel {
         let frame = Frame::new().fill(fill).inner_margin(Margin { left: 12, right: 4, top: 10, bottom: 6 });
         Panel::right("panel").exact_size(WIDTH).resizable(false).frame(frame).show_inside(ui, |ui| {
             ScrollArea::vertical().auto_shrink([false, false]).show(ui, |ui| {
                 ui.set_max_width(WIDTH - 30.0);
-                commands = controls(ui, session, facts);
+                commands = controls(ui, session, info);
             });
         });
     }
-    let left = ui.available_rect_before_wrap();
-    overlays(ui.ctx(), session, facts, left);
-    (commands, left)
+    let image = ui.available_rect_before_wrap();
+    overlays(ui.ctx(), session, info, image);
+    (commands, image)
 }
 
-fn controls(ui: &mut Ui, session: &mut Session, facts: &Facts<'_>) -> Vec<Command> {
+fn controls(ui: &mut Ui, session: &mut Session, info: &PanelInfo<'_>) -> Vec<PanelCommand> {
     let mut commands = Vec::new();
-    ui.label(RichText::new(facts.title).strong().size(15.0));
-    for line in facts.details {
+    ui.label(RichText::new(info.title).strong().size(15.0));
+    for line in info.details {
         ui.label(RichText::new(line).weak().size(11.5));
     }
-    if let Some(report) = facts.training {
-        training(ui, report, &mut commands);
+    if let Some(status) = info.training {
+        training::show(ui, status, &mut commands);
     }
-    layers(ui, session, facts, &mut commands);
+    layers(ui, session, info, &mut commands);
     camera(ui, session, &mut commands);
-    look(ui, session);
+    display_settings(ui, session);
     section(ui, session);
     path(ui, session, &mut commands);
     save(ui, &mut commands);
@@ -115,33 +120,37 @@ fn heading(ui: &mut Ui, text: &str) {
     ui.label(RichText::new(text).strong());
 }
 
-fn layers(ui: &mut Ui, session: &Session, facts: &Facts<'_>, commands: &mut Vec<Command>) {
+fn layers(ui: &mut Ui, session: &Session, info: &PanelInfo<'_>, commands: &mut Vec<PanelCommand>) {
     heading(ui, "Layer");
-    let now = session.settings.show;
+    let current = session.settings.mode;
     Grid::new("layers").num_columns(3).min_col_width(82.0).spacing([4.0, 4.0]).show(ui, |ui| {
-        for (i, layer) in Show::ALL.into_iter().enumerate() {
-            let text = format!("{}  {}", i + 1, layer.name());
-            if ui.selectable_label(now == layer, text).on_hover_text(layer.meaning()).clicked() {
-                commands.push(Command::Act(Action::Show(layer)));
+        for (i, mode) in DisplayMode::ALL.into_iter().enumerate() {
+            let text = format!("{}  {}", i + 1, mode.name());
+            if ui.selectable_label(current == mode, text).on_hover_text(mode.description()).clicked() {
+                commands.push(PanelCommand::Act(Action::SetMode(mode)));
             }
             if i % 3 == 2 {
                 ui.end_row();
             }
         }
     });
-    if let Some((low, high)) = facts.shown.filter(|s| s.view.show == now).and_then(|s| s.range) {
-        legend(ui, now, low, high);
+    if let Some((low, high)) = info.image.filter(|i| i.request.mode == current).and_then(|i| i.range) {
+        legend(ui, current, low, high);
     }
 }
 
-/// The bar of false colours with its ends.
-fn legend(ui: &mut Ui, layer: Show, low: f32, high: f32) {
+/// Colour bar with the values at its ends.
+fn legend(ui: &mut Ui, mode: DisplayMode, low: f32, high: f32) {
     let (area, _) = ui.allocate_exact_size(Vec2::new(ui.available_width(), 10.0), egui::Sense::hover());
     let painter = ui.painter_at(area);
     let steps = 64;
     for i in 0..steps {
         let t = (i as f32 + 0.5) / steps as f32;
-        let colour = if layer == Show::Curvature { diverging_colour(2.0 * t - 1.0) } else { false_colour(t) };
+        let colour = match mode {
+            DisplayMode::Curvature => diverging_colormap(2.0 * t - 1.0),
+            DisplayMode::Error => error_colormap(t),
+            _ => sequential_colormap(t),
+        };
         let [r, g, b] = colour.map(|v| (v * 255.0 + 0.5) as u8);
         let left = area.left() + area.width() * i as f32 / steps as f32;
         let piece =
@@ -149,33 +158,20 @@ fn legend(ui: &mut Ui, layer: Show, low: f32, high: f32) {
         painter.rect_filled(piece, 0.0, Color32::from_rgb(r, g, b));
     }
     ui.horizontal(|ui| {
-        ui.label(RichText::new(number(low)).size(11.0));
+        ui.label(RichText::new(compact(low.into())).size(11.0));
         ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
-            ui.label(RichText::new(number(high)).size(11.0));
+            ui.label(RichText::new(compact(high.into())).size(11.0));
         });
     });
 }
 
-/// Four significant digits, without zeros at the end.
-fn number(v: f32) -> String {
-    match v.abs() {
-        0.0 => "0".into(),
-        a if (1e-2..1e4).contains(&a) => {
-            let decimals = (3.0 - a.log10().floor()).clamp(0.0, 4.0) as usize;
-            let text = format!("{v:.decimals$}");
-            if decimals > 0 { text.trim_end_matches('0').trim_end_matches('.').into() } else { text }
-        }
-        _ => format!("{v:.2e}"),
-    }
-}
-
-fn camera(ui: &mut Ui, session: &mut Session, commands: &mut Vec<Command>) {
+fn camera(ui: &mut Ui, session: &mut Session, commands: &mut Vec<PanelCommand>) {
     heading(ui, "Camera");
     let mut fov = session.camera.fov;
     let slider = Slider::new(&mut fov, FOV.0..=FOV.1).suffix("°").fixed_decimals(1).logarithmic(true);
-    // The slider rounds by itself what it shows: less than that is no change.
-    if row(ui, "Field of view", slider) && (fov - session.camera.fov).abs() > 0.06 {
-        commands.push(Command::Act(Action::Widen(fov - session.camera.fov)));
+    // The slider rounds the value that it shows: a smaller difference is not a change.
+    if slider_row(ui, "Field of view", slider) && (fov - session.camera.fov).abs() > 0.06 {
+        commands.push(PanelCommand::Act(Action::AdjustFov(fov - session.camera.fov)));
     }
     ui.horizontal(|ui| {
         for (name, action, hint) in [
@@ -184,7 +180,7 @@ fn camera(ui: &mut Ui, session: &mut Session, commands: &mut Vec<Command>) {
             ("Paste", Action::Paste, "Ctrl+V"),
         ] {
             if ui.button(name).on_hover_text(hint).clicked() {
-                commands.push(Command::Act(action));
+                commands.push(PanelCommand::Act(action));
             }
         }
     });
@@ -194,24 +190,24 @@ fn camera(ui: &mut Ui, session: &mut Session, commands: &mut Vec<Command>) {
     ui.horizontal(|ui| {
         for (name, by) in [("<", -1), (">", 1)] {
             if ui.button(name).on_hover_text("[ and ]").clicked() {
-                commands.push(Command::Act(Action::Snap(by)));
+                commands.push(PanelCommand::Act(Action::NextView(by)));
             }
         }
-        let text = match session.snapped {
-            Some(i) => format!("image {} of {}: {}", i + 1, session.views.len(), short(&session.views[i].name)),
+        let text = match session.active_view {
+            Some(i) => format!("image {} of {}: {}", i + 1, session.views.len(), file_name(&session.views[i].name)),
             None => format!("{} images", session.views.len()),
         };
         ui.add(egui::Label::new(text).truncate());
     });
 }
 
-/// The file's name without its folders.
-fn short(name: &str) -> &str {
+/// The file name of a path.
+fn file_name(name: &str) -> &str {
     name.rsplit('/').next().unwrap_or(name)
 }
 
-/// A name in a column of fixed width.
-fn name_of(ui: &mut Ui, name: &str) {
+/// A label in a column of fixed width.
+fn label_column(ui: &mut Ui, name: &str) {
     let column = Layout::left_to_right(Align::Center);
     ui.allocate_ui_with_layout(Vec2::new(80.0, 20.0), column, |ui| {
         ui.set_min_width(80.0);
@@ -219,23 +215,23 @@ fn name_of(ui: &mut Ui, name: &str) {
     });
 }
 
-/// A slider behind its name; whether it changed.
-fn row(ui: &mut Ui, name: &str, slider: Slider<'_>) -> bool {
+/// A slider after its label; returns whether it changed.
+fn slider_row(ui: &mut Ui, name: &str, slider: Slider<'_>) -> bool {
     ui.horizontal(|ui| {
-        name_of(ui, name);
+        label_column(ui, name);
         ui.add(slider).changed()
     })
     .inner
 }
 
-fn look(ui: &mut Ui, session: &mut Session) {
+fn display_settings(ui: &mut Ui, session: &mut Session) {
     heading(ui, "Picture");
     let radiance = session.scene.as_ref().is_some_and(|s| s.is_radiance());
     let settings = &mut session.settings;
-    row(ui, "Exposure", Slider::new(&mut settings.exposure, -5.0..=5.0).suffix(" EV").fixed_decimals(1));
-    row(ui, "Samples", Slider::new(&mut settings.samples, 1..=64).logarithmic(true));
+    slider_row(ui, "Exposure", Slider::new(&mut settings.exposure, -5.0..=5.0).suffix(" EV").fixed_decimals(1));
+    slider_row(ui, "Samples", Slider::new(&mut settings.samples, 1..=64).logarithmic(true));
     ui.horizontal(|ui| {
-        name_of(ui, "Background");
+        label_column(ui, "Background");
         let name = match settings.background {
             Background::White => "white",
             Background::Black => "black",
@@ -265,35 +261,35 @@ fn section(ui: &mut Ui, session: &mut Session) {
     heading(ui, "Section");
     let cut = &mut session.settings.cut;
     ui.horizontal(|ui| {
-        ui.checkbox(&mut cut.on, "Cut at");
+        ui.checkbox(&mut cut.enabled, "Cut at");
         for (i, name) in ["x", "y", "z"].into_iter().enumerate() {
             ui.selectable_value(&mut cut.axis, i, name);
         }
         ui.checkbox(&mut cut.flipped, "other side");
     });
-    if cut.on {
-        row(ui, "Place", Slider::new(&mut cut.place, 0.0..=1.0).fixed_decimals(3));
-        ui.checkbox(&mut cut.field, "Show the field on the plane")
+    if cut.enabled {
+        slider_row(ui, "Place", Slider::new(&mut cut.offset, 0.0..=1.0).fixed_decimals(3));
+        ui.checkbox(&mut cut.field, "DisplayMode the field on the plane")
             .on_hover_text("Signed distances: blue inside, red outside, with lines; radiance: density");
     }
 }
 
-fn path(ui: &mut Ui, session: &mut Session, commands: &mut Vec<Command>) {
+fn path(ui: &mut Ui, session: &mut Session, commands: &mut Vec<PanelCommand>) {
     heading(ui, "Camera path");
     let keys = session.path.keys.len();
     ui.horizontal(|ui| {
         if ui.button("Add key").on_hover_text("F5").clicked() {
-            commands.push(Command::Act(Action::AddKey));
+            commands.push(PanelCommand::Act(Action::AddKey));
         }
-        let name = if session.playing.is_some() { "Stop" } else { "Play" };
+        let name = if session.playback_time.is_some() { "Stop" } else { "Play" };
         if ui.add_enabled(keys > 1, egui::Button::new(name)).on_hover_text("F6").clicked() {
-            commands.push(Command::Act(Action::Play));
+            commands.push(PanelCommand::Act(Action::Play));
         }
         if ui.add_enabled(keys > 1, egui::Button::new("Save")).on_hover_text("For nstr render --path").clicked() {
-            commands.push(Command::SavePath);
+            commands.push(PanelCommand::SavePath);
         }
         if ui.add_enabled(keys > 0, egui::Button::new("Clear")).clicked() {
-            commands.push(Command::ClearPath);
+            commands.push(PanelCommand::ClearPath);
         }
     });
     ui.horizontal(|ui| {
@@ -302,17 +298,25 @@ fn path(ui: &mut Ui, session: &mut Session, commands: &mut Vec<Command>) {
         let named = ui.add(field.desired_width(ui.available_width() - 12.0));
         let entered = named.lost_focus() && ui.input(|i| i.key_pressed(egui::Key::Enter));
         if load.clicked() || entered {
-            commands.push(Command::Act(Action::LoadPath));
+            commands.push(PanelCommand::Act(Action::LoadPath));
         }
     });
     if keys > 0 {
-        row(ui, "Pace", Slider::new(&mut session.path.pace, PACE.0..=PACE.1).suffix(" s").logarithmic(true));
-        let frames = (session.path.length() * FPS).round() as usize + 1;
-        ui.label(RichText::new(format!("{keys} keys, {frames} frames")).weak().size(11.5));
+        slider_row(
+            ui,
+            "Pace",
+            Slider::new(&mut session.path.seconds_between_keys, KEY_INTERVAL.0..=KEY_INTERVAL.1)
+                .suffix(" s")
+                .logarithmic(true),
+        );
+        let frames = (session.path.duration() * FRAME_RATE).round() as usize + 1;
+        let plural = |n: usize, word: &str| if n == 1 { format!("1 {word}") } else { format!("{n} {word}s") };
+        let text = format!("{}, {}", plural(keys, "key"), plural(frames, "frame"));
+        ui.label(RichText::new(text).weak().size(11.5));
     }
 }
 
-fn save(ui: &mut Ui, commands: &mut Vec<Command>) {
+fn save(ui: &mut Ui, commands: &mut Vec<PanelCommand>) {
     heading(ui, "Save");
     ui.horizontal(|ui| {
         for (name, action, hint) in [
@@ -321,113 +325,73 @@ fn save(ui: &mut Ui, commands: &mut Vec<Command>) {
             ("Help", Action::Help, "H or F1"),
         ] {
             if ui.button(name).on_hover_text(hint).clicked() {
-                commands.push(Command::Act(action));
+                commands.push(PanelCommand::Act(action));
             }
         }
     });
 }
 
-fn training(ui: &mut Ui, report: &Report, commands: &mut Vec<Command>) {
-    heading(ui, "Training");
-    let (word, colour) = match &report.phase {
-        Phase::Preparing => ("reading the input".to_string(), ui.visuals().weak_text_color()),
-        Phase::Running => ("running".to_string(), Color32::from_rgb(120, 200, 120)),
-        Phase::Paused => ("paused".to_string(), Color32::from_rgb(230, 190, 90)),
-        Phase::Stopping => ("stopping and saving".to_string(), Color32::from_rgb(230, 190, 90)),
-        Phase::Done(said) => (said.clone(), ui.visuals().text_color()),
-        Phase::Failed(said) => (said.clone(), Color32::from_rgb(240, 110, 100)),
-    };
-    ui.label(RichText::new(word).color(colour));
-    if let Some(p) = report.progress {
-        ui.add(egui::ProgressBar::new(p.share as f32).desired_height(6.0));
-        let seconds = p.elapsed.as_secs_f64();
-        let rate = p.step as f64 / seconds.max(1e-9);
-        let text = format!("step {}   {seconds:.0} s   {rate:.0} steps/s   lr {:.1e}", p.step, p.net_lr);
-        ui.label(RichText::new(text).weak().size(11.5));
-    }
-    let losses: Vec<(f64, f64)> = report.curve.iter().map(|p| (p.step as f64, p.loss)).collect();
-    plot::curve(ui, "loss", &losses, true, Color32::from_rgb(110, 170, 230));
-    // Measured now and then: where it is only repeated, the curve has no point.
-    let mut figures: Vec<(f64, f64)> = report.curve.iter().filter_map(|p| Some((p.step as f64, p.figure?))).collect();
-    figures.dedup_by_key(|p| p.1);
-    if !figures.is_empty() {
-        let name = report.progress.and_then(|p| p.figure).map_or("PSNR", |f| f.0);
-        plot::curve(ui, &format!("held-out {name}, dB"), &figures, false, Color32::from_rgb(230, 170, 90));
-    }
-    if matches!(report.phase, Phase::Running | Phase::Paused) {
-        ui.horizontal(|ui| {
-            let name = if report.phase == Phase::Paused { "Resume" } else { "Pause" };
-            if ui.button(name).on_hover_text("Space").clicked() {
-                commands.push(Command::Act(Action::Pause));
-            }
-            if ui.button("Stop and save").clicked() {
-                commands.push(Command::Stop);
-            }
-        });
-    }
-}
-
-fn status(ui: &mut Ui, session: &Session, facts: &Facts<'_>) {
+fn status(ui: &mut Ui, session: &Session, info: &PanelInfo<'_>) {
     ui.horizontal_centered(|ui| {
         let small = |text: String| RichText::new(text).size(12.0);
         let mut parts = Vec::new();
-        if let Some(shown) = facts.shown {
-            let (w, h) = (shown.view.camera.width, shown.view.camera.height);
+        if let Some(image) = info.image {
+            let (w, h) = (image.request.camera.width, image.request.camera.height);
             parts.push(format!("{w} x {h}"));
-            parts.push(if shown.divisor > 1 { format!("scale 1/{}", shown.divisor) } else { "scale 1".into() });
-            parts.push(format!("{} spp", shown.samples));
-            parts.push(match shown.seconds {
+            parts.push(if image.divisor > 1 { format!("scale 1/{}", image.divisor) } else { "scale 1".into() });
+            parts.push(format!("{} spp", image.samples));
+            parts.push(match image.seconds {
                 long if long >= 10.0 => format!("{long:.0} s"),
                 short => format!("{:.0} ms", short * 1e3),
             });
-            if let Some(psnr) = shown.psnr {
+            if let Some(psnr) = image.psnr {
                 parts.push(format!("PSNR {psnr:.2} dB"));
             }
         }
-        if let Some(fps) = facts.fps {
+        if let Some(fps) = info.fps {
             parts.push(format!("{fps:.0} fps"));
-        } else if !session.passing {
+        } else if !session.is_training {
             parts.push("still".into());
         }
-        parts.push(match facts.done {
-            true if session.passing => "training".into(),
+        parts.push(match info.done {
+            true if session.is_training => "training".into(),
             true => "refined".into(),
-            false => format!("painting {:.0} %", 100.0 * facts.share),
+            false => format!("painting {:.0} %", 100.0 * info.progress),
         });
         ui.label(small(parts.join("   ")));
         ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
-            let (painter, adapter) = facts.devices;
+            let PanelInfo { backend, adapter, .. } = info;
             let hint = if session.panel { "H help" } else { "H help   T panel" };
-            let shown_by = if painter.contains(adapter) { String::new() } else { format!(", shown by {adapter}") };
-            ui.add(egui::Label::new(small(format!("{painter}{shown_by}   {hint}")).weak()).truncate());
+            let shown_by = if backend.contains(adapter) { String::new() } else { format!(", shown by {adapter}") };
+            ui.add(egui::Label::new(small(format!("{backend}{shown_by}   {hint}")).weak()).truncate());
         });
     });
 }
 
-/// Message, notes and help, over the picture.
-fn overlays(ctx: &Context, session: &mut Session, facts: &Facts<'_>, picture: Rect) {
-    let note = facts.shown.and_then(|s| s.note.as_deref());
-    let away = session.settings.show == Show::Error && session.snapped.is_none();
-    let hint = away.then_some(match session.views.is_empty() {
+/// Message, notes and help over the image, which fills `area`.
+fn overlays(ctx: &Context, session: &mut Session, info: &PanelInfo<'_>, area: Rect) {
+    let note = info.image.and_then(|i| i.note.as_deref());
+    let no_reference = session.settings.mode == DisplayMode::Error && session.active_view.is_none();
+    let hint = no_reference.then_some(match session.views.is_empty() {
         true => "the error needs a capture: give one with --capture DIR",
         false => "no image to compare with from here: [ and ] go to the capture's cameras",
     });
     let waiting = session.scene.is_none().then_some("reading the input ...");
     let text = session.message().map(|m| m.0).or(note).or(hint).or(waiting);
     if session.help {
-        help(ctx, picture);
+        help(ctx, area);
     } else if let Some(text) = text {
         let painter = ctx.layer_painter(egui::LayerId::new(egui::Order::Foreground, egui::Id::new("message")));
-        let width = (picture.width() - 48.0).max(80.0);
-        let laid = painter.layout(text.to_string(), FontId::proportional(13.5), Color32::from_gray(240), width);
-        let size = laid.size() + Vec2::new(24.0, 14.0);
-        let area = Align2::CENTER_BOTTOM.anchor_size(picture.center_bottom() - Vec2::new(0.0, 16.0), size);
-        painter.rect_filled(area, 5.0, Color32::from_black_alpha(205));
-        painter.galley(area.min + Vec2::new(12.0, 7.0), laid, Color32::WHITE);
+        let width = (area.width() - 48.0).max(80.0);
+        let galley = painter.layout(text.to_string(), FontId::proportional(13.5), Color32::from_gray(240), width);
+        let size = galley.size() + Vec2::new(24.0, 14.0);
+        let frame = Align2::CENTER_BOTTOM.anchor_size(area.center_bottom() - Vec2::new(0.0, 16.0), size);
+        painter.rect_filled(frame, 5.0, Color32::from_black_alpha(205));
+        painter.galley(frame.min + Vec2::new(12.0, 7.0), galley, Color32::WHITE);
     }
 }
 
-/// Keys and what they do, in the order of the manual.
+/// Keys and their actions, in the order of the manual.
 const HELP: [(&str, &str); 18] = [
     ("left drag", "turn around the object"),
     ("right drag, shift + left", "move sideways"),
@@ -449,22 +413,23 @@ const HELP: [(&str, &str); 18] = [
     ("escape", "close the help"),
 ];
 
-fn help(ctx: &Context, picture: Rect) {
+/// The help, over the image that fills `area`.
+fn help(ctx: &Context, area: Rect) {
     let frame = Frame::new()
         .fill(Color32::from_black_alpha(225))
         .corner_radius(6.0)
         .stroke(Stroke::new(1.0, Color32::from_gray(70)))
         .inner_margin(Margin::symmetric(18, 14));
-    let room = (picture.height() - 48.0).max(80.0);
+    let height = (area.height() - 48.0).max(80.0);
     Window::new("help")
         .title_bar(false)
         .resizable(false)
         .frame(frame)
         .pivot(Align2::CENTER_CENTER)
-        .fixed_pos(picture.center())
-        // The window shrinks to its content; what it could have must not depend on where it was opened first.
-        .min_height(room)
-        .max_height(room)
+        .fixed_pos(area.center())
+        // egui would keep the height of the first time, which may be too small later.
+        .min_height(height)
+        .max_height(height)
         .show(ctx, |ui| ScrollArea::vertical().show(ui, keys));
 }
 
@@ -474,33 +439,11 @@ fn keys(ui: &mut Ui) {
         ui.label(RichText::new("Mouse and keys").strong().size(15.0));
         ui.add_space(4.0);
         Grid::new("keys").num_columns(2).spacing([24.0, 5.0]).show(ui, |ui| {
-            for (keys, what) in HELP {
+            for (keys, action) in HELP {
                 ui.label(RichText::new(keys).monospace().size(12.0));
-                ui.label(what);
+                ui.label(action);
                 ui.end_row();
             }
         });
     });
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn numbers_have_four_digits() {
-        for (value, text) in [
-            (0.0, "0"),
-            (115.0, "115"),
-            (-56.0213, "-56.02"),
-            (372.631, "372.6"),
-            (0.25, "0.25"),
-            (0.012_345_6, "0.0123"),
-            (1200.4, "1200"),
-            (9999.96, "10000"),
-            (3.2e-5, "3.20e-5"),
-        ] {
-            assert_eq!(number(value), text);
-        }
-    }
 }

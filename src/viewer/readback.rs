@@ -1,13 +1,13 @@
-//! Textures back in memory.
+//! Copies textures to memory.
 
 use nstr_image::Rgba8;
 
-/// The upper left `size` pixels of an 8-bit RGBA or BGRA texture with the usage `COPY_SRC`, as they are stored; waits for
-/// the GPU.
+/// Copies the upper left `width` × `height` pixels of an 8-bit RGBA or BGRA texture with usage `COPY_SRC`, as they are
+/// stored. Waits for the GPU.
 ///
 /// # Errors
-/// What the driver says where it gives the memory not out.
-pub fn read(
+/// The message of the driver if it cannot map the copy.
+pub(crate) fn read_texture(
     device: &wgpu::Device,
     queue: &wgpu::Queue,
     texture: &wgpu::Texture,
@@ -30,13 +30,13 @@ pub fn read(
         wgpu::Extent3d { width, height, depth_or_array_layers: 1 },
     );
     queue.submit([encoder.finish()]);
-    let (told, answer) = std::sync::mpsc::channel();
+    let (sender, receiver) = std::sync::mpsc::channel();
     buffer.map_async(wgpu::MapMode::Read, .., move |mapped| {
-        // Nobody listens any more where this fails.
-        let _ = told.send(mapped);
+        // Fails only if the wait for the device failed.
+        let _ = sender.send(mapped);
     });
     device.poll(wgpu::PollType::wait_indefinitely()).map_err(|e| e.to_string())?;
-    answer.recv().map_err(|e| e.to_string())?.map_err(|e| e.to_string())?;
+    receiver.recv().map_err(|e| e.to_string())?.map_err(|e| e.to_string())?;
     let bytes = buffer.get_mapped_range(..);
     let swap = matches!(texture.format(), wgpu::TextureFormat::Bgra8Unorm | wgpu::TextureFormat::Bgra8UnormSrgb);
     let mut data = Vec::with_capacity(width as usize * height as usize * 4);

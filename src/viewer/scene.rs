@@ -1,103 +1,103 @@
-//! A field to look at, and where it lies.
+//! Field to display, with its placement in the world and the data that renderers prepare once.
 
 use std::fmt;
 use std::path::Path;
 use std::sync::{Arc, OnceLock};
 
 use glam::DVec3;
-
+use nstr_camera::camera_arc::CameraArc;
+use nstr_camera::orbit::Up;
 use nstr_field::model::Model;
 use nstr_pipeline::Error;
 use nstr_pipeline::renderer::CpuRenderer;
-use nstr_render::cpu::{DistanceGrid, RenderError};
-use nstr_space::source::RadianceSource;
+use nstr_render::RenderError;
+use nstr_render::cpu::DistanceGrid;
 use nstr_render::{SphereTracer, TracerSettings, VolumeRenderer, VolumeSettings};
-use nstr_space::source::SdfSource;
-use nstr_camera::swing::Swing;
-use nstr_space::cube::UnitCube;
-use nstr_camera::orbit::Up;
+use nstr_space::Cube;
+use nstr_space::fields::DistanceField;
+use nstr_space::fields::RadianceField;
 
-/// What is rendered.
-pub enum Field {
-    /// A signed distance field.
-    Sdf(Arc<dyn SdfSource + Send + Sync>),
-    /// A radiance field and how its rays are marched.
-    Radiance(Arc<dyn RadianceSource + Send + Sync>, VolumeSettings),
+/// Field that a scene renders.
+pub enum SceneField {
+    /// Signed distance field.
+    Sdf(Arc<dyn DistanceField + Send + Sync>),
+    /// Radiance field and its ray-marching settings.
+    Radiance(Arc<dyn RadianceField + Send + Sync>, VolumeSettings),
 }
 
-/// A field ready to render. What renderers prepare once a field is kept here.
+/// Field ready to render.
 pub struct Scene {
     /// The field.
-    pub field: Field,
-    /// Where its unit cube lies in the world.
-    pub cube: UnitCube,
-    /// The model behind the field, for renderers that upload its parameters; `None` where the field is no model.
-    pub model: Option<Arc<Model>>,
-    /// Where the cameras of its capture stood, if not all around.
-    pub swing: Option<Swing>,
-    /// Cells of the distance grid along an axis (signed distances).
-    cells: usize,
+    pub(crate) field: SceneField,
+    /// Placement of the unit cube of the field in the world.
+    pub cube: Cube,
+    /// Model of the field, for renderers that upload its parameters; `None` for fields without one.
+    pub(crate) model: Option<Arc<Model>>,
+    /// Arc of the cameras of a one-sided capture.
+    pub(crate) camera_arc: Option<CameraArc>,
+    /// Cells of the distance grid along an axis (signed distances only).
+    grid_cells: usize,
     grid: OnceLock<Option<Arc<DistanceGrid>>>,
 }
 
-/// Reason why a picture or a sound is not shown.
-pub const FLAT: &str = "the window shows surfaces and volumes; a picture or a sound is fitted by `nstr fit` and written by \
+/// Error message for models and inputs without views: pictures and sounds.
+pub const NO_VIEWS: &str = "the window shows surfaces and volumes; a picture or a sound is fitted by `nstr fit` and written by \
                         `nstr render`";
 
-/// Cells of the distance grid of a field that will soon be replaced.
-const PASSING_CELLS: usize = 48;
+/// Cells along an axis of the distance grid of a field in training, which must be built quickly.
+const LOW_LATENCY_CELLS: usize = 48;
 
 impl Scene {
-    /// A field of any origin.
-    pub fn new(field: Field, cube: UnitCube) -> Self {
-        let cells = TracerSettings::default().grid_cells;
-        Self { field, cube, model: None, swing: None, cells, grid: OnceLock::new() }
+    /// A field without a model in its unit cube.
+    pub fn new(field: SceneField, cube: Cube) -> Self {
+        let grid_cells = TracerSettings::default().grid_cells;
+        Self { field, cube, model: None, camera_arc: None, grid_cells, grid: OnceLock::new() }
     }
 
-    /// The scene of a model that was read from (or will be written to) `path`.
+    /// The scene of a model; `path`, its file, is named in errors.
     ///
     /// # Errors
     /// Models of pictures and sounds, and those that cannot be opened.
     pub fn of_model(path: &Path, model: Arc<Model>) -> Result<Self, Error> {
-        let cube = UnitCube::from(&model.domain);
+        let cube = model.cube;
         match nstr_pipeline::Field::open(path, Model::clone(&model))? {
             nstr_pipeline::Field::Sdf(opened) => {
-                Ok(Self { model: Some(model), ..Self::new(Field::Sdf(Arc::new(opened.field)), cube) })
+                Ok(Self { model: Some(model), ..Self::new(SceneField::Sdf(Arc::new(opened.field)), cube) })
             }
             nstr_pipeline::Field::Radiance(opened) => {
-                let field = Field::Radiance(Arc::new(opened.field), opened.march.volume);
-                Ok(Self { model: Some(model), swing: opened.march.swing, ..Self::new(field, cube) })
+                let field = SceneField::Radiance(Arc::new(opened.field), opened.march.volume);
+                Ok(Self { model: Some(model), camera_arc: opened.march.camera_arc, ..Self::new(field, cube) })
             }
-            nstr_pipeline::Field::Signal(_) => Err(Error::file(path, FLAT)),
+            nstr_pipeline::Field::Signal(_) => Err(Error::file(path, NO_VIEWS)),
         }
     }
 
-    /// The same for a field in training, whose preparation must be quick.
-    pub fn passing(self) -> Self {
-        Self { cells: PASSING_CELLS, grid: OnceLock::new(), ..self }
+    /// The same scene for a field in training: it is quick to prepare and slower to render.
+    pub fn low_latency(self) -> Self {
+        Self { grid_cells: LOW_LATENCY_CELLS, grid: OnceLock::new(), ..self }
     }
 
-    /// Whether the field has colours of its own.
+    /// Whether this is a radiance field.
     pub fn is_radiance(&self) -> bool {
-        matches!(self.field, Field::Radiance(..))
+        matches!(self.field, SceneField::Radiance(..))
     }
 
-    /// Which axis points up: y for signed distances, z for captures.
+    /// Upward axis: y for signed distances, z for captures.
     pub fn up(&self) -> Up {
         if self.is_radiance() { Up::Z } else { Up::Y }
     }
 
-    /// The renderer of the field; the first call builds what all share.
+    /// The renderer of the field. The first call builds the distance grid that all share.
     ///
     /// # Errors
-    /// Fields and cubes that can't be rendered.
-    pub fn renderer(&self) -> Result<CpuRenderer<'_>, RenderError> {
+    /// Fields and cubes that cannot be rendered.
+    pub(crate) fn renderer(&self) -> Result<CpuRenderer<'_>, RenderError> {
         match &self.field {
-            Field::Radiance(source, settings) => {
+            SceneField::Radiance(source, settings) => {
                 Ok(CpuRenderer::Volume(VolumeRenderer::new(source.as_ref(), self.cube, *settings)?))
             }
-            Field::Sdf(source) => {
-                let settings = TracerSettings { grid_cells: self.cells, tile: TILE, ..TracerSettings::default() };
+            SceneField::Sdf(source) => {
+                let settings = TracerSettings { grid_cells: self.grid_cells, tile: TILE, ..TracerSettings::default() };
                 if let Some(grid) = self.grid.get() {
                     let tracer = SphereTracer::with_grid(source.as_ref(), self.cube, settings, grid.clone())?;
                     return Ok(CpuRenderer::Surface(tracer));
@@ -109,7 +109,7 @@ impl Scene {
         }
     }
 
-    /// World box around what there is to see; the whole cube where that isn't known.
+    /// World box around the visible part of the field; the whole cube if that is not known.
     pub fn bounds(&self) -> (DVec3, DVec3) {
         match self.renderer() {
             Ok(CpuRenderer::Surface(tracer)) => tracer.bounds(),
@@ -119,7 +119,7 @@ impl Scene {
     }
 }
 
-/// Pixels along a tile's edge: smaller than usual, so that bands of few rows still keep every core busy.
+/// Pixels along the edge of a tile: smaller than the default, so that bands of few rows still use every core.
 const TILE: u32 = 32;
 
 impl fmt::Debug for Scene {

@@ -1,4 +1,4 @@
-//! Scripts: the events of a session as text, one a line, for reproducible captures and tests.
+//! Scripts: events of a session as text, one a line, for reproducible screenshots and tests.
 //!
 //! ```text
 //! # comment
@@ -6,8 +6,8 @@
 //! hold w 0.5                 a key held for seconds
 //! drag left 400,300 500,320  a drag of the pointer (left, right or middle; shift+left, ctrl+left)
 //! click 1100,80              a click, on the panel too
-//! wheel 3                    notches, away from the user
-//! resize 900x700             another size of the window
+//! wheel 3                    notches, positive away from the user
+//! resize 900x700             size of the window
 //! minimise / restore
 //! load FILE.json             a camera path, as if dropped onto the window
 //! wait                       until the picture is refined (and training is over)
@@ -27,49 +27,49 @@ use glam::DVec2;
 use crate::error::ViewerError;
 use crate::input::{Button, Key, Modifiers};
 
-/// One line.
+/// One step of a script.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Step {
-    /// A key pressed for a time.
+pub(crate) enum ScriptStep {
+    /// Press a key for a time.
     Key(Key, Modifiers, Duration),
-    /// A drag from one place to another, physical pixels.
+    /// Drag from one position to another, physical pixels of the window.
     Drag(Button, Modifiers, DVec2, DVec2),
-    /// A click of the left button.
+    /// Click with the left button.
     Click(DVec2),
-    /// Notches of the wheel.
+    /// Turn the wheel by notches.
     Wheel(f64),
-    /// Another size of the window, physical pixels.
+    /// Resize the window to physical pixels.
     Resize(u32, u32),
     /// Minimise (or restore) the window.
     Minimise(bool),
-    /// A file dropped onto the window.
+    /// Drop a file onto the window.
     Load(PathBuf),
-    /// Until the picture is refined.
+    /// Wait until the image is refined.
     WaitRefined,
-    /// Until there is a picture.
-    WaitPicture,
-    /// A time.
+    /// Wait until there is an image.
+    WaitImage,
+    /// Wait for a time.
     Wait(Duration),
-    /// The window as PNG.
+    /// Save the whole window as PNG.
     Screenshot(PathBuf),
-    /// The picture as PNG or EXR.
-    Picture(PathBuf),
+    /// Save the refined image as PNG or EXR.
+    SaveImage(PathBuf),
     /// Close the window.
     Close,
 }
 
-/// The steps that are left, with their lines, and the file that they are from.
+/// Remaining steps of a script with their line numbers, and the name of its file.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Script {
     name: String,
-    steps: VecDeque<(usize, Step)>,
+    steps: VecDeque<(usize, ScriptStep)>,
 }
 
 impl Script {
     /// Reads a script.
     ///
     /// # Errors
-    /// Files that can't be read; lines that are no step, by number.
+    /// Files that cannot be read; the first line that is not a step, by number.
     pub fn read(path: &Path) -> Result<Self, ViewerError> {
         let name = path.display().to_string();
         let text = std::fs::read_to_string(path).map_err(|e| ViewerError::Script(format!("{name}: {e}")))?;
@@ -80,7 +80,7 @@ impl Script {
     /// Parses a script without a file.
     ///
     /// # Errors
-    /// The first line that is no step, and why.
+    /// The first line that is not a step, with the reason.
     pub fn parse(text: &str) -> Result<Self, String> {
         let mut steps = VecDeque::new();
         for (i, line) in text.lines().enumerate() {
@@ -92,76 +92,76 @@ impl Script {
         Ok(Self { name: "script".into(), steps })
     }
 
-    /// The file as it was named.
-    pub fn name(&self) -> &str {
+    /// Name of the file.
+    pub(crate) fn name(&self) -> &str {
         &self.name
     }
 
-    /// The next step and its line.
-    pub fn next_step(&mut self) -> Option<(usize, Step)> {
+    /// Takes the next step and its line number.
+    pub(crate) fn next_step(&mut self) -> Option<(usize, ScriptStep)> {
         self.steps.pop_front()
     }
 }
 
-fn step(line: &str) -> Result<Step, String> {
+fn step(line: &str) -> Result<ScriptStep, String> {
     let (word, rest) = line.split_once(char::is_whitespace).unwrap_or((line, ""));
     let rest = rest.trim();
     let words: Vec<&str> = rest.split_whitespace().collect();
     match (word, words.as_slice()) {
-        ("key", [name]) => key(name).map(|(k, m)| Step::Key(k, m, Duration::ZERO)),
+        ("key", [name]) => key(name).map(|(k, m)| ScriptStep::Key(k, m, Duration::ZERO)),
         ("hold", [name, time]) => {
             let (k, m) = key(name)?;
-            Ok(Step::Key(k, m, seconds(time)?))
+            Ok(ScriptStep::Key(k, m, seconds(time)?))
         }
         ("drag", [name, from, to]) => {
             let (button, modifiers) = button(name)?;
-            Ok(Step::Drag(button, modifiers, point(from)?, point(to)?))
+            Ok(ScriptStep::Drag(button, modifiers, point(from)?, point(to)?))
         }
-        ("click", [at]) => Ok(Step::Click(point(at)?)),
-        ("wheel", [by]) => Ok(Step::Wheel(number(by)?)),
+        ("click", [at]) => Ok(ScriptStep::Click(point(at)?)),
+        ("wheel", [by]) => Ok(ScriptStep::Wheel(number(by)?)),
         ("resize", [size]) => {
-            let (w, h) = size.split_once('x').ok_or_else(|| format!("{size:?} is no size; expected WxH"))?;
+            let (w, h) = size.split_once('x').ok_or_else(|| format!("{size:?} is not a size; expected WxH"))?;
             let side = |v: &str| v.parse().ok().filter(|v| (1..=16384).contains(v));
-            let sides = side(w).zip(side(h)).ok_or_else(|| format!("{size:?} is no size; expected WxH"))?;
-            Ok(Step::Resize(sides.0, sides.1))
+            let sides = side(w).zip(side(h)).ok_or_else(|| format!("{size:?} is not a size; expected WxH"))?;
+            Ok(ScriptStep::Resize(sides.0, sides.1))
         }
-        ("minimise", []) => Ok(Step::Minimise(true)),
-        ("restore", []) => Ok(Step::Minimise(false)),
-        ("load", [_, ..]) => Ok(Step::Load(rest.into())),
-        ("wait", []) => Ok(Step::WaitRefined),
-        ("wait", ["picture"]) => Ok(Step::WaitPicture),
-        ("wait", [time]) => Ok(Step::Wait(seconds(time)?)),
-        ("screenshot", [_, ..]) => Ok(Step::Screenshot(rest.into())),
+        ("minimise", []) => Ok(ScriptStep::Minimise(true)),
+        ("restore", []) => Ok(ScriptStep::Minimise(false)),
+        ("load", [_, ..]) => Ok(ScriptStep::Load(rest.into())),
+        ("wait", []) => Ok(ScriptStep::WaitRefined),
+        ("wait", ["picture"]) => Ok(ScriptStep::WaitImage),
+        ("wait", [time]) => Ok(ScriptStep::Wait(seconds(time)?)),
+        ("screenshot", [_, ..]) => Ok(ScriptStep::Screenshot(rest.into())),
         ("picture", [_, ..]) => match Path::new(rest).extension().and_then(|e| e.to_str()) {
-            Some("png" | "exr") => Ok(Step::Picture(rest.into())),
+            Some("png" | "exr") => Ok(ScriptStep::SaveImage(rest.into())),
             _ => Err(format!("{rest:?}: pictures are .png or .exr")),
         },
-        ("close", []) => Ok(Step::Close),
+        ("close", []) => Ok(ScriptStep::Close),
         _ => Err(format!(
-            "{line:?} is no step; expected key, hold, drag, click, wheel, resize, minimise, restore, load, wait, \
+            "{line:?} is not a step; expected key, hold, drag, click, wheel, resize, minimise, restore, load, wait, \
              screenshot, picture or close with its values (see docs/viewer.md)"
         )),
     }
 }
 
 fn number(text: &str) -> Result<f64, String> {
-    text.parse().ok().filter(|v: &f64| v.is_finite()).ok_or_else(|| format!("{text:?} is no number"))
+    text.parse().ok().filter(|v: &f64| v.is_finite()).ok_or_else(|| format!("{text:?} is not a number"))
 }
 
 fn seconds(text: &str) -> Result<Duration, String> {
     let value = number(text)?;
     match (0.0..=3600.0).contains(&value) {
         true => Ok(Duration::from_secs_f64(value)),
-        false => Err(format!("{text:?} is no time; expected seconds from 0 to 3600")),
+        false => Err(format!("{text:?} is not a time; expected seconds from 0 to 3600")),
     }
 }
 
 fn point(text: &str) -> Result<DVec2, String> {
-    let (x, y) = text.split_once(',').ok_or_else(|| format!("{text:?} is no place; expected X,Y"))?;
+    let (x, y) = text.split_once(',').ok_or_else(|| format!("{text:?} is not a position; expected X,Y"))?;
     Ok(DVec2::new(number(x)?, number(y)?))
 }
 
-/// Takes `shift+` and `ctrl+` off a name.
+/// Splits `shift+` and `ctrl+` off a name.
 fn modifiers(name: &str) -> (&str, Modifiers) {
     let (mut name, mut held) = (name, Modifiers::default());
     loop {
@@ -181,7 +181,7 @@ fn button(name: &str) -> Result<(Button, Modifiers), String> {
         "left" => Button::Left,
         "right" => Button::Right,
         "middle" => Button::Middle,
-        other => return Err(format!("{other:?} is no button; expected left, right or middle")),
+        other => return Err(format!("{other:?} is not a button; expected left, right or middle")),
     };
     Ok((button, held))
 }
@@ -199,7 +199,7 @@ fn key(name: &str) -> Result<(Key, Modifiers), String> {
         ("home", ..) => Some(Key::Home),
         _ => function(),
     };
-    key.map(|k| (k, held)).ok_or_else(|| format!("{name:?} is no key"))
+    key.map(|k| (k, held)).ok_or_else(|| format!("{name:?} is not a key"))
 }
 
 #[cfg(test)]
@@ -212,28 +212,28 @@ mod tests {
                     wait\nwait picture\nwait 0.25\nscreenshot a b.png\npicture x.exr\nclick 5,6\nminimise\nrestore\n\
                     key ctrl+c\nkey F5\nload a tour.json\nclose";
         let mut script = Script::parse(text).unwrap();
-        let steps: Vec<(usize, Step)> = std::iter::from_fn(|| script.next_step()).collect();
+        let steps: Vec<(usize, ScriptStep)> = std::iter::from_fn(|| script.next_step()).collect();
         let none = Modifiers::default();
         let (shift, ctrl) = (Modifiers { shift: true, ..none }, Modifiers { ctrl: true, ..none });
         let half = Duration::from_millis(500);
         let wanted = [
-            (2, Step::Key(Key::Char('3'), none, Duration::ZERO)),
-            (3, Step::Key(Key::Char('w'), shift, half)),
-            (4, Step::Drag(Button::Left, ctrl, DVec2::new(1.0, 2.0), DVec2::new(3.0, 4.5))),
-            (6, Step::Wheel(-2.0)),
-            (7, Step::Resize(900, 700)),
-            (8, Step::WaitRefined),
-            (9, Step::WaitPicture),
-            (10, Step::Wait(half / 2)),
-            (11, Step::Screenshot("a b.png".into())),
-            (12, Step::Picture("x.exr".into())),
-            (13, Step::Click(DVec2::new(5.0, 6.0))),
-            (14, Step::Minimise(true)),
-            (15, Step::Minimise(false)),
-            (16, Step::Key(Key::Char('c'), ctrl, Duration::ZERO)),
-            (17, Step::Key(Key::F(5), none, Duration::ZERO)),
-            (18, Step::Load("a tour.json".into())),
-            (19, Step::Close),
+            (2, ScriptStep::Key(Key::Char('3'), none, Duration::ZERO)),
+            (3, ScriptStep::Key(Key::Char('w'), shift, half)),
+            (4, ScriptStep::Drag(Button::Left, ctrl, DVec2::new(1.0, 2.0), DVec2::new(3.0, 4.5))),
+            (6, ScriptStep::Wheel(-2.0)),
+            (7, ScriptStep::Resize(900, 700)),
+            (8, ScriptStep::WaitRefined),
+            (9, ScriptStep::WaitImage),
+            (10, ScriptStep::Wait(half / 2)),
+            (11, ScriptStep::Screenshot("a b.png".into())),
+            (12, ScriptStep::SaveImage("x.exr".into())),
+            (13, ScriptStep::Click(DVec2::new(5.0, 6.0))),
+            (14, ScriptStep::Minimise(true)),
+            (15, ScriptStep::Minimise(false)),
+            (16, ScriptStep::Key(Key::Char('c'), ctrl, Duration::ZERO)),
+            (17, ScriptStep::Key(Key::F(5), none, Duration::ZERO)),
+            (18, ScriptStep::Load("a tour.json".into())),
+            (19, ScriptStep::Close),
         ];
         assert_eq!(steps, wanted);
     }
@@ -242,15 +242,15 @@ mod tests {
     fn wrong_lines_are_named() {
         for (text, words) in [
             ("wait\nfly away", ["line 2", "fly away"]),
-            ("key", ["line 1", "no step"]),
-            ("key hyper", ["line 1", "no key"]),
+            ("key", ["line 1", "not a step"]),
+            ("key hyper", ["line 1", "not a key"]),
             ("drag left 1 2", ["line 1", "X,Y"]),
             ("resize 0x5", ["line 1", "WxH"]),
             ("wait -1", ["line 1", "seconds"]),
-            ("wait nan", ["line 1", "no number"]),
-            ("load", ["line 1", "no step"]),
+            ("wait nan", ["line 1", "not a number"]),
+            ("load", ["line 1", "not a step"]),
             ("picture a.bmp", ["line 1", ".exr"]),
-            ("drag up 1,2 3,4", ["line 1", "no button"]),
+            ("drag up 1,2 3,4", ["line 1", "not a button"]),
         ] {
             let said = Script::parse(text).unwrap_err();
             assert!(words.iter().all(|w| said.contains(w)), "{said}");

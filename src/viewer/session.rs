@@ -1,4 +1,4 @@
-//! What the user looks at and from where: everything of the viewer that needs no window.
+//! State of the viewer that needs no window: field, camera, display settings, capture views and camera path.
 
 mod paths;
 
@@ -7,74 +7,73 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use glam::DVec3;
-
-use paths::Kept;
-
-use crate::camera::ViewCamera;
-use crate::input::Action;
-use crate::layer::Show;
-use crate::painter::{Effort, Reference, View};
-use crate::recording::Recording;
-use crate::scene::Scene;
-use nstr_capture as capture;
 use nstr_camera::camera_file::{cameras_json, parse_cameras};
+use nstr_capture as capture;
 use nstr_image::colour::Background;
 use nstr_render::{Section, SectionView};
+use paths::SavedPath;
 
-/// A section as the panel sets it.
+use crate::camera::ViewCamera;
+use crate::camera_path::CameraPath;
+use crate::display_mode::DisplayMode;
+use crate::input::Action;
+use crate::render_backend::{Quality, ReferenceImage, RenderRequest};
+use crate::scene::Scene;
+
+/// Section plane as set in the panel.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Cut {
-    /// Whether anything is cut away.
-    pub on: bool,
+    /// Whether the section is applied.
+    pub enabled: bool,
     /// World axis of the plane's normal, 0 to 2.
     pub axis: usize,
-    /// Where the plane is between the cube's faces, 0 to 1.
-    pub place: f64,
-    /// Whether the lower side is cut away instead of the upper.
+    /// Position of the plane between the faces of the scene's cube, 0 to 1.
+    pub offset: f64,
+    /// Whether the lower side is removed instead of the upper.
     pub flipped: bool,
-    /// Whether the field is shown on the plane.
+    /// Whether the values of the field are drawn on the plane.
     pub field: bool,
 }
 
 impl Default for Cut {
     fn default() -> Self {
-        Self { on: false, axis: 0, place: 0.5, flipped: false, field: false }
+        Self { enabled: false, axis: 0, offset: 0.5, flipped: false, field: false }
     }
 }
 
 impl Cut {
-    /// The section of a scene; `None` where it is off.
-    pub fn section(&self, scene: &Scene) -> Option<Section> {
+    /// The section in world coordinates; `None` if it is off.
+    pub(crate) fn section(&self, scene: &Scene) -> Option<Section> {
         let mut normal = DVec3::ZERO;
         normal[self.axis.min(2)] = if self.flipped { -1.0 } else { 1.0 };
         let (lo, hi) = scene.cube.bounds();
-        let offset = normal.dot(lo + (hi - lo) * self.place);
+        let offset = normal.dot(lo + (hi - lo) * self.offset);
         let show = if self.field { SectionView::Field } else { SectionView::Cut };
-        self.on.then_some(Section { normal, offset, show })
+        self.enabled.then_some(Section { normal, offset, show })
     }
 }
 
-/// How things look.
+/// Display settings that the panel can change.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Settings {
-    /// Layer.
-    pub show: Show,
-    /// Background.
+pub struct DisplaySettings {
+    /// Displayed layer.
+    pub mode: DisplayMode,
+    /// Background behind the object.
     pub background: Background,
-    /// Brightness in stops.
+    /// Exposure of the object in stops.
     pub exposure: f32,
-    /// Soft shadow and ambient occlusion.
+    /// Soft shadow and ambient occlusion (signed distances only).
     pub shadows: bool,
-    /// Samples a pixel of a refined picture.
+    /// Samples a pixel of a refined image.
     pub samples: u32,
-    /// Section.
+    /// Section plane.
     pub cut: Cut,
 }
 
-impl Default for Settings {
+impl Default for DisplaySettings {
     fn default() -> Self {
         Self {
-            show: Show::Shaded,
+            mode: DisplayMode::Shaded,
             background: Background::White,
             exposure: 0.0,
             shadows: false,
@@ -84,125 +83,132 @@ impl Default for Settings {
     }
 }
 
-/// What an action asks of those who have the window.
+/// Request of an action to the owner of the window.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Effect {
-    /// Write the picture to this PNG as soon as it is refined.
+pub(crate) enum Effect {
+    /// Write the image to this PNG file once it is refined.
     SavePng(PathBuf),
-    /// Render all layers to this EXR.
+    /// Render all layers to this EXR file.
     SaveExr(PathBuf),
     /// Put this text on the clipboard.
     Copy(String),
-    /// Take a camera from the clipboard.
+    /// Read a camera from the clipboard.
     Paste,
-    /// Pause training or go on.
+    /// Pause or resume training.
     Pause,
 }
 
-/// How long a message stays, and one that something failed.
-const MESSAGE: [Duration; 2] = [Duration::from_secs(4), Duration::from_secs(10)];
+/// Time that a message stays.
+const MESSAGE_TIME: Duration = Duration::from_secs(4);
+/// Time that an error message stays.
+const ERROR_TIME: Duration = Duration::from_secs(10);
 
-/// The state of a viewer.
-pub struct Session {
-    /// The field; `None` before the first.
+/// State of a viewer.
+pub(crate) struct Session {
+    /// Field; `None` until training brings the first.
     pub scene: Option<Arc<Scene>>,
-    /// Whether the field is replaced every now and then.
-    pub passing: bool,
-    /// The camera.
+    /// Whether training is running and keeps replacing the field.
+    pub is_training: bool,
+    /// Current camera.
     pub camera: ViewCamera,
-    /// Where reset goes.
+    /// Camera that a reset returns to.
     pub home: ViewCamera,
-    /// The middle of what there is to see.
-    middle: DVec3,
-    /// How things look.
-    pub settings: Settings,
-    /// Images of a capture.
+    /// Centre of the visible scene, world coordinates.
+    scene_centre: DVec3,
+    /// Display settings.
+    pub settings: DisplaySettings,
+    /// Images of the capture.
     pub views: Arc<Vec<capture::View>>,
-    /// The image that the camera looks from.
-    pub snapped: Option<usize>,
-    /// The last of them.
-    pub visited: Option<usize>,
+    /// Capture view that the camera is at.
+    pub active_view: Option<usize>,
+    /// Capture view that the camera was at last.
+    pub last_view: Option<usize>,
     /// Camera path.
-    pub path: Recording,
-    /// Name of its file, as the panel has it; empty: the next free number.
+    pub path: CameraPath,
+    /// File name of the path as typed in the panel; empty for the next numbered file.
     pub path_name: String,
-    /// What of it is in which file.
-    kept: Kept,
-    /// Seconds into the path, while it plays.
-    pub playing: Option<f64>,
-    /// Whether the help is open.
+    /// File of the path and its content.
+    saved_path: SavedPath,
+    /// Seconds into the path while it plays.
+    pub playback_time: Option<f64>,
+    /// Whether the help is shown.
     pub help: bool,
-    /// Whether the panel is open.
+    /// Whether the panel is shown.
     pub panel: bool,
-    /// Folder and beginning of the names of saved pictures.
-    pub stem: PathBuf,
-    /// What is said, since when and for how long.
+    /// Folder and beginning of the names of saved files.
+    pub output_stem: PathBuf,
+    /// Message, its start and its duration.
     message: Option<(String, Instant, Duration)>,
 }
 
 impl Session {
-    /// A session at `home`.
-    pub fn new(home: ViewCamera, settings: Settings, stem: PathBuf) -> Self {
+    /// A session whose camera is at `home`. Files are saved as `output_stem-N.png` and so on.
+    pub fn new(home: ViewCamera, settings: DisplaySettings, output_stem: PathBuf) -> Self {
         Self {
             scene: None,
-            passing: false,
+            is_training: false,
             camera: home,
             home,
             settings,
             views: Arc::default(),
-            middle: home.pivot(),
-            snapped: None,
-            visited: None,
-            path: Recording::default(),
+            scene_centre: home.pivot(),
+            active_view: None,
+            last_view: None,
+            path: CameraPath::default(),
             path_name: String::new(),
-            kept: Kept::default(),
-            playing: None,
+            saved_path: SavedPath::default(),
+            playback_time: None,
             help: false,
             panel: true,
-            stem,
+            output_stem,
             message: None,
         }
     }
 
-    /// Takes a capture's images in; home is then where the first was taken, in a picture of `size`.
+    /// Sets the images of a capture. Home becomes the camera of the first, in an image of `size` pixels.
     pub fn set_views(&mut self, views: Arc<Vec<capture::View>>, size: (u32, u32)) {
         self.views = views;
-        (self.snapped, self.visited) = (None, None);
-        self.snap(0, size);
+        (self.active_view, self.last_view) = (None, None);
+        self.go_to_view(0, size);
         self.home = self.camera;
     }
 
-    /// Begins again at `home`.
+    /// Sets home and goes there.
     pub fn set_home(&mut self, home: ViewCamera) {
-        (self.home, self.camera, self.middle) = (home, home, home.pivot());
-        self.release();
+        (self.home, self.camera, self.scene_centre) = (home, home, home.pivot());
+        self.release_view();
     }
 
     /// Shows a message for a while.
-    pub fn say(&mut self, text: impl Into<String>) {
-        self.message = Some((text.into(), Instant::now(), MESSAGE[0]));
+    pub fn notify(&mut self, text: impl Into<String>) {
+        self.message = Some((text.into(), Instant::now(), MESSAGE_TIME));
     }
 
-    /// Says what went wrong, for longer.
-    pub fn complain(&mut self, text: impl Into<String>) {
-        self.message = Some((text.into(), Instant::now(), MESSAGE[1]));
+    /// Shows an error message, for longer.
+    pub fn notify_error(&mut self, text: impl Into<String>) {
+        self.message = Some((text.into(), Instant::now(), ERROR_TIME));
     }
 
-    /// The message, and how long it stays.
+    /// The message and the time that it still stays.
     pub fn message(&self) -> Option<(&str, Duration)> {
         let (text, since, time) = self.message.as_ref()?;
         time.checked_sub(since.elapsed()).map(|left| (text.as_str(), left))
     }
 
-    /// Does what the user asks for, in a picture of `size`.
+    /// Performs an action, with an image of `size` pixels in the window.
     pub fn act(&mut self, action: Action, size: (u32, u32)) -> Option<Effect> {
         let turn = std::f64::consts::PI / f64::from(size.0.min(size.1).max(1));
         let moves = matches!(
             action,
-            Action::Orbit(_) | Action::Pan(_) | Action::Look(_) | Action::Zoom(_) | Action::Reset | Action::Widen(_)
+            Action::Orbit(_)
+                | Action::Pan(_)
+                | Action::Look(_)
+                | Action::Zoom(_)
+                | Action::Reset
+                | Action::AdjustFov(_)
         );
         if moves {
-            self.release();
+            self.release_view();
         }
         match action {
             Action::Orbit(by) => self.camera.orbit(-by.x * turn, by.y * turn),
@@ -213,20 +219,20 @@ impl Session {
             Action::Pan(by) => self.camera.pan(by, size),
             Action::Zoom(notches) => self.camera.zoom(notches),
             Action::Reset => self.camera = self.home,
-            Action::Widen(degrees) => self.camera.widen(degrees),
-            Action::Snap(by) => self.step(by, size),
-            Action::Show(show) => self.show(show, size),
+            Action::AdjustFov(degrees) => self.camera.adjust_fov(degrees),
+            Action::NextView(by) => self.next_view(by, size),
+            Action::SetMode(mode) => self.set_mode(mode, size),
             Action::AddKey => self.add_key(),
             Action::Play => self.play(),
-            Action::LoadPath => self.load_named(),
+            Action::LoadPath => self.load_named_path(),
             Action::Help => self.help = !self.help,
             Action::Panel => self.panel = !self.panel,
             Action::Dismiss => self.help = false,
-            Action::SavePng => return Some(Effect::SavePng(self.free_name("png"))),
-            Action::SaveExr => return Some(Effect::SaveExr(self.free_name("exr"))),
+            Action::SavePng => return Some(Effect::SavePng(self.next_file("png"))),
+            Action::SaveExr => return Some(Effect::SaveExr(self.next_file("exr"))),
             Action::Copy => {
                 let camera = serde_json::Value::Object(cameras_json(&[self.camera.camera(size)]));
-                self.say("camera copied");
+                self.notify("camera copied");
                 return Some(Effect::Copy(format!("{camera:#}")));
             }
             Action::Paste => return Some(Effect::Paste),
@@ -235,129 +241,130 @@ impl Session {
         None
     }
 
-    /// The camera is the user's again: no longer an image's or a path's.
-    fn release(&mut self) {
-        (self.snapped, self.playing) = (None, None);
+    /// Leaves the capture view and stops the path: the user moves the camera.
+    fn release_view(&mut self) {
+        (self.active_view, self.playback_time) = (None, None);
     }
 
-    /// Takes a camera from a JSON text.
+    /// Sets the camera from JSON text.
     pub fn paste(&mut self, text: &str, size: (u32, u32)) {
         match parse_cameras(text, Some(size)) {
             Ok(cameras) => {
-                self.release();
+                self.release_view();
                 if let Some(camera) = cameras.first() {
                     self.camera = self.camera.framing(camera, self.camera.pivot(), size);
-                    self.say("camera pasted");
+                    self.notify("camera pasted");
                 }
             }
-            Err(reason) => self.complain(format!("the clipboard holds no camera ({reason})")),
+            Err(reason) => self.notify_error(format!("the clipboard holds no camera ({reason})")),
         }
     }
 
-    /// To the image `by` further on.
-    fn step(&mut self, by: i32, size: (u32, u32)) {
+    /// Goes to the capture view `by` after the current or last one.
+    fn next_view(&mut self, by: i32, size: (u32, u32)) {
         if self.views.is_empty() {
-            return self.say("there is no capture: give one with --capture DIR");
+            return self.notify("there is no capture: give one with --capture DIR");
         }
         let count = self.views.len() as i64;
-        let next = match self.snapped.or(self.visited) {
-            Some(i) if self.snapped.is_some() => (i as i64 + i64::from(by)).rem_euclid(count),
+        let next = match self.active_view.or(self.last_view) {
+            Some(i) if self.active_view.is_some() => (i as i64 + i64::from(by)).rem_euclid(count),
             Some(i) => i as i64,
             None if by < 0 => count - 1,
             None => 0,
         };
-        self.snap(next as usize, size);
+        self.go_to_view(next as usize, size);
     }
 
-    /// To image `i`, all of which is then seen.
-    pub fn snap(&mut self, i: usize, size: (u32, u32)) {
+    /// Goes to capture view `i`, so that all of its image is visible.
+    pub fn go_to_view(&mut self, i: usize, size: (u32, u32)) {
         if let Some(view) = self.views.get(i) {
-            self.playing = None;
-            self.camera = self.home.framing(&view.camera, self.middle, size);
-            (self.snapped, self.visited) = (Some(i), Some(i));
+            self.playback_time = None;
+            self.camera = self.home.framing(&view.camera, self.scene_centre, size);
+            (self.active_view, self.last_view) = (Some(i), Some(i));
         }
     }
 
-    /// Chooses a layer; the error's goes to the image nearest to the camera.
-    fn show(&mut self, show: Show, size: (u32, u32)) {
-        self.settings.show = show;
-        if show != Show::Error || self.snapped.is_some() {
+    /// Selects a layer. The error layer goes to the nearest capture view.
+    fn set_mode(&mut self, mode: DisplayMode, size: (u32, u32)) {
+        self.settings.mode = mode;
+        if mode != DisplayMode::Error || self.active_view.is_some() {
             return;
         }
-        let far = |v: &capture::View| {
+        let dissimilarity = |v: &capture::View| {
             let turned = 1.0 - v.forward().dot(self.camera.rotation * DVec3::NEG_Z);
             (v.camera.position() - self.camera.eye).length() + turned * self.camera.radius
         };
-        let nearest = (0..self.views.len()).min_by(|a, b| far(&self.views[*a]).total_cmp(&far(&self.views[*b])));
+        let nearest = (0..self.views.len())
+            .min_by(|a, b| dissimilarity(&self.views[*a]).total_cmp(&dissimilarity(&self.views[*b])));
         match nearest {
-            Some(i) => self.snap(i, size),
-            None => self.say("the error needs a capture: give one with --capture DIR"),
+            Some(i) => self.go_to_view(i, size),
+            None => self.notify("the error needs a capture: give one with --capture DIR"),
         }
     }
 
-    /// Lets time pass: flight and path. Whether the camera moved.
-    pub fn advance(&mut self, seconds: f64, course: Option<(DVec3, bool)>) -> bool {
-        if let Some(at) = self.playing {
+    /// Advances flight and path by `seconds`; returns whether the camera moved.
+    pub fn advance(&mut self, seconds: f64, flight: Option<(DVec3, bool)>) -> bool {
+        if let Some(at) = self.playback_time {
             let at = at + seconds;
             if let Some(camera) = self.path.at(at) {
                 self.camera = camera;
             }
-            self.playing = (at < self.path.length()).then_some(at);
+            self.playback_time = (at < self.path.duration()).then_some(at);
             return true;
         }
-        match course {
-            Some((course, fast)) => {
-                self.release();
-                self.camera.fly(course, seconds, fast);
+        match flight {
+            Some((direction, fast)) => {
+                self.release_view();
+                self.camera.fly(direction, seconds, fast);
                 true
             }
             None => false,
         }
     }
 
-    /// Keeps an image's picture whole in a window of another size.
+    /// Keeps the whole image of the active view visible after a change of the window's size.
     pub fn resized(&mut self, size: (u32, u32)) {
-        if let Some(i) = self.snapped {
-            self.snap(i, size);
+        if let Some(i) = self.active_view {
+            self.go_to_view(i, size);
         }
     }
 
-    /// What is to be painted, for a picture of `size`.
-    pub fn view(&self, size: (u32, u32)) -> Option<View> {
+    /// The render request for an image of `size` pixels; `None` without a field.
+    pub fn render_request(&self, size: (u32, u32)) -> Option<RenderRequest> {
         let scene = self.scene.clone()?;
         let settings = &self.settings;
-        Some(View {
+        Some(RenderRequest {
             camera: self.camera.camera(size),
-            show: settings.show,
+            mode: settings.mode,
             background: settings.background,
             exposure: settings.exposure,
             shadows: settings.shadows && !scene.is_radiance(),
             section: settings.cut.section(&scene),
             reference: self
-                .snapped
-                .filter(|_| settings.show == Show::Error)
-                .and_then(|i| Reference::new(&self.views, i)),
-            effort: if self.passing { Effort::Passing } else { Effort::Full(settings.samples) },
+                .active_view
+                .filter(|_| settings.mode == DisplayMode::Error)
+                .and_then(|i| ReferenceImage::new(&self.views, i)),
+            quality: if self.is_training { Quality::LowLatency } else { Quality::Full(settings.samples) },
             scene,
         })
     }
 }
 
 #[cfg(test)]
-pub mod tests {
+pub(crate) mod tests {
     use glam::DVec2;
 
     use super::*;
-    use nstr_capture::lens::Lens;
     use nstr_camera::camera::Camera;
     use nstr_camera::orbit::Up;
+    use nstr_capture::lens::Lens;
 
     pub const SIZE: (u32, u32) = (400, 300);
 
     pub fn session() -> Session {
         let home = ViewCamera::home((DVec3::ZERO, DVec3::ONE), Up::Z).unwrap();
         let dir = std::env::temp_dir().join("nstr-session-test");
-        Session::new(home, Settings::default(), dir)
+        Session::new(home, DisplaySettings::default(), dir)
     }
 
     fn with_views() -> Session {
@@ -371,26 +378,26 @@ pub mod tests {
     }
 
     #[test]
-    fn snapping_walks_through_the_images() {
+    fn next_view_walks_through_the_images() {
         let mut s = with_views();
-        for (by, wanted) in [(1, 0), (1, 1), (-1, 0), (-1, 3), (1, 0)] {
-            assert_eq!(s.act(Action::Snap(by), SIZE), None);
-            assert_eq!(s.snapped, Some(wanted));
+        for (by, expected) in [(1, 0), (1, 1), (-1, 0), (-1, 3), (1, 0)] {
+            assert_eq!(s.act(Action::NextView(by), SIZE), None);
+            assert_eq!(s.active_view, Some(expected));
             let at = s.camera.camera(SIZE).position();
-            assert!((at - s.views[wanted].camera.position()).length() < 1e-9);
+            assert!((at - s.views[expected].camera.position()).length() < 1e-9);
         }
-        // Moving lets go; the next snap comes back to where it was.
+        // Moving leaves the view; the next step returns to it.
         s.act(Action::Zoom(1.0), SIZE);
-        assert_eq!(s.snapped, None);
-        s.act(Action::Snap(1), SIZE);
-        assert_eq!(s.snapped, Some(0));
+        assert_eq!(s.active_view, None);
+        s.act(Action::NextView(1), SIZE);
+        assert_eq!(s.active_view, Some(0));
         // The whole image stays in a window of any shape.
         s.resized((100, 600));
         let seen = s.camera.camera((100, 600));
         let corner = s.views[0].camera.ray(0.0, 0.0);
         assert!(seen.project(corner.origin + corner.direction).unwrap().x > -1e-6);
         let mut none = session();
-        none.act(Action::Snap(1), SIZE);
+        none.act(Action::NextView(1), SIZE);
         assert!(none.message().unwrap().0.contains("--capture"));
     }
 
@@ -399,11 +406,11 @@ pub mod tests {
         let mut s = with_views();
         s.camera = s.camera.at(&s.views[2].camera.clone(), DVec3::splat(0.5));
         s.camera.eye.x += 0.1;
-        s.act(Action::Show(Show::Error), SIZE);
-        assert_eq!(s.snapped, Some(2));
+        s.act(Action::SetMode(DisplayMode::Error), SIZE);
+        assert_eq!(s.active_view, Some(2));
         let mut none = session();
-        none.act(Action::Show(Show::Error), SIZE);
-        assert!(none.message().is_some() && none.snapped.is_none());
+        none.act(Action::SetMode(DisplayMode::Error), SIZE);
+        assert!(none.message().is_some() && none.active_view.is_none());
     }
 
     #[test]
@@ -423,10 +430,10 @@ pub mod tests {
 
     #[test]
     fn sections_cut_between_the_faces_of_the_cube() {
-        let sphere = nstr_space::analytic::Analytic::new(1.0, |p: glam::Vec3| p.length() - 0.3);
-        let cube = nstr_space::cube::UnitCube { origin: DVec3::new(-2.0, 1.0, 0.0), size: 4.0 };
-        let scene = Scene::new(super::super::scene::Field::Sdf(Arc::new(sphere)), cube);
-        let cut = Cut { on: true, axis: 1, place: 0.25, ..Cut::default() };
+        let sphere = nstr_space::analytic::AnalyticSdf::new(1.0, |p: glam::Vec3| p.length() - 0.3);
+        let cube = nstr_space::Cube { origin: DVec3::new(-2.0, 1.0, 0.0), size: 4.0 };
+        let scene = Scene::new(crate::scene::SceneField::Sdf(Arc::new(sphere)), cube);
+        let cut = Cut { enabled: true, axis: 1, offset: 0.25, ..Cut::default() };
         assert_eq!(cut.section(&scene).map(|s| (s.normal, s.offset)), Some((DVec3::Y, 2.0)));
         let flipped = Cut { flipped: true, ..cut };
         assert_eq!(flipped.section(&scene).map(|s| (s.normal, s.offset)), Some((DVec3::NEG_Y, -2.0)));

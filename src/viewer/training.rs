@@ -1,20 +1,21 @@
-//! A field in training, between the thread that trains and the window that looks on.
+//! Connection between a training thread and the window that displays its field.
 //!
-//! The trainer's side wraps its observer in a [`Watcher`], which takes note of losses and, when the window is ready for
-//! one, makes a scene of the parameters as they are. The window's side pauses, resumes and stops.
+//! The training thread wraps its observer in a [`SnapshotObserver`], which records losses and, when the window has asked for
+//! one, makes a scene of the current parameters. The window pauses, resumes and stops the run.
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use crate::desk::Waker;
-use crate::scene::Scene;
 use nstr_field::model::Model;
 use nstr_fit::Progress;
 use nstr_pipeline::{FitObserver, FitScene};
 
-/// A training run that is looked at.
+use crate::render_thread::Waker;
+use crate::scene::Scene;
+
+/// Training run that a window displays; clones share it.
 #[derive(Clone, Default)]
 pub struct Training(Arc<Inner>);
 
@@ -26,64 +27,65 @@ struct Inner {
     waker: Mutex<Option<Waker>>,
 }
 
-/// How far a run is.
+/// Phase of a training run.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub enum Phase {
-    /// The input is read.
+#[non_exhaustive]
+pub enum TrainingPhase {
+    /// Reading the input.
     #[default]
     Preparing,
-    /// Steps are taken.
+    /// Training.
     Running,
-    /// Held by the user.
+    /// Paused by the user.
     Paused,
-    /// To stop after the step at hand, and to be saved.
+    /// Stopping after the current step, then saving.
     Stopping,
-    /// At its end; what became of it.
+    /// Finished, with a message for the user.
     Done(String),
-    /// It failed; why.
+    /// Failed, with the reason.
     Failed(String),
 }
 
-/// A point of the curves.
+/// Point of the training curves.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Point {
-    /// Steps done.
+pub(crate) struct CurvePoint {
+    /// Number of steps taken.
     pub step: u64,
     /// Smoothed loss.
     pub loss: f64,
-    /// The task's figure, where it has one.
-    pub figure: Option<f64>,
+    /// Validation metric, for tasks that have one.
+    pub metric: Option<f64>,
 }
 
-/// What the panel shows of a run.
+/// State of a run as shown in the panel.
 #[derive(Clone, Debug, Default)]
-pub struct Report {
-    /// How far it is.
-    pub phase: Phase,
-    /// The last progress.
+pub(crate) struct TrainingStatus {
+    /// Phase.
+    pub phase: TrainingPhase,
+    /// Last reported progress.
     pub progress: Option<Progress>,
-    /// Loss and figure so far, evenly thinned out.
-    pub curve: Vec<Point>,
+    /// Loss and metric so far, evenly thinned out.
+    pub curve: Vec<CurvePoint>,
 }
 
 #[derive(Default)]
 struct State {
-    report: Report,
-    start: Option<FitScene>,
+    status: TrainingStatus,
+    fit_scene: Option<FitScene>,
     scene: Option<Arc<Scene>>,
-    /// Whether the window is ready for a scene.
-    wanted: bool,
-    /// Whether there is a window.
-    opened: bool,
-    /// Points between two that are kept.
+    /// Whether the window asked for a scene.
+    snapshot_requested: bool,
+    /// Whether the window is open.
+    window_opened: bool,
+    /// Reports for each point of the curve.
     stride: usize,
-    seen: usize,
+    reports: usize,
 }
 
-/// Time between scenes at least.
-const EVERY: Duration = Duration::from_millis(300);
-/// Most points of a curve.
-const POINTS: usize = 1024;
+/// Minimum time between snapshots.
+const SNAPSHOT_INTERVAL: Duration = Duration::from_millis(300);
+/// Maximum number of points of a curve.
+const MAX_POINTS: usize = 1024;
 
 impl Training {
     fn state(&self) -> MutexGuard<'_, State> {
@@ -97,22 +99,22 @@ impl Training {
         }
     }
 
-    /// Says what there is to see; the window opens its eyes.
-    pub fn begin(&self, start: FitScene) {
+    /// Publishes the scene bounds and views; the window starts rendering.
+    fn start(&self, scene: FitScene) {
         let mut state = self.state();
-        state.start = Some(start);
-        state.report.phase = Phase::Running;
-        state.wanted = true;
+        state.fit_scene = Some(scene);
+        state.status.phase = TrainingPhase::Running;
+        state.snapshot_requested = true;
         drop(state);
         self.wake();
     }
 
-    /// Says how it ended; `Err` for failures. A `scene` is the final one.
-    pub fn end(&self, result: Result<String, String>, scene: Option<Scene>) {
+    /// Publishes the end of the run, with a message or the reason of the failure, and the final scene.
+    pub fn finish(&self, result: Result<String, String>, scene: Option<Scene>) {
         let mut state = self.state();
-        state.report.phase = match result {
-            Ok(said) => Phase::Done(said),
-            Err(said) => Phase::Failed(said),
+        state.status.phase = match result {
+            Ok(message) => TrainingPhase::Done(message),
+            Err(reason) => TrainingPhase::Failed(reason),
         };
         if let Some(scene) = scene {
             state.scene = Some(Arc::new(scene));
@@ -121,78 +123,84 @@ impl Training {
         self.wake();
     }
 
-    /// Waits until there is a window; `false` where there will be none.
+    /// Waits until the window is open; returns `false` if the run was stopped before.
     pub fn wait_for_window(&self) -> bool {
         let mut state = self.state();
-        while !state.opened && !self.is_stopped() {
+        while !state.window_opened && !self.is_stopped() {
             state = self.0.resumed.wait(state).unwrap_or_else(PoisonError::into_inner);
         }
-        state.opened
+        state.window_opened
     }
 
-    /// Says that there is a window.
-    pub fn open(&self) {
-        self.state().opened = true;
+    /// Reports that the window is open.
+    pub(crate) fn window_opened(&self) {
+        self.state().window_opened = true;
         self.0.resumed.notify_all();
     }
 
-    /// Whether the user stopped it.
+    /// Whether the run was stopped, by the user or because the window closed.
     pub fn is_stopped(&self) -> bool {
         self.0.stop.load(Ordering::SeqCst)
     }
 
     /// Wraps the observer of a fit whose model is written to `output`.
     pub fn observer<'a>(&self, output: &Path, inner: &'a mut dyn FitObserver) -> SnapshotObserver<'a> {
-        SnapshotObserver { training: self.clone(), output: output.into(), inner, shown: None, idle: Duration::ZERO }
+        SnapshotObserver {
+            training: self.clone(),
+            output: output.into(),
+            inner,
+            last_snapshot: None,
+            idle: Duration::ZERO,
+        }
     }
 
-    /// Whom to call when there is news.
-    pub fn on_news(&self, waker: Waker) {
+    /// Sets the callback that is called after every change.
+    pub(crate) fn set_waker(&self, waker: Waker) {
         *self.0.waker.lock().unwrap_or_else(PoisonError::into_inner) = Some(waker);
     }
 
-    /// What there is to see, once.
-    pub fn take_start(&self) -> Option<FitScene> {
-        self.state().start.take()
+    /// Takes the scene bounds and views, once they are published.
+    pub(crate) fn take_fit_scene(&self) -> Option<FitScene> {
+        self.state().fit_scene.take()
     }
 
-    /// The newest scene, once.
-    pub fn take_scene(&self) -> Option<Arc<Scene>> {
+    /// Takes the newest snapshot, if there is one since the last call.
+    pub(crate) fn take_scene(&self) -> Option<Arc<Scene>> {
         self.state().scene.take()
     }
 
-    /// Asks for another scene.
-    pub fn want(&self) {
-        self.state().wanted = true;
+    /// Requests another snapshot.
+    pub(crate) fn request_snapshot(&self) {
+        self.state().snapshot_requested = true;
     }
 
-    /// What the panel shows.
-    pub fn report(&self) -> Report {
-        self.state().report.clone()
+    /// State of the run for the panel.
+    pub(crate) fn status(&self) -> TrainingStatus {
+        self.state().status.clone()
     }
 
-    /// How far it is.
-    pub fn phase(&self) -> Phase {
-        self.state().report.phase.clone()
+    /// Current phase.
+    pub fn phase(&self) -> TrainingPhase {
+        self.state().status.phase.clone()
     }
 
-    /// Holds the run after the step at hand, or lets it go on.
-    pub fn pause(&self) {
+    /// Pauses the run after the current step, or resumes it.
+    pub(crate) fn toggle_pause(&self) {
         let mut state = self.state();
-        state.report.phase = match &state.report.phase {
-            Phase::Running => Phase::Paused,
-            Phase::Paused => Phase::Running,
+        state.status.phase = match &state.status.phase {
+            TrainingPhase::Running => TrainingPhase::Paused,
+            TrainingPhase::Paused => TrainingPhase::Running,
             other => other.clone(),
         };
         self.0.resumed.notify_all();
     }
 
-    /// Ends the run after the step at hand; what there is is saved as with Ctrl-C.
+    /// Stops the run after the current step; model and checkpoint are saved as after Ctrl-C.
     pub fn stop(&self) {
         self.0.stop.store(true, Ordering::SeqCst);
         let mut state = self.state();
-        if matches!(state.report.phase, Phase::Running | Phase::Paused | Phase::Preparing) {
-            state.report.phase = Phase::Stopping;
+        if matches!(state.status.phase, TrainingPhase::Running | TrainingPhase::Paused | TrainingPhase::Preparing) {
+            state.status.phase = TrainingPhase::Stopping;
         }
         self.0.resumed.notify_all();
     }
@@ -204,35 +212,31 @@ impl std::fmt::Debug for Training {
     }
 }
 
-/// Observer that shows a fit in a window.
+/// Observer that publishes snapshots of a fit for the window.
 pub struct SnapshotObserver<'a> {
     training: Training,
     output: PathBuf,
     inner: &'a mut dyn FitObserver,
-    /// When the last scene was made.
-    shown: Option<Instant>,
+    /// Time of the last snapshot.
+    last_snapshot: Option<Instant>,
     idle: Duration,
 }
 
 /// Time between measurements on held-out views.
-const VALIDATE_EVERY: Duration = Duration::from_secs(5);
+const VALIDATION_INTERVAL: Duration = Duration::from_secs(5);
 
 impl SnapshotObserver<'_> {
-    fn wanted(&self) -> bool {
-        self.shown.is_none_or(|at| at.elapsed() >= EVERY) && self.training.state().wanted
-    }
-
-    fn note(&self, progress: &Progress) {
+    fn record(&self, progress: &Progress) {
         let mut state = self.training.state();
-        state.report.progress = Some(*progress);
-        if state.seen.is_multiple_of(state.stride.max(1)) {
-            let figure = progress.figure.map(|(_, v)| v);
-            state.report.curve.push(Point { step: progress.step, loss: progress.loss, figure });
+        state.status.progress = Some(*progress);
+        if state.reports.is_multiple_of(state.stride.max(1)) {
+            let metric = progress.validation_metric.map(|(_, v)| v);
+            state.status.curve.push(CurvePoint { step: progress.step, loss: progress.loss, metric });
         }
-        state.seen += 1;
-        if state.report.curve.len() >= POINTS {
+        state.reports += 1;
+        if state.status.curve.len() >= MAX_POINTS {
             let mut odd = false;
-            state.report.curve.retain(|_| {
+            state.status.curve.retain(|_| {
                 odd = !odd;
                 odd
             });
@@ -242,12 +246,12 @@ impl SnapshotObserver<'_> {
         self.training.wake();
     }
 
-    /// Waits while the user holds the run.
-    fn hold(&mut self) {
+    /// Waits while the run is paused.
+    fn wait_while_paused(&mut self) {
         let start = Instant::now();
         let inner = &self.training.0;
         let mut state = self.training.state();
-        while state.report.phase == Phase::Paused && !inner.stop.load(Ordering::SeqCst) {
+        while state.status.phase == TrainingPhase::Paused && !inner.stop.load(Ordering::SeqCst) {
             state = inner.resumed.wait(state).unwrap_or_else(PoisonError::into_inner);
         }
         drop(state);
@@ -261,13 +265,13 @@ impl FitObserver for SnapshotObserver<'_> {
     }
 
     fn begin(&mut self, scene: FitScene) {
-        self.training.begin(scene.clone());
+        self.training.start(scene.clone());
         self.inner.begin(scene);
     }
 
     fn progress(&mut self, progress: &Progress) -> bool {
-        self.note(progress);
-        self.hold();
+        self.record(progress);
+        self.wait_while_paused();
         let go_on = self.inner.progress(progress);
         go_on && !self.training.is_stopped()
     }
@@ -277,22 +281,23 @@ impl FitObserver for SnapshotObserver<'_> {
     }
 
     fn wants_snapshot(&self) -> bool {
-        self.wanted()
+        self.last_snapshot.is_none_or(|at| at.elapsed() >= SNAPSHOT_INTERVAL)
+            && self.training.state().snapshot_requested
     }
 
     fn snapshot(&mut self, model: Model) {
         // A model that cannot be shown yet is asked for again.
         if let Ok(scene) = Scene::of_model(&self.output, Arc::new(model)) {
             let mut shared = self.training.state();
-            (shared.scene, shared.wanted) = (Some(Arc::new(scene.passing())), false);
+            (shared.scene, shared.snapshot_requested) = (Some(Arc::new(scene.low_latency())), false);
             drop(shared);
         }
-        self.shown = Some(Instant::now());
+        self.last_snapshot = Some(Instant::now());
         self.training.wake();
     }
 
     fn validate_every(&self) -> Option<Duration> {
-        Some(VALIDATE_EVERY)
+        Some(VALIDATION_INTERVAL)
     }
 }
 
@@ -303,7 +308,7 @@ mod tests {
 
     use glam::DVec3;
     use nstr_camera::Up;
-    use nstr_field::model::Domain;
+    use nstr_space::Cube;
     use nstr_spec::{config, init};
 
     struct Inner(usize);
@@ -319,7 +324,8 @@ mod tests {
         let (grid, net) = init::parameters(&config.spec(), &config.init);
         Model {
             spec: config.spec(),
-            domain: Domain::default(),
+            cube: Cube::default(),
+            units: String::new(),
             grid,
             net,
             config: serde_json::Value::Null,
@@ -334,11 +340,18 @@ mod tests {
     }
 
     fn progress(step: u64) -> Progress {
-        Progress { step, share: 0.1, loss: 1.0, net_lr: 1e-3, elapsed: Duration::ZERO, figure: Some(("PSNR", 20.0)) }
+        Progress {
+            step,
+            fraction: 0.1,
+            loss: 1.0,
+            net_lr: 1e-3,
+            elapsed: Duration::ZERO,
+            validation_metric: Some(("PSNR", 20.0)),
+        }
     }
 
     #[test]
-    fn scenes_come_when_they_are_wanted() {
+    fn snapshots_come_when_they_are_requested() {
         let training = Training::default();
         let mut inner = Inner(0);
         let mut observer = training.observer(Path::new("m.safetensors"), &mut inner);
@@ -347,31 +360,31 @@ mod tests {
         assert!(observer.wants_snapshot());
         observer.snapshot(model());
         assert!(training.take_scene().is_some() && training.take_scene().is_none());
-        // Not at once again, whoever asks.
-        training.want();
+        // Not again at once.
+        training.request_snapshot();
         assert!(!observer.wants_snapshot());
     }
 
     #[test]
     fn curves_stay_short_and_stop_ends_a_pause() {
         let training = Training::default();
-        training.begin(scene());
+        training.start(scene());
         let mut inner = Inner(0);
-        let mut watcher = training.observer(Path::new("m.safetensors"), &mut inner);
-        assert!((0..5000).all(|i| watcher.progress(&progress(i))));
-        let report = training.report();
-        assert!((POINTS / 4..POINTS).contains(&report.curve.len()));
-        assert!(report.curve.windows(2).all(|w| w[0].step < w[1].step));
-        training.pause();
-        assert_eq!(training.phase(), Phase::Paused);
+        let mut observer = training.observer(Path::new("m.safetensors"), &mut inner);
+        assert!((0..5000).all(|i| observer.progress(&progress(i))));
+        let status = training.status();
+        assert!((MAX_POINTS / 4..MAX_POINTS).contains(&status.curve.len()));
+        assert!(status.curve.windows(2).all(|w| w[0].step < w[1].step));
+        training.toggle_pause();
+        assert_eq!(training.phase(), TrainingPhase::Paused);
         let other = training.clone();
         let waiter = std::thread::spawn(move || {
             std::thread::sleep(Duration::from_millis(60));
             other.stop();
         });
-        assert!(!watcher.progress(&progress(1)));
+        assert!(!observer.progress(&progress(1)));
         waiter.join().unwrap();
-        assert!(watcher.idle() >= Duration::from_millis(50));
-        assert_eq!(training.phase(), Phase::Stopping);
+        assert!(observer.idle() >= Duration::from_millis(50));
+        assert_eq!(training.phase(), TrainingPhase::Stopping);
     }
 }

@@ -1,8 +1,10 @@
-//! What tests of the built command share.
+//! Helpers of the tests of the built command.
+#![allow(dead_code, unused_imports, reason = "each test executable uses some of them")]
 
 use std::path::Path;
 use std::process::{Command, Output};
 
+pub use nstr::files::testing::{Requirement, data_dir, skip};
 use serde_json::Value;
 
 /// The command in `folder`, as if outside any cluster's job.
@@ -17,7 +19,7 @@ pub fn run(folder: &Path, arguments: &[&str]) -> Output {
     command(folder, arguments).output().unwrap()
 }
 
-/// What a command that must succeed prints.
+/// Output of a command that must succeed.
 pub fn ok(folder: &Path, arguments: &[&str]) -> String {
     let out = run(folder, arguments);
     let error = String::from_utf8_lossy(&out.stderr);

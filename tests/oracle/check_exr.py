@@ -1,7 +1,9 @@
 """Reads a multi-layer EXR with the reference OpenEXR library and checks what a compositor would rely on.
 
-Run:  python3 -m venv /tmp/exr && /tmp/exr/bin/pip install OpenEXR numpy
-      /tmp/exr/bin/python tests/oracle/check_exr.py picture.exr
+Run by tests/python.rs, or by hand:
+
+    pip install OpenEXR numpy && python3 tests/oracle/check_exr.py PICTURE.exr
+
 The picture must hold the layers colour, depth, normal, curvature, steps, gradS, residual and S (`--layers all`).
 """
 

@@ -1,7 +1,7 @@
 """Values and gradients of small fields in float64, by reverse-mode differentiation (nested for the gradients of ∇f and ∇S).
 
-An implementation apart from the crate's: it knows only the formulas in `src/kernel/spec.rs` and the parameter layout.
-Writes `field_oracle.safetensors` beside this file; `src/field/suite.rs` compares the reference with it.
+An implementation apart from the crate's: it knows only the formulas in `src/spec/field_spec.rs` and the parameter layout.
+Writes `field_oracle.safetensors` beside this file; `src/backend/suite.rs` compares the judge with it.
 
     pip install numpy autograd safetensors && python tests/oracle/field_oracle.py
 """

@@ -1,7 +1,8 @@
 """Loads a model with the stock `safetensors` package and checks names, shapes and metadata against its own header.
 
-    NSTR_MODEL_OUT=/tmp/m.safetensors cargo test --release --lib writes_a_file_for_the_python_check
-    pip install numpy safetensors && python tests/oracle/read_model.py /tmp/m.safetensors
+Run by tests/python.rs, or by hand:
+
+    pip install numpy safetensors && python3 tests/oracle/read_model.py MODEL.safetensors
 """
 
 import json

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use glam::DVec3;
 
-use crate::colmap::{Calibration, Fault, MODELS, Pose, side};
+use crate::colmap::{Calibration, FieldError, ImageRecord, MODELS, side};
 
 /// Reads values off the front of a file.
 struct Reader<'a> {
@@ -17,37 +17,37 @@ impl<'a> Reader<'a> {
         Self { bytes, at: 0 }
     }
 
-    fn fault(&self, reason: impl Into<String>) -> Fault {
+    fn error(&self, reason: impl Into<String>) -> FieldError {
         (format!("byte {}", self.at), reason.into())
     }
 
-    fn take(&mut self, count: usize) -> Result<&'a [u8], Fault> {
+    fn take(&mut self, count: usize) -> Result<&'a [u8], FieldError> {
         let rest = self.bytes.get(self.at..).unwrap_or_default();
         let taken = rest.get(..count);
-        let taken = taken.ok_or_else(|| self.fault("the file ends within a record: it is truncated"))?;
+        let taken = taken.ok_or_else(|| self.error("the file ends within a record: it is truncated"))?;
         self.at += count;
         Ok(taken)
     }
 
-    fn array<const N: usize>(&mut self) -> Result<[u8; N], Fault> {
+    fn array<const N: usize>(&mut self) -> Result<[u8; N], FieldError> {
         let mut out = [0; N];
         out.copy_from_slice(self.take(N)?);
         Ok(out)
     }
 
-    fn u32(&mut self) -> Result<u32, Fault> {
+    fn u32(&mut self) -> Result<u32, FieldError> {
         Ok(u32::from_le_bytes(self.array()?))
     }
 
-    fn u64(&mut self) -> Result<u64, Fault> {
+    fn u64(&mut self) -> Result<u64, FieldError> {
         Ok(u64::from_le_bytes(self.array()?))
     }
 
-    fn f64(&mut self) -> Result<f64, Fault> {
+    fn f64(&mut self) -> Result<f64, FieldError> {
         Ok(f64::from_le_bytes(self.array()?))
     }
 
-    fn f64s<const N: usize>(&mut self) -> Result<[f64; N], Fault> {
+    fn f64s<const N: usize>(&mut self) -> Result<[f64; N], FieldError> {
         let mut out = [0.0; N];
         for value in &mut out {
             *value = self.f64()?;
@@ -55,36 +55,38 @@ impl<'a> Reader<'a> {
         Ok(out)
     }
 
-    /// A count of records of at least `size` bytes each; more than the file can hold is a fault.
-    fn count(&mut self, size: usize) -> Result<usize, Fault> {
+    /// A count of records of at least `size` bytes each; more than the file can hold is an error.
+    fn count(&mut self, size: usize) -> Result<usize, FieldError> {
         let count = self.u64()?;
         let room = (self.bytes.len() - self.at) / size;
         match usize::try_from(count) {
             Ok(n) if n <= room => Ok(n),
-            _ => Err(self.fault(format!("{count} records don't fit in the file: it is truncated or no COLMAP model"))),
+            _ => {
+                Err(self.error(format!("{count} records don't fit in the file: it is truncated or not a COLMAP model")))
+            }
         }
     }
 
-    fn text(&mut self) -> Result<String, Fault> {
+    fn text(&mut self) -> Result<String, FieldError> {
         let rest = &self.bytes[self.at..];
-        let end = rest.iter().position(|b| *b == 0).ok_or_else(|| self.fault("NAME doesn't end"))?;
+        let end = rest.iter().position(|b| *b == 0).ok_or_else(|| self.error("NAME doesn't end"))?;
         self.at += end + 1;
         Ok(String::from_utf8_lossy(&rest[..end]).into_owned())
     }
 }
 
-pub(super) fn cameras(bytes: &[u8]) -> Result<HashMap<u32, Calibration>, Fault> {
+pub(super) fn cameras(bytes: &[u8]) -> Result<HashMap<u32, Calibration>, FieldError> {
     let mut reader = Reader::new(bytes);
     let mut out = HashMap::new();
     for _ in 0..reader.count(24)? {
         let id = reader.u32()?;
         let number = reader.u32()?;
         let model = MODELS.get(number as usize);
-        let (model, count) = *model.ok_or_else(|| reader.fault(format!("camera {id}: model {number} is unknown")))?;
+        let (model, count) = *model.ok_or_else(|| reader.error(format!("camera {id}: model {number} is unknown")))?;
         let mut size = [0; 2];
         for (value, field) in size.iter_mut().zip(["WIDTH", "HEIGHT"]) {
             let v = reader.u64()?;
-            *value = side(v).map_err(|reason| reader.fault(format!("camera {id}: {field}: {reason}")))?;
+            *value = side(v).map_err(|reason| reader.error(format!("camera {id}: {field}: {reason}")))?;
         }
         let parameters = (0..count).map(|_| reader.f64()).collect::<Result<_, _>>()?;
         out.insert(id, Calibration { model, size: (size[0], size[1]), parameters });
@@ -92,7 +94,7 @@ pub(super) fn cameras(bytes: &[u8]) -> Result<HashMap<u32, Calibration>, Fault> 
     Ok(out)
 }
 
-pub(super) fn images(bytes: &[u8]) -> Result<Vec<Pose>, Fault> {
+pub(super) fn images(bytes: &[u8]) -> Result<Vec<ImageRecord>, FieldError> {
     let mut reader = Reader::new(bytes);
     let mut out = Vec::new();
     for _ in 0..reader.count(73)? {
@@ -102,17 +104,17 @@ pub(super) fn images(bytes: &[u8]) -> Result<Vec<Pose>, Fault> {
         let camera = reader.u32()?;
         let name = reader.text()?;
         if name.is_empty() {
-            return Err(reader.fault("NAME is empty"));
+            return Err(reader.error("NAME is empty"));
         }
         let keypoints = reader.count(24)?;
         reader.take(24 * keypoints)?;
-        out.push(Pose { rotation, translation, camera, name });
+        out.push(ImageRecord { rotation, translation, camera, name });
     }
     Ok(out)
 }
 
 /// Points that are not finite are left out.
-pub(super) fn points(bytes: &[u8]) -> Result<Vec<DVec3>, Fault> {
+pub(super) fn points(bytes: &[u8]) -> Result<Vec<DVec3>, FieldError> {
     let mut reader = Reader::new(bytes);
     let count = reader.count(51)?;
     let mut out = Vec::with_capacity(count);

@@ -13,8 +13,8 @@ use std::path::{Path, PathBuf};
 use glam::{DMat3, DMat4, DQuat, DVec3};
 
 use crate::error::CaptureError;
+use crate::frame_record::{Focal, FrameList, FrameRecord, existing, image_folder, locate};
 use crate::lens::Lens;
-use crate::shot::{Focal, Reel, Shot, existing, image_folder, locate};
 
 /// A camera of `cameras.txt` or `cameras.bin`.
 #[derive(Clone, Debug, PartialEq)]
@@ -26,7 +26,7 @@ struct Calibration {
 
 /// An image of `images.txt` or `images.bin`.
 #[derive(Clone, Debug, PartialEq)]
-struct Pose {
+struct ImageRecord {
     /// World to camera, w x y z.
     rotation: [f64; 4],
     translation: [f64; 3],
@@ -50,7 +50,7 @@ const MODELS: [(&str, usize); 11] = [
 ];
 
 /// A complaint about a part of a file: place and reason.
-type Fault = (String, String);
+type FieldError = (String, String);
 
 /// The folder of the model at or below `path`, where there is one.
 pub(super) fn model_folder(path: &Path) -> Option<PathBuf> {
@@ -63,7 +63,7 @@ pub(super) fn model_folder(path: &Path) -> Option<PathBuf> {
 }
 
 /// Reads the model at or below `path`; images lie in `images` (or `images_N`) beside or above it.
-pub(super) fn read(path: &Path, downscale: u32) -> Result<Reel, CaptureError> {
+pub(super) fn read(path: &Path, downscale: u32) -> Result<FrameList, CaptureError> {
     let folder = model_folder(path).ok_or_else(|| CaptureError::Unknown { path: path.into() })?;
     // COLMAP prefers binary files where both exist.
     let part = |name: &str| {
@@ -72,7 +72,7 @@ pub(super) fn read(path: &Path, downscale: u32) -> Result<Reel, CaptureError> {
     };
     let cameras: HashMap<u32, Calibration> = load(&part("cameras"), binary::cameras, text::cameras)?;
     let source = part("images");
-    let mut poses: Vec<Pose> = load(&source, binary::images, text::images)?;
+    let mut poses: Vec<ImageRecord> = load(&source, binary::images, text::images)?;
     let points = part("points3D");
     let points = if points.is_file() { load(&points, binary::points, text::points)? } else { Vec::new() };
     if poses.is_empty() {
@@ -84,20 +84,20 @@ pub(super) fn read(path: &Path, downscale: u32) -> Result<Reel, CaptureError> {
     let (images, reduced) = images.ok_or_else(|| {
         CaptureError::no_frames(path, "there is no folder images, images_2, images_4 or images_8 beside the model")
     })?;
-    let shots = poses.iter().map(|pose| shot(pose, &cameras, &source, &images, reduced));
-    let (train, note) = existing(shots.collect::<Result<_, _>>()?, &source);
+    let records = poses.iter().map(|pose| record(pose, &cameras, &source, &images, reduced));
+    let (train, note) = existing(records.collect::<Result<_, _>>()?, &source);
     let mut notes: Vec<String> = note.into_iter().collect();
     if points.is_empty() {
         notes.push("the model has no points: the scene box follows from the cameras alone".into());
     }
-    Ok(Reel { source, train, notes, points, ..Reel::default() })
+    Ok(FrameList { source, train, notes, points, ..FrameList::default() })
 }
 
 /// Parses a file as binary or text by its extension.
 fn load<T>(
     path: &Path,
-    binary: impl Fn(&[u8]) -> Result<T, Fault>,
-    text: impl Fn(&str) -> Result<T, Fault>,
+    binary: impl Fn(&[u8]) -> Result<T, FieldError>,
+    text: impl Fn(&str) -> Result<T, FieldError>,
 ) -> Result<T, CaptureError> {
     let bytes = std::fs::read(path).map_err(CaptureError::io(path))?;
     let parsed = if path.extension().is_some_and(|e| e == "bin") {
@@ -108,13 +108,13 @@ fn load<T>(
     parsed.map_err(|(place, reason)| CaptureError::field(path, place, reason))
 }
 
-fn shot(
-    pose: &Pose,
+fn record(
+    pose: &ImageRecord,
     cameras: &HashMap<u32, Calibration>,
     source: &Path,
     images: &Path,
     reduced: u32,
-) -> Result<Shot, CaptureError> {
+) -> Result<FrameRecord, CaptureError> {
     let at = format!("{}: ", pose.name);
     let fail = |field: &str, reason: String| CaptureError::field(source, format!("{at}{field}"), reason);
     let camera = cameras.get(&pose.camera);
@@ -122,7 +122,7 @@ fn shot(
         camera.ok_or_else(|| fail("CAMERA_ID", format!("camera {} is not in the cameras file", pose.camera)))?;
     let (focal, centre, lens) = lens(camera).map_err(|reason| fail("camera", reason))?;
     let camera_to_world = camera_to_world(pose).map_err(|(field, reason)| fail(&field, reason))?;
-    Ok(Shot {
+    Ok(FrameRecord {
         name: pose.name.clone(),
         image: locate(images, &pose.name),
         mask: None,
@@ -136,11 +136,11 @@ fn shot(
     })
 }
 
-fn camera_to_world(pose: &Pose) -> Result<DMat4, Fault> {
+fn camera_to_world(pose: &ImageRecord) -> Result<DMat4, FieldError> {
     let [w, x, y, z] = pose.rotation;
     let rotation = DQuat::from_xyzw(x, y, z, w);
     if !rotation.is_finite() || (rotation.length() - 1.0).abs() > 1e-2 {
-        let reason = format!("{:?} is no unit quaternion", pose.rotation);
+        let reason = format!("{:?} is not a unit quaternion", pose.rotation);
         return Err(("QW QX QY QZ".into(), reason));
     }
     let translation = DVec3::from(pose.translation);
@@ -161,7 +161,7 @@ fn camera_to_world(pose: &Pose) -> Result<DMat4, Fault> {
 fn lens(camera: &Calibration) -> Result<([f64; 2], [f64; 2], Lens), String> {
     let p = &camera.parameters[..];
     if let Some(bad) = p.iter().find(|v| !v.is_finite()) {
-        return Err(format!("parameter {bad} is no finite number"));
+        return Err(format!("parameter {bad} is not a finite number"));
     }
     let radial = |k: [f64; 4], t: [f64; 2]| Lens::open_cv(k, t, [0.0; 3]);
     let (focal, centre, lens) = match (camera.model, p) {
@@ -187,7 +187,7 @@ fn lens(camera: &Calibration) -> Result<([f64; 2], [f64; 2], Lens), String> {
 fn side(v: u64) -> Result<u32, String> {
     match u32::try_from(v) {
         Ok(s) if (1..=65_536).contains(&s) => Ok(s),
-        _ => Err(format!("{v} is no picture size; expected 1 to 65536")),
+        _ => Err(format!("{v} is not an image size; expected 1 to 65536")),
     }
 }
 
@@ -197,7 +197,8 @@ mod tests {
 
     #[test]
     fn the_identity_looks_along_plus_z_with_y_down() {
-        let pose = Pose { rotation: [1.0, 0.0, 0.0, 0.0], translation: [0.0, 0.0, 5.0], camera: 1, name: "a".into() };
+        let pose =
+            ImageRecord { rotation: [1.0, 0.0, 0.0, 0.0], translation: [0.0, 0.0, 5.0], camera: 1, name: "a".into() };
         let m = camera_to_world(&pose).unwrap();
         // t = (0, 0, 5) puts the world's origin 5 in front: the camera is at −5.
         assert_eq!(m.w_axis.truncate(), DVec3::new(0.0, 0.0, -5.0));
@@ -205,7 +206,7 @@ mod tests {
         assert_eq!(m.y_axis.truncate(), DVec3::NEG_Y, "up");
         assert!((m.determinant() - 1.0).abs() < 1e-12);
         for rotation in [[0.0; 4], [f64::NAN, 0.0, 0.0, 0.0], [9.0, 0.0, 0.0, 0.0]] {
-            assert!(camera_to_world(&Pose { rotation, ..pose.clone() }).is_err());
+            assert!(camera_to_world(&ImageRecord { rotation, ..pose.clone() }).is_err());
         }
     }
 

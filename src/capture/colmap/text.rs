@@ -5,7 +5,7 @@ use std::str::{FromStr, SplitWhitespace};
 
 use glam::DVec3;
 
-use crate::colmap::{Calibration, Fault, MODELS, Pose, side};
+use crate::colmap::{Calibration, FieldError, ImageRecord, MODELS, side};
 
 /// Words of a record, with its line for complaints.
 struct Words<'a> {
@@ -18,20 +18,20 @@ impl<'a> Words<'a> {
         Self { line, words: text.split_whitespace() }
     }
 
-    fn fault(&self, reason: impl Into<String>) -> Fault {
+    fn error(&self, reason: impl Into<String>) -> FieldError {
         (format!("line {}", self.line), reason.into())
     }
 
-    fn word(&mut self, field: &str) -> Result<&'a str, Fault> {
-        self.words.next().ok_or_else(|| self.fault(format!("{field} is missing")))
+    fn word(&mut self, field: &str) -> Result<&'a str, FieldError> {
+        self.words.next().ok_or_else(|| self.error(format!("{field} is missing")))
     }
 
-    fn value<T: FromStr>(&mut self, field: &str) -> Result<T, Fault> {
+    fn value<T: FromStr>(&mut self, field: &str) -> Result<T, FieldError> {
         let word = self.word(field)?;
-        word.parse().map_err(|_| self.fault(format!("{field}: {word:?} is no number of its kind")))
+        word.parse().map_err(|_| self.error(format!("{field}: {word:?} is not a number of its kind")))
     }
 
-    fn values<const N: usize>(&mut self, fields: [&str; N]) -> Result<[f64; N], Fault> {
+    fn values<const N: usize>(&mut self, fields: [&str; N]) -> Result<[f64; N], FieldError> {
         let mut out = [0.0; N];
         for (value, field) in out.iter_mut().zip(fields) {
             *value = self.value(field)?;
@@ -46,18 +46,18 @@ fn lines(text: &str) -> impl Iterator<Item = (usize, &str)> {
 }
 
 /// `CAMERA_ID MODEL WIDTH HEIGHT PARAMS[]`
-pub(super) fn cameras(text: &str) -> Result<HashMap<u32, Calibration>, Fault> {
+pub(super) fn cameras(text: &str) -> Result<HashMap<u32, Calibration>, FieldError> {
     let mut out = HashMap::new();
     for (line, text) in lines(text) {
         let mut words = Words::new(line, text);
         let id = words.value("CAMERA_ID")?;
         let name = words.word("MODEL")?;
         let model = MODELS.iter().find(|m| m.0 == name);
-        let (model, count) = *model.ok_or_else(|| words.fault(format!("MODEL: {name} is unknown")))?;
+        let (model, count) = *model.ok_or_else(|| words.error(format!("MODEL: {name} is unknown")))?;
         let mut size = [0; 2];
         for (value, field) in size.iter_mut().zip(["WIDTH", "HEIGHT"]) {
             let v = words.value(field)?;
-            *value = side(v).map_err(|reason| words.fault(format!("{field}: {reason}")))?;
+            *value = side(v).map_err(|reason| words.error(format!("{field}: {reason}")))?;
         }
         let parameters = (0..count).map(|_| words.value("PARAMS")).collect::<Result<_, _>>()?;
         out.insert(id, Calibration { model, size: (size[0], size[1]), parameters });
@@ -66,7 +66,7 @@ pub(super) fn cameras(text: &str) -> Result<HashMap<u32, Calibration>, Fault> {
 }
 
 /// `IMAGE_ID QW QX QY QZ TX TY TZ CAMERA_ID NAME`, each followed by a line of keypoints, which may be empty.
-pub(super) fn images(text: &str) -> Result<Vec<Pose>, Fault> {
+pub(super) fn images(text: &str) -> Result<Vec<ImageRecord>, FieldError> {
     let mut out = Vec::new();
     let mut all = text.lines().enumerate();
     while let Some((i, text)) = all.next() {
@@ -82,16 +82,16 @@ pub(super) fn images(text: &str) -> Result<Vec<Pose>, Fault> {
         // Names may hold blanks.
         let name = words.words.by_ref().collect::<Vec<_>>().join(" ");
         if name.is_empty() {
-            return Err(words.fault("NAME is missing"));
+            return Err(words.error("NAME is missing"));
         }
-        out.push(Pose { rotation, translation, camera, name });
+        out.push(ImageRecord { rotation, translation, camera, name });
         all.next();
     }
     Ok(out)
 }
 
 /// `POINT3D_ID X Y Z R G B ERROR TRACK[]`; points that are not finite are left out.
-pub(super) fn points(text: &str) -> Result<Vec<DVec3>, Fault> {
+pub(super) fn points(text: &str) -> Result<Vec<DVec3>, FieldError> {
     let mut out = Vec::new();
     for (line, text) in lines(text) {
         let mut words = Words::new(line, text);

@@ -28,7 +28,7 @@ struct Rows<'a> {
     first: Vec<[u32; 3]>,
 }
 
-/// Share of the way from `a` (value at the lower end) to `b` at which the value is 0.
+/// Fraction of the way from `a` (value at the lower end) to `b` at which the value is 0.
 pub(super) fn root(a: f32, b: f32) -> f64 {
     let (a, b) = (a as f64, b as f64);
     let t = a / (a - b);

@@ -1,4 +1,4 @@
-//! Where values stand: a box of equally spaced points, and which of them are inside.
+//! The lattice of an isosurface: a box of equally spaced points.
 
 use glam::DVec3;
 
@@ -30,7 +30,7 @@ impl Lattice {
         self.dims.iter().product()
     }
 
-    /// Whether there are no points.
+    /// True where there are no points.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
@@ -65,7 +65,7 @@ impl Lattice {
     }
 }
 
-/// Values at lattice points, as the extraction asks for them.
+/// Values at lattice points, for the extraction.
 pub(super) trait Values: Sync {
     fn value(&self, x: usize, y: usize, z: usize) -> f32;
 }

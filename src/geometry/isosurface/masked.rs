@@ -26,6 +26,9 @@ pub struct MaskedOptions {
 ///
 /// `mask(lo, hi)` says whether anything in the box from `lo` to `hi` may be inside; `eval` writes the value of each point
 /// and is called from several threads.
+///
+/// # Errors
+/// [`IsoError`] for settings out of range, or more than 2³² vertices.
 pub fn masked(
     options: &MaskedOptions,
     mask: impl Fn(DVec3, DVec3) -> bool + Sync,

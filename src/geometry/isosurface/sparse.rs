@@ -103,6 +103,9 @@ impl<'a, F: Fn(&[Vec3], &mut [f32]) + Sync> Field<'a, F> {
 /// The zero surface of `eval` in a box, by blocks from coarse to fine. A block is dropped where the value at its centre
 /// and the Lipschitz bound leave no room for a zero. The same mesh as [`crate::isosurface::dense`] gives on the same lattice, as
 /// long as the bound holds. `eval` writes the value of each point; it is called from several threads.
+///
+/// # Errors
+/// [`IsoError`] for settings out of range, or more than 2³² vertices.
 pub fn sparse(options: &SparseOptions, eval: impl Fn(&[Vec3], &mut [f32]) + Sync) -> Result<SparseSurface, IsoError> {
     if !(options.lipschitz > 0.0 && options.safety > 0.0 && (options.lipschitz * options.safety).is_finite()) {
         return Err(IsoError::Options("the Lipschitz bound and its safety factor must be positive"));

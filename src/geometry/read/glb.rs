@@ -3,16 +3,19 @@
 //! The `gltf` crate reads and checks the document. Accessors are read here, because its own iterators index out of
 //! bounds on files whose buffers are shorter than they claim.
 
-use crate::read::Fault;
-use crate::read::soup::{BAD_INDEX, Soup};
+use std::path::Path;
+
 use glam::{DMat4, DVec3, Mat4};
 use gltf::accessor::{DataType, Dimensions};
 use gltf::mesh::Mode;
-use std::path::Path;
 
-pub(super) fn read(data: &[u8], path: &Path) -> Result<Soup, Fault> {
+use crate::read::ParseError;
+use crate::read::soup::{BAD_INDEX, Soup};
+
+pub(super) fn read(data: &[u8], path: &Path) -> Result<Soup, ParseError> {
     let (json, blob) = if data.starts_with(b"glTF") { chunks(data)? } else { (data, None) };
-    let document = gltf::Gltf::from_slice(json).map_err(|e| Fault::new(format!("not a usable glTF document: {e}")))?;
+    let document =
+        gltf::Gltf::from_slice(json).map_err(|e| ParseError::new(format!("not a usable glTF document: {e}")))?;
     let buffers = document.buffers().map(|b| buffer(&b, blob, path)).collect::<Result<Vec<_>, _>>()?;
     let mut walk = Walk { soup: Soup::default(), buffers, seen: vec![false; document.nodes().len()], skins: false };
     let scene = document.default_scene().or_else(|| document.scenes().next());
@@ -28,16 +31,16 @@ pub(super) fn read(data: &[u8], path: &Path) -> Result<Soup, Fault> {
 }
 
 /// The JSON chunk and, if there, the binary chunk of a `.glb` file.
-fn chunks(data: &[u8]) -> Result<(&[u8], Option<&[u8]>), Fault> {
+fn chunks(data: &[u8]) -> Result<(&[u8], Option<&[u8]>), ParseError> {
     let word = |at: usize| data.get(at..at + 4).map(|b| u32::from_le_bytes([b[0], b[1], b[2], b[3]]));
     if word(4) != Some(2) {
-        return Err(Fault::new("only version 2 of binary glTF is supported; export the model again as glTF 2.0"));
+        return Err(ParseError::new("only version 2 of binary glTF is supported; export the model again as glTF 2.0"));
     }
     let (mut at, mut json, mut bin) = (12, None, None);
     while let (Some(length), Some(kind)) = (word(at), word(at + 4)) {
         let body = data[at + 8..].get(..length as usize);
         let body =
-            body.ok_or_else(|| Fault::new(format!("truncated: a chunk claims {length} bytes, more are missing")))?;
+            body.ok_or_else(|| ParseError::new(format!("truncated: a chunk claims {length} bytes, more are missing")))?;
         match kind {
             0x4E4F_534A => json = json.or(Some(body)),
             0x004E_4942 => bin = bin.or(Some(body)),
@@ -45,28 +48,30 @@ fn chunks(data: &[u8]) -> Result<(&[u8], Option<&[u8]>), Fault> {
         }
         at += 8 + length as usize;
     }
-    Ok((json.ok_or_else(|| Fault::new("truncated: no JSON chunk"))?, bin))
+    Ok((json.ok_or_else(|| ParseError::new("truncated: no JSON chunk"))?, bin))
 }
 
-fn buffer(buffer: &gltf::Buffer<'_>, blob: Option<&[u8]>, path: &Path) -> Result<Vec<u8>, Fault> {
+fn buffer(buffer: &gltf::Buffer<'_>, blob: Option<&[u8]>, path: &Path) -> Result<Vec<u8>, ParseError> {
     let number = buffer.index();
     let bytes = match buffer.source() {
-        gltf::buffer::Source::Bin => blob.ok_or_else(|| Fault::new("the binary chunk is missing"))?.to_vec(),
+        gltf::buffer::Source::Bin => blob.ok_or_else(|| ParseError::new("the binary chunk is missing"))?.to_vec(),
         gltf::buffer::Source::Uri(uri) => match uri.strip_prefix("data:") {
             Some(rest) => {
-                let text = rest.split_once(";base64,").ok_or_else(|| Fault::new("an embedded buffer is not base64"))?.1;
-                base64(text.as_bytes()).ok_or_else(|| Fault::new(format!("buffer {number} is not valid base64")))?
+                let text =
+                    rest.split_once(";base64,").ok_or_else(|| ParseError::new("an embedded buffer is not base64"))?.1;
+                base64(text.as_bytes())
+                    .ok_or_else(|| ParseError::new(format!("buffer {number} is not valid base64")))?
             }
             None => {
                 let file = path.parent().unwrap_or(Path::new("")).join(percent_decode(uri));
                 std::fs::read(&file)
-                    .map_err(|e| Fault::new(format!("its buffer {} is missing: {e}", file.display())))?
+                    .map_err(|e| ParseError::new(format!("its buffer {} is missing: {e}", file.display())))?
             }
         },
     };
     if bytes.len() < buffer.length() {
         let reason = format!("truncated: buffer {number} has {} of {} bytes", bytes.len(), buffer.length());
-        return Err(Fault::new(reason));
+        return Err(ParseError::new(reason));
     }
     Ok(bytes)
 }
@@ -121,11 +126,11 @@ struct Walk {
 
 impl Walk {
     /// Visits trees of nodes, on a stack of our own: files may nest deeper than the thread's.
-    fn nodes(&mut self, roots: Vec<gltf::Node<'_>>) -> Result<(), Fault> {
+    fn nodes(&mut self, roots: Vec<gltf::Node<'_>>) -> Result<(), ParseError> {
         let mut stack: Vec<_> = roots.into_iter().rev().map(|n| (n, DMat4::IDENTITY)).collect();
         while let Some((node, parent)) = stack.pop() {
             if std::mem::replace(&mut self.seen[node.index()], true) {
-                return Err(Fault::new(format!("node {} has two parents or is its own ancestor", node.index())));
+                return Err(ParseError::new(format!("node {} has two parents or is its own ancestor", node.index())));
             }
             let world = parent * Mat4::from_cols_array_2d(&node.transform().matrix()).as_dmat4();
             if let Some(mesh) = node.mesh() {
@@ -139,7 +144,7 @@ impl Walk {
         Ok(())
     }
 
-    fn mesh(&mut self, mesh: &gltf::Mesh<'_>, world: DMat4) -> Result<(), Fault> {
+    fn mesh(&mut self, mesh: &gltf::Mesh<'_>, world: DMat4) -> Result<(), ParseError> {
         for primitive in mesh.primitives() {
             let mode = primitive.mode();
             if !matches!(mode, Mode::Triangles | Mode::TriangleStrip | Mode::TriangleFan) {
@@ -147,16 +152,17 @@ impl Walk {
                 continue;
             }
             self.primitive(&primitive, world).map_err(|f| {
-                Fault::new(format!("mesh {} primitive {}: {}", mesh.index(), primitive.index(), f.reason))
+                ParseError::new(format!("mesh {} primitive {}: {}", mesh.index(), primitive.index(), f.reason))
             })?;
         }
         Ok(())
     }
 
-    fn primitive(&mut self, primitive: &gltf::Primitive<'_>, world: DMat4) -> Result<(), Fault> {
-        let positions = primitive.get(&gltf::Semantic::Positions).ok_or_else(|| Fault::new("no POSITION attribute"))?;
+    fn primitive(&mut self, primitive: &gltf::Primitive<'_>, world: DMat4) -> Result<(), ParseError> {
+        let positions =
+            primitive.get(&gltf::Semantic::Positions).ok_or_else(|| ParseError::new("no POSITION attribute"))?;
         if (positions.data_type(), positions.dimensions()) != (DataType::F32, Dimensions::Vec3) {
-            return Err(Fault::new("POSITION is not three 32-bit floats; export without quantisation"));
+            return Err(ParseError::new("POSITION is not three 32-bit floats; export without quantisation"));
         }
         let first = self.soup.positions.len();
         let count = positions.count();
@@ -186,35 +192,41 @@ impl Walk {
 }
 
 /// The bytes of each item of an accessor, checked against view and buffer.
-fn items<'b>(accessor: &gltf::Accessor<'_>, buffers: &'b [Vec<u8>]) -> Result<impl Iterator<Item = &'b [u8]>, Fault> {
+fn items<'b>(
+    accessor: &gltf::Accessor<'_>,
+    buffers: &'b [Vec<u8>],
+) -> Result<impl Iterator<Item = &'b [u8]>, ParseError> {
     if accessor.sparse().is_some() {
-        return Err(Fault::new("sparse accessors are not supported; export the model without them"));
+        return Err(ParseError::new("sparse accessors are not supported; export the model without them"));
     }
     let view = accessor.view().ok_or_else(|| {
-        Fault::new("an accessor has no data (compressed with Draco or meshopt?); export uncompressed")
+        ParseError::new("an accessor has no data (compressed with Draco or meshopt?); export uncompressed")
     })?;
     let whole = &buffers[view.buffer().index()];
     let end = view.offset().checked_add(view.length());
     let bytes = end.and_then(|end| whole.get(view.offset()..end)).and_then(|v| v.get(accessor.offset()..));
-    let bytes = bytes.ok_or_else(|| Fault::new("a buffer view reaches past its buffer"))?;
+    let bytes = bytes.ok_or_else(|| ParseError::new("a buffer view reaches past its buffer"))?;
     let (size, count) = (accessor.size(), accessor.count());
     let stride = view.stride().unwrap_or(size).max(1);
     let needed = count.checked_sub(1).and_then(|n| n.checked_mul(stride)).and_then(|n| n.checked_add(size));
     if count > 0 && needed.is_none_or(|n| n > bytes.len()) {
-        return Err(Fault::new(format!("an accessor claims {count} items, more than its {} bytes hold", bytes.len())));
+        return Err(ParseError::new(format!(
+            "an accessor claims {count} items, more than its {} bytes hold",
+            bytes.len()
+        )));
     }
     Ok((0..count).map(move |i| &bytes[i * stride..i * stride + size]))
 }
 
-fn indices(accessor: &gltf::Accessor<'_>, buffers: &[Vec<u8>]) -> Result<Vec<u32>, Fault> {
+fn indices(accessor: &gltf::Accessor<'_>, buffers: &[Vec<u8>]) -> Result<Vec<u32>, ParseError> {
     if accessor.dimensions() != Dimensions::Scalar {
-        return Err(Fault::new("indices are not scalars"));
+        return Err(ParseError::new("indices are not scalars"));
     }
     let list = items(accessor, buffers)?;
     match accessor.data_type() {
         DataType::U8 => Ok(list.map(|b| u32::from(b[0])).collect()),
         DataType::U16 => Ok(list.map(|b| u32::from(u16::from_le_bytes([b[0], b[1]]))).collect()),
         DataType::U32 => Ok(list.map(|b| u32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect()),
-        other => Err(Fault::new(format!("indices of type {other:?}; use unsigned integers"))),
+        other => Err(ParseError::new(format!("indices of type {other:?}; use unsigned integers"))),
     }
 }

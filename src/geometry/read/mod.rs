@@ -1,15 +1,19 @@
-//! Reading meshes: the format follows from the content, and from the extension where the content leaves it open.
+//! Mesh readers: the format follows from the content, and from the extension where the content leaves it open.
 
 mod glb;
+mod mtl;
 mod obj;
 mod off;
 mod ply;
 mod soup;
 mod stl;
 
-use crate::{MeshError, TriMesh};
-use soup::Soup;
 use std::path::Path;
+
+use soup::{Soup, Triangles};
+
+use crate::mesh::MeshMaterials;
+use crate::{MeshError, TriMesh};
 
 /// A mesh file's format.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
@@ -30,20 +34,32 @@ pub enum MeshFormat {
 impl MeshFormat {
     /// The format that a file name's extension stands for, in any case.
     pub fn from_extension(path: &Path) -> Option<Self> {
-        match path.extension()?.to_str()?.to_ascii_lowercase().as_str() {
-            "obj" => Some(Self::Obj),
-            "ply" => Some(Self::Ply),
-            "stl" => Some(Self::Stl),
-            "off" => Some(Self::Off),
-            "glb" | "gltf" => Some(Self::Gltf),
-            _ => None,
-        }
+        let extension = path.extension()?.to_str()?;
+        Self::BY_EXTENSION.iter().find(|(known, _)| known.eq_ignore_ascii_case(extension)).map(|(_, format)| *format)
     }
 
-    /// Extensions of mesh files, in lower case.
-    pub const EXTENSIONS: [&str; 6] = ["obj", "ply", "stl", "off", "glb", "gltf"];
+    /// Extensions of mesh files in lower case, with their formats.
+    const BY_EXTENSION: [(&str, Self); 6] = [
+        ("obj", Self::Obj),
+        ("ply", Self::Ply),
+        ("stl", Self::Stl),
+        ("off", Self::Off),
+        ("glb", Self::Gltf),
+        ("gltf", Self::Gltf),
+    ];
 
-    /// The format that the first bytes give away; OBJ and binary STL carry no mark.
+    /// Extensions of mesh files, in lower case.
+    pub const EXTENSIONS: [&str; 6] = {
+        let mut names = [""; 6];
+        let mut i = 0;
+        while i < names.len() {
+            names[i] = Self::BY_EXTENSION[i].0;
+            i += 1;
+        }
+        names
+    };
+
+    /// The format that the first bytes tell; OBJ and binary STL carry no mark.
     fn sniff(data: &[u8]) -> Option<Self> {
         let text = data.trim_ascii_start();
         let word = &text[..text.len().min(16)];
@@ -65,12 +81,14 @@ fn contains(data: &[u8], needle: &[u8]) -> bool {
     data[..data.len().min(1 << 16)].windows(needle.len()).any(|w| w == needle)
 }
 
-/// A mesh as read, with what was found on the way.
+/// A mesh as read from a file, its materials, and notes on what was ignored.
 #[derive(Clone, Debug)]
 pub struct MeshFile {
     /// Triangles over the vertices that faces use; vertices at bit-equal positions (in STL: within 1e-7 of the
     /// diagonal) are one, in the file's order. Polygons are cut into triangles.
     pub mesh: TriMesh,
+    /// Materials of the mesh's faces (OBJ alone); empty where the file names none.
+    pub materials: MeshMaterials,
     /// The file's format, judged by content before extension.
     pub format: MeshFormat,
     /// Vertices in the file, before equal ones were merged and unused ones dropped.
@@ -79,18 +97,19 @@ pub struct MeshFile {
     pub polygons: usize,
     /// Line and point elements, which carry no surface and were ignored.
     pub lines: usize,
-    /// What was ignored or skipped and why, one sentence each: absent material files, lines, faces with bad indices.
+    /// One sentence for everything ignored or skipped, with the reason: absent material files, lines, faces with bad
+    /// indices.
     pub notes: Vec<String>,
 }
 
-/// Why a reader gave up; [`read_mesh`] adds the file's name.
+/// Reason for which a reader gave up; [`read_mesh`] adds the file's name.
 #[derive(Debug)]
-pub(crate) struct Fault {
+pub(crate) struct ParseError {
     line: Option<usize>,
     reason: String,
 }
 
-impl Fault {
+impl ParseError {
     fn new(reason: impl Into<String>) -> Self {
         Self { line: None, reason: reason.into() }
     }
@@ -103,7 +122,8 @@ impl Fault {
 /// Reads an OBJ, PLY, STL, OFF, GLB or glTF file.
 ///
 /// Faces that cannot be used (fewer than three corners, an index without a vertex, a vertex that is not finite) are
-/// skipped with a note; colours, normals, textures and materials are ignored, so an absent material file is no error.
+/// skipped with a note. Colours, normals and texture coordinates are ignored. An absent or broken material file is a note,
+/// not an error.
 ///
 /// # Errors
 /// [`MeshError`] naming the file and line or element: unreadable, unknown format, malformed or truncated, no faces.
@@ -127,14 +147,15 @@ pub fn read_mesh_bytes(data: &[u8], format: MeshFormat, path: &Path) -> Result<M
         MeshFormat::Off => off::read,
         MeshFormat::Gltf => glb::read,
     };
-    let fail = |f: Fault| MeshError::Malformed { path: path.into(), line: f.line, reason: f.reason };
+    let fail = |f: ParseError| MeshError::Malformed { path: path.into(), line: f.line, reason: f.reason };
     let mut soup: Soup = read(data, path).map_err(fail)?;
-    let (mesh, polygons) = soup.triangles().map_err(fail)?;
+    let Triangles { mesh, materials, polygons } = soup.triangles().map_err(fail)?;
     let notes = soup.notes();
     if mesh.faces.is_empty() {
         return Err(MeshError::NoFaces { path: path.into(), notes });
     }
-    Ok(MeshFile { mesh, format, file_vertices: soup.positions.len(), polygons, lines: soup.lines, notes })
+    let materials = MeshMaterials { materials: soup.materials, faces: materials };
+    Ok(MeshFile { mesh, materials, format, file_vertices: soup.positions.len(), polygons, lines: soup.lines, notes })
 }
 
 #[cfg(test)]

@@ -1,16 +1,22 @@
-//! Wavefront OBJ: `v` and `f` with any number of corners, relative indices and continued lines.
+//! Wavefront OBJ: `v` and `f` with any number of corners, relative indices and continued lines; materials by `mtllib`
+//! and `usemtl`.
 //!
-//! This is our own parser rather than `tobj`, which the tests use to check it: `tobj` gives up the whole file at one
-//! bad index, short face or byte that is not UTF-8, names no line in its errors, and copies the vertices of every
-//! group into a mesh of its own (through a hash map), only to be merged again here.
+//! Materials are read by `tobj`, shapes by a parser of our own: `tobj` gives up the whole file at one bad index, short
+//! face or byte that is not UTF-8, names no line in its errors, and copies the vertices of every group into a mesh of
+//! its own (through a hash map), only to be merged again here. The tests check this parser against it.
 
-use crate::read::Fault;
-use crate::read::soup::{BAD_INDEX, Soup};
-use glam::DVec3;
 use std::path::Path;
 
-pub(super) fn read(data: &[u8], path: &Path) -> Result<Soup, Fault> {
-    let mut reader = Reader { soup: Soup::default(), path, free_form: 0, corners: Vec::new() };
+use glam::DVec3;
+
+use crate::read::ParseError;
+use crate::read::mtl::Materials;
+use crate::read::soup::{BAD_INDEX, Soup};
+
+pub(super) fn read(data: &[u8], path: &Path) -> Result<Soup, ParseError> {
+    let folder = path.parent().unwrap_or(Path::new(""));
+    let mut reader =
+        Reader { soup: Soup::default(), folder, free_form: 0, corners: Vec::new(), materials: Materials::default() };
     let mut joined: Vec<u8> = Vec::new();
     for (number, line) in data.split(|&b| b == b'\n').enumerate() {
         let line = line.trim_ascii_end();
@@ -29,18 +35,22 @@ pub(super) fn read(data: &[u8], path: &Path) -> Result<Soup, Fault> {
     if reader.free_form > 0 {
         reader.soup.note(format!("{} free-form curves or surfaces ignored", reader.free_form));
     }
+    let (materials, notes) = reader.materials.load();
+    reader.soup.materials = materials;
+    notes.into_iter().for_each(|note| reader.soup.note(note));
     Ok(reader.soup)
 }
 
 struct Reader<'a> {
     soup: Soup,
-    path: &'a Path,
+    folder: &'a Path,
     free_form: usize,
     corners: Vec<u32>,
+    materials: Materials,
 }
 
 impl Reader<'_> {
-    fn line(&mut self, line: &[u8], number: usize) -> Result<(), Fault> {
+    fn line(&mut self, line: &[u8], number: usize) -> Result<(), ParseError> {
         let mut words = line.split(u8::is_ascii_whitespace).filter(|w| !w.is_empty());
         match words.next() {
             Some(b"v") => self.vertex(words, number),
@@ -54,7 +64,14 @@ impl Reader<'_> {
                 Ok(())
             }
             Some(b"mtllib") => {
-                self.material(line);
+                if let Some(note) = self.materials.library(line, self.folder) {
+                    self.soup.note(note);
+                }
+                Ok(())
+            }
+            Some(b"usemtl") => {
+                let material = self.materials.index(line);
+                self.soup.set_material(material);
                 Ok(())
             }
             // Names, groups, normals, texture coordinates and comments say nothing about the surface.
@@ -62,31 +79,20 @@ impl Reader<'_> {
         }
     }
 
-    fn vertex<'w>(&mut self, mut words: impl Iterator<Item = &'w [u8]>, number: usize) -> Result<(), Fault> {
+    fn vertex<'w>(&mut self, mut words: impl Iterator<Item = &'w [u8]>, number: usize) -> Result<(), ParseError> {
         let mut coordinate = || words.next().and_then(parse_f64);
         let (Some(x), Some(y), Some(z)) = (coordinate(), coordinate(), coordinate()) else {
-            return Err(Fault::at(number, "a vertex needs three numbers: `v x y z`"));
+            return Err(ParseError::at(number, "a vertex needs three numbers: `v x y z`"));
         };
         self.soup.vertex(DVec3::new(x, y, z));
         Ok(())
     }
 
-    fn face<'w>(&mut self, words: impl Iterator<Item = &'w [u8]>) -> Result<(), Fault> {
+    fn face<'w>(&mut self, words: impl Iterator<Item = &'w [u8]>) -> Result<(), ParseError> {
         let count = self.soup.positions.len();
         self.corners.clear();
         self.corners.extend(words.take_while(|w| w[0] != b'#').map(|w| corner(w, count)));
         self.soup.polygon(self.corners.iter().copied())
-    }
-
-    fn material(&mut self, line: &[u8]) {
-        let text = String::from_utf8_lossy(line);
-        let name = text.trim_start().strip_prefix("mtllib").unwrap_or_default().trim();
-        let folder = self.path.parent().unwrap_or(Path::new(""));
-        // Old exporters name several files in one line, newer ones a file with spaces.
-        let found = folder.join(name).exists() || name.split_whitespace().all(|n| folder.join(n).exists());
-        if !found {
-            self.soup.note(format!("material file {name} is absent (not needed for the shape)"));
-        }
     }
 }
 

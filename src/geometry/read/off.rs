@@ -2,12 +2,14 @@
 //!
 //! Vertices and faces stand one a line, so colours, normals and texture coordinates after them need no parsing.
 
-use crate::read::Fault;
-use crate::read::soup::{BAD_INDEX, Soup};
-use glam::DVec3;
 use std::path::Path;
 
-/// Whether a file that starts with these bytes is an OFF file.
+use glam::DVec3;
+
+use crate::read::ParseError;
+use crate::read::soup::{BAD_INDEX, Soup};
+
+/// True where a file that starts with these bytes is an OFF file.
 pub(super) fn is_header(start: &[u8]) -> bool {
     Header::parse(start).is_some()
 }
@@ -52,9 +54,11 @@ impl<'a> Lines<'a> {
         Self { lines: Box::new(lines), last: 0 }
     }
 
-    fn next(&mut self, wanted: &str) -> Result<(usize, &'a [u8]), Fault> {
-        let (number, line) =
-            self.lines.next().ok_or_else(|| Fault::at(self.last, format!("the file ends here, before {wanted}")))?;
+    fn next(&mut self, wanted: &str) -> Result<(usize, &'a [u8]), ParseError> {
+        let (number, line) = self
+            .lines
+            .next()
+            .ok_or_else(|| ParseError::at(self.last, format!("the file ends here, before {wanted}")))?;
         self.last = number;
         Ok((number, line))
     }
@@ -68,21 +72,21 @@ fn number<T: std::str::FromStr>(word: Option<&[u8]>) -> Option<T> {
     std::str::from_utf8(word?).ok()?.parse().ok()
 }
 
-pub(super) fn read(data: &[u8], _path: &Path) -> Result<Soup, Fault> {
+pub(super) fn read(data: &[u8], _path: &Path) -> Result<Soup, ParseError> {
     let mut lines = Lines::new(data);
     let (at, mut line) = lines.next("its header")?;
     // The keyword is optional in the format's definition.
     let header = Header::parse(line).unwrap_or(Header { homogeneous: false, dimensions: false, length: 0 });
     line = line[header.length..].trim_ascii();
     if line.starts_with(b"BINARY") {
-        return Err(Fault::at(at, "binary OFF is not supported; save it as text, or as binary PLY"));
+        return Err(ParseError::at(at, "binary OFF is not supported; save it as text, or as binary PLY"));
     }
     if line.is_empty() {
         line = lines.next("the counts")?.1;
     }
     if header.dimensions {
         if number::<usize>(words(line).next()) != Some(3) {
-            return Err(Fault::at(lines.last, "only three-dimensional nOFF files hold a surface"));
+            return Err(ParseError::at(lines.last, "only three-dimensional nOFF files hold a surface"));
         }
         line = line[1..].trim_ascii();
         if line.is_empty() {
@@ -91,21 +95,21 @@ pub(super) fn read(data: &[u8], _path: &Path) -> Result<Soup, Fault> {
     }
     let mut counts = words(line);
     let (Some(vertices), Some(faces)) = (number::<u64>(counts.next()), number::<u64>(counts.next())) else {
-        return Err(Fault::at(lines.last, "expected the numbers of vertices, faces and edges"));
+        return Err(ParseError::at(lines.last, "expected the numbers of vertices, faces and edges"));
     };
     // A vertex line takes at least 6 bytes, a face line 2.
     if vertices.saturating_mul(6).saturating_add(faces.saturating_mul(2)) > data.len() as u64 + 2 {
         let reason = format!("{vertices} vertices and {faces} faces cannot fit in {} bytes", data.len());
-        return Err(Fault::at(lines.last, format!("{reason}; the file is truncated or its counts are wrong")));
+        return Err(ParseError::at(lines.last, format!("{reason}; the file is truncated or its counts are wrong")));
     }
     let mut soup = Soup::default();
     for i in 0..vertices {
         let (at, line) = lines.next(&format!("vertex {} of {vertices}", i + 1))?;
-        soup.vertex(vertex(line, header.homogeneous).ok_or_else(|| Fault::at(at, "expected a vertex: `x y z`"))?);
+        soup.vertex(vertex(line, header.homogeneous).ok_or_else(|| ParseError::at(at, "expected a vertex: `x y z`"))?);
     }
     for i in 0..faces {
         let (at, line) = lines.next(&format!("face {} of {faces}", i + 1))?;
-        face(line, &mut soup).map_err(|reason| Fault::at(at, reason))?;
+        face(line, &mut soup).map_err(|reason| ParseError::at(at, reason))?;
     }
     Ok(soup)
 }

@@ -1,12 +1,14 @@
 //! PLY, ascii and binary of either byte order, through `ply-rs-bw`.
 
-use crate::read::Fault;
-use crate::read::soup::{BAD_INDEX, Soup};
-use glam::DVec3;
-use ply_rs_bw::parser::{ParseError, Parser, Reader};
-use ply_rs_bw::ply::{ElementDef, Encoding, Property, PropertyAccess, PropertyAccessResult, PropertyType, ScalarType};
 use std::io::{BufRead, Read};
 use std::path::Path;
+
+use glam::DVec3;
+use ply_rs_bw::parser::{ParseError as PlyError, Parser, Reader};
+use ply_rs_bw::ply::{ElementDef, Encoding, Property, PropertyAccess, PropertyAccessResult, PropertyType, ScalarType};
+
+use crate::read::ParseError;
+use crate::read::soup::{BAD_INDEX, Soup};
 
 /// A row of the `vertex` element.
 struct VertexRow(DVec3);
@@ -75,11 +77,11 @@ impl PropertyAccess for OtherRow {
     }
 }
 
-pub(super) fn read(data: &[u8], _path: &Path) -> Result<Soup, Fault> {
+pub(super) fn read(data: &[u8], _path: &Path) -> Result<Soup, ParseError> {
     let (head, body) = split_header(data)?;
     let parser = Parser::<VertexRow>::new();
     let mut reader = Reader::new(head.as_slice().chain(body));
-    let header = parser.read_header(&mut reader).map_err(fault)?;
+    let header = parser.read_header(&mut reader).map_err(parse_error)?;
     check_sizes(header.elements.values(), header.encoding, body.len())?;
     let mut soup = Soup::default();
     for element in header.elements.values() {
@@ -91,16 +93,18 @@ pub(super) fn read(data: &[u8], _path: &Path) -> Result<Soup, Fault> {
             "vertex" => {
                 for axis in ["x", "y", "z"] {
                     if !element.properties.contains_key(axis) {
-                        return Err(Fault::new(format!("element vertex has no property {axis}")));
+                        return Err(ParseError::new(format!("element vertex has no property {axis}")));
                     }
                 }
-                let rows = parser.read_payload_for_element(&mut reader, element, &header).map_err(fault)?;
+                let rows = parser.read_payload_for_element(&mut reader, element, &header).map_err(parse_error)?;
                 soup.positions.extend(rows.iter().map(|r| r.0));
             }
             "face" => lists(&mut reader, element, &header)?.iter().try_for_each(|l| soup.polygon(l.iter().copied()))?,
             "tristrips" => lists(&mut reader, element, &header)?.iter().try_for_each(|l| strip(l, &mut soup))?,
             _ => {
-                Parser::<OtherRow>::new().read_payload_for_element(&mut reader, element, &header).map_err(fault)?;
+                Parser::<OtherRow>::new()
+                    .read_payload_for_element(&mut reader, element, &header)
+                    .map_err(parse_error)?;
             }
         }
     }
@@ -111,16 +115,16 @@ fn lists<T: BufRead>(
     reader: &mut Reader<T>,
     element: &ElementDef,
     header: &ply_rs_bw::ply::Header,
-) -> Result<Vec<Vec<u32>>, Fault> {
+) -> Result<Vec<Vec<u32>>, ParseError> {
     if !element.properties.contains_key("vertex_indices") && !element.properties.contains_key("vertex_index") {
-        return Err(Fault::new(format!("element {} has no list vertex_indices", element.name)));
+        return Err(ParseError::new(format!("element {} has no list vertex_indices", element.name)));
     }
-    let rows = Parser::<ListRow>::new().read_payload_for_element(reader, element, header).map_err(fault)?;
+    let rows = Parser::<ListRow>::new().read_payload_for_element(reader, element, header).map_err(parse_error)?;
     Ok(rows.into_iter().map(|r| r.0).collect())
 }
 
 /// Strips of triangles that share edges; −1 starts a new strip.
-fn strip(list: &[u32], soup: &mut Soup) -> Result<(), Fault> {
+fn strip(list: &[u32], soup: &mut Soup) -> Result<(), ParseError> {
     for part in list.split(|&v| v == BAD_INDEX) {
         for (i, w) in part.windows(3).enumerate() {
             let t = if i % 2 == 0 { [w[0], w[1], w[2]] } else { [w[1], w[0], w[2]] };
@@ -134,7 +138,7 @@ fn strip(list: &[u32], soup: &mut Soup) -> Result<(), Fault> {
 }
 
 /// The header, with bytes that are not ASCII (file names in comments) replaced, and what follows it.
-fn split_header(data: &[u8]) -> Result<(Vec<u8>, &[u8]), Fault> {
+fn split_header(data: &[u8]) -> Result<(Vec<u8>, &[u8]), ParseError> {
     let mut at = 0;
     for line in data.split_inclusive(|&b| b == b'\n') {
         at += line.len();
@@ -143,7 +147,7 @@ fn split_header(data: &[u8]) -> Result<(Vec<u8>, &[u8]), Fault> {
             return Ok((head, &data[at..]));
         }
     }
-    Err(Fault::new("the PLY header has no line `end_header`; the file is truncated or not a PLY file"))
+    Err(ParseError::new("the PLY header has no line `end_header`; the file is truncated or not a PLY file"))
 }
 
 /// Counts come from the file: refuse those that its length cannot hold before reserving memory for them.
@@ -151,7 +155,7 @@ fn check_sizes<'a>(
     elements: impl Iterator<Item = &'a ElementDef>,
     encoding: Encoding,
     size: usize,
-) -> Result<(), Fault> {
+) -> Result<(), ParseError> {
     let mut least = 0u64;
     for element in elements {
         let row: u64 = match encoding {
@@ -162,7 +166,7 @@ fn check_sizes<'a>(
         // The last line of a text file may lack its line end.
         if least > size as u64 + 1 {
             let (name, count) = (&element.name, element.count);
-            return Err(Fault::new(format!(
+            return Err(ParseError::new(format!(
                 "truncated or wrong counts: {count} rows of element {name} cannot fit in the {size} bytes after the header"
             )));
         }
@@ -180,10 +184,10 @@ fn least_bytes(kind: &PropertyType) -> u64 {
     }
 }
 
-fn fault(e: ParseError) -> Fault {
+fn parse_error(e: PlyError) -> ParseError {
     // Messages of the parser run over several lines; the first one says it.
     let text = e.to_string();
     let first = text.lines().next().unwrap_or_default();
     let reason = first.strip_prefix(&format!("Line {}: ", e.line().unwrap_or(0))).unwrap_or(first);
-    Fault { line: e.line(), reason: reason.chars().take(200).collect() }
+    ParseError { line: e.line(), reason: reason.chars().take(200).collect() }
 }

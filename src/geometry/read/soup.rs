@@ -1,15 +1,19 @@
-//! What every reader fills: positions and polygons as they stand in the file, and the step from there to a mesh.
+//! Positions and polygons as they stand in a file, filled by every reader, and the step from there to a mesh.
 
-use crate::read::Fault;
-use crate::TriMesh;
-use crate::triangulate::Triangulator;
-use glam::DVec3;
 use std::collections::HashMap;
+
+use glam::DVec3;
+
+use crate::TriMesh;
+use crate::mesh::{Material, NO_MATERIAL};
+use crate::read::ParseError;
+use crate::triangulate::Triangulator;
+use crate::weld::first_at_position;
 
 /// Index of a corner that the file gets wrong; never a vertex.
 pub(super) const BAD_INDEX: u32 = u32::MAX;
 
-/// Why a face was left out.
+/// Reason for leaving a face out.
 #[derive(Clone, Copy)]
 pub(super) enum Skip {
     BadIndex,
@@ -31,10 +35,14 @@ pub(super) struct Soup {
     /// Per reason: how many, and the number (from 1) of the first such face in the file.
     skipped: [(usize, usize); 3],
     unused: usize,
-    /// Whether corners closer than [`NEAR`] of the bounding box's diagonal are one vertex: for formats without shared
+    /// Corners closer than [`NEAR`] of the bounding box's diagonal become one vertex: for formats without shared
     /// vertices, whose writers round the corners of neighbouring faces apart.
     pub weld_near: bool,
     near_merged: usize,
+    /// Changes of the material: the first polygon and the material from there on. Empty in formats without any.
+    material_runs: Vec<(u32, u16)>,
+    /// Materials that `material_runs` names.
+    pub materials: Vec<Material>,
 }
 
 /// Distance, as a fraction of the bounding box's diagonal, below which 32-bit rounding alone may separate corners.
@@ -42,9 +50,9 @@ const NEAR: f64 = 1e-7;
 
 impl Soup {
     /// Adds a polygon; indices are checked later, against all vertices of the file.
-    pub fn polygon(&mut self, corners: impl IntoIterator<Item = u32>) -> Result<(), Fault> {
+    pub fn polygon(&mut self, corners: impl IntoIterator<Item = u32>) -> Result<(), ParseError> {
         self.corners.extend(corners);
-        let end = u32::try_from(self.corners.len()).map_err(|_| Fault::new("more than 4 billion face corners"))?;
+        let end = u32::try_from(self.corners.len()).map_err(|_| ParseError::new("more than 4 billion face corners"))?;
         self.ends.push(end);
         Ok(())
     }
@@ -54,6 +62,12 @@ impl Soup {
         self.positions.push(p);
     }
 
+    /// Gives the polygons that follow the material of this index, or [`NO_MATERIAL`].
+    pub fn set_material(&mut self, material: u16) {
+        self.material_runs.push((self.ends.len() as u32, material));
+    }
+
+    /// Adds a note for the user.
     pub fn note(&mut self, text: impl Into<String>) {
         self.extra_notes.push(text.into());
     }
@@ -79,7 +93,7 @@ impl Soup {
         notes
     }
 
-    /// Why this polygon can't be used, if so.
+    /// Reason for which this polygon can't be used, if any.
     fn fault(&self, polygon: &[u32]) -> Option<Skip> {
         if polygon.len() < 3 {
             return Some(Skip::FewCorners);
@@ -90,11 +104,10 @@ impl Soup {
         polygon.iter().any(|&v| !self.positions[v as usize].is_finite()).then_some(Skip::NotFinite)
     }
 
-    /// Merges vertices at equal positions, drops unused ones, cuts polygons. Returns the mesh and the number of
-    /// polygons with more than three corners.
-    pub fn triangles(&mut self) -> Result<(TriMesh, usize), Fault> {
+    /// Merges vertices at equal positions, drops unused ones, cuts polygons.
+    pub fn triangles(&mut self) -> Result<Triangles, ParseError> {
         if self.positions.len() >= BAD_INDEX as usize {
-            return Err(Fault::new("more than 4 billion vertices"));
+            return Err(ParseError::new("more than 4 billion vertices"));
         }
         let keep = self.usable();
         let mut weld = self.weld(&keep);
@@ -104,7 +117,14 @@ impl Soup {
         let mut mesh = TriMesh { positions: weld.positions, faces: Vec::with_capacity(self.ends.len()) };
         let mut cutter = Triangulator::default();
         let (mut polygons, mut points, mut start) = (0, Vec::new(), 0);
-        for (&end, keep) in self.ends.iter().zip(keep) {
+        let (mut materials, mut material) = (Vec::new(), NO_MATERIAL);
+        let mut runs = self.material_runs.iter().peekable();
+        for (polygon, (&end, keep)) in self.ends.iter().zip(keep).enumerate() {
+            // The faces so far belong to the runs before this polygon.
+            while let Some((_, next)) = runs.next_if(|run| run.0 as usize <= polygon) {
+                materials.resize(mesh.faces.len(), material);
+                material = *next;
+            }
             let corners = &self.corners[std::mem::replace(&mut start, end as usize)..end as usize];
             if !keep {
                 continue;
@@ -119,7 +139,10 @@ impl Soup {
             let cut = cutter.polygon(&points).iter().map(|t| t.map(|i| weld.map[corners[i as usize] as usize]));
             mesh.faces.extend(cut);
         }
-        Ok((mesh, polygons))
+        if !self.material_runs.is_empty() {
+            materials.resize(mesh.faces.len(), material);
+        }
+        Ok(Triangles { mesh, materials, polygons })
     }
 
     fn usable(&mut self) -> Vec<bool> {
@@ -146,23 +169,35 @@ impl Soup {
                 corners.iter().for_each(|&v| used[v as usize] = true);
             }
         }
+        let first = first_at_position(&self.positions);
         let mut weld = Weld { map: vec![BAD_INDEX; self.positions.len()], positions: Vec::new() };
-        let mut seen: HashMap<[u64; 3], u32> = HashMap::new();
+        // New index of the vertices at the position of each first one.
+        let mut new = vec![BAD_INDEX; self.positions.len()];
         self.unused = 0;
         for (v, &p) in self.positions.iter().enumerate() {
             if !used[v] {
                 self.unused += 1;
                 continue;
             }
-            // Adding 0 makes −0 equal to 0.
-            let p = p + DVec3::ZERO;
-            weld.map[v] = *seen.entry(p.to_array().map(f64::to_bits)).or_insert_with(|| {
-                weld.positions.push(p);
-                weld.positions.len() as u32 - 1
-            });
+            let new = &mut new[first[v] as usize];
+            if *new == BAD_INDEX {
+                *new = weld.positions.len() as u32;
+                // Adding 0 makes −0 equal to 0.
+                weld.positions.push(p + DVec3::ZERO);
+            }
+            weld.map[v] = *new;
         }
         weld
     }
+}
+
+/// A mesh, and what is known of its faces beside it.
+pub(super) struct Triangles {
+    pub mesh: TriMesh,
+    /// Material of each face; empty where the file names none.
+    pub materials: Vec<u16>,
+    /// Polygons with more than three corners.
+    pub polygons: usize,
 }
 
 struct Weld {

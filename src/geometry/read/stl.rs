@@ -3,10 +3,12 @@
 //! Own readers: the `stl_io` crate stops after the first `solid` of a file, refuses facets whose normal is NaN (which
 //! exporters write for slivers) and takes every file that begins with "solid" for text.
 
-use crate::read::Fault;
-use crate::read::soup::Soup;
-use glam::DVec3;
 use std::path::Path;
+
+use glam::DVec3;
+
+use crate::read::ParseError;
+use crate::read::soup::Soup;
 
 const HEADER: usize = 84;
 const RECORD: usize = 50;
@@ -16,7 +18,7 @@ fn claimed(data: &[u8]) -> Option<u64> {
     Some(u64::from(u32::from_le_bytes([count[0], count[1], count[2], count[3]])))
 }
 
-/// Whether the length is exactly what a binary file's count demands; text cannot hit that by chance.
+/// True where the length is exactly what a binary file's count demands; text cannot hit that by chance.
 pub(super) fn is_exact_binary(data: &[u8]) -> bool {
     claimed(data).is_some_and(|n| n > 0 && n * RECORD as u64 + HEADER as u64 == data.len() as u64)
 }
@@ -29,17 +31,17 @@ fn is_ascii(data: &[u8]) -> bool {
     !is_exact_binary(data) && (word(b"solid") || word(b"facet")) && data[..data.len().min(512)].iter().all(printable)
 }
 
-pub(super) fn read(data: &[u8], _path: &Path) -> Result<Soup, Fault> {
+pub(super) fn read(data: &[u8], _path: &Path) -> Result<Soup, ParseError> {
     if is_ascii(data) { ascii(data) } else { binary(data) }
 }
 
-fn binary(data: &[u8]) -> Result<Soup, Fault> {
+fn binary(data: &[u8]) -> Result<Soup, ParseError> {
     let count = claimed(data)
-        .ok_or_else(|| Fault::new("neither `solid` text nor long enough (84 bytes) for a binary STL header"))?;
+        .ok_or_else(|| ParseError::new("neither `solid` text nor long enough (84 bytes) for a binary STL header"))?;
     let body = &data[HEADER..];
     if count * RECORD as u64 > body.len() as u64 {
         let whole = body.len() / RECORD;
-        return Err(Fault::new(format!("truncated: the header claims {count} triangles, the file holds {whole}")));
+        return Err(ParseError::new(format!("truncated: the header claims {count} triangles, the file holds {whole}")));
     }
     let mut soup = Soup::default();
     soup.weld_near = true;
@@ -55,13 +57,13 @@ fn binary(data: &[u8]) -> Result<Soup, Fault> {
     Ok(soup)
 }
 
-fn polygon(soup: &mut Soup, corners: &[DVec3]) -> Result<(), Fault> {
+fn polygon(soup: &mut Soup, corners: &[DVec3]) -> Result<(), ParseError> {
     let first = soup.positions.len() as u32;
     corners.iter().for_each(|&p| soup.vertex(p));
     soup.polygon(first..first + corners.len() as u32)
 }
 
-fn ascii(data: &[u8]) -> Result<Soup, Fault> {
+fn ascii(data: &[u8]) -> Result<Soup, ParseError> {
     let mut soup = Soup::default();
     soup.weld_near = true;
     let mut facet: Option<Vec<DVec3>> = None;
@@ -76,7 +78,7 @@ fn ascii(data: &[u8]) -> Result<Soup, Fault> {
             (b"facet", None) => facet = Some(Vec::with_capacity(3)),
             (b"outer" | b"endloop", Some(_)) => {}
             (b"vertex", Some(corners)) => {
-                let p = vertex(words).ok_or_else(|| Fault::at(last, "expected `vertex x y z`"))?;
+                let p = vertex(words).ok_or_else(|| ParseError::at(last, "expected `vertex x y z`"))?;
                 corners.push(p);
             }
             (b"endfacet", Some(corners)) => {
@@ -85,12 +87,12 @@ fn ascii(data: &[u8]) -> Result<Soup, Fault> {
             }
             (other, _) => {
                 let other = String::from_utf8_lossy(&other[..other.len().min(40)]).into_owned();
-                return Err(Fault::at(last, format!("`{other}` is out of place in an ascii STL")));
+                return Err(ParseError::at(last, format!("`{other}` is out of place in an ascii STL")));
             }
         }
     }
     if facet.is_some() {
-        return Err(Fault::at(last, "truncated: the file ends inside a facet"));
+        return Err(ParseError::at(last, "truncated: the file ends inside a facet"));
     }
     if !closed {
         soup.note("no `endsolid` at the end: the file may be cut short");

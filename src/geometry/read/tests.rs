@@ -1,7 +1,8 @@
-use crate::read::*;
-use crate::{MeshReport, write_mesh};
 use glam::DVec3;
 use proptest::prelude::*;
+
+use crate::read::*;
+use crate::{Material, MeshReport, NO_MATERIAL, Texture, write_mesh};
 
 fn parse(data: &[u8], format: MeshFormat) -> Result<MeshFile, MeshError> {
     read_mesh_bytes(data, format, Path::new("folder/test.file"))
@@ -39,6 +40,65 @@ fn obj_polygons_relative_indices_lines_and_continuations() {
     ] {
         assert!(notes.contains(part), "{part} is not in:\n{notes}");
     }
+}
+
+/// A box in OBJ with materials, beside the material file `mtl`.
+fn with_materials(folder: &Path, mtl: &[u8], obj: &str) -> MeshFile {
+    std::fs::write(folder.join("the paints.mtl"), mtl).unwrap();
+    std::fs::write(folder.join("a.obj"), obj).unwrap();
+    read_mesh(&folder.join("a.obj")).unwrap()
+}
+
+#[test]
+fn obj_materials_count_their_faces() {
+    let folder = tempfile::tempdir().unwrap();
+    let (vertices, faces) = BOX.split_at(BOX.find('f').unwrap());
+    let mut lines = faces.lines();
+    let mut next = || lines.next().unwrap();
+    let obj = format!(
+        "mtllib the paints.mtl\n{vertices}{}\nusemtl old oak\n{}\nf 1 2 99\n{}\nusemtl unknown\nusemtl glass\n{}\n\
+        usemtl old oak\n{}\nusemtl nowhere\n{}\nmtllib the paints.mtl\n",
+        next(),
+        next(),
+        next(),
+        next(),
+        next(),
+        next()
+    );
+    let mtl = b"\xef\xbb\xbfnewmtl old oak\r\nKd 0.5 0.25 0.125\r\nmap_Kd -s 2 2 2 oak.png\r\nmap_Pr rough.png\r\n\
+        # caf\xe9\nnewmtl unused\nKd 1 1 1\nnewmtl glass\nd 0.25\nnewmtl old oak\nKd 0 0 0\n";
+    let file = with_materials(folder.path(), mtl, &obj);
+    let m = &file.materials;
+    let names: Vec<&str> = m.materials.iter().map(|m| m.name.as_str()).collect();
+    assert_eq!(names, ["old oak", "unknown", "glass", "nowhere"]);
+    assert_eq!(m.face_counts(), (vec![6, 0, 2, 2], 2));
+    assert_eq!(m.faces, [NO_MATERIAL, NO_MATERIAL, 0, 0, 0, 0, 2, 2, 0, 0, 3, 3]);
+    assert_eq!(m.materials[0].diffuse, Some([0.5, 0.25, 0.125]));
+    let texture = |property: &str, file: &str| Texture { property: property.into(), file: file.into() };
+    assert_eq!(m.materials[0].textures, [texture("map_Kd", "-s 2 2 2 oak.png"), texture("map_Pr", "rough.png")]);
+    assert_eq!((m.materials[2].diffuse, m.materials[2].opacity), (None, Some(0.25)));
+    assert!(file.notes.iter().any(|n| n == "2 materials are not in the material files (first: unknown)"));
+    // The shape is what it is without materials.
+    assert_eq!(file.mesh, parse(BOX.as_bytes(), MeshFormat::Obj).unwrap().mesh);
+}
+
+#[test]
+fn absent_and_broken_material_files_are_notes() {
+    let folder = tempfile::tempdir().unwrap();
+    let obj = format!("mtllib {{}}\nusemtl red\n{BOX}");
+    for (library, mtl, note) in [
+        ("the paints.mtl", &b"newmtl red\nKd 1 zero 0\n"[..], "the paints.mtl is ignored"),
+        ("gone.mtl", b"", "gone.mtl is absent"),
+        ("/dev/zero", b"", "/dev/zero is absent"),
+    ] {
+        let file = with_materials(folder.path(), mtl, &obj.replace("{}", library));
+        assert_eq!(file.materials.face_counts(), (vec![12], 0));
+        assert_eq!(file.materials.materials[0], Material { name: "red".into(), ..Material::default() });
+        assert!(file.notes.len() == 1 && file.notes[0].contains(note), "{:?}", file.notes);
+    }
+    let plain = parse(BOX.as_bytes(), MeshFormat::Obj).unwrap();
+    assert_eq!(plain.materials, MeshMaterials::default());
+    assert!(plain.materials.faces.capacity() == 0);
 }
 
 #[test]
@@ -266,7 +326,7 @@ proptest! {
     }
 
     #[test]
-    fn arbitrary_words_never_panic(text in "((v|f|l|OFF|COFF|solid|facet|vertex|endfacet|ply|-?[0-9]{1,10}|nan|1e400|/|\\\\)[ \n/]){0,60}", format in 0usize..5) {
+    fn arbitrary_words_never_panic(text in "((v|f|l|usemtl|mtllib|OFF|COFF|solid|facet|vertex|endfacet|ply|-?[0-9]{1,10}|nan|1e400|/|\\\\)[ \n/]){0,60}", format in 0usize..5) {
         let _ = parse(text.as_bytes(), FORMATS[format]);
         let ply = format!("ply\nformat ascii 1.0\nelement vertex 3\nproperty float x\nproperty float y\nproperty float z\nelement face 2\nproperty list uchar int vertex_indices\nend_header\n{text}");
         let _ = parse(ply.as_bytes(), MeshFormat::Ply);

@@ -1,5 +1,6 @@
-use crate::report::*;
 use proptest::prelude::*;
+
+use crate::report::*;
 
 fn cube() -> TriMesh {
     let positions = (0..8).map(|i| DVec3::new((i & 1) as f64, (i >> 1 & 1) as f64, (i >> 2) as f64)).collect();

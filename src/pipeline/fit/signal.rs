@@ -2,17 +2,15 @@
 
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Instant;
 
-use nstr_backend::backend::FieldOp;
-use nstr_field::model::{Domain, Model};
-use nstr_fit::Work;
-use nstr_fit::signal::SignalSource;
+use nstr_fit::TrainingData;
+use nstr_fit::signal::SignalSampler;
 use nstr_signal::Signal;
+use nstr_space::Cube;
 
-use super::job::Job;
+use super::job::{FitJob, FitRequest};
 use super::{FitObserver, Fitted};
-use crate::error::{Context, Error};
+use crate::error::Error;
 use crate::evaluate::Scores;
 use crate::field::SignalModel;
 use crate::options::FitOptions;
@@ -28,21 +26,20 @@ pub fn fit_signal(
     options: &FitOptions,
     observer: &mut dyn FitObserver,
 ) -> Result<Fitted, Error> {
-    let (input, start) = (input.as_ref(), Instant::now());
+    let request = FitRequest::new(input.as_ref(), options)?;
+    let input = request.input;
     let signal = Signal::read(input)?;
     let (usual, kind) = match signal {
-        Signal::Picture(_) => ("image", "a picture"),
-        Signal::Sound(_) => ("audio", "a sound"),
+        Signal::Image(_) => ("image", "a picture"),
+        Signal::Audio(_) => ("audio", "a sound"),
     };
-    options.device.check().map_err(nstr_fit::TrainError::from)?;
-    if matches!(signal, Signal::Sound(_)) && signal.data().iter().all(|v| *v == 0.0) {
+    if matches!(signal, Signal::Audio(_)) && signal.data().iter().all(|v| *v == 0.0) {
         let reason = "is silent (all samples are 0): there is nothing to learn; choose a stretch with sound";
         return Err(Error::file(input, reason));
     }
     let dim = signal.dim();
     let (config, budget) = options.config(usual, |config| config.for_signal(&signal))?;
-    let preset = options.preset.as_deref().unwrap_or(usual);
-    if preset.starts_with(usual) {
+    if options.preset.as_deref().unwrap_or(usual).starts_with(usual) {
         let wanted = [("dim", config.field.dim, dim), ("outputs", config.field.outputs, signal.channels())];
         for (key, value, wanted) in wanted.into_iter().filter(|(_, value, wanted)| value != wanted) {
             let (name, shape) = (input.display(), signal.describe());
@@ -57,26 +54,16 @@ pub fn fit_signal(
     let info = signal.info(sampling.encoding);
     let transform = info.transform();
     let record = FitRecord { signal: Some(info), ..FitRecord::new(config, budget, options.seed) };
-    let job = Job::begin((options, input, start), usual, record, || Ok(Domain::default()), observer)?;
+    let job = FitJob::begin(request, usual, record, || Ok(Cube::default()), observer)?;
     observer.message(&format!("{}: {}", input.display(), signal.describe()));
-    let op = FieldOp::new(job.record.fit.field.spec());
-    job.announce(preset, &op, observer);
+    job.announce(usual, observer);
     let (batch, seed) = (job.record.fit.train.batch, job.record.seed);
-    let source = SignalSource::new(&signal, transform, &sampling, batch, seed).ok_or_else(|| {
+    let sampler = SignalSampler::new(&signal, transform, &sampling, batch, seed).ok_or_else(|| {
         Error::file(input, "signal.share, signal.block and signal.reduce leave nothing to learn from")
     })?;
-    let mut model = job.train(op, Work::Signal(Arc::new(source)), &|_, _, _| (), observer)?;
-    let scores = if options.evaluate { Some(measure(&job, &mut model, &signal)?) } else { None };
-    Ok(Fitted { file_bytes: job.file_bytes()?, model, scores, mesh: None })
-}
-
-/// The measurement at the end of a fit, stored with the model.
-fn measure(job: &Job<'_>, model: &mut Model, signal: &Signal) -> Result<Scores, Error> {
-    let opened = SignalModel::open(job.name(), model.clone())?;
-    let scores = Scores::Signal(opened.evaluate(&opened.reconstruct(), signal).at(job.name())?);
-    for (name, value) in scores.to_map() {
-        model.metrics.extend(value.as_f64().map(|v| (name, v)));
-    }
-    job.save(model)?;
-    Ok(scores)
+    let model = job.train(TrainingData::Signal(Arc::new(sampler)), &|_, _, _| (), observer)?;
+    job.finish(model, |model| {
+        let opened = SignalModel::open(job.name(), model.clone())?;
+        Ok(Some(Scores::Signal(opened.evaluate(&opened.reconstruct(), &signal)?)))
+    })
 }

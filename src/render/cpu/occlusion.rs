@@ -2,26 +2,12 @@
 
 use glam::Vec3;
 
-use crate::cpu::accel::DistanceGrid;
+use crate::cpu::trace_context::TraceContext;
 use crate::section::Plane;
-use nstr_space::source::SdfSource;
 
-/// Which secondary effects are wanted, in field units.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Secondary {
-    /// Soft shadow of the key light.
-    pub shadow: bool,
-    /// Ambient occlusion.
-    pub occlusion: bool,
-    /// Reach of occlusion.
-    pub radius: f32,
-    /// Half angle of the light in radians.
-    pub light_size: f32,
-}
-
-/// A surface point that secondary rays start from.
+/// Surface point that secondary rays start from.
 #[derive(Clone, Copy, Debug)]
-pub struct Site {
+pub struct ShadingPoint {
     /// Position in field coordinates.
     pub position: Vec3,
     /// Unit normal towards the viewer.
@@ -32,17 +18,11 @@ pub struct Site {
     pub slope: f32,
 }
 
-/// What secondary evaluations share.
+/// Soft shadow and ambient occlusion of surface points.
 pub struct Occlusion<'a> {
-    /// The field.
-    pub source: &'a dyn SdfSource,
-    /// Empty space, where it is used.
-    pub grid: Option<&'a DistanceGrid>,
-    /// Lipschitz bound.
-    pub lipschitz: f32,
-    /// Resolution of the march, as in the camera rays'.
-    pub gap: f32,
-    /// What is cut away casts no shadow.
+    /// The field and the resolution, as of the camera rays.
+    pub context: TraceContext<'a>,
+    /// Section of the scene; the part that it cuts away casts no shadow.
     pub plane: Option<Plane>,
 }
 
@@ -53,32 +33,32 @@ const RING: usize = 6;
 /// Distances along the normal and along tilted directions, as fractions of the radius.
 const ALONG_NORMAL: [f32; 4] = [0.12, 0.3, 0.6, 1.0];
 const TILTED: [f32; 3] = [0.15, 0.4, 0.8];
-/// Evaluations a site.
-const TAPS: usize = ALONG_NORMAL.len() + RING * TILTED.len();
+/// Evaluations a point.
+const SAMPLES: usize = ALONG_NORMAL.len() + RING * TILTED.len();
 /// Most steps of a shadow ray.
 const SHADOW_STEPS: u32 = 96;
 
 impl Occlusion<'_> {
-    /// Whether there may be matter at a point.
+    /// `true` where there may be matter at a point.
     fn holds(&self, p: Vec3) -> bool {
-        p.min_element() >= 0.0 && p.max_element() <= 1.0 && !self.plane.is_some_and(|plane| plane.removes(p))
+        p.min_element() >= 0.0 && p.max_element() <= 1.0 && !self.plane.is_some_and(|plane| plane.is_clipped(p))
     }
 
-    /// Share of the sky that each site sees, 0 to 1, and the evaluations spent. `right` fixes the ring's rotation.
+    /// Fraction of the sky that each point sees, 0 to 1, and the evaluations spent. `right` fixes the ring's rotation.
     ///
-    /// Along each of a fixed fan of directions the field is compared with what an open half-space would have: where it is
-    /// less, something is near.
-    pub fn ambient(&self, sites: &[Site], radius: f32, right: Vec3) -> (Vec<f32>, u64) {
-        let mut points = Vec::with_capacity(sites.len() * TAPS);
-        for site in sites {
-            let across = (right - site.normal * right.dot(site.normal)).try_normalize();
-            let across = across.unwrap_or_else(|| site.normal.any_orthonormal_vector());
-            let along = site.normal.cross(across);
-            points.extend(ALONG_NORMAL.map(|h| site.position + site.normal * (h * radius)));
+    /// Along each of a fixed fan of directions the field is compared with that of an open half-space: a smaller value
+    /// means that something is near.
+    pub fn ambient(&self, shading_points: &[ShadingPoint], radius: f32, right: Vec3) -> (Vec<f32>, u64) {
+        let mut points = Vec::with_capacity(shading_points.len() * SAMPLES);
+        for point in shading_points {
+            let across = (right - point.normal * right.dot(point.normal)).try_normalize();
+            let across = across.unwrap_or_else(|| point.normal.any_orthonormal_vector());
+            let along = point.normal.cross(across);
+            points.extend(ALONG_NORMAL.map(|h| point.position + point.normal * (h * radius)));
             for k in 0..RING {
                 let (sin, cos) = (std::f32::consts::TAU * k as f32 / RING as f32).sin_cos();
-                let direction = site.normal * TILT.0 + (across * cos + along * sin) * TILT.1;
-                points.extend(TILTED.map(|h| site.position + direction * (h * radius)));
+                let direction = point.normal * TILT.0 + (across * cos + along * sin) * TILT.1;
+                points.extend(TILTED.map(|h| point.position + direction * (h * radius)));
             }
         }
         let mut values = vec![0.0; points.len()];
@@ -86,23 +66,24 @@ impl Occlusion<'_> {
         let asked: Vec<usize> = (0..points.len()).filter(|&i| self.holds(points[i])).collect();
         let wanted: Vec<Vec3> = asked.iter().map(|&i| points[i]).collect();
         let mut got = vec![0.0; wanted.len()];
-        self.source.distance(&wanted, &mut got);
+        self.context.source.distance(&wanted, &mut got);
         values.fill(f32::INFINITY);
         for (&i, v) in asked.iter().zip(&got) {
             values[i] = *v;
         }
-        let open = sites.iter().zip(values.chunks_exact(TAPS)).map(|(site, values)| open(site, values, radius));
+        let open =
+            shading_points.iter().zip(values.chunks_exact(SAMPLES)).map(|(point, values)| open(point, values, radius));
         (open.collect(), wanted.len() as u64)
     }
 
-    /// Share of a round light of half angle `size` around `light` that each site sees, 0 to 1, and the evaluations spent.
-    pub fn shadow(&self, sites: &[Site], light: Vec3, size: f32) -> (Vec<f32>, u64) {
-        let mut lit: Vec<f32> = vec![1.0; sites.len()];
+    /// Fraction of a round light of half angle `size` around `light` that each point sees, 0 to 1, and the evaluations spent.
+    pub fn shadow(&self, shading_points: &[ShadingPoint], light: Vec3, size: f32) -> (Vec<f32>, u64) {
+        let mut lit: Vec<f32> = vec![1.0; shading_points.len()];
         let mut active = Vec::new();
-        for (i, site) in sites.iter().enumerate() {
-            if site.normal.dot(light) > 0.0 {
-                let from = site.position + site.normal * (3.0 * self.gap);
-                active.push(ShadowRay { site: i, from, t: 2.0 * self.gap, last: f32::MAX, steps: 0 });
+        for (i, point) in shading_points.iter().enumerate() {
+            if point.normal.dot(light) > 0.0 {
+                let from = point.position + point.normal * (3.0 * self.context.gap);
+                active.push(ShadowRay { point: i, from, t: 2.0 * self.context.gap, last: f32::MAX, steps: 0 });
             } else {
                 lit[i] = 0.0;
             }
@@ -110,21 +91,21 @@ impl Occlusion<'_> {
         let mut evals = 0;
         let (mut points, mut values) = (Vec::new(), Vec::new());
         loop {
-            active.retain_mut(|ray| self.skip(ray, light, size, lit[ray.site]));
+            active.retain_mut(|ray| self.skip(ray, light, size, lit[ray.point]));
             if active.is_empty() {
                 break;
             }
             points.clear();
             points.extend(active.iter().map(|r| r.from + light * r.t));
             values.resize(points.len(), 0.0);
-            self.source.distance(&points, &mut values);
+            self.context.source.distance(&points, &mut values);
             evals += points.len() as u64;
             let mut k = 0;
             active.retain_mut(|ray| {
-                let site = &sites[ray.site];
-                let f = site.sign * values[k] / site.slope;
+                let point = &shading_points[ray.point];
+                let f = point.sign * values[k] / point.slope;
                 k += 1;
-                ray.visit(f, self.gap, self.lipschitz / site.slope, size, &mut lit[ray.site])
+                ray.visit(f, self.context.gap, self.context.lipschitz / point.slope, size, &mut lit[ray.point])
             });
         }
         for v in &mut lit {
@@ -140,8 +121,8 @@ impl Occlusion<'_> {
             if !self.holds(p) {
                 return false;
             }
-            let Some(grid) = self.grid else { return true };
-            let (r, _) = grid.clearance(p);
+            let Some(grid) = self.context.grid else { return true };
+            let (r, _) = grid.safe_radius(p);
             // Wide enough that nothing within the ball can darken the light further.
             if r < 0.5 * grid.cell() || r < lit * size * ray.t * 1.5 {
                 return true;
@@ -153,7 +134,7 @@ impl Occlusion<'_> {
 }
 
 struct ShadowRay {
-    site: usize,
+    point: usize,
     from: Vec3,
     t: f32,
     last: f32,
@@ -169,7 +150,7 @@ impl ShadowRay {
             return false;
         }
         // Nearest approach between two samples, from the two spheres (Aaltonen's refinement of Quilez's estimate).
-        // It lies behind the sample only where the ray isn't plainly leaving.
+        // It lies behind the sample only where the ray is not plainly leaving.
         let back = if f < 1.5 * self.last { f * f / (2.0 * self.last) } else { 0.0 };
         let near = (f * f - back * back).max(0.0).sqrt();
         let light = near / (size * (self.t - back).max(gap));
@@ -180,11 +161,11 @@ impl ShadowRay {
     }
 }
 
-/// Share of sky from the values at a site's taps.
-fn open(site: &Site, values: &[f32], radius: f32) -> f32 {
+/// Fraction of sky from the values at a point's samples.
+fn open(point: &ShadingPoint, values: &[f32], radius: f32) -> f32 {
     let (mut sum, mut weight) = (0.0, 0.0);
     let mut add = |value: f32, height: f32, w: f32| {
-        let free = if value.is_nan() { 1.0 } else { site.sign * value / (site.slope * height) };
+        let free = if value.is_nan() { 1.0 } else { point.sign * value / (point.slope * height) };
         sum += w * free.clamp(0.0, 1.0);
         weight += w;
     };
@@ -204,19 +185,26 @@ fn open(site: &Site, values: &[f32], radius: f32) -> f32 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use nstr_space::analytic::{Analytic, cuboid, sphere};
+    use crate::cpu::distance_grid::DistanceGrid;
+    use nstr_space::DistanceField;
+    use nstr_space::analytic::{AnalyticSdf, cuboid, sphere};
 
-    fn site(position: Vec3) -> Site {
-        Site { position, normal: Vec3::Y, sign: 1.0, slope: 1.0 }
+    fn point(position: Vec3) -> ShadingPoint {
+        ShadingPoint { position, normal: Vec3::Y, sign: 1.0, slope: 1.0 }
+    }
+
+    fn occlusion<'a>(source: &'a dyn DistanceField, grid: Option<&'a DistanceGrid>) -> Occlusion<'a> {
+        Occlusion { context: TraceContext { source, grid, lipschitz: 1.0, gap: 1e-4 }, plane: None }
     }
 
     #[test]
     fn open_plane_is_open_and_a_corner_is_not() {
-        let field = Analytic::new(1.0, |p: Vec3| (p.y - 0.3).min(0.8 - p.x));
-        let o = Occlusion { source: &field, grid: None, lipschitz: 1.0, gap: 1e-4, plane: None };
-        let (open, evals) = o.ambient(&[site(Vec3::new(0.2, 0.3, 0.5)), site(Vec3::new(0.79, 0.3, 0.5))], 0.1, Vec3::X);
+        let field = AnalyticSdf::new(1.0, |p: Vec3| (p.y - 0.3).min(0.8 - p.x));
+        let o = occlusion(&field, None);
+        let (open, evals) =
+            o.ambient(&[point(Vec3::new(0.2, 0.3, 0.5)), point(Vec3::new(0.79, 0.3, 0.5))], 0.1, Vec3::X);
         assert!(open[0] > 0.999 && open[1] < 0.8, "{open:?}");
-        assert_eq!(evals as usize, 2 * TAPS);
+        assert_eq!(evals as usize, 2 * SAMPLES);
     }
 
     #[test]
@@ -224,12 +212,12 @@ mod tests {
         let scene = |p: Vec3| {
             cuboid(p, Vec3::new(0.5, 0.1, 0.5), Vec3::new(0.5, 0.1, 0.5)).min(sphere(p, Vec3::new(0.5, 0.5, 0.5), 0.1))
         };
-        let field = Analytic::new(1.0, scene);
+        let field = AnalyticSdf::new(1.0, scene);
         let grid = DistanceGrid::build(&field, 64, 1.0);
         for grid in [None, Some(&grid)] {
-            let o = Occlusion { source: &field, grid, lipschitz: 1.0, gap: 1e-4, plane: None };
-            let sites = [0.5, 0.59, 0.61, 0.8].map(|x| site(Vec3::new(x, 0.2, 0.5)));
-            let (lit, _) = o.shadow(&sites, Vec3::Y, 0.1);
+            let o = occlusion(&field, grid);
+            let shading_points = [0.5, 0.59, 0.61, 0.8].map(|x| point(Vec3::new(x, 0.2, 0.5)));
+            let (lit, _) = o.shadow(&shading_points, Vec3::Y, 0.1);
             assert!(lit[0] == 0.0 && lit[1] < 0.1 && lit[2] > 0.0 && lit[2] < 0.9 && lit[3] > 0.99, "{lit:?}");
         }
     }

@@ -1,16 +1,17 @@
-//! What a tracer owes: exact hits, no holes, no overshoot, the same bits on any number of threads.
+//! Requirements on a sphere tracer: exact hits, no holes, no overshoot, the same bits on any number of threads.
 
 use glam::{DVec3, Vec3};
+use nstr_camera::Camera;
+use nstr_camera::orbit::Orbit;
+use nstr_image::colour::{Background, linear_from_srgb};
+use nstr_image::testing::check_snapshot;
+use nstr_space::analytic::{AnalyticSdf, cuboid, sphere, still_life, torus};
+use nstr_space::{Cube, DistanceField, Ray};
 use proptest::prelude::*;
 
-use crate::cpu::*;
-use nstr_space::analytic::{Analytic, cuboid, sphere, still_life, torus};
-use nstr_space::Ray;
-use nstr_image::colour::linear_from_srgb;
-use crate::layers::Layer;
-use nstr_camera::orbit::Orbit;
-use crate::section;
-use crate::section::SectionView;
+use crate::cpu::{SphereTracer, TracerSettings};
+use crate::section::{self, Section, SectionView};
+use crate::{Filter, Frame, Layer, LayerSet, RenderSettings, Shading};
 
 fn layers() -> RenderSettings {
     RenderSettings { layers: LayerSet::all(), ..RenderSettings::default() }
@@ -21,17 +22,14 @@ fn camera(eye: DVec3, size: (u32, u32), fov: f64) -> Camera {
     Camera::with_fov_y(size.0, size.1, fov, pose).unwrap()
 }
 
-fn frame(source: &dyn SdfSource, camera: &Camera) -> Frame {
-    SphereTracer::new(source, UnitCube::default(), TracerSettings::default())
-        .unwrap()
-        .render(camera, &layers())
-        .unwrap()
+fn frame(source: &dyn DistanceField, camera: &Camera) -> Frame {
+    SphereTracer::new(source, Cube::default(), TracerSettings::default()).unwrap().render(camera, &layers()).unwrap()
 }
 
 #[test]
 fn a_sphere_lies_where_it_should_in_world_units() {
-    let source = Analytic::new(1.0, |p| sphere(p, Vec3::splat(0.5), 0.3));
-    let cube = UnitCube { origin: DVec3::new(-3.0, 5.0, 1.0), size: 4.0 };
+    let source = AnalyticSdf::new(1.0, |p| sphere(p, Vec3::splat(0.5), 0.3));
+    let cube = Cube { origin: DVec3::new(-3.0, 5.0, 1.0), size: 4.0 };
     let (centre, radius) = (cube.to_world(DVec3::splat(0.5)), 1.2);
     let pose = Camera::look_at(centre + DVec3::new(3.0, 4.0, 6.0), centre, DVec3::Y).unwrap();
     let camera = Camera::with_fov_y(160, 120, 30.0, pose).unwrap();
@@ -65,13 +63,13 @@ fn a_sphere_lies_where_it_should_in_world_units() {
     assert!((lo - (centre - radius)).abs().max_element() < 0.1 && (hi - (centre + radius)).abs().max_element() < 0.1);
 }
 
-/// A sphere with its exact gradient, scaled: the error of [`Analytic`]'s, 3e-4, would be one of 0.15 in H.
+/// A sphere with its exact gradient, scaled: the error of [`AnalyticSdf`]'s, 3e-4, would be one of 0.15 in H.
 struct Ball {
     radius: f32,
     slope: f32,
 }
 
-impl SdfSource for Ball {
+impl DistanceField for Ball {
     fn distance(&self, points: &[Vec3], distance: &mut [f32]) {
         points.iter().zip(distance).for_each(|(p, d)| *d = self.slope * sphere(*p, Vec3::splat(0.5), self.radius));
     }
@@ -86,7 +84,7 @@ impl SdfSource for Ball {
 
 #[test]
 fn curvature_is_the_spheres_in_world_units_from_both_sides() {
-    let cube = UnitCube { origin: DVec3::new(-3.0, 5.0, 1.0), size: 4.0 };
+    let cube = Cube { origin: DVec3::new(-3.0, 5.0, 1.0), size: 4.0 };
     let centre = cube.to_world(DVec3::splat(0.5));
     for (slope, sign) in [(1.0, 1.0), (-2.0, -1.0)] {
         let source = Ball { radius: 0.3, slope };
@@ -109,7 +107,7 @@ fn curvature_is_the_spheres_in_world_units_from_both_sides() {
 
 /// Rays through the plate (slightly shrunk, so that its rim is left out), and how many of them miss it.
 fn holes(half: Vec3, eye: DVec3, lipschitz: f32, size: u32) -> (usize, usize) {
-    let source = Analytic::new(lipschitz, move |p| cuboid(p, Vec3::splat(0.5), half));
+    let source = AnalyticSdf::new(lipschitz, move |p| cuboid(p, Vec3::splat(0.5), half));
     let camera = camera(eye, (size, size), 40.0);
     let frame = frame(&source, &camera);
     let (mut seen, mut missed) = (0, 0);
@@ -160,10 +158,10 @@ fn brute_force(scene: &dyn Fn(Vec3) -> f32, ray: &nstr_space::Ray) -> Option<f64
 }
 
 fn agrees(scene: impl Fn(Vec3) -> f32 + Sync, lipschitz: f32, eye: DVec3, grid_cells: usize) -> Result<(), String> {
-    let source = Analytic::new(lipschitz, &scene);
+    let source = AnalyticSdf::new(lipschitz, &scene);
     let camera = camera(eye, (24, 24), 45.0);
     let settings = TracerSettings { grid_cells, ..TracerSettings::default() };
-    let frame = SphereTracer::new(&source, UnitCube::default(), settings)
+    let frame = SphereTracer::new(&source, Cube::default(), settings)
         .and_then(|t| t.render(&camera, &layers()))
         .map_err(|e| e.to_string())?;
     let mut touched = 0;
@@ -190,7 +188,7 @@ fn agrees(scene: impl Fn(Vec3) -> f32 + Sync, lipschitz: f32, eye: DVec3, grid_c
     }
 }
 
-/// Whether the ray leaves the solid again within the tracer's gap.
+/// `true` where the ray leaves the solid again within the tracer's gap.
 fn grazing(scene: &dyn Fn(Vec3) -> f32, ray: &nstr_space::Ray, t: f64) -> bool {
     (0..40).all(|k| scene((ray.origin + ray.direction * (t + 4e-4 * k as f64 / 40.0)).as_vec3()) > -1e-4)
 }
@@ -234,13 +232,13 @@ fn rough_and_scaled_fields_are_traced_within_their_bound() {
 
 #[test]
 fn threads_and_tiles_do_not_change_a_bit() {
-    let source = Analytic::new(1.0, still_life);
+    let source = AnalyticSdf::new(1.0, still_life);
     let camera = camera(DVec3::new(1.5, 1.2, 2.0), (150, 110), 35.0);
     let settings = RenderSettings { samples: 3, shading: Shading::studio(), ..layers() };
     let render = |threads: usize| {
         let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
         pool.install(|| {
-            let tracer = SphereTracer::new(&source, UnitCube::default(), TracerSettings::default()).unwrap();
+            let tracer = SphereTracer::new(&source, Cube::default(), TracerSettings::default()).unwrap();
             let mut frame = tracer.render(&camera, &settings).unwrap();
             frame.stats.seconds = 0.0;
             frame
@@ -253,7 +251,7 @@ fn threads_and_tiles_do_not_change_a_bit() {
 
 #[test]
 fn the_picture_is_neither_mirrored_nor_upside_down() {
-    let source = Analytic::new(1.0, |p| {
+    let source = AnalyticSdf::new(1.0, |p| {
         sphere(p, Vec3::new(0.8, 0.5, 0.5), 0.1).min(cuboid(p, Vec3::new(0.5, 0.8, 0.5), Vec3::splat(0.05)))
     });
     let frame = frame(&source, &camera(DVec3::new(0.5, 0.5, 3.0), (60, 60), 30.0));
@@ -264,12 +262,12 @@ fn the_picture_is_neither_mirrored_nor_upside_down() {
 
 #[test]
 fn a_camera_inside_sees_the_walls_and_a_cut_solid_its_section() {
-    let shell = Analytic::new(1.0, |p| sphere(p, Vec3::splat(0.5), 0.3));
+    let shell = AnalyticSdf::new(1.0, |p| sphere(p, Vec3::splat(0.5), 0.3));
     let pose = Camera::look_at(DVec3::splat(0.5), DVec3::new(1.0, 0.5, 0.5), DVec3::Y).unwrap();
     let inside = Camera::with_fov_y(16, 16, 60.0, pose).unwrap();
     let seen = frame(&shell, &inside);
     assert!(seen.depth_ray.iter().all(|d| (d - 0.3).abs() < 1e-4));
-    let solid = Analytic::new(1.0, |p: Vec3| p.y - 0.5);
+    let solid = AnalyticSdf::new(1.0, |p: Vec3| p.y - 0.5);
     let seen = frame(&solid, &camera(DVec3::new(0.5, 0.4, 3.0), (20, 20), 15.0));
     let i = 15 * 20 + 10;
     assert!(seen.depth_z[i] > 1.9 && seen.depth_z[i] < 2.1, "{}", seen.depth_z[i]);
@@ -281,7 +279,7 @@ fn sections(normal: DVec3, offset: f64, show: SectionView) -> RenderSettings {
     RenderSettings { section: Some(Section { normal, offset, show }), ..layers() }
 }
 
-/// Where a ray first meets a ball of which the part above the plane is cut away, from the closed form, and whether at the
+/// First hit of a ray on a ball of which the part above the plane is cut away, from the closed form, and whether at the
 /// cut face. A ray that grazes has none.
 fn cut_ball(ray: &Ray, centre: DVec3, radius: f64, section: &Section) -> Option<(f64, bool)> {
     let oc = ray.origin - centre;
@@ -301,8 +299,8 @@ fn cut_ball(ray: &Ray, centre: DVec3, radius: f64, section: &Section) -> Option<
 
 #[test]
 fn a_cut_ball_shows_its_cut_face_from_every_side() {
-    let source = Analytic::new(1.0, |p| sphere(p, Vec3::splat(0.5), 0.3));
-    let cube = UnitCube { origin: DVec3::new(-1.0, 0.0, 2.0), size: 2.0 };
+    let source = AnalyticSdf::new(1.0, |p| sphere(p, Vec3::splat(0.5), 0.3));
+    let cube = Cube { origin: DVec3::new(-1.0, 0.0, 2.0), size: 2.0 };
     let (centre, radius) = (cube.to_world(DVec3::splat(0.5)), 0.6);
     let tracer = SphereTracer::new(&source, cube, TracerSettings::default()).unwrap();
     let (mut faces, mut rounds) = (0, 0);
@@ -340,8 +338,8 @@ fn a_cut_ball_shows_its_cut_face_from_every_side() {
 #[test]
 fn what_is_cut_away_casts_no_shadow() {
     // The upper half of a box is cut away: the cut face lies in full light.
-    let source = Analytic::new(1.0, |p| cuboid(p, Vec3::splat(0.5), Vec3::splat(0.3)));
-    let tracer = SphereTracer::new(&source, UnitCube::default(), TracerSettings::default()).unwrap();
+    let source = AnalyticSdf::new(1.0, |p| cuboid(p, Vec3::splat(0.5), Vec3::splat(0.3)));
+    let tracer = SphereTracer::new(&source, Cube::default(), TracerSettings::default()).unwrap();
     let camera = camera(DVec3::new(0.5, 3.0, 0.501), (20, 20), 10.0);
     let plain = sections(DVec3::Y, 0.5, SectionView::Cut);
     let shaded = RenderSettings { shading: Shading::studio(), ..plain };
@@ -352,9 +350,9 @@ fn what_is_cut_away_casts_no_shadow() {
 
 #[test]
 fn a_shown_plane_has_the_fields_colours_within_the_cube() {
-    let source = Analytic::new(1.0, |p| sphere(p, Vec3::new(0.5, 0.3, 0.5), 0.2));
+    let source = AnalyticSdf::new(1.0, |p| sphere(p, Vec3::new(0.5, 0.3, 0.5), 0.2));
     let settings = sections(DVec3::Z, 0.6, SectionView::Field);
-    let tracer = SphereTracer::new(&source, UnitCube::default(), TracerSettings::default()).unwrap();
+    let tracer = SphereTracer::new(&source, Cube::default(), TracerSettings::default()).unwrap();
     for z in [3.0, -2.0] {
         let camera = camera(DVec3::new(0.5, 0.5, z), (61, 61), 30.0);
         let frame = tracer.render(&camera, &settings).unwrap();
@@ -386,7 +384,7 @@ fn a_shown_plane_has_the_fields_colours_within_the_cube() {
     }
 }
 
-fn source_at(source: &dyn SdfSource, p: DVec3) -> f32 {
+fn source_at(source: &dyn DistanceField, p: DVec3) -> f32 {
     let mut value = [0.0];
     source.distance(&[p.as_vec3()], &mut value);
     value[0]
@@ -394,9 +392,9 @@ fn source_at(source: &dyn SdfSource, p: DVec3) -> f32 {
 
 #[test]
 fn alpha_is_coverage_and_backgrounds_show() {
-    let source = Analytic::new(1.0, |p| sphere(p, Vec3::splat(0.5), 0.3));
+    let source = AnalyticSdf::new(1.0, |p| sphere(p, Vec3::splat(0.5), 0.3));
     let camera = camera(DVec3::new(0.5, 0.5, 3.0), (64, 64), 20.0);
-    let tracer = SphereTracer::new(&source, UnitCube::default(), TracerSettings::default()).unwrap();
+    let tracer = SphereTracer::new(&source, Cube::default(), TracerSettings::default()).unwrap();
     for filter in [Filter::Box, Filter::Tent] {
         let settings = RenderSettings { samples: 16, filter, background: Background::Transparent, ..layers() };
         let frame = tracer.render(&camera, &settings).unwrap();
@@ -413,31 +411,31 @@ fn alpha_is_coverage_and_backgrounds_show() {
 
 #[test]
 fn bad_fields_and_settings_are_errors_not_panics() {
-    let nan = Analytic::new(1.0, |p: Vec3| if p.x > 0.5 { f32::NAN } else { p.y - 0.5 });
+    let nan = AnalyticSdf::new(1.0, |p: Vec3| if p.x > 0.5 { f32::NAN } else { p.y - 0.5 });
     let camera = camera(DVec3::new(1.5, 1.2, 2.0), (32, 32), 35.0);
     let frame = frame(&nan, &camera);
     assert!(frame.stats.invalid > 0 && frame.stats.hits > 0);
     assert!(frame.colour.iter().flatten().all(|v| v.is_finite()));
     for lipschitz in [0.0, -1.0, f32::NAN, f32::INFINITY] {
-        let source = Analytic::new(lipschitz, |p: Vec3| p.y);
-        assert!(SphereTracer::new(&source, UnitCube::default(), TracerSettings::default()).is_err());
+        let source = AnalyticSdf::new(lipschitz, |p: Vec3| p.y);
+        assert!(SphereTracer::new(&source, Cube::default(), TracerSettings::default()).is_err());
     }
-    let source = Analytic::new(1.0, |p: Vec3| p.y);
-    let flat = UnitCube { origin: DVec3::ZERO, size: 0.0 };
+    let source = AnalyticSdf::new(1.0, |p: Vec3| p.y);
+    let flat = Cube { origin: DVec3::ZERO, size: 0.0 };
     assert!(SphereTracer::new(&source, flat, TracerSettings::default()).is_err());
     let wrong = TracerSettings { tile: 1, ..TracerSettings::default() };
-    assert!(SphereTracer::new(&source, UnitCube::default(), wrong).is_err());
-    let tracer = SphereTracer::new(&source, UnitCube::default(), TracerSettings::default()).unwrap();
+    assert!(SphereTracer::new(&source, Cube::default(), wrong).is_err());
+    let tracer = SphereTracer::new(&source, Cube::default(), TracerSettings::default()).unwrap();
     assert!(tracer.render(&camera, &RenderSettings { samples: 0, ..layers() }).is_err());
     let long = Section { normal: DVec3::new(0.0, 2.0, 0.0), offset: 0.0, show: SectionView::Cut };
-    let said = tracer.render(&camera, &RenderSettings { section: Some(long), ..layers() }).unwrap_err();
-    assert!(said.to_string().contains("section"), "{said}");
+    let message = tracer.render(&camera, &RenderSettings { section: Some(long), ..layers() }).unwrap_err();
+    assert!(message.to_string().contains("section"), "{message}");
 }
 
 #[test]
 fn few_evaluations_a_pixel() {
     for lipschitz in [1.0, 1.5] {
-        let source = Analytic::new(lipschitz, still_life);
+        let source = AnalyticSdf::new(lipschitz, still_life);
         let camera = Orbit { size: (400, 400), ..Orbit::default() }
             .cameras((Vec3::splat(0.1).as_dvec3(), Vec3::splat(0.9).as_dvec3()))
             .unwrap()[0];
@@ -454,13 +452,13 @@ fn few_evaluations_a_pixel() {
 
 #[test]
 fn snapshot_of_the_still_life() {
-    let source = Analytic::new(1.0, still_life);
+    let source = AnalyticSdf::new(1.0, still_life);
     let camera = Orbit { size: (128, 128), elevation: 28.0, ..Orbit::default() }
         .cameras((Vec3::splat(0.12).as_dvec3(), Vec3::splat(0.88).as_dvec3()))
         .unwrap()[0];
-    let tracer = SphereTracer::new(&source, UnitCube::default(), TracerSettings::default()).unwrap();
+    let tracer = SphereTracer::new(&source, Cube::default(), TracerSettings::default()).unwrap();
     let settings = RenderSettings { samples: 4, shading: Shading::studio(), ..RenderSettings::default() };
     let image = tracer.render(&camera, &settings).unwrap().to_srgb();
     let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/snapshots/still_life.png");
-    nstr_image::diff::check_snapshot(&path, &image, 6, 0.005).unwrap();
+    check_snapshot(&path, &image, 6, 0.005).unwrap();
 }

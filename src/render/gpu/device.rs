@@ -4,13 +4,21 @@ use std::time::Duration;
 
 use wgpu::util::DeviceExt;
 
-use crate::gpu::GpuError;
-use crate::gpu::shader::Stage;
+use crate::gpu::error::GpuError;
 
 /// Storage buffers that the renderers bind.
 const BUFFERS: u32 = 10;
-/// How long a single piece of work may take before the device counts as hung.
+/// Longest time of a single piece of work before the device counts as hung.
 const PATIENCE: Duration = Duration::from_secs(120);
+
+/// Pipeline that shaders run in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PipelineKind {
+    /// Compute shaders.
+    Compute,
+    /// Fragment shaders that write buffers: software drivers compile them in seconds instead of minutes.
+    Fragment,
+}
 
 /// A device to render on: any adapter of Vulkan, Metal or DX12, Mesa's software driver included.
 #[derive(Clone, Debug)]
@@ -18,16 +26,15 @@ pub struct Gpu {
     device: wgpu::Device,
     queue: wgpu::Queue,
     info: wgpu::AdapterInfo,
-    stage: Stage,
+    pipeline: PipelineKind,
 }
 
-/// The graphics systems that are used, with a window and without: Vulkan, Metal, DirectX 12, or those that `WGPU_BACKEND`
-/// names.
+/// Graphics backends in use, with a window and without: Vulkan, Metal, DirectX 12, or those that `WGPU_BACKEND` names.
 pub fn backends() -> wgpu::Backends {
     wgpu::Backends::from_env().unwrap_or(wgpu::Backends::PRIMARY)
 }
 
-/// The way to their adapters.
+/// An instance of these backends.
 pub fn instance() -> wgpu::Instance {
     let usual = wgpu::InstanceDescriptor::new_without_display_handle().with_env();
     wgpu::Instance::new(wgpu::InstanceDescriptor { backends: backends(), ..usual })
@@ -51,7 +58,7 @@ impl Gpu {
         Self::from_parts(device, queue, adapter.get_info())
     }
 
-    /// What to ask `adapter` for: everything it has, so that large fields and frames fit.
+    /// Device descriptor that asks `adapter` for all its limits, so that large fields and frames fit.
     pub fn wanted(adapter: &wgpu::Adapter) -> wgpu::DeviceDescriptor<'static> {
         wgpu::DeviceDescriptor { label: Some("nstr"), required_limits: adapter.limits(), ..Default::default() }
     }
@@ -68,8 +75,8 @@ impl Gpu {
             return Err(GpuError::NoAdapter { reason: format!("{} binds too few buffers to a shader", info.name) });
         }
         let software = info.device_type == wgpu::DeviceType::Cpu;
-        let stage = if software { Stage::Fragment } else { Stage::Compute };
-        Ok(Self { device, queue, info, stage })
+        let pipeline = if software { PipelineKind::Fragment } else { PipelineKind::Compute };
+        Ok(Self { device, queue, info, pipeline })
     }
 
     /// Name of the adapter and of its driver, for people.
@@ -78,19 +85,19 @@ impl Gpu {
         if driver.is_empty() { format!("{name} ({backend})") } else { format!("{name} ({backend}, {driver})") }
     }
 
-    /// Whether the adapter is a program on the processor.
+    /// `true` where the adapter is a software driver.
     pub fn is_software(&self) -> bool {
         self.info.device_type == wgpu::DeviceType::Cpu
     }
 
     /// The same device with shaders in the given pipeline.
-    pub fn with_stage(self, stage: Stage) -> Self {
-        Self { stage, ..self }
+    pub fn with_pipeline(self, pipeline: PipelineKind) -> Self {
+        Self { pipeline, ..self }
     }
 
-    /// Which pipeline its shaders run in.
-    pub fn stage(&self) -> Stage {
-        self.stage
+    /// Pipeline that its shaders run in.
+    pub fn pipeline(&self) -> PipelineKind {
+        self.pipeline
     }
 
     /// The device.
@@ -136,7 +143,7 @@ impl Gpu {
         self.guarded(label, || self.device.create_buffer(&descriptor))
     }
 
-    /// What `make` makes, or that there is no memory for it.
+    /// Runs `make`, which creates a buffer, and reports exhausted memory.
     fn guarded(&self, what: &'static str, make: impl FnOnce() -> wgpu::Buffer) -> Result<wgpu::Buffer, GpuError> {
         let scope = self.device.push_error_scope(wgpu::ErrorFilter::OutOfMemory);
         let made = make();

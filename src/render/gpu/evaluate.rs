@@ -2,11 +2,11 @@
 
 use glam::Vec3;
 
-use crate::gpu::GpuError;
+use crate::gpu::error::GpuError;
 use crate::gpu::field::GpuField;
-use crate::gpu::shader::{Shader, Target};
+use crate::gpu::shader::{Attachment, Shader};
 
-/// What the field says at one point, per unit of field coordinates.
+/// Values of the field at one point, per unit of field coordinates.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct PointValues {
     /// The decoder's first value: a signed distance, or a raw density.
@@ -44,7 +44,7 @@ impl GpuField {
         let source = self.source(true) + nstr_shaders::EVALUATE;
         let shader = Shader::new(gpu, "evaluate", source, [fields, &layout])?;
         let width = FIXED + self.spec().spectrum_width();
-        let target = Target::new(gpu, ACROSS, PART as u32 / ACROSS)?;
+        let target = Attachment::new(gpu, ACROSS, PART as u32 / ACROSS)?;
         let mut out = Vec::with_capacity(points.len());
         for (points, directions) in points.chunks(PART).zip(directions.chunks(PART)) {
             let four = |v: &[Vec3]| v.iter().flat_map(|v| v.extend(0.0).to_array()).collect::<Vec<f32>>();

@@ -2,18 +2,19 @@
 
 use std::sync::Arc;
 
-use crate::gpu::GpuError;
-use crate::gpu::device::Gpu;
-use crate::gpu::program::{Precision, Program};
-use crate::gpu::weights::pack;
 use nstr_spec::FieldSpec;
+
+use crate::gpu::device::Gpu;
+use crate::gpu::error::GpuError;
+use crate::gpu::program::{GridPrecision, Program};
+use crate::gpu::weights::pack;
 
 /// A field that shaders evaluate.
 #[derive(Debug)]
 pub struct GpuField {
     gpu: Gpu,
     program: Arc<Program>,
-    precision: Precision,
+    precision: GridPrecision,
     net: wgpu::Buffer,
     grid: wgpu::Buffer,
     layout: wgpu::BindGroupLayout,
@@ -26,7 +27,13 @@ impl GpuField {
     /// # Errors
     /// [`GpuError::Unsupported`] for shapes that no shader can evaluate, [`GpuError::TooLarge`] for grids beyond the
     /// device's largest buffer.
-    pub fn new(gpu: &Gpu, spec: &FieldSpec, grid: &[f32], net: &[f32], precision: Precision) -> Result<Self, GpuError> {
+    pub fn new(
+        gpu: &Gpu,
+        spec: &FieldSpec,
+        grid: &[f32],
+        net: &[f32],
+        precision: GridPrecision,
+    ) -> Result<Self, GpuError> {
         assert_eq!((grid.len(), net.len()), (spec.grid_len(), spec.net_len()), "parameters have the spec's lengths");
         let program = Arc::new(Program::new(spec)?);
         let packed = pack(&program, grid, net, precision);
@@ -37,7 +44,7 @@ impl GpuField {
         Ok(Self { gpu: gpu.clone(), program, precision, net, grid, layout, bound })
     }
 
-    /// Replaces the parameters, as training goes on.
+    /// Replaces the parameters, for views of a running fit.
     pub fn update(&self, grid: &[f32], net: &[f32]) {
         let packed = pack(&self.program, grid, net, self.precision);
         self.gpu.queue().write_buffer(&self.net, 0, &packed.net);
@@ -49,8 +56,8 @@ impl GpuField {
         &self.gpu
     }
 
-    /// How its grid is stored.
-    pub fn precision(&self) -> Precision {
+    /// Storage of its grid.
+    pub fn precision(&self) -> GridPrecision {
         self.precision
     }
 

@@ -1,13 +1,14 @@
-//! What a dispatch is told: the uniform block of `shaders/view.wgsl`.
+//! Uniform block of `shaders/view.wgsl`: the parameters of a dispatch.
 
 use bytemuck::{Pod, Zeroable};
 use glam::{DVec3, Vec3};
-
 use nstr_camera::camera::Camera;
 use nstr_image::colour::Background;
-use crate::cpu::{Filter, Shading, ShadingMode};
-use nstr_space::cube::UnitCube;
+use nstr_space::Cube;
+
+use crate::sampling::Filter;
 use crate::section::{Section, SectionView};
+use crate::shading::{Shading, ShadingMode};
 
 /// `Params` of `shaders/view.wgsl`, field by field.
 #[repr(C)]
@@ -39,7 +40,7 @@ fn four(v: Vec3, w: f32) -> [f32; 4] {
 
 impl Params {
     /// The camera and the cube that it looks at.
-    pub fn new(camera: &Camera, cube: UnitCube) -> Self {
+    pub fn new(camera: &Camera, cube: Cube) -> Self {
         let [right, up, back] = camera.axes().map(DVec3::as_vec3);
         let eye = cube.to_unit(camera.position()).as_vec3();
         Self {
@@ -52,8 +53,8 @@ impl Params {
         }
     }
 
-    /// What lies behind the object.
-    pub fn behind(mut self, background: Background) -> Self {
+    /// Colour behind the object.
+    pub fn with_background(mut self, background: Background) -> Self {
         self.background = background.rgba();
         let srgb = background.srgb();
         let [r, g, b] = srgb.unwrap_or_default();
@@ -62,7 +63,7 @@ impl Params {
     }
 
     /// Light and material.
-    pub fn lit(mut self, shading: &Shading, camera: &Camera) -> Self {
+    pub fn with_lighting(mut self, shading: &Shading, camera: &Camera) -> Self {
         let secondary = shading.secondary();
         self.albedo = four(Vec3::from(shading.albedo), secondary.radius);
         self.light = four(shading.light_direction(camera), secondary.light_size);
@@ -77,7 +78,7 @@ impl Params {
     }
 
     /// The plane that cuts the object, where there is one.
-    pub fn cut(mut self, section: Option<&Section>, cube: UnitCube) -> Self {
+    pub fn with_section(mut self, section: Option<&Section>, cube: Cube) -> Self {
         if let Some(section) = section {
             let offset = (section.offset - section.normal.dot(cube.origin)) / cube.size;
             self.plane = four(section.normal.as_vec3(), offset as f32);
@@ -87,7 +88,7 @@ impl Params {
     }
 
     /// Samples a pixel and how they are spread.
-    pub fn sampled(mut self, samples: u32, filter: Filter) -> Self {
+    pub fn with_sampling(mut self, samples: u32, filter: Filter) -> Self {
         self.band[3] = samples;
         self.options[0] = u32::from(filter == Filter::Tent);
         self

@@ -1,12 +1,13 @@
-//! What of a shader follows from a field's shape: where values lie, and the sequence of its operations.
+//! Shader program of a field's shape: memory layout and sequence of operations.
 //!
 //! `shaders/field.wgsl` knows how to do one layer, one level, one modulation; which ones there are is a table made here.
 
 use std::fmt::Write;
 
-use crate::gpu::GpuError;
 use nstr_spec::MAX_RAW_DENSITY;
 use nstr_spec::{Activation, DirectionEncoding, FieldSpec, Interpolation, LayerSlot, MlpSpec};
+
+use crate::gpu::error::GpuError;
 
 /// Bytes of a point's row that an invocation may keep: beyond, drivers refuse or crawl.
 const MAX_ROW: usize = 64 << 10;
@@ -19,9 +20,9 @@ const MODULATE: u32 = 2;
 const PRODUCT: u32 = 3;
 const COPY: u32 = 4;
 
-/// How numbers of the grid are stored on the device; networks are small and always of 32-bit floats.
+/// Storage of the grid's numbers on the device; networks are small and always 32-bit floats.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
-pub enum Precision {
+pub enum GridPrecision {
     /// 32-bit floats.
     #[default]
     F32,
@@ -29,7 +30,7 @@ pub enum Precision {
     F16,
 }
 
-impl Precision {
+impl GridPrecision {
     /// The smaller one that holds a grid exactly: that of a model saved in f16 fits in halves.
     pub fn lossless(grid: &[f32]) -> Self {
         let exact = |v: &f32| half::f16::from_f32(*v).to_f32() == *v;
@@ -105,7 +106,7 @@ impl Rows {
     fn new(spec: &FieldSpec) -> Self {
         let hidden = |mlp: &MlpSpec| if mlp.layers > 0 { blocks(mlp.width) } else { 0 };
         let nets = [spec.spectrum, spec.decoder, spec.transport];
-        let widest = nets.iter().chain(spec.view.as_ref().map(|v| &v.head)).map(hidden).max().unwrap_or(0);
+        let widest = nets.iter().chain(spec.color_head.as_ref().map(|v| &v.mlp)).map(hidden).max().unwrap_or(0);
         let widest = widest.max(blocks(spec.basis_width()));
         let multiplied = if spec.latent.product > 1 { spec.latent.levels.len() * spec.latent.features } else { 0 };
         let mut at = 0;
@@ -119,7 +120,7 @@ impl Rows {
             x: take(1),
             s: take(blocks(spec.spectrum_width())),
             f: take(blocks(spec.outputs)),
-            e: take(spec.view.map_or(1, |v| blocks(v.encoding.width()))),
+            e: take(spec.color_head.map_or(1, |v| blocks(v.encoding.width()))),
             a: take(widest),
             b: take(widest),
             c: take(1),
@@ -154,15 +155,15 @@ impl Program {
         // z, then x behind z's padding.
         let place = (0..z).chain((zp..zp + 3).filter(|_| spec.spectrum_input)).collect();
         let spectrum = chain(&layout.spectrum, &spec.spectrum, &rows, (rows.z, rows.s), place, &mut words);
-        let place = (0..m).chain((mp..mp + z).filter(|_| spec.skip));
-        let place = place.chain((mp + zp..mp + zp + 3).filter(|_| spec.coordinates)).collect();
+        let place = (0..m).chain((mp..mp + z).filter(|_| spec.skip_latent));
+        let place = place.chain((mp + zp..mp + zp + 3).filter(|_| spec.input_coords)).collect();
         let decoder = chain(&layout.decoder, &spec.decoder, &rows, (rows.m, rows.f), place, &mut words);
         let place = (0..3).chain(4..4 + spec.spectrum_width()).collect();
         let transport = chain(&layout.transport, &spec.transport, &rows, (rows.x, rows.t), place, &mut words);
-        let head = spec.view.map_or(Vec::new(), |view| {
+        let head = spec.color_head.map_or(Vec::new(), |view| {
             let fp = 4 * blocks(spec.outputs);
             let place = (0..spec.outputs).chain(fp..fp + view.encoding.width()).collect();
-            chain(&layout.head, &view.head, &rows, (rows.f, rows.c), place, &mut words)
+            chain(&layout.head, &view.mlp, &rows, (rows.f, rows.c), place, &mut words)
         });
         Ok(Self { spec: spec.clone(), rows, basis, spectrum, decoder, transport, head, net_words: words })
     }
@@ -197,7 +198,7 @@ impl Program {
 
     /// The generated part and `field.wgsl`: WGSL that evaluates the field. Without `tangents` field4 and what needs it must
     /// not be called.
-    pub fn source(&self, precision: Precision, tangents: bool) -> String {
+    pub fn source(&self, precision: GridPrecision, tangents: bool) -> String {
         let count = self.ops().len() / OP;
         let table = format!("@group(0) @binding(2) var<uniform> ops: array<vec4<u32>, {}>;\n", 2 * count);
         self.constants(tangents) + &table + &self.words(precision) + nstr_shaders::FIELD
@@ -215,9 +216,18 @@ impl Program {
         let words = entry_words(spec);
         let mut field = Vec::new();
         for (l, (level, start)) in (0..).zip(spec.latent.levels.iter().zip(spec.latent.offsets(3))) {
-            let mask = level.table.map_or(0, |t| t - 1);
-            let hashed = u32::from(level.table.is_some());
-            field.extend([LEVEL, l, (start * words) as u32, level.cells, hashed, mask, u32::from(level.axes.0), 0]);
+            let mask = level.hashmap_size.map_or(0, |t| t - 1);
+            let hashed = u32::from(level.hashmap_size.is_some());
+            field.extend([
+                LEVEL,
+                l,
+                (start * words) as u32,
+                level.resolution,
+                hashed,
+                mask,
+                u32::from(level.axes.0),
+                0,
+            ]);
         }
         let simple = |kind: u32| [kind, 0, 0, 0, 0, 0, 0, 0];
         if spec.latent.product > 1 {
@@ -237,7 +247,7 @@ impl Program {
 
     fn constants(&self, tangents: bool) -> String {
         let (spec, r) = (&self.spec, &self.rows);
-        let (sh, octaves) = match spec.view.map(|v| v.encoding) {
+        let (sh, octaves) = match spec.color_head.map(|v| v.encoding) {
             Some(DirectionEncoding::Sh(degree)) => (degree, 0),
             Some(DirectionEncoding::Frequency(octaves)) => (0, octaves),
             None => (1, 0),
@@ -287,31 +297,31 @@ impl Program {
             let _ = writeln!(out, "const {name} = {value}u;");
         }
         let smooth = spec.latent.interpolation == Interpolation::Smoothstep;
-        let _ = writeln!(out, "const SMOOTHSTEP = {smooth};\nconst HAS_VIEW = {};", spec.view.is_some());
+        let _ = writeln!(out, "const SMOOTHSTEP = {smooth};\nconst HAS_VIEW = {};", spec.color_head.is_some());
         let _ = writeln!(out, "const TRANSPORTS = {};", spec.transports());
         let _ = writeln!(out, "const MAX_RAW_DENSITY = {MAX_RAW_DENSITY:.1};");
         out
     }
 
     /// Buffers and how a word of them is read.
-    fn words(&self, precision: Precision) -> String {
+    fn words(&self, precision: GridPrecision) -> String {
         let grid = match (precision, lanes(&self.spec)) {
-            (Precision::F32, 4) => {
+            (GridPrecision::F32, 4) => {
                 "array<vec4<f32>>;
 fn grid_word(i: u32) -> vec4<f32> { return grid[i]; }
 "
             }
-            (Precision::F32, _) => {
+            (GridPrecision::F32, _) => {
                 "array<vec2<f32>>;
 fn grid_word(i: u32) -> vec4<f32> { return vec4(grid[i], 0.0, 0.0); }
 "
             }
-            (Precision::F16, 4) => {
+            (GridPrecision::F16, 4) => {
                 "array<vec2<u32>>;
 fn grid_word(i: u32) -> vec4<f32> { return vec4(unpack2x16float(grid[i].x), unpack2x16float(grid[i].y)); }
 "
             }
-            (Precision::F16, _) => {
+            (GridPrecision::F16, _) => {
                 "array<u32>;
 fn grid_word(i: u32) -> vec4<f32> { return vec4(unpack2x16float(grid[i]), 0.0, 0.0); }
 "
@@ -399,8 +409,8 @@ mod tests {
 
     #[test]
     fn halves_are_taken_where_nothing_is_lost() {
-        assert_eq!(Precision::lossless(&[0.5, -2.0, 1024.0]), Precision::F16);
-        assert_eq!(Precision::lossless(&[0.5, 0.1]), Precision::F32);
-        assert_eq!(Precision::lossless(&[f32::NAN]), Precision::F32);
+        assert_eq!(GridPrecision::lossless(&[0.5, -2.0, 1024.0]), GridPrecision::F16);
+        assert_eq!(GridPrecision::lossless(&[0.5, 0.1]), GridPrecision::F32);
+        assert_eq!(GridPrecision::lossless(&[f32::NAN]), GridPrecision::F32);
     }
 }

@@ -1,30 +1,33 @@
-//! Frames of one field: shaders compiled for it, its scene on the device, and the dispatches that make a frame.
+//! GPU renderer of one field: its shaders, its scene on the device, and the dispatches that make a frame.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use crate::gpu::GpuError;
-use crate::gpu::canvas::{Canvas, Wants, band_rows};
+use nstr_camera::camera::Camera;
+use nstr_image::colormap::{Colormap, KNOTS};
+use nstr_space::Cube;
+use nstr_space::occupancy::Occupancy;
+
+use crate::cpu::{DistanceGrid, TracerSettings};
+use crate::curvature::CURVATURE_STEP;
+use crate::error::RenderError;
+use crate::frame::Frame;
 use crate::gpu::device::Gpu;
+use crate::gpu::error::GpuError;
 use crate::gpu::field::GpuField;
 use crate::gpu::frame::Reader;
 use crate::gpu::params::Params;
-use crate::gpu::shader::{Shader, Target, Tile};
-use nstr_camera::camera::Camera;
-use nstr_image::colour;
-use crate::cpu::{DistanceGrid, RenderError, RenderSettings, TracerSettings};
-use nstr_space::cube::UnitCube;
-use crate::curvature::CURVATURE_STEP;
-use crate::frame::Frame;
+use crate::gpu::render_target::{OutputFlags, RenderTarget, band_rows};
+use crate::gpu::shader::{Attachment, Shader, Tile};
 use crate::layers::LayerSet;
-use nstr_space::occupancy::Occupancy;
+use crate::settings::RenderSettings;
 use crate::volume::VolumeSettings;
 
 /// Pixels along the edge of a block; a dispatch takes whole blocks.
 const BLOCK: u32 = 32;
-/// Blocks of the first dispatch, before anything is known of the device's speed.
-const FIRST: u32 = 8;
+/// Blocks of the first dispatch, before the device's speed is known.
+const FIRST_BUDGET: u32 = 8;
 /// Time that a dispatch may take: far below what drivers' watchdogs allow, and short enough to stay responsive.
 const DISPATCH: Duration = Duration::from_millis(100);
 
@@ -37,33 +40,33 @@ const ITERATIONS: usize = 40_000;
 const SURFACE: usize = 12;
 const AMBIENT: usize = 24;
 
-/// What is drawn and how its rays are cut short.
+/// Kind of field, and the settings of its rays.
 #[derive(Clone, Copy, Debug)]
 enum Kind {
     Sphere { tracer: TracerSettings, lipschitz: f32, cells: u32 },
     Volume { settings: VolumeSettings, low: [f32; 4], high: [f32; 4], cells: u32 },
 }
 
-/// Renders one field with shaders.
+/// Renderer of one field with shaders.
 #[derive(Debug)]
 pub struct GpuRenderer {
     field: GpuField,
-    cube: UnitCube,
+    cube: Cube,
     kind: Kind,
     scene: wgpu::Buffer,
     params: wgpu::Buffer,
     layout: wgpu::BindGroupLayout,
-    shaders: Mutex<HashMap<Wants, Shader>>,
-    /// Blocks that a dispatch takes, as the device turned out to be fast.
-    pace: Mutex<u32>,
+    shaders: Mutex<HashMap<OutputFlags, Shader>>,
+    /// Blocks a dispatch, by the measured speed of the device.
+    tile_budget: Mutex<u32>,
 }
 
-/// A frame in the making: what is left of it.
+/// Frame in progress: the work that is left.
 #[derive(Debug)]
-pub struct Job {
+pub struct FrameJob {
     params: Params,
     shader: Shader,
-    target: Target,
+    target: Attachment,
     bound: wgpu::BindGroup,
     samples: u32,
     sample: u32,
@@ -73,31 +76,31 @@ pub struct Job {
     blocks: u32,
     /// Rows of the band.
     rows: u32,
-    /// Where shaders count the rays that a pass leaves.
+    /// Counter of the rays that a pass leaves unfinished.
     unfinished: wgpu::Buffer,
 }
 
-impl Job {
+impl FrameJob {
     /// Samples a pixel that are done.
     pub fn samples_done(&self) -> u32 {
         self.sample
     }
 
-    /// Share of the work that is done, 0 to 1.
-    pub fn share(&self) -> f64 {
+    /// Fraction of the work that is done, 0 to 1.
+    pub fn fraction(&self) -> f64 {
         (f64::from(self.sample) + f64::from(self.block) / f64::from(self.blocks)) / f64::from(self.samples)
     }
 }
 
 impl GpuRenderer {
-    /// A renderer of a signed distance field whose cube lies in the world as `cube` says; `lipschitz` bounds ‖∇f‖, `grid`
+    /// A renderer of a signed distance field whose cube in the world is `cube`; `lipschitz` bounds ‖∇f‖, `grid`
     /// is its empty space (none: rays are traced without).
     ///
     /// # Errors
     /// [`GpuError::TooLarge`] for grids beyond the device's largest buffer.
     pub fn sdf(
         field: GpuField,
-        cube: UnitCube,
+        cube: Cube,
         tracer: TracerSettings,
         lipschitz: f32,
         grid: Option<&DistanceGrid>,
@@ -113,7 +116,7 @@ impl GpuRenderer {
     /// [`GpuError::TooLarge`] for occupancy beyond the device's largest buffer.
     pub fn volume(
         field: GpuField,
-        cube: UnitCube,
+        cube: Cube,
         settings: VolumeSettings,
         occupancy: &Occupancy,
     ) -> Result<Self, GpuError> {
@@ -129,7 +132,7 @@ impl GpuRenderer {
         Kind::Volume { settings, low, high, cells: occupancy.cells() as u32 }
     }
 
-    fn new(field: GpuField, cube: UnitCube, kind: Kind, scene: wgpu::Buffer) -> Self {
+    fn new(field: GpuField, cube: Cube, kind: Kind, scene: wgpu::Buffer) -> Self {
         let gpu = field.gpu();
         let layout = gpu.layout(&[false, false, true, true, true, true, true, true], true);
         let params = gpu.device().create_buffer(&wgpu::BufferDescriptor {
@@ -138,11 +141,20 @@ impl GpuRenderer {
             usage: wgpu::BufferUsages::UNIFORM | wgpu::BufferUsages::COPY_DST,
             mapped_at_creation: false,
         });
-        Self { field, cube, kind, scene, params, layout, shaders: Mutex::default(), pace: Mutex::new(FIRST) }
+        Self {
+            field,
+            cube,
+            kind,
+            scene,
+            params,
+            layout,
+            shaders: Mutex::default(),
+            tile_budget: Mutex::new(FIRST_BUDGET),
+        }
     }
 
-    /// Where the field's cube lies in the world.
-    pub fn cube(&self) -> UnitCube {
+    /// The field's cube in the world.
+    pub fn cube(&self) -> Cube {
         self.cube
     }
 
@@ -151,7 +163,7 @@ impl GpuRenderer {
         &self.field
     }
 
-    /// Takes on new parameters of a signed distance field, as training goes on.
+    /// Updates the parameters of a signed distance field, for views of a running fit.
     ///
     /// # Errors
     /// Those of [`Self::sdf`].
@@ -170,7 +182,7 @@ impl GpuRenderer {
         Ok(())
     }
 
-    /// Takes on new parameters of a radiance field, and the marching and the occupancy that belong to them.
+    /// Updates the parameters of a radiance field with their ray marching and occupancy.
     ///
     /// # Errors
     /// Those of [`Self::volume`].
@@ -192,30 +204,32 @@ impl GpuRenderer {
     /// Renders a frame, in bands of rows where it is large.
     ///
     /// # Errors
-    /// [`GpuError::Render`] for cameras and settings that can't be used, [`GpuError::Shader`] where the driver can't
+    /// [`GpuError::Render`] for cameras and settings that cannot be used, [`GpuError::Shader`] where the driver cannot
     /// compile the field, [`GpuError::Lost`] where it fails at run time.
     pub fn render(&self, camera: &Camera, settings: &RenderSettings) -> Result<Frame, GpuError> {
         let start = Instant::now();
         let size = (camera.width, camera.height);
         let width = self.field.spec().spectrum_width();
         let mut frame = Frame::blank(size, settings.layers, width);
-        let wants = Wants::new(settings.layers);
+        let outputs = OutputFlags::new(settings.layers);
         // Data layers come from the centre ray: with several samples they are a pass of their own.
-        let split = wants.colour && wants.layers && settings.samples > 1;
+        let split = outputs.colour && outputs.layers && settings.samples > 1;
         let passes = match split {
-            true => vec![Wants { colour: true, layers: false, ..wants }, Wants { colour: false, ..wants }],
-            false => vec![wants],
+            true => {
+                vec![OutputFlags { colour: true, layers: false, ..outputs }, OutputFlags { colour: false, ..outputs }]
+            }
+            false => vec![outputs],
         };
-        for wants in passes {
-            let samples = if wants.colour { settings.samples } else { 1 };
+        for outputs in passes {
+            let samples = if outputs.colour { settings.samples } else { 1 };
             let settings = RenderSettings { samples, ..*settings };
-            let rows = band_rows(self.field.gpu(), size, wants, width);
+            let rows = band_rows(self.field.gpu(), size, outputs, width);
             for first in (0..camera.height).step_by(rows as usize) {
                 let band = (first, rows.min(camera.height - first));
-                let mut canvas = Canvas::new(self.field.gpu(), camera.width, band, wants, width)?;
-                let mut job = self.start(&mut canvas, camera, &settings)?;
+                let mut render_target = RenderTarget::new(self.field.gpu(), camera.width, band, outputs, width)?;
+                let mut job = self.start(&mut render_target, camera, &settings)?;
                 while self.advance(&mut job)? {}
-                Reader { canvas: &canvas, cube: self.cube }.read(self.field.gpu(), &mut frame)?;
+                Reader { render_target: &render_target, cube: self.cube }.read(self.field.gpu(), &mut frame)?;
             }
         }
         frame.stats.rays = u64::from(camera.width) * u64::from(camera.height) * u64::from(settings.samples);
@@ -224,75 +238,81 @@ impl GpuRenderer {
         Ok(frame)
     }
 
-    /// Buffers for a whole picture with the layers of `settings`.
+    /// Buffers for a whole image with the layers of `settings`.
     ///
     /// # Errors
     /// [`GpuError::TooLarge`] where it exceeds the device's largest buffer.
-    pub fn canvas(&self, (width, height): (u32, u32), settings: &RenderSettings) -> Result<Canvas, GpuError> {
+    pub fn render_target(
+        &self,
+        (width, height): (u32, u32),
+        settings: &RenderSettings,
+    ) -> Result<RenderTarget, GpuError> {
         let spectrum = self.field.spec().spectrum_width();
-        Canvas::new(self.field.gpu(), width, (0, height), Wants::new(settings.layers), spectrum)
+        RenderTarget::new(self.field.gpu(), width, (0, height), OutputFlags::new(settings.layers), spectrum)
     }
 
     /// Begins a frame, to be made by [`Self::advance`].
     ///
     /// # Errors
     /// As [`Self::render`].
-    pub fn start(&self, canvas: &mut Canvas, camera: &Camera, settings: &RenderSettings) -> Result<Job, GpuError> {
+    pub fn start(
+        &self,
+        render_target: &mut RenderTarget,
+        camera: &Camera,
+        settings: &RenderSettings,
+    ) -> Result<FrameJob, GpuError> {
         camera.validate().map_err(RenderError::from)?;
-        if !(1..=4096).contains(&settings.samples) {
-            let reason = format!("{}; expected 1 to 4096", settings.samples);
-            return Err(RenderError::Setting { setting: "samples", reason }.into());
-        }
+        settings.check()?;
         let gpu = self.field.gpu();
-        canvas.shift(gpu, settings.samples, settings.seed)?;
-        let shader = self.shader(canvas.wants)?;
+        render_target.shift(gpu, settings.samples, settings.seed)?;
+        let shader = self.shader(render_target.outputs)?;
         let buffers = [
             &self.scene,
-            &canvas.shifts,
-            &canvas.colour,
-            &canvas.alpha,
-            &canvas.layers,
-            &canvas.spectrum,
-            &canvas.states,
-            &canvas.unfinished,
+            &render_target.shifts,
+            &render_target.colour,
+            &render_target.alpha,
+            &render_target.layers,
+            &render_target.spectrum,
+            &render_target.states,
+            &render_target.unfinished,
             &self.params,
         ];
         let bound = gpu.bind(&self.layout, &buffers);
-        let across = canvas.width.div_ceil(BLOCK);
+        let across = render_target.width.div_ceil(BLOCK);
         let mut params = self.params(camera, settings);
-        params.pass[1] = self.budget(canvas.wants, settings)?;
-        (params.band[0], params.band[1]) = (canvas.width, canvas.first);
-        Ok(Job {
+        params.pass[1] = self.budget(render_target.outputs, settings)?;
+        (params.band[0], params.band[1]) = (render_target.width, render_target.first);
+        Ok(FrameJob {
             params,
             shader,
-            target: canvas.target.clone(),
+            target: render_target.target.clone(),
             bound,
             samples: settings.samples,
             sample: 0,
             block: 0,
             across,
-            blocks: across * canvas.rows.div_ceil(BLOCK),
-            rows: canvas.rows,
-            unfinished: canvas.unfinished.clone(),
+            blocks: across * render_target.rows.div_ceil(BLOCK),
+            rows: render_target.rows,
+            unfinished: render_target.unfinished.clone(),
         })
     }
 
-    /// What a canvas of a whole picture holds.
+    /// Reads a render target of a whole image.
     ///
     /// # Errors
     /// [`GpuError::Lost`] where the device fails.
-    pub fn read(&self, canvas: &Canvas, layers: LayerSet) -> Result<Frame, GpuError> {
-        let size = (canvas.width, canvas.rows);
+    pub fn read(&self, render_target: &RenderTarget, layers: LayerSet) -> Result<Frame, GpuError> {
+        let size = (render_target.width, render_target.rows);
         let mut frame = Frame::blank(size, layers, self.field.spec().spectrum_width());
-        Reader { canvas, cube: self.cube }.read(self.field.gpu(), &mut frame)?;
+        Reader { render_target, cube: self.cube }.read(self.field.gpu(), &mut frame)?;
         Ok(frame)
     }
 
-    /// Makes the next part of a frame and waits for it; `false` once the frame is done.
+    /// Renders the next part of a frame and waits for it; `false` once the frame is done.
     ///
     /// # Errors
     /// [`GpuError::Lost`] where the device fails.
-    pub fn advance(&self, job: &mut Job) -> Result<bool, GpuError> {
+    pub fn advance(&self, job: &mut FrameJob) -> Result<bool, GpuError> {
         if job.sample >= job.samples {
             return Ok(false);
         }
@@ -307,7 +327,7 @@ impl GpuRenderer {
             job.shader.run(gpu, [self.field.group().1, &job.bound], &job.target, tile);
             let left = gpu.read(&job.unfinished, 4)?;
             if pass == 0 {
-                self.learn(blocks, start.elapsed());
+                self.update_tile_budget(blocks, start.elapsed());
             }
             if left.iter().all(|b| *b == 0) {
                 break;
@@ -320,36 +340,36 @@ impl GpuRenderer {
         Ok(job.sample < job.samples)
     }
 
-    /// The next tile at the device's pace, and its number of blocks.
-    fn next_tile(&self, job: &Job) -> (Tile, u32) {
-        let pace = *self.pace.lock().unwrap_or_else(PoisonError::into_inner);
+    /// The next tile within the tile budget, and its number of blocks.
+    fn next_tile(&self, job: &FrameJob) -> (Tile, u32) {
+        let tile_budget = *self.tile_budget.lock().unwrap_or_else(PoisonError::into_inner);
         let column = job.block % job.across;
         let left = job.across - column;
         // A part of a row of blocks, or several whole rows.
-        let (wide, high) = if column == 0 && pace >= job.across {
+        let (wide, high) = if column == 0 && tile_budget >= job.across {
             let rows = (job.blocks - job.block) / job.across;
-            (job.across, (pace / job.across).min(rows))
+            (job.across, (tile_budget / job.across).min(rows))
         } else {
-            (pace.clamp(1, left), 1)
+            (tile_budget.clamp(1, left), 1)
         };
         let (x, y) = (column * BLOCK, job.block / job.across * BLOCK);
         let end = |at: u32, count: u32, most: u32| (at + count * BLOCK).min(most);
         ([x, y, end(x, wide, job.params.band[0]), end(y, high, job.rows)], wide * high)
     }
 
-    /// Takes in that `blocks` blocks took `time`, so that the next dispatch takes about the time it may.
-    fn learn(&self, blocks: u32, time: Duration) {
+    /// Adjusts the tile budget after `blocks` blocks took `time`, so that the next dispatch takes about [`DISPATCH`].
+    fn update_tile_budget(&self, blocks: u32, time: Duration) {
         let factor = (DISPATCH.as_secs_f64() / time.as_secs_f64().max(1e-6)).clamp(0.25, 4.0);
         let next = (f64::from(blocks) * factor) as u32;
-        let mut pace = self.pace.lock().unwrap_or_else(PoisonError::into_inner);
-        // A row's last part says little of what more of them would take.
-        if blocks >= *pace || factor < 1.0 {
-            *pace = next.clamp(1, 1 << 20);
+        let mut tile_budget = self.tile_budget.lock().unwrap_or_else(PoisonError::into_inner);
+        // A row's last part is no measure of larger dispatches.
+        if blocks >= *tile_budget || factor < 1.0 {
+            *tile_budget = next.clamp(1, 1 << 20);
         }
     }
 
     /// Evaluations that a pass may do.
-    fn budget(&self, wants: Wants, settings: &RenderSettings) -> Result<u32, GpuError> {
+    fn budget(&self, outputs: OutputFlags, settings: &RenderSettings) -> Result<u32, GpuError> {
         if !self.field.gpu().is_software() {
             return Ok(EVALUATIONS);
         }
@@ -358,7 +378,7 @@ impl GpuRenderer {
             // Layers are made once, at the hit.
             Kind::Sphere { .. } => ITERATIONS.saturating_sub(extra) / each,
             // Any sample may be evaluated with its derivatives too.
-            Kind::Volume { .. } if wants.layers => ITERATIONS / (2 * each + extra),
+            Kind::Volume { .. } if outputs.layers => ITERATIONS / (2 * each + extra),
             Kind::Volume { .. } => ITERATIONS / each,
         };
         let needed = match (self.kind, settings.shading.secondary().occlusion) {
@@ -375,10 +395,10 @@ impl GpuRenderer {
 
     fn params(&self, camera: &Camera, settings: &RenderSettings) -> Params {
         let mut params = Params::new(camera, self.cube)
-            .behind(settings.background)
-            .lit(&settings.shading, camera)
-            .sampled(settings.samples, settings.filter)
-            .cut(settings.section.as_ref(), self.cube);
+            .with_background(settings.background)
+            .with_lighting(&settings.shading, camera)
+            .with_sampling(settings.samples, settings.filter)
+            .with_section(settings.section.as_ref(), self.cube);
         match self.kind {
             Kind::Sphere { tracer, lipschitz, cells } => {
                 (params.lens[1], params.lens[2]) = (tracer.gap_for(camera, self.cube), lipschitz);
@@ -394,17 +414,17 @@ impl GpuRenderer {
         params
     }
 
-    fn shader(&self, wants: Wants) -> Result<Shader, GpuError> {
+    fn shader(&self, outputs: OutputFlags) -> Result<Shader, GpuError> {
         let mut shaders = self.shaders.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(found) = shaders.get(&wants) {
+        if let Some(found) = shaders.get(&outputs) {
             return Ok(found.clone());
         }
         // A volume's colours need no derivatives; a surface's normals do.
         let sphere = matches!(self.kind, Kind::Sphere { .. });
-        let mut source = wants.source();
+        let mut source = outputs.source();
         source += &format!("const CURVATURE_STEP = {CURVATURE_STEP:e};\n");
-        source += &colour_maps();
-        source += &self.field.source(sphere || wants.layers);
+        source += &colormap_source();
+        source += &self.field.source(sphere || outputs.layers);
         source += nstr_shaders::VIEW;
         source += nstr_shaders::SECTION;
         source += nstr_shaders::CURVATURE;
@@ -414,7 +434,7 @@ impl GpuRenderer {
         };
         let name = if sphere { "sphere" } else { "volume" };
         let made = Shader::new(self.field.gpu(), name, source, [self.field.group().0, &self.layout])?;
-        shaders.insert(wants, made.clone());
+        shaders.insert(outputs, made.clone());
         Ok(made)
     }
 }
@@ -429,14 +449,16 @@ fn cells(gpu: &Gpu, occupancy: &Occupancy) -> Result<wgpu::Buffer, GpuError> {
     gpu.upload("occupancy", bytemuck::cast_slice(&occupancy.packed()))
 }
 
-/// The colour maps of false-colour pictures and the sRGB curve as WGSL.
-pub fn colour_maps() -> String {
-    let knots = knots("KNOTS", &colour::KNOTS) + &knots("SIGNED_KNOTS", &colour::SIGNED_KNOTS);
-    knots + nstr_shaders::COLOURS
+/// The colour maps of false-colour images and the sRGB curve as WGSL.
+pub fn colormap_source() -> String {
+    let sequential = knots_source("SEQUENTIAL_KNOTS", Colormap::Viridis);
+    let diverging = knots_source("DIVERGING_KNOTS", Colormap::BlueRed);
+    let intervals = KNOTS - 1;
+    format!("const KNOT_INTERVALS = {intervals}u;\n{sequential}{diverging}{}", nstr_shaders::COLOURS)
 }
 
 /// A colour map's knots as a constant of the shader.
-fn knots(name: &str, values: &[[f32; 3]; 9]) -> String {
-    let vectors: Vec<String> = values.iter().map(|[r, g, b]| format!("vec3({r:?}, {g:?}, {b:?})")).collect();
-    format!("const {name} = array<vec3<f32>, 9>({});\n", vectors.join(", "))
+fn knots_source(name: &str, map: Colormap) -> String {
+    let vectors: Vec<String> = map.knots().iter().map(|[r, g, b]| format!("vec3({r:?}, {g:?}, {b:?})")).collect();
+    format!("const {name} = array<vec3<f32>, {KNOTS}>({});\n", vectors.join(", "))
 }

@@ -1,16 +1,7 @@
-//! A shader that makes pixels, in the compute pipeline or in the graphics pipeline, and one tile of its work.
+//! Shaders that render pixels, in the compute pipeline or in the graphics pipeline, tile by tile.
 
-use crate::gpu::GpuError;
-use crate::gpu::device::Gpu;
-
-/// Which pipeline shaders run in.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Stage {
-    /// Compute shaders.
-    Compute,
-    /// Fragment shaders that write buffers: what software drivers compile in seconds instead of minutes.
-    Fragment,
-}
+use crate::gpu::device::{Gpu, PipelineKind};
+use crate::gpu::error::GpuError;
 
 /// Pixels that a compute shader's tile has: first column and row, and one past the last, within its band.
 pub(super) type Tile = [u32; 4];
@@ -22,15 +13,15 @@ pub(super) enum Shader {
     Fragment { pipeline: wgpu::RenderPipeline },
 }
 
-/// What the graphics pipeline draws on: nothing is written there, but it says how far pixels reach.
+/// Attachment of the graphics pipeline: nothing is written there, but it sets the extent of the pixels.
 #[derive(Clone, Debug)]
-pub(super) struct Target(Option<wgpu::TextureView>);
+pub(super) struct Attachment(Option<wgpu::TextureView>);
 
 /// The least that an attachment can be made of.
 const FORMAT: wgpu::TextureFormat = wgpu::TextureFormat::R8Unorm;
 
 impl Shader {
-    /// Compiles `source`, which has a function `make`, for bind groups of `layouts`.
+    /// Compiles `source`, which has a function `render_pixel`, for bind groups of `layouts`.
     pub fn new(
         gpu: &Gpu,
         name: &'static str,
@@ -39,17 +30,17 @@ impl Shader {
     ) -> Result<Self, GpuError> {
         let device = gpu.device();
         let scope = device.push_error_scope(wgpu::ErrorFilter::Validation);
-        let entry = match gpu.stage() {
-            Stage::Compute => nstr_shaders::COMPUTE,
-            Stage::Fragment => nstr_shaders::FRAGMENT,
+        let entry = match gpu.pipeline() {
+            PipelineKind::Compute => nstr_shaders::COMPUTE,
+            PipelineKind::Fragment => nstr_shaders::FRAGMENT,
         };
         let module = device.create_shader_module(wgpu::ShaderModuleDescriptor {
             label: Some(name),
             source: wgpu::ShaderSource::Wgsl((source + entry).into()),
         });
-        let made = match gpu.stage() {
-            Stage::Compute => Self::compute(gpu, name, &module, layouts),
-            Stage::Fragment => Self::fragment(device, name, &module, layouts),
+        let made = match gpu.pipeline() {
+            PipelineKind::Compute => Self::compute(gpu, name, &module, layouts),
+            PipelineKind::Fragment => Self::fragment(device, name, &module, layouts),
         };
         match pollster::block_on(scope.pop()) {
             Some(error) => Err(GpuError::Shader { name, reason: error.to_string() }),
@@ -111,7 +102,7 @@ impl Shader {
     }
 
     /// Submits one tile of the work.
-    pub fn run(&self, gpu: &Gpu, groups: [&wgpu::BindGroup; 2], target: &Target, tile: Tile) {
+    pub fn run(&self, gpu: &Gpu, groups: [&wgpu::BindGroup; 2], target: &Attachment, tile: Tile) {
         let mut encoder = gpu.device().create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
         let [x0, y0, x1, y1] = tile;
         match self {
@@ -146,16 +137,16 @@ fn layout(device: &wgpu::Device, groups: &[Option<&wgpu::BindGroupLayout>]) -> w
     device.create_pipeline_layout(&descriptor)
 }
 
-impl Target {
-    /// For pictures of a size; compute shaders need none.
+impl Attachment {
+    /// For images of a size; compute shaders need none.
     pub fn new(gpu: &Gpu, width: u32, height: u32) -> Result<Self, GpuError> {
-        if gpu.stage() == Stage::Compute {
+        if gpu.pipeline() == PipelineKind::Compute {
             return Ok(Self(None));
         }
         let limit = gpu.device().limits().max_texture_dimension_2d;
         if width.max(height) > limit {
             let (bytes, limit, adapter) = (u64::from(width.max(height)), u64::from(limit), gpu.name());
-            return Err(GpuError::TooLarge { what: "a picture's side", bytes, limit, adapter });
+            return Err(GpuError::TooLarge { what: "an image's side", bytes, limit, adapter });
         }
         let texture = gpu.device().create_texture(&wgpu::TextureDescriptor {
             label: Some("pixels"),

@@ -2,6 +2,8 @@
 
 use std::sync::OnceLock;
 
+use nstr_files::testing::{Requirement, skip};
+
 use crate::gpu::device::Gpu;
 
 /// The device that tests run on; `None`, with a notice, on machines without an adapter.
@@ -13,7 +15,7 @@ pub fn adapter() -> Option<&'static Gpu> {
             Some(gpu)
         }
         Err(e) => {
-            eprintln!("skipped: {e}");
+            skip(Requirement::Gpu, &e.to_string());
             None
         }
     });

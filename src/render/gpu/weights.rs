@@ -2,7 +2,7 @@
 
 use half::f16;
 
-use crate::gpu::program::{Precision, Program, entry_words, lanes};
+use crate::gpu::program::{GridPrecision, Program, entry_words, lanes};
 
 /// Networks and grid as bytes of storage buffers.
 pub(super) struct Packed {
@@ -11,8 +11,8 @@ pub(super) struct Packed {
 }
 
 /// Packs parameters (`grid` and `net` as in [`FieldSpec`](nstr_spec::FieldSpec)).
-pub(super) fn pack(program: &Program, grid: &[f32], net: &[f32], precision: Precision) -> Packed {
-    Packed { net: bytes(&networks(program, net), Precision::F32), grid: bytes(&latent(program, grid), precision) }
+pub(super) fn pack(program: &Program, grid: &[f32], net: &[f32], precision: GridPrecision) -> Packed {
+    Packed { net: bytes(&networks(program, net), GridPrecision::F32), grid: bytes(&latent(program, grid), precision) }
 }
 
 /// Each layer's biases, then for each block of four outputs the columns of its 4×4 matrices, gains multiplied in; padding
@@ -51,9 +51,11 @@ fn latent(program: &Program, grid: &[f32]) -> Vec<f32> {
     out
 }
 
-fn bytes(values: &[f32], precision: Precision) -> Vec<u8> {
+fn bytes(values: &[f32], precision: GridPrecision) -> Vec<u8> {
     match precision {
-        Precision::F32 => bytemuck::cast_slice(values).to_vec(),
-        Precision::F16 => bytemuck::cast_slice(&values.iter().map(|v| f16::from_f32(*v)).collect::<Vec<_>>()).to_vec(),
+        GridPrecision::F32 => bytemuck::cast_slice(values).to_vec(),
+        GridPrecision::F16 => {
+            bytemuck::cast_slice(&values.iter().map(|v| f16::from_f32(*v)).collect::<Vec<_>>()).to_vec()
+        }
     }
 }

@@ -6,10 +6,10 @@
 //! transmittance left ends and counts as opaque: its sums are scaled to a total weight of 1.
 
 use glam::Vec3;
+use nstr_space::fields::RadianceField;
+use nstr_space::occupancy::{OccupancyTraversal, RaySample, RaySampling, VolumeRay};
 
-use nstr_space::source::RadianceSource;
 use crate::frame::RenderStats;
-use nstr_space::occupancy::{March, Sample, Stepping, VolumeRay};
 use crate::section::density_colour;
 
 /// Points that a round aims at.
@@ -17,19 +17,19 @@ const BATCH: usize = 8192;
 /// Fewest and most samples of a ray in one round: late rounds of few rays take more at once.
 const ROUND: (usize, usize) = (4, 16);
 /// Samples that weigh less add nothing to normals and spectra.
-const FAINT: f32 = 1e-4;
+const MIN_WEIGHT: f32 = 1e-4;
 
-/// What to gather beside transmittance and depth.
+/// Quantities to integrate beside transmittance and depth.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Wants {
+pub(super) struct GatherFlags {
     pub colour: bool,
     pub normal: bool,
     pub spectrum: bool,
 }
 
-/// What one ray gathered.
+/// Integrals along one ray.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Gathered {
+pub(super) struct RayIntegral {
     /// Σ w·colour, sRGB values.
     pub colour: Vec3,
     /// Light that passes through.
@@ -46,8 +46,8 @@ pub(super) struct Gathered {
     pub steps: u32,
 }
 
-impl Gathered {
-    pub const NOTHING: Self = Self {
+impl RayIntegral {
+    pub const EMPTY: Self = Self {
         colour: Vec3::ZERO,
         transmittance: 1.0,
         depth: 0.0,
@@ -57,7 +57,7 @@ impl Gathered {
         steps: 0,
     };
 
-    /// How much of the pixel the object covers.
+    /// Opacity of the ray.
     pub fn alpha(&self) -> f32 {
         1.0 - self.transmittance
     }
@@ -71,38 +71,38 @@ impl Gathered {
     }
 }
 
-/// A ray to march, and where its samples lie in their strata.
+/// Ray to march, and the position of its samples in their strata.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Shot {
+pub(super) struct MarchRay {
     pub ray: VolumeRay,
     pub jitter: f32,
-    /// A plane that stops what light is left and shows the field: its distance and its normal.
+    /// Plane that stops the remaining light and shows the field: its distance and its normal.
     pub shown: Option<(f32, Vec3)>,
 }
 
-/// What a bundle gathered.
+/// Integrals along a bundle of rays.
 #[derive(Default)]
-pub(super) struct Bundle {
+pub(super) struct RayBundle {
     /// One a ray.
-    pub rays: Vec<Gathered>,
+    pub rays: Vec<RayIntegral>,
     /// Σ w·S, `[ray][spectrum_width]`; empty unless wanted.
     pub spectrum: Vec<f32>,
 }
 
-/// What all rays of a bundle share.
+/// Field and settings that all rays of a bundle share.
 pub(super) struct Marcher<'a> {
-    pub source: &'a dyn RadianceSource,
+    pub source: &'a dyn RadianceField,
     pub step: f32,
     pub cone: f32,
-    /// Rays that let less light pass end.
-    pub least: f32,
-    pub wants: Wants,
+    /// Transmittance below which rays end.
+    pub min_transmittance: f32,
+    pub flags: GatherFlags,
 }
 
-/// A ray that goes on.
-struct Live {
+/// Ray that has not ended.
+struct MarchState {
     ray: u32,
-    march: March,
+    march: OccupancyTraversal,
     /// Its samples in the batch.
     first: usize,
     count: usize,
@@ -113,29 +113,32 @@ struct Live {
 struct Batch {
     points: Vec<Vec3>,
     directions: Vec<Vec3>,
-    samples: Vec<Sample>,
+    samples: Vec<RaySample>,
     /// Red, green, blue, σ.
     radiance: Vec<[f32; 4]>,
     density: Vec<f32>,
-    /// Samples that are not faint: point, ray and weight.
-    bright: Vec<(Vec3, u32, f32)>,
+    /// Samples above [`MIN_WEIGHT`]: point, ray and weight.
+    significant: Vec<(Vec3, u32, f32)>,
 }
 
 impl Marcher<'_> {
     /// Marches every ray to its end.
-    pub fn run(&self, shots: &[Shot], stats: &mut RenderStats) -> Bundle {
-        let width = if self.wants.spectrum { self.source.spectrum_width() } else { 0 };
-        let mut out = Bundle { rays: vec![Gathered::NOTHING; shots.len()], spectrum: vec![0.0; shots.len() * width] };
-        let occupancy = self.source.occupancy();
-        let start = |(i, shot): (usize, &Shot)| {
-            let steps = Stepping { step: self.step, cone: self.cone, jitter: shot.jitter };
-            Live { ray: i as u32, march: occupancy.start(&shot.ray, &steps), first: 0, count: 0 }
+    pub fn run(&self, march_rays: &[MarchRay], stats: &mut RenderStats) -> RayBundle {
+        let width = if self.flags.spectrum { self.source.spectrum_width() } else { 0 };
+        let mut out = RayBundle {
+            rays: vec![RayIntegral::EMPTY; march_rays.len()],
+            spectrum: vec![0.0; march_rays.len() * width],
         };
-        let mut live: Vec<Live> = shots.iter().enumerate().map(start).collect();
+        let occupancy = self.source.occupancy();
+        let start = |(i, march_ray): (usize, &MarchRay)| {
+            let steps = RaySampling { step: self.step, cone: self.cone, jitter: march_ray.jitter };
+            MarchState { ray: i as u32, march: occupancy.traverse(&march_ray.ray, &steps), first: 0, count: 0 }
+        };
+        let mut live: Vec<MarchState> = march_rays.iter().enumerate().map(start).collect();
         let mut batch = Batch::default();
         while !live.is_empty() {
             let each = (BATCH / live.len()).clamp(ROUND.0, ROUND.1);
-            self.emit(shots, &mut live, each, &mut batch);
+            self.emit(march_rays, &mut live, each, &mut batch);
             self.evaluate(&mut batch, stats);
             live.retain(|l| {
                 let ray = &mut out.rays[l.ray as usize];
@@ -147,34 +150,34 @@ impl Marcher<'_> {
         }
         for (k, ray) in out.rays.iter_mut().enumerate() {
             let alpha = ray.alpha();
-            if ray.transmittance < self.least {
+            if ray.transmittance < self.min_transmittance {
                 stats.saturated += 1;
                 ray.scale(1.0 / alpha);
                 out.spectrum[k * width..][..width].iter_mut().for_each(|s| *s /= alpha);
                 ray.transmittance = 0.0;
             }
         }
-        self.planes(shots, width, &mut out, stats);
+        self.planes(march_rays, width, &mut out, stats);
         out
     }
 
     /// Adds the planes that are shown, with all the light that reaches them.
-    fn planes(&self, shots: &[Shot], width: usize, out: &mut Bundle, stats: &mut RenderStats) {
+    fn planes(&self, march_rays: &[MarchRay], width: usize, out: &mut RayBundle, stats: &mut RenderStats) {
         let mut batch = Batch::default();
-        for (i, shot) in shots.iter().enumerate() {
+        for (i, march_ray) in march_rays.iter().enumerate() {
             let ray = &mut out.rays[i];
-            let Some((t, normal)) = shot.shown.filter(|_| ray.transmittance > 0.0) else { continue };
-            batch.bright.push((shot.ray.at(t), i as u32, ray.transmittance));
+            let Some((t, normal)) = march_ray.shown.filter(|_| ray.transmittance > 0.0) else { continue };
+            batch.significant.push((march_ray.ray.at(t), i as u32, ray.transmittance));
             ray.depth += t * ray.transmittance;
             ray.normal += normal * ray.transmittance;
             ray.transmittance = 0.0;
         }
-        let points: Vec<Vec3> = batch.bright.iter().map(|b| b.0).collect();
-        if self.wants.colour && !points.is_empty() {
+        let points: Vec<Vec3> = batch.significant.iter().map(|b| b.0).collect();
+        if self.flags.colour && !points.is_empty() {
             let (occupancy, mut density) = (self.source.occupancy(), vec![0.0; points.len()]);
             self.source.density(&points, &mut density);
             stats.evals += points.len() as u64;
-            for ((p, ray, weight), density) in batch.bright.iter().zip(density) {
+            for ((p, ray, weight), density) in batch.significant.iter().zip(density) {
                 let seen = if occupancy.contains(*p) { density } else { 0.0 };
                 out.rays[*ray as usize].colour += Vec3::from(density_colour(seen)) * *weight;
             }
@@ -183,13 +186,13 @@ impl Marcher<'_> {
     }
 
     /// Fills the batch with up to `each` samples a ray; rays without any drop out.
-    fn emit(&self, shots: &[Shot], live: &mut Vec<Live>, each: usize, batch: &mut Batch) {
+    fn emit(&self, march_rays: &[MarchRay], live: &mut Vec<MarchState>, each: usize, batch: &mut Batch) {
         let occupancy = self.source.occupancy();
         batch.points.clear();
         batch.directions.clear();
         batch.samples.clear();
         live.retain_mut(|l| {
-            let ray = &shots[l.ray as usize].ray;
+            let ray = &march_rays[l.ray as usize].ray;
             l.first = batch.points.len();
             for _ in 0..each {
                 let Some(sample) = l.march.next(occupancy) else { break };
@@ -205,12 +208,12 @@ impl Marcher<'_> {
     fn evaluate(&self, batch: &mut Batch, stats: &mut RenderStats) {
         let count = batch.points.len();
         stats.evals += count as u64;
-        batch.bright.clear();
+        batch.significant.clear();
         batch.radiance.resize(count, [0.0; 4]);
         if count == 0 {
             return;
         }
-        if self.wants.colour {
+        if self.flags.colour {
             self.source.radiance(&batch.points, &batch.directions, &mut batch.radiance);
         } else {
             batch.density.resize(count, 0.0);
@@ -219,8 +222,8 @@ impl Marcher<'_> {
         }
     }
 
-    /// Adds a ray's samples to what it gathered; `false` where too little light is left.
-    fn composite(&self, l: &Live, batch: &mut Batch, ray: &mut Gathered, stats: &mut RenderStats) -> bool {
+    /// Adds a ray's samples to its integrals; `false` where too little light is left.
+    fn composite(&self, l: &MarchState, batch: &mut Batch, ray: &mut RayIntegral, stats: &mut RenderStats) -> bool {
         ray.steps += l.count as u32;
         for k in l.first..l.first + l.count {
             let ([r, g, b, density], sample) = (batch.radiance[k], batch.samples[k]);
@@ -234,39 +237,39 @@ impl Marcher<'_> {
             ray.colour += colour * weight;
             ray.depth += sample.t * weight;
             ray.transmittance *= passes;
-            if weight > FAINT && (self.wants.normal || self.wants.spectrum) {
-                batch.bright.push((batch.points[k], l.ray, weight));
+            if weight > MIN_WEIGHT && (self.flags.normal || self.flags.spectrum) {
+                batch.significant.push((batch.points[k], l.ray, weight));
             }
-            if ray.transmittance < self.least {
+            if ray.transmittance < self.min_transmittance {
                 return false;
             }
         }
         true
     }
 
-    fn normals(&self, batch: &Batch, out: &mut Bundle, stats: &mut RenderStats) {
-        if !self.wants.normal || batch.bright.is_empty() {
+    fn normals(&self, batch: &Batch, out: &mut RayBundle, stats: &mut RenderStats) {
+        if !self.flags.normal || batch.significant.is_empty() {
             return;
         }
-        let points: Vec<Vec3> = batch.bright.iter().map(|b| b.0).collect();
+        let points: Vec<Vec3> = batch.significant.iter().map(|b| b.0).collect();
         let (mut density, mut gradient) = (vec![0.0; points.len()], vec![Vec3::ZERO; points.len()]);
         self.source.density_gradient(&points, &mut density, &mut gradient);
         stats.gradient_evals += points.len() as u64;
-        for ((_, ray, weight), g) in batch.bright.iter().zip(gradient) {
+        for ((_, ray, weight), g) in batch.significant.iter().zip(gradient) {
             out.rays[*ray as usize].normal -= g.normalize_or_zero() * *weight;
         }
     }
 
-    fn spectra(&self, batch: &Batch, width: usize, out: &mut Bundle, stats: &mut RenderStats) {
-        if width == 0 || batch.bright.is_empty() {
+    fn spectra(&self, batch: &Batch, width: usize, out: &mut RayBundle, stats: &mut RenderStats) {
+        if width == 0 || batch.significant.is_empty() {
             return;
         }
-        let points: Vec<Vec3> = batch.bright.iter().map(|b| b.0).collect();
+        let points: Vec<Vec3> = batch.significant.iter().map(|b| b.0).collect();
         let mut spectrum = vec![0.0; points.len() * width];
         let (mut norm, mut residual) = (vec![0.0; points.len()], vec![0.0; points.len()]);
         self.source.spectrum(&points, &mut spectrum, &mut norm, &mut residual);
         stats.spectrum_evals += points.len() as u64;
-        for (k, (_, ray, weight)) in batch.bright.iter().enumerate() {
+        for (k, (_, ray, weight)) in batch.significant.iter().enumerate() {
             let ray = *ray as usize;
             out.rays[ray].grad_s += norm[k] * weight;
             out.rays[ray].residual += residual[k] * weight;

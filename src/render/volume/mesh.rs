@@ -1,33 +1,33 @@
-//! The level set of a density as a mesh with vertex colours.
+//! Level sets of a density as meshes with vertex colours.
 
 use glam::{DVec3, Vec3};
-use rayon::prelude::*;
-
-use nstr_space::source::RadianceSource;
 use nstr_geometry::TriMesh;
 use nstr_geometry::isosurface::{IsoError, MaskedOptions, masked};
-use nstr_space::cube::UnitCube;
+use nstr_space::Cube;
+use nstr_space::fields::RadianceField;
+use rayon::prelude::*;
 
 /// Rounds of false position that put vertices on the level.
 const REFINE: usize = 2;
 /// Points handed to the field at once.
 const BATCH: usize = 4096;
 
-/// Why there is no mesh.
+/// Level set that has no mesh.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
+#[non_exhaustive]
 pub enum LevelSetError {
-    /// The level isn't one that a density can have.
+    /// Level that is not a finite density above 0.
     #[error("level: {0}; expected a finite density above 0")]
     Level(f32),
-    /// Nothing is as dense as that.
+    /// The density reaches the level nowhere.
     #[error("the density reaches level {0} nowhere: choose a lower level, or fit the field longer")]
     NoSurface(f32),
-    /// The lattice can't be meshed.
+    /// The lattice cannot be meshed.
     #[error(transparent)]
     Surface(#[from] IsoError),
 }
 
-/// A level set and what stands at its vertices.
+/// Level set as a mesh with normals and colours at its vertices.
 #[derive(Clone, Debug)]
 pub struct LevelSet {
     /// The surface in world units, closed, facing outward.
@@ -41,10 +41,13 @@ pub struct LevelSet {
 }
 
 /// The surface on which the density is `level` (per unit of field coordinates), with `resolution` cells along the cube's
-/// edge, 1 to 4096. Only occupied cells are looked at; the surface closes at their border and the cube's.
+/// edge, 1 to 4096. Only occupied cells are evaluated; the surface closes at their border and the cube's.
+///
+/// # Errors
+/// A level or resolution out of range, and levels that the density reaches nowhere.
 pub fn level_set(
-    source: &dyn RadianceSource,
-    cube: UnitCube,
+    source: &dyn RadianceField,
+    cube: Cube,
     level: f32,
     resolution: usize,
 ) -> Result<LevelSet, LevelSetError> {
@@ -79,7 +82,7 @@ pub fn level_set(
 }
 
 /// `level − σ` of each point, σ being 0 outside the occupied cells, which are not evaluated.
-fn depth_below(source: &dyn RadianceSource, level: f32, points: &[Vec3], values: &mut [f32]) {
+fn depth_below(source: &dyn RadianceField, level: f32, points: &[Vec3], values: &mut [f32]) {
     let inside: Vec<usize> = (0..points.len()).filter(|&i| source.occupancy().contains(points[i])).collect();
     let kept: Vec<Vec3> = inside.iter().map(|&i| points[i]).collect();
     let mut density = vec![0.0; kept.len()];
@@ -89,7 +92,7 @@ fn depth_below(source: &dyn RadianceSource, level: f32, points: &[Vec3], values:
 }
 
 /// Unit normals at the vertices; where the density has no gradient, of the faces around.
-fn normals(source: &dyn RadianceSource, mesh: &TriMesh, points: &[Vec3]) -> Vec<Vec3> {
+fn normals(source: &dyn RadianceField, mesh: &TriMesh, points: &[Vec3]) -> Vec<Vec3> {
     let mut normals = vec![Vec3::ZERO; points.len()];
     normals.par_chunks_mut(BATCH).zip(points.par_chunks(BATCH)).for_each(|(normals, points)| {
         source.density_gradient(points, &mut vec![0.0; points.len()], normals);
@@ -108,7 +111,7 @@ fn normals(source: &dyn RadianceSource, mesh: &TriMesh, points: &[Vec3]) -> Vec<
     normals
 }
 
-fn colours(source: &dyn RadianceSource, points: &[Vec3], normals: &[Vec3]) -> Vec<[u8; 3]> {
+fn colours(source: &dyn RadianceField, points: &[Vec3], normals: &[Vec3]) -> Vec<[u8; 3]> {
     let mut colours = vec![[0u8; 3]; points.len()];
     let batches = colours.par_chunks_mut(BATCH).zip(points.par_chunks(BATCH)).zip(normals.par_chunks(BATCH));
     batches.for_each(|((colours, points), normals)| {

@@ -15,22 +15,25 @@ mod march;
 mod mesh;
 mod tile;
 
+#[cfg(test)]
+mod tests;
+
 use std::time::Instant;
 
 use glam::DVec3;
+use nstr_camera::CameraModel;
+use nstr_space::{Cube, RadianceField};
 use rayon::prelude::*;
 
 pub use mesh::{LevelSet, LevelSetError, level_set};
-use nstr_space::RadianceSource;
 
-use crate::area::Area;
-use nstr_camera::caster::RayCaster;
-use crate::cpu::{RenderError, RenderSettings};
-use nstr_space::cube::UnitCube;
+use crate::error::RenderError;
 use crate::frame::Frame;
 use crate::section::Plane;
+use crate::settings::RenderSettings;
+use crate::tile_rect::TileRect;
 
-/// How rays are marched; lengths in field units.
+/// Settings of ray marching; lengths in field units.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct VolumeSettings {
     /// Length of the shortest strata, above 0.
@@ -51,18 +54,21 @@ impl Default for VolumeSettings {
     }
 }
 
-/// Renders one radiance field.
+/// Volume renderer of one radiance field.
 pub struct VolumeRenderer<'a> {
-    source: &'a dyn RadianceSource,
-    cube: UnitCube,
+    source: &'a dyn RadianceField,
+    cube: Cube,
     settings: VolumeSettings,
 }
 
 impl<'a> VolumeRenderer<'a> {
-    /// Prepares to render `source`, whose unit cube lies in the world as `cube` says.
-    pub fn new(source: &'a dyn RadianceSource, cube: UnitCube, settings: VolumeSettings) -> Result<Self, RenderError> {
+    /// Prepares to render `source`, whose unit cube is `cube` in the world.
+    ///
+    /// # Errors
+    /// A cube or setting out of range.
+    pub fn new(source: &'a dyn RadianceField, cube: Cube, settings: VolumeSettings) -> Result<Self, RenderError> {
         if !cube.is_valid() {
-            return Err(RenderError::Domain { origin: cube.origin, size: cube.size });
+            return Err(RenderError::Cube { origin: cube.origin, size: cube.size });
         }
         let setting = |setting, reason: String| Err(RenderError::Setting { setting, reason });
         let VolumeSettings { step, cone, near, min_transmittance, tile } = settings;
@@ -92,16 +98,15 @@ impl<'a> VolumeRenderer<'a> {
     }
 
     /// Renders one frame.
-    pub fn render(&self, view: &dyn RayCaster, settings: &RenderSettings) -> Result<Frame, RenderError> {
+    ///
+    /// # Errors
+    /// A camera or setting that cannot be used.
+    pub fn render(&self, view: &dyn CameraModel, settings: &RenderSettings) -> Result<Frame, RenderError> {
         view.check()?;
-        if !(1..=4096).contains(&settings.samples) {
-            let reason = format!("{}; expected 1 to 4096", settings.samples);
-            return Err(RenderError::Setting { setting: "samples", reason });
-        }
-        settings.section.map_or(Ok(()), |s| s.check())?;
+        settings.check()?;
         let start = Instant::now();
         let plane = settings.section.map(|s| Plane::new(&s, self.cube));
-        let job = tile::Job { renderer: self, view, plane };
+        let job = tile::VolumeTileJob { renderer: self, view, plane };
         let tiles = self.tiles(view, |area| job.render(area, settings));
         let mut frame = Frame::blank(view.size(), settings.layers, self.source.spectrum_width());
         for (area, out) in &tiles {
@@ -112,10 +117,13 @@ impl<'a> VolumeRenderer<'a> {
     }
 
     /// sRGB values at the pixels' centres over a background given in sRGB values, rows from the top, neither clamped nor
-    /// rounded: what metrics compare with a capture's images.
-    pub fn colours(&self, view: &dyn RayCaster, background: [f32; 3]) -> Result<Vec<[f32; 3]>, RenderError> {
+    /// rounded, for metrics that compare with a capture's images.
+    ///
+    /// # Errors
+    /// A camera that cannot be used.
+    pub fn colours(&self, view: &dyn CameraModel, background: [f32; 3]) -> Result<Vec<[f32; 3]>, RenderError> {
         view.check()?;
-        let job = tile::Job { renderer: self, view, plane: None };
+        let job = tile::VolumeTileJob { renderer: self, view, plane: None };
         let tiles = self.tiles(view, |area| job.colours(area, background));
         let (width, height) = view.size();
         let mut out = vec![background; width as usize * height as usize];
@@ -125,15 +133,12 @@ impl<'a> VolumeRenderer<'a> {
         Ok(out)
     }
 
-    fn tiles<T: Send>(&self, view: &dyn RayCaster, run: impl Fn(Area) -> T + Sync) -> Vec<(Area, T)> {
+    fn tiles<T: Send>(&self, view: &dyn CameraModel, run: impl Fn(TileRect) -> T + Sync) -> Vec<(TileRect, T)> {
         let (size, tile) = (view.size(), self.settings.tile);
         let one = |i| {
-            let area = Area::tile(i, tile, size);
+            let area = TileRect::tile(i, tile, size);
             (area, run(area))
         };
-        (0..Area::tiles(tile, size)).into_par_iter().map(one).collect()
+        (0..TileRect::tiles(tile, size)).into_par_iter().map(one).collect()
     }
 }
-
-#[cfg(test)]
-mod tests;

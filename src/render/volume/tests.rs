@@ -1,17 +1,17 @@
-//! What the volume renderer owes: closed forms, the same picture with and without skipping, the same bits on any number
-//! of threads.
+//! Requirements on the volume renderer: closed forms, the same image with and without skipping, the same bits on any
+//! number of threads.
 
 use glam::{DVec3, Vec3};
-
-use crate::volume::*;
-use nstr_space::analytic::still_life;
-use nstr_camera::Camera;
-use nstr_space::Ray;
-use nstr_image::colour::{linear_from_srgb, srgb_from_linear};
-use crate::layers::Layer;
-use nstr_space::occupancy::Occupancy;
 use nstr_camera::orbit::Orbit;
-use crate::section::{SectionView, density_colour};
+use nstr_camera::{Camera, CameraModel};
+use nstr_image::colour::{Background, linear_from_srgb, srgb_from_linear};
+use nstr_image::testing::check_snapshot;
+use nstr_space::analytic::still_life;
+use nstr_space::{AnalyticRadiance, Cube, Occupancy, RadianceField, Ray};
+
+use crate::section::{Section, SectionView, density_colour};
+use crate::volume::{LevelSetError, VolumeRenderer, VolumeSettings, level_set};
+use crate::{Frame, Layer, LayerSet, RenderSettings};
 
 const SLAB: (f32, f32) = (0.25, 0.75);
 const SIGMA: f32 = 3.0;
@@ -46,7 +46,7 @@ fn every_layer() -> RenderSettings {
 #[test]
 fn a_slab_lets_pass_what_the_closed_form_says() {
     let source = AnalyticRadiance::new(Occupancy::full(32), slab);
-    let cube = UnitCube { origin: DVec3::new(-2.0, -2.0, -2.0), size: 4.0 };
+    let cube = Cube { origin: DVec3::new(-2.0, -2.0, -2.0), size: 4.0 };
     let renderer = VolumeRenderer::new(&source, cube, exact()).unwrap();
     let pose = Camera::look_at(DVec3::new(0.0, 0.0, 4.0), DVec3::ZERO, DVec3::Y).unwrap();
     let camera = Camera::with_fov_y(21, 15, 20.0, pose).unwrap();
@@ -90,7 +90,7 @@ fn a_slab_lets_pass_what_the_closed_form_says() {
 #[test]
 fn a_soft_ball_has_its_normals_and_view_dependent_colours() {
     let source = AnalyticRadiance::sampled(32, ball);
-    let renderer = VolumeRenderer::new(&source, UnitCube::default(), exact()).unwrap();
+    let renderer = VolumeRenderer::new(&source, Cube::default(), exact()).unwrap();
     let eye = DVec3::new(1.4, 1.1, 1.7);
     let camera = camera(eye, (64, 64), 30.0);
     let frame = renderer.render(&camera, &every_layer()).unwrap();
@@ -134,7 +134,7 @@ fn a_soft_ball_has_its_normals_and_view_dependent_colours() {
 #[test]
 fn level_sets_of_a_soft_ball_have_its_curvature_in_world_units() {
     let source = AnalyticRadiance::sampled(32, ball);
-    let cube = UnitCube { origin: DVec3::new(1.0, 2.0, 3.0), size: 2.0 };
+    let cube = Cube { origin: DVec3::new(1.0, 2.0, 3.0), size: 2.0 };
     let renderer = VolumeRenderer::new(&source, cube, exact()).unwrap();
     let middle = cube.to_world(DVec3::splat(0.5));
     let pose = Camera::look_at(middle + DVec3::new(1.4, 1.1, 1.7) * 2.0, middle, DVec3::Y).unwrap();
@@ -166,8 +166,8 @@ fn skipping_changes_no_pixel() {
     let tight = AnalyticRadiance::new(Occupancy::from_bits(64, near), solid);
     for cone in [0.0, 1.0 / 256.0] {
         let settings = VolumeSettings { cone, ..VolumeSettings::default() };
-        let render = |source: &dyn RadianceSource| {
-            let renderer = VolumeRenderer::new(source, UnitCube::default(), settings).unwrap();
+        let render = |source: &dyn RadianceField| {
+            let renderer = VolumeRenderer::new(source, Cube::default(), settings).unwrap();
             let settings = RenderSettings { samples: 2, ..every_layer() };
             renderer.render(&camera(DVec3::new(1.5, 1.2, 2.0), (70, 50), 35.0), &settings).unwrap()
         };
@@ -182,7 +182,7 @@ fn skipping_changes_no_pixel() {
 #[test]
 fn backgrounds_are_composited_as_in_training() {
     let source = AnalyticRadiance::new(Occupancy::full(16), slab);
-    let renderer = VolumeRenderer::new(&source, UnitCube::default(), VolumeSettings::default()).unwrap();
+    let renderer = VolumeRenderer::new(&source, Cube::default(), VolumeSettings::default()).unwrap();
     let camera = camera(DVec3::new(0.5, 0.5, 2.5), (9, 9), 10.0);
     let render = |background| {
         let settings = RenderSettings { background, ..RenderSettings::default() };
@@ -202,7 +202,7 @@ fn backgrounds_are_composited_as_in_training() {
         assert!((f32::from(white[c]) - want).abs() <= 1.0, "{white:?} {want}");
     }
     let nothing = AnalyticRadiance::new(Occupancy::empty(16), slab);
-    let renderer = VolumeRenderer::new(&nothing, UnitCube::default(), VolumeSettings::default()).unwrap();
+    let renderer = VolumeRenderer::new(&nothing, Cube::default(), VolumeSettings::default()).unwrap();
     let settings = RenderSettings { background: "#204080".parse().unwrap(), ..every_layer() };
     let frame = renderer.render(&camera, &settings).unwrap();
     assert_eq!(frame.to_srgb().pixel(3, 3), [0x20, 0x40, 0x80, 255]);
@@ -218,7 +218,7 @@ fn threads_do_not_change_a_bit() {
     let render = |threads: usize| {
         let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
         pool.install(|| {
-            let renderer = VolumeRenderer::new(&source, UnitCube::default(), VolumeSettings::default()).unwrap();
+            let renderer = VolumeRenderer::new(&source, Cube::default(), VolumeSettings::default()).unwrap();
             let settings = RenderSettings { samples: 3, ..every_layer() };
             let mut frame = renderer.render(&camera, &settings).unwrap();
             frame.stats.seconds = 0.0;
@@ -233,7 +233,7 @@ fn threads_do_not_change_a_bit() {
 #[test]
 fn only_layers_asked_for_cost_anything() {
     let source = AnalyticRadiance::sampled(32, ball);
-    let renderer = VolumeRenderer::new(&source, UnitCube::default(), VolumeSettings::default()).unwrap();
+    let renderer = VolumeRenderer::new(&source, Cube::default(), VolumeSettings::default()).unwrap();
     let camera = camera(DVec3::new(1.5, 1.2, 2.0), (40, 40), 30.0);
     let render = |layers: &[Layer]| {
         let settings = RenderSettings { layers: LayerSet::of(layers), ..RenderSettings::default() };
@@ -251,7 +251,7 @@ fn only_layers_asked_for_cost_anything() {
 /// A view that sees nothing in its left half.
 struct Blinkered(Camera);
 
-impl RayCaster for Blinkered {
+impl CameraModel for Blinkered {
     fn size(&self) -> (u32, u32) {
         (self.0.width, self.0.height)
     }
@@ -272,7 +272,7 @@ fn bad_fields_views_and_settings_are_errors_not_panics() {
     };
     let source = AnalyticRadiance::new(Occupancy::full(16), odd);
     let view = camera(DVec3::new(1.5, 1.2, 2.0), (32, 32), 35.0);
-    let renderer = VolumeRenderer::new(&source, UnitCube::default(), VolumeSettings::default()).unwrap();
+    let renderer = VolumeRenderer::new(&source, Cube::default(), VolumeSettings::default()).unwrap();
     let frame = renderer.render(&view, &every_layer()).unwrap();
     assert!(frame.stats.invalid > 0 && frame.stats.hits > 0);
     assert!(frame.colour.iter().flatten().chain(&frame.alpha).all(|v| v.is_finite()));
@@ -289,10 +289,10 @@ fn bad_fields_views_and_settings_are_errors_not_panics() {
         (VolumeSettings { min_transmittance: 1.0, ..good }, "min_transmittance"),
         (VolumeSettings { tile: 7, ..good }, "tile"),
     ] {
-        let said = VolumeRenderer::new(&source, UnitCube::default(), bad).err().unwrap().to_string();
-        assert!(said.contains(word), "{said} lacks {word}");
+        let message = VolumeRenderer::new(&source, Cube::default(), bad).err().unwrap().to_string();
+        assert!(message.contains(word), "{message} lacks {word}");
     }
-    let flat = UnitCube { origin: DVec3::ZERO, size: 0.0 };
+    let flat = Cube { origin: DVec3::ZERO, size: 0.0 };
     assert!(VolumeRenderer::new(&source, flat, good).is_err());
     assert!(renderer.render(&view, &RenderSettings { samples: 0, ..every_layer() }).is_err());
     assert!(renderer.colours(&Camera { width: 0, ..view }, [0.0; 3]).is_err());
@@ -304,7 +304,7 @@ fn near_cuts_what_is_close() {
     let camera = camera(DVec3::new(0.5, 0.5, 1.5), (3, 3), 2.0);
     let alpha = |near: f32| {
         let settings = VolumeSettings { near, ..exact() };
-        let renderer = VolumeRenderer::new(&source, UnitCube::default(), settings).unwrap();
+        let renderer = VolumeRenderer::new(&source, Cube::default(), settings).unwrap();
         renderer.render(&camera, &every_layer()).unwrap().alpha[4]
     };
     assert!((alpha(0.0) - (1.0 - (-SIGMA * 0.5f32).exp())).abs() < 2e-3);
@@ -315,7 +315,7 @@ fn near_cuts_what_is_close() {
 #[test]
 fn a_section_cuts_the_slab_or_shows_its_density() {
     let source = AnalyticRadiance::new(Occupancy::full(16), slab);
-    let cube = UnitCube { origin: DVec3::new(-2.0, -2.0, -2.0), size: 4.0 };
+    let cube = Cube { origin: DVec3::new(-2.0, -2.0, -2.0), size: 4.0 };
     let renderer = VolumeRenderer::new(&source, cube, exact()).unwrap();
     let render = |z: f64, show: SectionView| {
         let pose = Camera::look_at(DVec3::new(0.0, 0.0, z), DVec3::ZERO, DVec3::Y).unwrap();
@@ -350,7 +350,7 @@ fn a_section_cuts_the_slab_or_shows_its_density() {
 #[test]
 fn a_level_set_is_closed_coloured_and_in_place() {
     let source = AnalyticRadiance::sampled(32, ball);
-    let cube = UnitCube { origin: DVec3::new(1.0, 2.0, 3.0), size: 2.0 };
+    let cube = Cube { origin: DVec3::new(1.0, 2.0, 3.0), size: 2.0 };
     let found = level_set(&source, cube, 30.0, 96).unwrap();
     let middle = cube.to_world(DVec3::splat(0.5));
     assert!(found.mesh.faces.len() > 1000);
@@ -368,7 +368,7 @@ fn a_level_set_is_closed_coloured_and_in_place() {
     }
     assert!(found.evaluations < 97 * 97 * 97 / 2);
     // A slab fills the cube to its faces and closes there.
-    let slab = level_set(&AnalyticRadiance::new(Occupancy::full(16), slab), UnitCube::default(), 1.0, 20).unwrap();
+    let slab = level_set(&AnalyticRadiance::new(Occupancy::full(16), slab), Cube::default(), 1.0, 20).unwrap();
     let (lo, hi) = slab.mesh.bounds().unwrap();
     assert!(lo.x < 0.001 && hi.x > 0.94 && hi.x < 1.06 && lo.z > 0.19 && hi.z < 0.81, "{lo} {hi}");
     assert_eq!(level_set(&source, cube, 61.0, 32).err(), Some(LevelSetError::NoSurface(61.0)));
@@ -395,9 +395,9 @@ fn snapshot_of_the_still_life_as_a_volume() {
     let camera = Orbit { size: (128, 128), elevation: 28.0, ..Orbit::default() }
         .cameras((Vec3::splat(0.12).as_dvec3(), Vec3::splat(0.88).as_dvec3()))
         .unwrap()[0];
-    let renderer = VolumeRenderer::new(&source, UnitCube::default(), VolumeSettings::default()).unwrap();
+    let renderer = VolumeRenderer::new(&source, Cube::default(), VolumeSettings::default()).unwrap();
     let settings = RenderSettings { samples: 4, ..RenderSettings::default() };
     let image = renderer.render(&camera, &settings).unwrap().to_srgb();
     let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/snapshots/still_life_volume.png");
-    nstr_image::diff::check_snapshot(&path, &image, 6, 0.005).unwrap();
+    check_snapshot(&path, &image, 6, 0.005).unwrap();
 }

@@ -1,43 +1,43 @@
-//! One tile of a frame: its rays, what they gather, and the layers that come of it.
+//! One tile of a frame: its rays, their integrals, and the layers made of them.
 
 use glam::Vec3;
-
-use crate::volume::march::{Bundle, Gathered, Marcher, Shot, Wants};
-use crate::cpu::RenderSettings;
-use crate::volume::VolumeRenderer;
-use crate::area::Area;
-use nstr_space::Ray;
-use nstr_camera::caster::RayCaster;
+use nstr_camera::CameraModel;
 use nstr_image::colour::{Background, linear_from_srgb, srgb_from_linear};
-use crate::cpu::sampling;
-use nstr_space::cube::UnitCube;
-use crate::curvature::{CURVATURE_TAPS, mean_curvature};
+use nstr_space::Cube;
+use nstr_space::Ray;
+use nstr_space::occupancy::VolumeRay;
+
+use crate::curvature::{CURVATURE_SAMPLES, mean_curvature};
 use crate::frame::{Frame, RenderStats};
 use crate::layers::Layer;
-use nstr_space::occupancy::VolumeRay;
+use crate::sampling;
 use crate::section;
-use crate::section::{Plane, Stretch};
+use crate::section::{Interval, Plane};
+use crate::settings::RenderSettings;
+use crate::tile_rect::TileRect;
+use crate::volume::VolumeRenderer;
+use crate::volume::march::{GatherFlags, MarchRay, Marcher, RayBundle, RayIntegral};
 
 /// Rays in flight at once, so that memory stays bounded with many samples.
 const PACKET: usize = 8192;
 /// Least cover of a pixel that has depth, position, normal and spectrum.
 const COVERED: f32 = 0.01;
 
-/// What all tiles of a frame share.
-pub(super) struct Job<'a> {
+/// Data that the tiles of a frame share.
+pub(super) struct VolumeTileJob<'a> {
     pub renderer: &'a VolumeRenderer<'a>,
-    pub view: &'a dyn RayCaster,
+    pub view: &'a dyn CameraModel,
     pub plane: Option<Plane>,
 }
 
-/// What one tile adds to the frame.
+/// Layers of one tile.
 #[derive(Default)]
 pub(super) struct Output {
     colour: Vec<[f32; 4]>,
     alpha: Vec<f32>,
     /// The rays through the pixels' centres.
     rays: Vec<Ray>,
-    centre: Bundle,
+    centre: RayBundle,
     /// Of the covered pixels in order, per world unit.
     curvature: Vec<f32>,
     stats: RenderStats,
@@ -50,7 +50,7 @@ fn srgb(background: Background) -> Option<Vec3> {
 }
 
 /// Linear premultiplied RGBA of a ray over the background, composited in sRGB values.
-fn linear(ray: &Gathered, background: Background, behind: Option<Vec3>) -> [f32; 4] {
+fn linear(ray: &RayIntegral, background: Background, behind: Option<Vec3>) -> [f32; 4] {
     if ray.transmittance == 1.0 {
         return background.rgba();
     }
@@ -63,19 +63,21 @@ fn linear(ray: &Gathered, background: Background, behind: Option<Vec3>) -> [f32;
     [r, g, b, share]
 }
 
-impl Job<'_> {
+impl VolumeTileJob<'_> {
     /// Marches the tile and makes its layers.
-    pub fn render(&self, area: Area, settings: &RenderSettings) -> Output {
+    pub fn render(&self, area: TileRect, settings: &RenderSettings) -> Output {
         let layers = settings.layers;
         let shared = settings.samples == 1;
         let mut out = Output::default();
         if layers.needs_centre() || (shared && layers.needs_colour()) {
-            let wants = Wants {
+            let flags = GatherFlags {
                 colour: shared && layers.contains(Layer::Colour),
                 normal: layers.contains(Layer::Normal),
-                spectrum: [Layer::Spectrum, Layer::GradS, Layer::Residual].iter().any(|l| layers.contains(*l)),
+                spectrum: [Layer::Spectrum, Layer::SpectrumGradientNorm, Layer::Residual]
+                    .iter()
+                    .any(|l| layers.contains(*l)),
             };
-            (out.rays, out.centre) = self.centre(area, wants, &mut out.stats);
+            (out.rays, out.centre) = self.centre(area, flags, &mut out.stats);
             if layers.contains(Layer::Curvature) {
                 self.curvature(&mut out);
             }
@@ -83,7 +85,7 @@ impl Job<'_> {
         if shared && layers.needs_colour() {
             let behind = srgb(settings.background);
             out.colour = out.centre.rays.iter().map(|r| linear(r, settings.background, behind)).collect();
-            out.alpha = out.centre.rays.iter().map(Gathered::alpha).collect();
+            out.alpha = out.centre.rays.iter().map(RayIntegral::alpha).collect();
         } else if layers.needs_colour() {
             self.multisample(area, settings, &mut out);
         }
@@ -91,23 +93,23 @@ impl Job<'_> {
     }
 
     /// sRGB values over a background of sRGB values.
-    pub fn colours(&self, area: Area, background: [f32; 3]) -> Vec<[f32; 3]> {
-        let wants = Wants { colour: true, ..Wants::default() };
-        let (_, bundle) = self.centre(area, wants, &mut RenderStats::default());
-        let over = |r: &Gathered| (r.colour + Vec3::from(background) * r.transmittance).to_array();
+    pub fn colours(&self, area: TileRect, background: [f32; 3]) -> Vec<[f32; 3]> {
+        let flags = GatherFlags { colour: true, ..GatherFlags::default() };
+        let (_, bundle) = self.centre(area, flags, &mut RenderStats::default());
+        let over = |r: &RayIntegral| (r.colour + Vec3::from(background) * r.transmittance).to_array();
         bundle.rays.iter().map(over).collect()
     }
 
     /// Marches the rays through the pixels' centres.
-    fn centre(&self, area: Area, wants: Wants, stats: &mut RenderStats) -> (Vec<Ray>, Bundle) {
+    fn centre(&self, area: TileRect, flags: GatherFlags, stats: &mut RenderStats) -> (Vec<Ray>, RayBundle) {
         let rays: Vec<Ray> = (0..area.len())
             .map(|i| {
                 let (x, y) = area.pixel(i);
                 self.view.ray(x as f64 + 0.5, y as f64 + 0.5)
             })
             .collect();
-        let shots: Vec<Shot> = rays.iter().map(|ray| self.shot(ray, 0.5)).collect();
-        let bundle = self.march(&shots, wants, stats);
+        let march_rays: Vec<MarchRay> = rays.iter().map(|ray| self.march_ray(ray, 0.5)).collect();
+        let bundle = self.march(&march_rays, flags, stats);
         (rays, bundle)
     }
 
@@ -115,7 +117,7 @@ impl Job<'_> {
     fn curvature(&self, out: &mut Output) {
         let Self { renderer, .. } = *self;
         let seen = out.rays.iter().zip(&out.centre.rays).filter(|(_, g)| g.alpha() >= COVERED);
-        let point = |(ray, g): (&Ray, &Gathered)| {
+        let point = |(ray, g): (&Ray, &RayIntegral)| {
             let depth = f64::from(g.depth / g.alpha());
             (renderer.cube.to_unit(ray.origin) + ray.direction * depth).as_vec3()
         };
@@ -127,13 +129,13 @@ impl Job<'_> {
         };
         let scale = (1.0 / renderer.cube.size) as f32;
         out.curvature = mean_curvature(&points, outward).into_iter().map(|h| h * scale).collect();
-        out.stats.gradient_evals += (CURVATURE_TAPS * points.len()) as u64;
+        out.stats.gradient_evals += (CURVATURE_SAMPLES * points.len()) as u64;
     }
 
     /// Colour and alpha from several rays a pixel.
-    fn multisample(&self, area: Area, settings: &RenderSettings, out: &mut Output) {
+    fn multisample(&self, area: TileRect, settings: &RenderSettings, out: &mut Output) {
         let (count, behind) = (settings.samples, srgb(settings.background));
-        let wants = Wants { colour: settings.layers.contains(Layer::Colour), ..Wants::default() };
+        let flags = GatherFlags { colour: settings.layers.contains(Layer::Colour), ..GatherFlags::default() };
         out.colour = vec![[0.0; 4]; area.len()];
         out.alpha = vec![0.0; area.len()];
         let share = 1.0 / count as f32;
@@ -142,15 +144,15 @@ impl Job<'_> {
             let last = (first + per_pass as u32).min(count);
             let of = |i: usize| (first..last).map(move |s| (i, s));
             let places: Vec<(usize, u32)> = (0..area.len()).flat_map(of).collect();
-            let shot = |(i, s): &(usize, u32)| {
+            let march_ray = |(i, s): &(usize, u32)| {
                 let (x, y) = area.pixel(*i);
                 let (u, v) = sampling::offset(x, y, *s, count, settings.seed, settings.filter);
                 // The golden ratio's multiples spread the samples of a pixel over their strata too.
                 let jitter = (0.5 + *s as f64 * 0.618_033_988_749_895).fract() as f32;
-                self.shot(&self.view.ray(x as f64 + u, y as f64 + v), jitter)
+                self.march_ray(&self.view.ray(x as f64 + u, y as f64 + v), jitter)
             };
-            let shots: Vec<Shot> = places.iter().map(shot).collect();
-            let bundle = self.march(&shots, wants, &mut out.stats);
+            let march_rays: Vec<MarchRay> = places.iter().map(march_ray).collect();
+            let bundle = self.march(&march_rays, flags, &mut out.stats);
             for ((i, _), ray) in places.iter().zip(&bundle.rays) {
                 let colour = linear(ray, settings.background, behind);
                 (0..4).for_each(|c| out.colour[*i][c] += colour[c] * share);
@@ -159,36 +161,36 @@ impl Job<'_> {
         }
     }
 
-    fn shot(&self, ray: &Ray, jitter: f32) -> Shot {
+    fn march_ray(&self, ray: &Ray, jitter: f32) -> MarchRay {
         let (cube, near) = (self.renderer.cube, self.renderer.settings.near);
         let whole = VolumeRay { near, ..VolumeRay::from_world(ray, cube, 0.0, f64::INFINITY) };
-        let Some(plane) = &self.plane else { return Shot { ray: whole, jitter, shown: None } };
+        let Some(plane) = &self.plane else { return MarchRay { ray: whole, jitter, shown: None } };
         let (origin, direction) = (cube.to_unit(ray.origin), ray.direction);
-        // Where nothing is left the far end lies before the near one.
-        let (from, to) = plane.keep(origin, direction).unwrap_or((0.0, -1.0));
+        // The far end lies before the near one where nothing is left.
+        let (from, to) = plane.clip_interval(origin, direction).unwrap_or((0.0, -1.0));
         let cut = VolumeRay { near: near.max(from as f32), far: to as f32, ..whole };
-        let Some(Stretch { enter, shown: Some(shown), .. }) = section::clip(origin, direction, Some(plane)) else {
-            return Shot { ray: cut, jitter, shown: None };
+        let Some(Interval { enter, shown: Some(shown), .. }) = section::clip(origin, direction, Some(plane)) else {
+            return MarchRay { ray: cut, jitter, shown: None };
         };
         let t = shown.t as f32;
         match (t >= near, shown.t > enter) {
-            (false, _) => Shot { ray: cut, jitter, shown: None },
-            (true, true) => Shot { ray: cut, jitter, shown: Some((t, shown.normal)) },
-            (true, false) => Shot { ray: VolumeRay { far: -1.0, ..cut }, jitter, shown: Some((t, shown.normal)) },
+            (false, _) => MarchRay { ray: cut, jitter, shown: None },
+            (true, true) => MarchRay { ray: cut, jitter, shown: Some((t, shown.normal)) },
+            (true, false) => MarchRay { ray: VolumeRay { far: -1.0, ..cut }, jitter, shown: Some((t, shown.normal)) },
         }
     }
 
-    fn march(&self, shots: &[Shot], wants: Wants, stats: &mut RenderStats) -> Bundle {
+    fn march(&self, march_rays: &[MarchRay], flags: GatherFlags, stats: &mut RenderStats) -> RayBundle {
         let settings = self.renderer.settings;
         let marcher = Marcher {
             source: self.renderer.source,
             step: settings.step,
             cone: settings.cone,
-            least: settings.min_transmittance,
-            wants,
+            min_transmittance: settings.min_transmittance,
+            flags,
         };
-        let bundle = marcher.run(shots, stats);
-        stats.rays += shots.len() as u64;
+        let bundle = marcher.run(march_rays, stats);
+        stats.rays += march_rays.len() as u64;
         stats.hits += bundle.rays.iter().filter(|r| r.alpha() >= COVERED).count() as u64;
         bundle
     }
@@ -196,51 +198,41 @@ impl Job<'_> {
 
 impl Output {
     /// Copies the tile into the frame's layers, those that the frame has.
-    pub fn store(&self, area: Area, cube: UnitCube, frame: &mut Frame) {
+    pub fn store(&self, area: TileRect, cube: Cube, frame: &mut Frame) {
         frame.stats.add(&self.stats);
         let width = frame.width;
         let mut curvature = self.curvature.iter();
         for i in 0..area.len() {
             let at = area.place(i, width);
-            copy(&mut frame.colour, at, &self.colour, i);
-            copy(&mut frame.alpha, at, &self.alpha, i);
-            if let (Some(ray), Some(gathered)) = (self.rays.get(i), self.centre.rays.get(i)) {
-                set(&mut frame.steps, at, gathered.steps as f32);
-                if gathered.alpha() >= COVERED {
-                    self.hit(i, at, ray, gathered, cube, frame);
+            if let (Some(colour), Some(alpha)) = (self.colour.get(i), self.alpha.get(i)) {
+                frame.set(Layer::Colour, at, colour);
+                frame.set(Layer::Alpha, at, &[*alpha]);
+            }
+            if let (Some(ray), Some(integral)) = (self.rays.get(i), self.centre.rays.get(i)) {
+                frame.set(Layer::Steps, at, &[integral.steps as f32]);
+                if integral.alpha() >= COVERED {
+                    self.hit(i, at, ray, integral, cube, frame);
                     if let Some(h) = curvature.next() {
-                        set(&mut frame.curvature, at, *h);
+                        frame.set(Layer::Curvature, at, &[*h]);
                     }
                 }
             }
         }
     }
 
-    fn hit(&self, i: usize, at: usize, ray: &Ray, gathered: &Gathered, cube: UnitCube, frame: &mut Frame) {
-        let mean = 1.0 / gathered.alpha();
-        let depth = (gathered.depth * mean) as f64 * cube.size;
-        set(&mut frame.depth_ray, at, depth as f32);
-        set(&mut frame.depth_z, at, (depth * ray.cosine) as f32);
-        set(&mut frame.position, at, (ray.origin + ray.direction * depth).as_vec3().to_array());
-        set(&mut frame.normal, at, gathered.normal.normalize_or_zero().to_array());
-        set(&mut frame.grad_s, at, gathered.grad_s * mean);
-        set(&mut frame.residual, at, gathered.residual * mean);
+    fn hit(&self, i: usize, at: usize, ray: &Ray, integral: &RayIntegral, cube: Cube, frame: &mut Frame) {
+        let mean = 1.0 / integral.alpha();
+        let depth = (integral.depth * mean) as f64 * cube.size;
+        frame.set(Layer::DepthRay, at, &[depth as f32]);
+        frame.set(Layer::DepthZ, at, &[(depth * ray.cosine) as f32]);
+        frame.set(Layer::Position, at, &(ray.origin + ray.direction * depth).as_vec3().to_array());
+        frame.set(Layer::Normal, at, &integral.normal.normalize_or_zero().to_array());
+        frame.set(Layer::SpectrumGradientNorm, at, &[integral.grad_s * mean]);
+        frame.set(Layer::Residual, at, &[integral.residual * mean]);
         let width = frame.spectrum_width;
         if !frame.spectrum.is_empty() && !self.centre.spectrum.is_empty() {
-            let (to, from) = (&mut frame.spectrum[at * width..][..width], &self.centre.spectrum[i * width..][..width]);
-            to.iter_mut().zip(from).for_each(|(to, from)| *to = from * mean);
+            let spectrum: Vec<f32> = self.centre.spectrum[i * width..][..width].iter().map(|s| s * mean).collect();
+            frame.set(Layer::Spectrum, at, &spectrum);
         }
-    }
-}
-
-fn set<T>(layer: &mut [T], at: usize, value: T) {
-    if let Some(slot) = layer.get_mut(at) {
-        *slot = value;
-    }
-}
-
-fn copy<T: Copy>(layer: &mut [T], at: usize, values: &[T], i: usize) {
-    if let Some(value) = values.get(i) {
-        set(layer, at, *value);
     }
 }

@@ -1,4 +1,4 @@
-//! How far it is from each word to the next that holds anything.
+//! Distance from each word of an occupancy grid to the nearest one that is not empty.
 
 use glam::UVec3;
 

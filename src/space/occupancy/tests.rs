@@ -1,9 +1,9 @@
-//! What an occupancy owes: the samples that a test of every stratum would give, and bits that come back.
+//! Requirements on an occupancy grid: the samples that a test of every stratum would give, and bits that come back.
 
 use glam::Vec3;
 use proptest::prelude::*;
 
-use crate::occupancy::stepping::Space;
+use crate::occupancy::ray_sampling::StratumMap;
 use crate::occupancy::*;
 
 /// A hash in 0 to 1 of an index.
@@ -14,17 +14,17 @@ fn noise(seed: u64, i: usize) -> f32 {
 }
 
 /// Every stratum, one after the other.
-fn brute_force(occupancy: &Occupancy, ray: &VolumeRay, steps: &Stepping) -> Vec<Sample> {
-    let space = Space::new(steps);
+fn brute_force(occupancy: &Occupancy, ray: &VolumeRay, steps: &RaySampling) -> Vec<RaySample> {
+    let space = StratumMap::new(steps);
     let reach = ray.origin.length() + 2.0;
     let strata = (0u32..).map(|i| (i, space.sample(i))).take_while(|(_, t)| *t < reach);
     strata
         .filter(|(_, t)| *t >= ray.near && *t <= ray.far && occupancy.contains(ray.at(*t)))
-        .map(|(i, t)| Sample { t, dt: space.length(i, t) })
+        .map(|(i, t)| RaySample { t, dt: space.length(i, t) })
         .collect()
 }
 
-fn marched(occupancy: &Occupancy, ray: &VolumeRay, steps: &Stepping) -> Vec<Sample> {
+fn marched(occupancy: &Occupancy, ray: &VolumeRay, steps: &RaySampling) -> Vec<RaySample> {
     let mut samples = Vec::new();
     occupancy.march(ray, steps, |s| {
         samples.push(s);
@@ -41,7 +41,7 @@ fn scattered(cells: usize, seed: u64, fill: f32, lump: usize) -> Occupancy {
     })
 }
 
-fn same(occupancy: &Occupancy, ray: &VolumeRay, steps: &Stepping) -> Result<usize, TestCaseError> {
+fn same(occupancy: &Occupancy, ray: &VolumeRay, steps: &RaySampling) -> Result<usize, TestCaseError> {
     let (want, got) = (brute_force(occupancy, ray, steps), marched(occupancy, ray, steps));
     prop_assert_eq!(&got, &want, "{:?} {:?}", ray, steps);
     Ok(want.len())
@@ -77,7 +77,7 @@ proptest! {
         let direction = ((Vec3::from(target) - origin) * Vec3::from(flat)).normalize_or(Vec3::X);
         let (near, length) = near_far;
         let ray = VolumeRay { origin, direction, near, far: if length > 6.0 { f32::INFINITY } else { near + length } };
-        same(&occupancy, &ray, &Stepping { step, cone, jitter })?;
+        same(&occupancy, &ray, &RaySampling { step, cone, jitter })?;
     }
 
     #[test]
@@ -103,7 +103,7 @@ fn rays_along_cell_faces_and_diagonals() {
     let mut seen = 0;
     for (cells, fill) in [(16, 0.3), (64, 0.05), (32, 1.0)] {
         let occupancy = scattered(cells, 5, fill, 2);
-        let steps = Stepping { step: 0.25 / cells as f32, cone: 0.0, jitter: 0.0 };
+        let steps = RaySampling { step: 0.25 / cells as f32, cone: 0.0, jitter: 0.0 };
         for k in 0..=2 * cells {
             let at = k as f32 / (2 * cells) as f32;
             for (origin, direction) in [
@@ -126,10 +126,10 @@ fn rays_along_cell_faces_and_diagonals() {
 fn resumed_and_stopped_rays_see_the_same_samples() {
     let occupancy = scattered(32, 9, 0.2, 2);
     let ray = VolumeRay { origin: Vec3::splat(-1.0), direction: Vec3::ONE.normalize(), near: 0.0, far: 9.0 };
-    let steps = Stepping { step: 2e-3, cone: 1.0 / 256.0, jitter: 0.7 };
+    let steps = RaySampling { step: 2e-3, cone: 1.0 / 256.0, jitter: 0.7 };
     let all = marched(&occupancy, &ray, &steps);
     assert!(all.len() > 30 && all.windows(2).all(|w| w[0].t < w[1].t));
-    let mut march = occupancy.start(&ray, &steps);
+    let mut march = occupancy.traverse(&ray, &steps);
     for sample in &all {
         assert!(march.reached() <= sample.t);
         assert_eq!(march.next(&occupancy), Some(*sample));
@@ -147,7 +147,7 @@ fn resumed_and_stopped_rays_see_the_same_samples() {
 fn unusable_rays_and_steps_end_at_once() {
     let full = Occupancy::full(16);
     let ray = VolumeRay { origin: Vec3::splat(0.5), direction: Vec3::X, near: 0.0, far: f32::INFINITY };
-    let steps = Stepping { step: 0.01, cone: 0.0, jitter: 0.5 };
+    let steps = RaySampling { step: 0.01, cone: 0.0, jitter: 0.5 };
     assert_eq!(marched(&full, &ray, &steps).len(), 50);
     for bad in [
         VolumeRay { origin: Vec3::NAN, ..ray },
@@ -162,7 +162,7 @@ fn unusable_rays_and_steps_end_at_once() {
         assert_eq!(marched(&full, &bad, &steps), [], "{bad:?}");
     }
     for step in [0.0, -1.0, f32::NAN, f32::INFINITY] {
-        assert_eq!(marched(&full, &ray, &Stepping { step, ..steps }), []);
+        assert_eq!(marched(&full, &ray, &RaySampling { step, ..steps }), []);
     }
     assert_eq!(marched(&Occupancy::empty(16), &ray, &steps), []);
 }
@@ -209,8 +209,8 @@ fn a_bomb_is_refused_before_it_unfolds() {
     let mut bomb = ZlibEncoder::new(Vec::new(), Compression::best());
     let zeros = vec![0u8; 1 << 20];
     (0..64).for_each(|_| bomb.write_all(&zeros).unwrap());
-    let said = Occupancy::from_bytes(16, &bomb.finish().unwrap()).unwrap_err();
-    assert_eq!(said, OccupancyError::Length { got: 513, want: 512 });
+    let message = Occupancy::from_bytes(16, &bomb.finish().unwrap()).unwrap_err();
+    assert_eq!(message, OccupancyError::Length { got: 513, want: 512 });
     for cells in [0, 8, 17, 1024, usize::MAX] {
         assert_eq!(Occupancy::from_bytes(cells, &[]), Err(OccupancyError::Cells(cells)));
     }

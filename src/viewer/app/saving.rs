@@ -1,46 +1,107 @@
-//! Writes pictures: PNGs once they are refined, EXRs in threads of their own.
+//! Saving of images: PNG files once the image is refined, EXR files rendered by threads of their own.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::thread::JoinHandle;
 
-use crate::app::App;
-use crate::painter::Picture;
-use crate::save;
+use nstr_image::colour::Background;
+use nstr_image::{Rgba8, png};
+use nstr_render::{LayerSet, exr};
 
-impl App {
-    /// Renders all layers in a thread of their own.
-    pub(super) fn save_exr(&mut self, file: PathBuf) {
-        let Some(view) = self.session.view(self.size()) else { return };
-        self.session.say(format!("rendering {}", file.display()));
-        let waker = self.waker();
-        self.exrs.push(std::thread::spawn(move || {
-            let said = match save::write_exr(&file, &view) {
+use crate::cpu_backend::render_frame;
+use crate::presenter::Presenter;
+use crate::progressive::RenderPass;
+use crate::render_backend::{PixelBuffer, Quality, RenderRequest, RenderedImage};
+use crate::render_thread::Waker;
+use crate::tonemap::tonemap;
+
+/// Files that are still to be written.
+#[derive(Default)]
+pub(super) struct FileSaver {
+    pending_pngs: Vec<PathBuf>,
+    /// Threads that render and write EXR files; each returns a message for the user.
+    exr_threads: Vec<JoinHandle<String>>,
+}
+
+impl FileSaver {
+    /// Whether every file is written.
+    pub fn is_idle(&self) -> bool {
+        self.pending_pngs.is_empty() && self.exr_threads.is_empty()
+    }
+
+    /// Whether PNG files wait for a refined image.
+    pub fn wants_image(&self) -> bool {
+        !self.pending_pngs.is_empty()
+    }
+
+    /// Saves the next refined image to `file`.
+    pub fn save_png(&mut self, file: PathBuf) {
+        self.pending_pngs.push(file);
+    }
+
+    /// Starts a thread that renders all layers of `request` and writes them to `file`; calls `wake` at its end.
+    pub fn save_exr(&mut self, file: PathBuf, request: RenderRequest, wake: Waker) {
+        self.exr_threads.push(std::thread::spawn(move || {
+            let message = match write_exr(&file, &request) {
                 Ok(()) => format!("wrote {}", file.display()),
                 Err(reason) => reason,
             };
-            waker();
-            said
+            wake();
+            message
         }));
     }
 
-    /// Writes the PNGs that wait for a refined picture; says what became of EXRs.
-    pub(super) fn save_due(&mut self) {
-        for thread in self.exrs.extract_if(.., |t| t.is_finished()) {
-            self.session.say(thread.join().unwrap_or_else(|_| "rendering the EXR failed".into()));
-            self.dirty = true;
-        }
-        if self.pngs.is_empty() || !self.is_refined() {
-            return;
-        }
-        let Some(shown) = &self.shown else { return };
-        let image = match (&shown.picture, &self.opened) {
-            (Picture::Gpu(picture), Some(opened)) => opened.presenter.picture(picture).map_err(|e| e.to_string()),
-            _ => save::picture(shown).ok_or_else(|| "there is no picture to save".to_string()),
-        };
-        for file in std::mem::take(&mut self.pngs) {
-            let written = image.as_ref().map_err(String::clone);
-            let written = written.and_then(|image| save::write_png(&file, image).map_err(|e| e.to_string()));
-            self.session.say(written.err().unwrap_or_else(|| format!("wrote {}", file.display())));
-        }
-        self.dirty = true;
+    /// Messages of the EXR threads that have ended.
+    pub fn exr_messages(&mut self) -> Vec<String> {
+        let ended = self.exr_threads.extract_if(.., |t| t.is_finished());
+        ended.map(|t| t.join().unwrap_or_else(|_| "rendering the EXR failed".into())).collect()
     }
+
+    /// Writes the waiting PNG files from a refined image; returns the message of each.
+    pub fn write_pngs(&mut self, image: &RenderedImage, presenter: Option<&Presenter>) -> Vec<String> {
+        let image = match (&image.pixels, presenter) {
+            (PixelBuffer::Gpu(pixels), Some(presenter)) => presenter.read_back(pixels).map_err(|e| e.to_string()),
+            _ => image_with_alpha(image).ok_or_else(|| "there is no picture to save".to_string()),
+        };
+        let write = |file: PathBuf| {
+            let image = image.as_ref().map_err(String::clone);
+            let written = image.and_then(|image| png::write(&file, image).map_err(|e| e.to_string()));
+            written.err().unwrap_or_else(|| format!("wrote {}", file.display()))
+        };
+        self.pending_pngs.drain(..).map(write).collect()
+    }
+
+    /// Gives up the waiting PNG files and returns them.
+    pub fn abandon_pngs(&mut self) -> Vec<PathBuf> {
+        std::mem::take(&mut self.pending_pngs)
+    }
+
+    /// Waits for the EXR files.
+    pub fn finish(&mut self) {
+        for thread in self.exr_threads.drain(..) {
+            // Wait for the EXR to finish; its status message has no reader.
+            let _ = thread.join();
+        }
+    }
+}
+
+/// The image, with an alpha channel if its background is transparent; `None` if it is not in memory.
+fn image_with_alpha(image: &RenderedImage) -> Option<Rgba8> {
+    let PixelBuffer::Cpu(pixels) = &image.pixels else { return None };
+    let request = &image.request;
+    match request.background {
+        Background::Transparent => Some(tonemap(&pixels.frame, request, &request.camera, false).image),
+        _ => Some(pixels.image.clone()),
+    }
+}
+
+/// Renders all layers of a request and writes them as EXR, linear and without exposure. `Err` is a message for the user.
+fn write_exr(path: &Path, request: &RenderRequest) -> Result<(), String> {
+    let samples = match request.quality {
+        Quality::Full(n) => n.clamp(1, 64),
+        Quality::LowLatency => 1,
+    };
+    let pass = RenderPass { divisor: 1, samples, seed: 0, must_finish: true, accumulates: false };
+    let renderer = request.scene.renderer().map_err(|e| e.to_string())?;
+    let frame = render_frame(&renderer, &request.camera, request, LayerSet::all(), pass, request.background);
+    exr::write(path, &frame.map_err(|e| e.to_string())?).map_err(|e| e.to_string())
 }

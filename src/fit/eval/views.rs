@@ -1,0 +1,166 @@
+//! Metrics of a fitted radiance field against the images of a capture.
+
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+use glam::Vec3;
+use nstr_capture::View;
+use nstr_image::error_map::error_map;
+use nstr_image::{ImageError, Rgba8, png};
+use nstr_metrics::image;
+use nstr_metrics::image::ImageMetricError;
+use nstr_render::RenderError;
+use nstr_render::volume::VolumeRenderer;
+use rayon::prelude::*;
+use serde::{Deserialize, Serialize};
+use thiserror::Error;
+
+/// Metrics of a radiance field against views.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct ViewScores {
+    /// Mean over views of the PSNR in dB.
+    pub psnr: f64,
+    /// Mean over views of the SSIM.
+    pub ssim: f64,
+    /// PSNR of each view, in the capture's order.
+    pub psnr_per_view: Vec<f64>,
+    /// Background under images with alpha, `#rrggbb` in sRGB values.
+    pub background: String,
+    /// Seconds a view took to render, mean.
+    pub render_seconds: f64,
+}
+
+/// Views that cannot be measured.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum ViewEvalError {
+    /// There are no views.
+    #[error("no view to measure against: the capture has no test split; hold frames out with --holdout N")]
+    NoViews,
+    /// A view that cannot be rendered.
+    #[error("view {name}: {source}")]
+    Render {
+        /// Name of the view.
+        name: String,
+        /// The reason.
+        source: RenderError,
+    },
+    /// A view that cannot be compared.
+    #[error("view {name}: {source}")]
+    Compare {
+        /// Name of the view.
+        name: String,
+        /// The reason.
+        source: ImageMetricError,
+    },
+    /// A picture that cannot be written.
+    #[error(transparent)]
+    Write(#[from] ImageError),
+    /// A folder that cannot be made.
+    #[error("cannot make the folder {}: {source}", path.display())]
+    Folder {
+        /// The folder.
+        path: PathBuf,
+        /// The reason.
+        source: std::io::Error,
+    },
+}
+
+/// Error that has the last colour of the map in error pictures.
+const MAX_ERROR: f64 = 0.25;
+
+/// The view's colours over a background, sRGB values, `[pixel]`.
+fn reference(view: &View, background: [f32; 3]) -> Vec<[f32; 3]> {
+    let over = |p: &[u8; 4]| {
+        let [r, g, b, a] = p.map(|v| f32::from(v) / 255.0);
+        let c = Vec3::new(r, g, b) * a + Vec3::from(background) * (1.0 - a);
+        c.to_array()
+    };
+    view.image.pixels.par_iter().map(over).collect()
+}
+
+/// The rendered view, 0 to 1. Masked pixels (see [`View::mask`]) are the reference's, so that they have no error.
+fn rendered(
+    renderer: &VolumeRenderer<'_>,
+    view: &View,
+    background: [f32; 3],
+    reference: &[[f32; 3]],
+) -> Result<Vec<[f32; 3]>, ViewEvalError> {
+    let failed = |source| ViewEvalError::Render { name: view.name.clone(), source };
+    let mut picture = renderer.colours(view, background).map_err(failed)?;
+    for (i, (p, r)) in picture.iter_mut().zip(reference).enumerate() {
+        *p = if view.usable(i) { p.map(|c| c.clamp(0.0, 1.0)) } else { *r };
+    }
+    Ok(picture)
+}
+
+/// PSNR of one view in dB over the pixels that are not masked.
+///
+/// # Errors
+/// [`ViewEvalError::Render`].
+pub fn view_psnr(renderer: &VolumeRenderer<'_>, view: &View, background: [f32; 3]) -> Result<f64, ViewEvalError> {
+    let reference = reference(view, background);
+    let picture = rendered(renderer, view, background, &reference)?;
+    Ok(measured_psnr(view, &picture, &reference))
+}
+
+fn measured_psnr(view: &View, picture: &[[f32; 3]], reference: &[[f32; 3]]) -> f64 {
+    let usable = (0..picture.len()).filter(|i| view.usable(*i)).count();
+    let fraction = usable.max(1) as f64 / picture.len().max(1) as f64;
+    image::psnr_from_mse(image::mse(picture.as_flattened(), reference.as_flattened()) / fraction)
+}
+
+/// Metrics of the renderer's field against `views`; with `images` writes `render/NNN.png`, `reference/NNN.png` and
+/// `error/NNN.png` (absolute error in false colours, dark violet for 0 to yellow for 0.25 and more) below that folder.
+///
+/// # Errors
+/// [`ViewEvalError`]: no views, a view that cannot be rendered or compared, pictures that cannot be written.
+pub fn evaluate_views(
+    renderer: &VolumeRenderer<'_>,
+    views: &[View],
+    background: [f32; 3],
+    images: Option<&Path>,
+) -> Result<ViewScores, ViewEvalError> {
+    if views.is_empty() {
+        return Err(ViewEvalError::NoViews);
+    }
+    let folders = images.map(|folder| ["render", "reference", "error"].map(|name| folder.join(name)));
+    for path in folders.iter().flatten() {
+        std::fs::create_dir_all(path).map_err(|source| ViewEvalError::Folder { path: path.clone(), source })?;
+    }
+    let mut scores = ViewScores { background: hex(background), ..ViewScores::default() };
+    for (i, view) in views.iter().enumerate() {
+        let reference = reference(view, background);
+        let start = Instant::now();
+        let picture = rendered(renderer, view, background, &reference)?;
+        scores.render_seconds += start.elapsed().as_secs_f64() / views.len() as f64;
+        let size = (view.image.width as usize, view.image.height as usize);
+        let ssim = image::ssim(picture.as_flattened(), reference.as_flattened(), size, 3)
+            .map_err(|source| ViewEvalError::Compare { name: view.name.clone(), source })?;
+        let psnr = measured_psnr(view, &picture, &reference);
+        scores.psnr_per_view.push(psnr);
+        scores.psnr += psnr / views.len() as f64;
+        scores.ssim += ssim / views.len() as f64;
+        if let Some([render, target, error]) = &folders {
+            let name = format!("{i:03}.png");
+            let size = (view.image.width, view.image.height);
+            let paint = |colours: &[[f32; 3]]| {
+                Rgba8::from_fn(size.0, size.1, |i| {
+                    let [r, g, b] = colours[i].map(|c| (c.clamp(0.0, 1.0) * 255.0).round() as u8);
+                    [r, g, b, 255]
+                })
+            };
+            png::write(&render.join(&name), &paint(&picture))?;
+            png::write(&target.join(&name), &paint(&reference))?;
+            if let Some(map) = error_map(picture.as_flattened(), reference.as_flattened(), size, 3, MAX_ERROR) {
+                png::write(&error.join(&name), &map)?;
+            }
+        }
+    }
+    Ok(scores)
+}
+
+fn hex(colour: [f32; 3]) -> String {
+    let [r, g, b] = colour.map(|c| (c.clamp(0.0, 1.0) * 255.0).round() as u8);
+    format!("#{r:02x}{g:02x}{b:02x}")
+}

@@ -1,0 +1,48 @@
+//! One buffer of trained parameters on a device, with its moments and moving average.
+
+use burn::tensor::{Device, Tensor, TensorData};
+use nstr_backend::backend;
+use nstr_backend::backend::FieldBackend;
+use nstr_kernel::adam::AdamHyper;
+
+pub(crate) struct Parameters<B: FieldBackend> {
+    pub value: Tensor<B, 1>,
+    moments: [Tensor<B, 1>; 2],
+    ema: Option<Tensor<B, 1>>,
+}
+
+impl<B: FieldBackend> Parameters<B> {
+    pub fn new(value: &[f32], moments: &[Vec<f32>; 2], ema: Option<&[f32]>, device: &Device<B>) -> Self {
+        let tensor = |v: &[f32]| Tensor::from_data(TensorData::new(v.to_vec(), [v.len()]), device);
+        let ema = ema.map(tensor);
+        Self { value: tensor(value), moments: [tensor(&moments[0]), tensor(&moments[1])], ema }
+    }
+
+    /// One step of Adam.
+    pub fn update(self, grads: Tensor<B, 1>, hyper: &AdamHyper) -> Self {
+        let (value, moments) = backend::adam_step(self.value, grads, self.moments, hyper);
+        Self { value, moments, ..self }
+    }
+
+    /// Moves the average towards the value by `1 − decay`.
+    pub fn update_ema(&mut self, decay: f64) {
+        if let Some(ema) = self.ema.take() {
+            self.ema = Some(ema * decay + self.value.clone() * (1.0 - decay));
+        }
+    }
+
+    /// Value and moments.
+    pub fn read(&self) -> (Vec<f32>, [Vec<f32>; 2]) {
+        (to_vec(&self.value), [to_vec(&self.moments[0]), to_vec(&self.moments[1])])
+    }
+
+    /// The moving average, where one is kept.
+    pub fn read_ema(&self) -> Option<Vec<f32>> {
+        self.ema.as_ref().map(to_vec)
+    }
+}
+
+/// Numbers of a tensor, read back from its device.
+pub(crate) fn to_vec<B: FieldBackend>(tensor: &Tensor<B, 1>) -> Vec<f32> {
+    tensor.to_data().iter::<f32>().collect()
+}

@@ -1,0 +1,92 @@
+//! Configurations by preset name: the field's shape with the training that suits it.
+
+use std::time::Duration;
+
+use nstr_kernel::PointLoss;
+use nstr_spec::config::{ConfigError, preset as field_preset};
+
+use crate::batch_loader::LoaderConfig;
+use crate::config::FitConfig;
+use crate::occupancy_grid::OccupancyConfig;
+use crate::rays::RayConfig;
+use crate::regularizers::Regularizers;
+use crate::schedule::Budget;
+use crate::sdf::SdfSampleConfig;
+use crate::signal::SignalConfig;
+use crate::train_config::TrainConfig;
+
+impl FitConfig {
+    /// A preset and the budget that it is tuned for.
+    ///
+    /// # Errors
+    /// [`ConfigError::Preset`] for unknown names.
+    pub fn preset(name: &str) -> Result<(Self, Budget), ConfigError> {
+        let field = field_preset(name)?;
+        let (is_radiance, dim) = (field.color_head.is_some(), field.dim);
+        let bare =
+            Self { field, train: TrainConfig::default(), sample: None, rays: None, occupancy: None, signal: None };
+        Ok(if is_radiance {
+            let (rays, occupancy) = (Some(RayConfig::default()), Some(OccupancyConfig::default()));
+            let minutes = if name == "radiance-fine" { 30 } else { 10 };
+            let budget = Budget::Time(Duration::from_secs(60 * minutes));
+            (Self { train: radiance_training(name), rays, occupancy, ..bare }, budget)
+        } else if dim == 3 {
+            let steps = match name {
+                "sdf-tiny" => 4000,
+                "sdf-fine" => 6000,
+                _ => 4500,
+            };
+            let sample = Some(SdfSampleConfig::default());
+            (Self { train: sdf_training(name), sample, ..bare }, Budget::Steps(steps))
+        } else {
+            (Self { train: signal_training(name), signal: Some(SignalConfig::default()), ..bare }, Budget::Steps(2000))
+        })
+    }
+}
+
+fn radiance_training(name: &str) -> TrainConfig {
+    // Few entries, each seen by many rays a step, bear a higher rate (docs/results.md).
+    let grid_lr = match name {
+        "radiance-tiny" => 5e-2,
+        "radiance-planes" | "radiance-vm" => 1e-1,
+        _ => 2e-2,
+    };
+    TrainConfig { loss: PointLoss::Huber(0.1), net_lr: 1e-2, grid_lr, ema_decay: 0.95, ..TrainConfig::default() }
+}
+
+fn sdf_training(name: &str) -> TrainConfig {
+    let mut train = TrainConfig::default();
+    if name == "sdf-fine" {
+        // With more parameters than points drawn, a fit learns its batches by heart.
+        train.loader.steps_per_batch = 3;
+    }
+    baseline_training(name, train)
+}
+
+/// Fresh samples each step: they cost nothing.
+fn signal_training(name: &str) -> TrainConfig {
+    let train = TrainConfig {
+        batch: 1 << 15,
+        loss: PointLoss::L2,
+        net_lr: 2e-2,
+        grid_lr: 5e-2,
+        loader: LoaderConfig { pool_size: 1, steps_per_batch: 1 },
+        regularizers: Regularizers { fraction: 1.0, ..Regularizers::NONE },
+        ..TrainConfig::default()
+    };
+    baseline_training(name, train)
+}
+
+/// Training of a baseline's networks, where other rates than the task's suit them.
+fn baseline_training(name: &str, train: TrainConfig) -> TrainConfig {
+    match name.split_once('-').map(|(_, kind)| kind) {
+        // ω₀ multiplies the rate of the layer before its sine: 30 in the first, 3000 for sounds. At twice these rates small
+        // batches already diverge (docs/results.md, "Rates of the baselines").
+        Some("siren") => TrainConfig { net_lr: if name == "audio-siren" { 5e-4 } else { 1e-3 }, beta2: 0.999, ..train },
+        Some("fourier") => TrainConfig { net_lr: 1e-2, train_basis: false, ..train },
+        Some("relu") => TrainConfig { net_lr: 2e-3, ..train },
+        // A line's entry is one factor of many places' features.
+        Some("cp") => TrainConfig { grid_lr: 4e-1, ..train },
+        _ => train,
+    }
+}

@@ -1,0 +1,53 @@
+//! Settings of one frame, the same for every renderer.
+
+use nstr_image::colour::Background;
+
+use crate::error::RenderError;
+use crate::layers::LayerSet;
+use crate::sampling::Filter;
+use crate::section::Section;
+use crate::shading::Shading;
+
+/// Contents of a frame: layers, samples, light, background, section.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct RenderSettings {
+    /// Layers to make.
+    pub layers: LayerSet,
+    /// Samples a pixel of colour and alpha, 1 to 4096.
+    pub samples: u32,
+    /// Weights of the samples around a pixel's centre.
+    pub filter: Filter,
+    /// Light and material.
+    pub shading: Shading,
+    /// Colour behind the object.
+    pub background: Background,
+    /// Plane that cuts part of the scene away.
+    pub section: Option<Section>,
+    /// Seed of the samples' places.
+    pub seed: u64,
+}
+
+impl Default for RenderSettings {
+    fn default() -> Self {
+        Self {
+            layers: LayerSet::default(),
+            samples: 1,
+            filter: Filter::Box,
+            shading: Shading::default(),
+            background: Background::White,
+            section: None,
+            seed: 0,
+        }
+    }
+}
+
+impl RenderSettings {
+    /// Checks the number of samples and the section.
+    pub(crate) fn check(&self) -> Result<(), RenderError> {
+        if !(1..=4096).contains(&self.samples) {
+            let reason = format!("{}; expected 1 to 4096", self.samples);
+            return Err(RenderError::Setting { setting: "samples", reason });
+        }
+        self.section.map_or(Ok(()), |section| section.check())
+    }
+}

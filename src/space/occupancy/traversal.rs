@@ -1,0 +1,190 @@
+//! Traversal of an occupancy grid: the samples of a ray that lie in occupied cells.
+//!
+//! A sample counts where its own position, rounded to f32, lies in an occupied cell. Skipping may only leave out samples
+//! that are sure to lie in the empty space around the one just looked at: its far faces are drawn in by more than rounding
+//! can move a position, so that the samples are exactly those a test of every stratum would give.
+
+use glam::{UVec3, Vec3};
+
+use crate::cube::Cube;
+use crate::occupancy::ray_sampling::{RaySampling, StratumMap};
+use crate::occupancy::{CellState, Occupancy};
+use crate::ray::Ray;
+
+/// Bound of the relative error of a distance computed from a position and back from a stratum number.
+const ROUNDING: f32 = 4e-6;
+/// Components of directions below this count as 0.
+const PARALLEL: f32 = 1e-20;
+/// Strata beyond this have numbers that f32 cannot tell apart.
+const LAST: f32 = 16_000_000.0;
+
+/// A ray in field coordinates.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct VolumeRay {
+    /// Position at `t = 0`.
+    pub origin: Vec3,
+    /// Unit direction.
+    pub direction: Vec3,
+    /// Samples before this distance are left out, field units.
+    pub near: f32,
+    /// Samples beyond this distance are left out, field units; may be +∞.
+    pub far: f32,
+}
+
+impl VolumeRay {
+    /// A world ray in the unit coordinates of `cube`; `near` and `far` in world units.
+    #[inline]
+    pub fn from_world(ray: &Ray, cube: Cube, near: f64, far: f64) -> Self {
+        Self {
+            origin: cube.to_unit(ray.origin).as_vec3(),
+            direction: ray.direction.as_vec3(),
+            near: (near / cube.size) as f32,
+            far: (far / cube.size) as f32,
+        }
+    }
+
+    /// Position at distance `t`.
+    #[inline(always)]
+    pub fn at(&self, t: f32) -> Vec3 {
+        self.origin + self.direction * t
+    }
+}
+
+/// One sample of a ray.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct RaySample {
+    /// Distance along the ray, field units: the position is `origin + t·direction`.
+    pub t: f32,
+    /// Length of its stratum.
+    pub dt: f32,
+}
+
+/// A ray on its way through the cells; made by [`Occupancy::traverse`], continued by [`OccupancyTraversal::next`].
+#[derive(Clone, Copy, Debug)]
+pub struct OccupancyTraversal {
+    origin: Vec3,
+    direction: Vec3,
+    /// 1 / direction, 0 where that is 0.
+    inverse: Vec3,
+    /// +∞ where the direction is 0: such faces are never reached.
+    never: Vec3,
+    /// 1 where the far face of a cell is its upper one.
+    ahead: Vec3,
+    /// Offset that draws far faces in, signed.
+    inset: Vec3,
+    space: StratumMap,
+    near: f32,
+    /// No sample lies beyond.
+    end: f32,
+    /// The stratum to look at next.
+    index: u32,
+}
+
+impl Occupancy {
+    /// Begins the traversal of a ray. Rays that are not finite and steps that are not positive give no sample.
+    #[inline]
+    pub fn traverse(&self, ray: &VolumeRay, steps: &RaySampling) -> OccupancyTraversal {
+        let zero = |d: f32| if d.abs() < PARALLEL { 0.0 } else { d };
+        // Adding 0 turns −0, which `probe` does not take, into 0.
+        let (origin, direction) = (ray.origin + 0.0, Vec3::from(ray.direction.to_array().map(zero)));
+        let inverse = Vec3::from(direction.to_array().map(|d| if d == 0.0 { 0.0 } else { 1.0 / d }));
+        let never = Vec3::from(direction.to_array().map(|d| if d == 0.0 { f32::INFINITY } else { 0.0 }));
+        // Positions are rounded relative to the origin's size and the cube's.
+        let slack = 5e-7 * (2.0 + origin.abs().max_element());
+        let mut traversal = OccupancyTraversal {
+            origin,
+            direction,
+            inverse,
+            never,
+            ahead: Vec3::from(direction.to_array().map(|d| (d > 0.0) as u32 as f32)),
+            inset: -direction.signum() * slack,
+            space: StratumMap::new(&RaySampling { cone: 0.0, ..*steps }),
+            near: ray.near,
+            end: f32::NEG_INFINITY,
+            index: 0,
+        };
+        if let (Some((lo, hi)), true) = (self.bounds(), steps.is_valid()) {
+            traversal.clip(lo - slack, hi + slack, ray, steps);
+        }
+        traversal
+    }
+
+    /// Visits the samples of a ray that lie in occupied cells, front to back, until `visit` returns false.
+    #[inline]
+    pub fn march(&self, ray: &VolumeRay, steps: &RaySampling, mut visit: impl FnMut(RaySample) -> bool) {
+        let mut traversal = self.traverse(ray, steps);
+        while let Some(sample) = traversal.next(self) {
+            if !visit(sample) {
+                return;
+            }
+        }
+    }
+}
+
+impl OccupancyTraversal {
+    /// Sets the first stratum and the end from a box that holds every occupied cell, rounding included.
+    #[inline(always)]
+    fn clip(&mut self, lo: Vec3, hi: Vec3, ray: &VolumeRay, steps: &RaySampling) {
+        let parallel = self.direction.cmpeq(Vec3::ZERO);
+        let beside = self.origin.cmplt(lo) | self.origin.cmpgt(hi);
+        let usable = self.origin.is_finite() && self.direction.is_finite() && !parallel.all();
+        if !usable || (parallel & beside).any() {
+            return;
+        }
+        let (a, b) = ((lo - self.origin) * self.inverse, (hi - self.origin) * self.inverse);
+        let enter = (a.min(b) - self.never).max_element().max(ray.near).max(0.0) * (1.0 - ROUNDING);
+        let leave = (a.max(b) + self.never).min_element() * (1.0 + ROUNDING);
+        if enter > leave.min(ray.far) {
+            return;
+        }
+        // Its logarithm and exponential are only paid for by rays that meet the box.
+        self.space = StratumMap::new(steps);
+        let end = leave.min(ray.far).min(self.space.distance(LAST));
+        if end.is_finite() && enter <= end {
+            self.index = self.space.last_before(enter * (1.0 - ROUNDING));
+            self.end = end;
+        }
+    }
+
+    /// The next sample in an occupied cell of `occupancy`, the one that the traversal was started with; `None` at the end.
+    #[inline]
+    pub fn next(&mut self, occupancy: &Occupancy) -> Option<RaySample> {
+        loop {
+            let index = self.index;
+            let t = self.space.sample(index);
+            if t > self.end {
+                return None;
+            }
+            match occupancy.probe(self.origin + self.direction * t) {
+                CellState::Occupied => {
+                    self.index = index + 1;
+                    if t >= self.near {
+                        return Some(RaySample { t, dt: self.space.length(index, t) });
+                    }
+                }
+                CellState::Outside => self.index = index + 1,
+                CellState::Empty { at, shift, radius } => {
+                    let edge = (1u32 << shift) as f32 / occupancy.cells() as f32;
+                    let exit = self.exit(at, f32::from(radius), edge);
+                    if exit > self.end {
+                        self.end = f32::NEG_INFINITY;
+                        return None;
+                    }
+                    self.index = index.max(self.space.last_before(exit)) + 1;
+                }
+            }
+        }
+    }
+
+    /// A distance up to which samples are sure to lie in the cubes of edge `edge` within `radius` of cube `at`.
+    #[inline(always)]
+    fn exit(&self, at: UVec3, radius: f32, edge: f32) -> f32 {
+        let face = at.as_ivec3().as_vec3() - radius + self.ahead * (1.0 + 2.0 * radius);
+        ((face * edge + self.inset - self.origin) * self.inverse + self.never).min_element() * (1.0 - ROUNDING)
+    }
+
+    /// Distance before which no sample is left; +∞ once the ray has ended.
+    pub fn reached(&self) -> f32 {
+        if self.end == f32::NEG_INFINITY { f32::INFINITY } else { self.space.sample(self.index) }
+    }
+}

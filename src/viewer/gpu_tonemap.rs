@@ -1,0 +1,163 @@
+//! Tone mapping on the device: from a render target of the GPU renderer to a texture of sRGB values.
+
+use bytemuck::{Pod, Zeroable};
+use nstr_render::gpu::{Gpu, RenderTarget, colormap_source};
+use wgpu::util::DeviceExt;
+
+use crate::display_mode::DisplayMode;
+use crate::render_backend::{GpuPixels, RenderRequest};
+use crate::tonemap::ColourRanges;
+
+/// Uniforms of `shaders/display.wgsl`.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Pod, Zeroable)]
+struct Uniforms {
+    size: [u32; 4],
+    gain: [f32; 4],
+    background: [f32; 4],
+    low: [f32; 4],
+    high: [f32; 4],
+}
+
+/// Pipeline that tone maps render targets.
+pub(crate) struct GpuTonemapper {
+    pipeline: wgpu::RenderPipeline,
+    layout: wgpu::BindGroupLayout,
+}
+
+/// Format of the images.
+const FORMAT: wgpu::TextureFormat = wgpu::TextureFormat::Rgba8Unorm;
+
+fn entry(binding: u32, ty: wgpu::BufferBindingType) -> wgpu::BindGroupLayoutEntry {
+    wgpu::BindGroupLayoutEntry {
+        binding,
+        visibility: wgpu::ShaderStages::FRAGMENT,
+        ty: wgpu::BindingType::Buffer { ty, has_dynamic_offset: false, min_binding_size: None },
+        count: None,
+    }
+}
+
+impl GpuTonemapper {
+    /// Compiles the shader.
+    pub fn new(gpu: &Gpu) -> Self {
+        let device = gpu.device();
+        let source = colormap_source() + nstr_shaders::DISPLAY;
+        let module = device.create_shader_module(wgpu::ShaderModuleDescriptor {
+            label: Some("tonemap"),
+            source: wgpu::ShaderSource::Wgsl(source.into()),
+        });
+        let storage = wgpu::BufferBindingType::Storage { read_only: true };
+        let entries =
+            [entry(0, storage), entry(1, storage), entry(2, storage), entry(3, wgpu::BufferBindingType::Uniform)];
+        let layout =
+            device.create_bind_group_layout(&wgpu::BindGroupLayoutDescriptor { label: None, entries: &entries });
+        let pipeline_layout = device.create_pipeline_layout(&wgpu::PipelineLayoutDescriptor {
+            label: None,
+            bind_group_layouts: &[Some(&layout)],
+            immediate_size: 0,
+        });
+        let pipeline = device.create_render_pipeline(&wgpu::RenderPipelineDescriptor {
+            label: Some("tonemap"),
+            layout: Some(&pipeline_layout),
+            vertex: wgpu::VertexState {
+                module: &module,
+                entry_point: Some("corner"),
+                compilation_options: wgpu::PipelineCompilationOptions::default(),
+                buffers: &[],
+            },
+            fragment: Some(wgpu::FragmentState {
+                module: &module,
+                entry_point: Some("display"),
+                compilation_options: wgpu::PipelineCompilationOptions::default(),
+                targets: &[Some(FORMAT.into())],
+            }),
+            primitive: wgpu::PrimitiveState::default(),
+            depth_stencil: None,
+            multisample: wgpu::MultisampleState::default(),
+            multiview_mask: None,
+            cache: None,
+        });
+        Self { pipeline, layout }
+    }
+
+    /// Image of a render target of `width` × `height` pixels, whose colours hold the fraction `share` of all their samples;
+    /// `spectrum` is the width of S.
+    pub fn draw(
+        &self,
+        gpu: &Gpu,
+        target: &RenderTarget,
+        (width, height): (u32, u32),
+        request: &RenderRequest,
+        ranges: ColourRanges,
+        (share, spectrum): (f32, u32),
+    ) -> GpuPixels {
+        let device = gpu.device();
+        let srgb = request.background.srgb();
+        let [r, g, b] = srgb.unwrap_or_default();
+        let flag = |on: bool| if on { 1.0 } else { 0.0 };
+        let [x, y, z] = ranges;
+        let uniforms = Uniforms {
+            size: [width, height, shader_mode(request.mode), spectrum],
+            gain: [1.0 / share, request.exposure.exp2(), flag(request.scene.is_radiance()), flag(srgb.is_none())],
+            background: [r, g, b, 1.0],
+            low: [x.0, y.0, z.0, 0.0],
+            high: [x.1, y.1, z.1, 0.0],
+        };
+        let uniform = device.create_buffer_init(&wgpu::util::BufferInitDescriptor {
+            label: Some("tonemap"),
+            contents: bytemuck::bytes_of(&uniforms),
+            usage: wgpu::BufferUsages::UNIFORM,
+        });
+        let buffers = [target.colour(), target.layers(), target.spectrum(), &uniform];
+        let entries: Vec<_> = (0u32..)
+            .zip(buffers)
+            .map(|(binding, buffer)| wgpu::BindGroupEntry { binding, resource: buffer.as_entire_binding() })
+            .collect();
+        let layout = &self.layout;
+        let bound = device.create_bind_group(&wgpu::BindGroupDescriptor { label: None, layout, entries: &entries });
+        let texture = device.create_texture(&wgpu::TextureDescriptor {
+            label: Some("image"),
+            size: wgpu::Extent3d { width, height, depth_or_array_layers: 1 },
+            mip_level_count: 1,
+            sample_count: 1,
+            dimension: wgpu::TextureDimension::D2,
+            format: FORMAT,
+            usage: wgpu::TextureUsages::RENDER_ATTACHMENT
+                | wgpu::TextureUsages::TEXTURE_BINDING
+                | wgpu::TextureUsages::COPY_SRC,
+            view_formats: &[],
+        });
+        let output = texture.create_view(&wgpu::TextureViewDescriptor::default());
+        let mut encoder = device.create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
+        let ops = wgpu::Operations { load: wgpu::LoadOp::Clear(wgpu::Color::BLACK), store: wgpu::StoreOp::Store };
+        let mut pass = encoder.begin_render_pass(&wgpu::RenderPassDescriptor {
+            color_attachments: &[Some(wgpu::RenderPassColorAttachment {
+                view: &output,
+                resolve_target: None,
+                depth_slice: None,
+                ops,
+            })],
+            ..wgpu::RenderPassDescriptor::default()
+        });
+        pass.set_pipeline(&self.pipeline);
+        pass.set_bind_group(0, &bound, &[]);
+        pass.draw(0..3, 0..1);
+        drop(pass);
+        gpu.queue().submit([encoder.finish()]);
+        GpuPixels { texture, size: (width, height) }
+    }
+}
+
+/// Number of a display mode in `shaders/display.wgsl`.
+fn shader_mode(mode: DisplayMode) -> u32 {
+    match mode {
+        DisplayMode::Shaded | DisplayMode::Error => 0,
+        DisplayMode::Normals => 1,
+        DisplayMode::Spectrum => 2,
+        DisplayMode::Curvature => 3,
+        DisplayMode::Depth => 4,
+        DisplayMode::Gradient => 5,
+        DisplayMode::Residual => 6,
+        DisplayMode::Steps => 7,
+    }
+}
