@@ -182,7 +182,7 @@ fn misuse_says_what_is_wrong_and_writes_nothing() {
         (vec!["fit", &bracket, "--set", "train.speed=1"], vec!["train.speed", "train.net_lr"]),
         (vec!["fit", &bracket, "--set", "basis=0"], vec!["basis"]),
         (vec!["eval", "none.safetensors", &bracket], vec!["none.safetensors"]),
-        (vec!["eval", &bracket, "none.safetensors"], vec!["bracket.stl: is no model", "the model comes first"]),
+        (vec!["eval", &bracket, "none.safetensors"], vec!["bracket.stl: not an nstr model", "the model comes first"]),
         (vec!["fit", &bracket, "--set", "dim=2"], vec!["dim = 2: must be 3"]),
         (vec!["fit", &bracket, "--set", "outputs=3"], vec!["outputs = 3: must be 1"]),
         (vec!["fit", &bracket, "--downscale", "2"], vec!["--downscale", "captures", "a mesh"]),

@@ -10,7 +10,7 @@ use serde_json::Value;
 /// Checks what every report has.
 fn page(folder: &Path) -> String {
     let page = std::fs::read_to_string(folder.join("report.html")).unwrap();
-    assert!(page.starts_with("<!doctype html>") && page.trim_end().ends_with("</html>"));
+    assert!(page.starts_with("<!DOCTYPE html>") && page.trim_end().ends_with("</html>"));
     // Nothing is fetched: the only addresses are names of XML namespaces.
     for (at, _) in page.match_indices("://") {
         assert!(page[at..].starts_with("://www.w3.org/"), "{}", &page[at - 10..at + 60]);

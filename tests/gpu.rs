@@ -216,5 +216,5 @@ fn the_command_renders_on_an_adapter_or_says_what_is_missing() {
         .unwrap();
     let noted = String::from_utf8_lossy(&none.stderr);
     assert!(none.status.success() && picture.exists(), "{noted}");
-    assert!(noted.contains("mesa-vulkan-drivers") && noted.contains("on the processor"), "{noted}");
+    assert!(noted.contains("mesa-vulkan-drivers") && noted.contains("on the CPU"), "{noted}");
 }

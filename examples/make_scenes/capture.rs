@@ -21,13 +21,17 @@ const DISTANCE: f64 = 4.03;
 /// A part of the capture.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Split {
+    /// Views to train on.
     Train,
+    /// Views held out.
     Test,
 }
 
 impl Split {
+    /// Both parts.
     pub const ALL: [Self; 2] = [Self::Train, Self::Test];
 
+    /// Name of the folder and of the transforms file.
     pub fn name(self) -> &'static str {
         match self {
             Split::Train => "train",
@@ -136,6 +140,9 @@ fn png(image: &Rgba8) -> Result<Vec<u8>, png::EncodingError> {
 }
 
 /// Writes the whole capture to `folder` and returns its size in bytes.
+///
+/// # Errors
+/// Files that cannot be written.
 pub fn write(folder: &Path) -> Result<usize, Box<dyn std::error::Error>> {
     let mut total = 0;
     let mut file = |path: &Path, content: &[u8]| {

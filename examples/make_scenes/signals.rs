@@ -16,6 +16,9 @@ pub fn sweep() -> AudioSignal {
 }
 
 /// Writes both to `folder`.
+///
+/// # Errors
+/// Files that cannot be written.
 pub fn write(folder: &Path) -> Result<(), Box<dyn std::error::Error>> {
     chirp().write(&folder.join("chirp.png"))?;
     sweep().write(&folder.join("sweep.wav"))?;

@@ -122,6 +122,7 @@ fn triangles(part: &Part) -> Vec<Triangle> {
 }
 
 impl Studio {
+    /// A studio that holds these parts.
     pub fn new(parts: &[Part]) -> Self {
         let triangles: Vec<Triangle> = parts.iter().flat_map(triangles).collect();
         let tracer = Tracer::new(triangles.iter().map(|t| t.corners.map(|c| c.position)));

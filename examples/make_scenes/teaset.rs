@@ -15,10 +15,13 @@ const TOP: f64 = -0.34;
 
 /// One closed piece.
 pub struct Part {
+    /// Name in the mesh file.
     pub name: &'static str,
+    /// Look of its surface.
     pub material: Material,
     /// Origin of the material's pattern.
     pub foot: DVec3,
+    /// Its faces.
     pub model: Model,
 }
 

@@ -132,6 +132,7 @@ impl Backward<Flex, 3> for ValueStep {
         let d_out = grads.consume::<Flex>(&ops.node).to_contiguous();
         let (op, inputs) = ops.state;
         let parents = ops.parents.map(|node| node.map(|n| n.id));
+        #[expect(clippy::expect_used, reason = "an invariant of the registration")]
         let fused = op.fused().expect("the step is registered only where the field has kernels");
         let mut d_grid = inputs.grid_zeros();
         let mut d_net = inputs.net_zeros();
@@ -153,6 +154,7 @@ impl Backward<Flex, 2> for FullStep {
     fn backward(self, ops: Ops<State, 2>, grads: &mut Gradients, _: &mut Checkpointer) {
         let d_out = grads.consume::<Flex>(&ops.node).to_contiguous();
         let (op, inputs) = ops.state;
+        #[expect(clippy::expect_used, reason = "an invariant of the registration")]
         let fused = op.fused().expect("the step is registered only where the field has kernels");
         let mut d_grid = inputs.grid_zeros();
         let mut d_net = inputs.net_zeros();

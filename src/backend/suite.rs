@@ -7,6 +7,7 @@
 //! compared with the judge on the same numbers (all inputs are f32 values), parameter tensor by parameter tensor. Where a ReLU or
 //! a cell border lies within rounding of a point, two right answers differ; with the fixed seeds here and h = 1e-6 no point is
 //! that close, so tolerances need no outliers.
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "for tests only: a panic is how they fail")]
 
 use std::marker::PhantomData;
 use std::ops::Range;

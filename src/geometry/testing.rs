@@ -1,4 +1,5 @@
 //! Meshes and points for tests.
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "for tests only: a panic is how they fail")]
 
 use glam::DVec3;
 use rand::{RngExt, SeedableRng};

@@ -1,4 +1,5 @@
 //! Snapshot tests of images, and image files for tests of readers.
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "for tests only: a panic is how they fail")]
 
 use std::io::Cursor;
 use std::path::Path;

@@ -97,6 +97,7 @@ pub struct RayStats {
 }
 
 impl FusedField {
+    #[expect(clippy::expect_used, reason = "documented as a panic of the functions of colour")]
     fn head_plan(&self) -> &HeadPlan {
         self.plan.head.as_ref().expect("the field has a colour head")
     }

@@ -240,6 +240,7 @@ impl RayStep<'_> {
     #[inline(always)]
     fn adjoint<S: Simd>(&self, simd: S, b: &mut RayBuffers, sums: &mut GradientBuffers) {
         let (plan, head, outputs) = (self.plan, self.head, self.plan.outputs);
+        #[expect(clippy::expect_used, reason = "buffers are made from the plan")]
         let head_sums = sums.head.as_mut().expect("a plan with a head has sums for it");
         for tile in &mut b.head[..b.source.len().div_ceil(TILE)] {
             let view = |buffer: &mut Vec<f32>, row| MatrixView { ptr: buffer.as_mut_ptr(), row };

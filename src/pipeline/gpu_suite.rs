@@ -1,5 +1,6 @@
 //! The field in shaders against the plain-tensor reference in f64 and the colours of the kernels, over every axis of
 //! configuration. Needs an adapter (Mesa's software driver will do); says that it is skipped where there is none.
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "for tests only: a panic is how they fail")]
 
 use glam::Vec3;
 use nstr_backend::rays_suite::radiance_variants;

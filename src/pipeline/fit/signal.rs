@@ -41,7 +41,7 @@ pub fn fit_signal(
     let (config, budget) = options.config(usual, |config| config.for_signal(&signal))?;
     if options.preset.as_deref().unwrap_or(usual).starts_with(usual) {
         let wanted = [("dim", config.field.dim, dim), ("outputs", config.field.outputs, signal.channels())];
-        for (key, value, wanted) in wanted.into_iter().filter(|(_, value, wanted)| value != wanted) {
+        if let Some((key, value, wanted)) = wanted.into_iter().find(|(_, value, wanted)| value != wanted) {
             let (name, shape) = (input.display(), signal.describe());
             return Err(Error::option(format!("{key} = {value}: must be {wanted} for {name}, {kind} of {shape}")));
         }
