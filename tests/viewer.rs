@@ -2,7 +2,6 @@
 //! whose programs are not installed are skipped.
 #![cfg(feature = "viewer")]
 
-#[allow(dead_code, reason = "shared with the other tests of the command")]
 mod common;
 
 use std::path::Path;
