@@ -65,10 +65,10 @@ fn a_surface_is_diagnosed_beside_its_null_models() {
     let l = &report["transport"]["lipschitz"];
     assert!(l["sampled"].as_f64().unwrap() <= l["upper"].as_f64().unwrap());
     // Integrals of any F fall as 1/ν, and the decoder, which acts point by point, does not fall.
-    for field in ["model", "untrained"] {
+    for (field, off) in [("model", 0.1), ("untrained", 0.25)] {
         let slope = |name: &str| report["decay"][field][name].as_f64().unwrap();
         let (transport, decoder) = (slope("transport_slope"), slope("decoder_slope"));
-        assert!((transport + 1.0).abs() < 0.1 && decoder.abs() < 0.05, "{field}: {transport}, {decoder}");
+        assert!((transport + 1.0).abs() < off && decoder.abs() < 0.05, "{field}: {transport}, {decoder}");
     }
     for name in ["surface-grad-s.ply", "surface-curvature.ply"] {
         let bytes = std::fs::read(at.join("r").join(name)).unwrap();
