@@ -208,11 +208,16 @@ pub struct SdfModel {
     pub field: NeuralSdf,
 }
 
+/// Evaluator of a signed distance model, with the Lipschitz bound that it was saved with, measured where there is none.
+pub(crate) fn sdf_field(model: &Model) -> NeuralSdf {
+    let lipschitz = model.metrics.get("lipschitz").map(|l| *l as f32);
+    NeuralSdf::new(&model.spec, model.grid.clone(), &model.net, lipschitz)
+}
+
 impl SdfModel {
     /// Opens a model of three coordinates and one value, with the Lipschitz bound that it was saved with.
     pub fn open(model: Model) -> Self {
-        let lipschitz = model.metrics.get("lipschitz").map(|l| *l as f32);
-        let field = NeuralSdf::new(&model.spec, model.grid.clone(), &model.net, lipschitz);
+        let field = sdf_field(&model);
         Self { model, field }
     }
 

@@ -14,7 +14,7 @@ use super::job::{FitJob, FitRequest, SaveReason};
 use super::{FitObserver, FitScene, Fitted, MeshFacts};
 use crate::error::Error;
 use crate::evaluate::Scores;
-use crate::field::SdfModel;
+use crate::field::{SdfModel, sdf_field};
 use crate::mesh_input::MeshInput;
 use crate::options::FitOptions;
 use crate::record::FitRecord;
@@ -75,7 +75,7 @@ pub fn fit_mesh(
     .ok_or_else(|| Error::file(input, "every face has zero area, so there is no surface to fit"))?;
     observer.begin(FitScene { bounds, up: Up::Y, views: Arc::default() });
     let complete = |model: &mut Model, _: &TrainState, _: SaveReason| {
-        let lipschitz = SdfModel::open(model.clone()).field.lipschitz();
+        let lipschitz = sdf_field(model).lipschitz();
         model.metrics.insert("lipschitz".into(), f64::from(lipschitz));
     };
     let model = job.train(Arc::new(sampler), &complete, observer)?;
