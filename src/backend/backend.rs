@@ -3,7 +3,7 @@
 //! The trait extends a backend with the field's forward pass (differentiable under `Autodiff`) and the
 //! optimiser's step. Every method has a default in plain tensors, so a backend joins with an empty `impl`; one with
 //! fused kernels overrides the methods and, for its `Autodiff`, registers their backward (Flex: [`crate::flex`]).
-//! Callers use the functions on tensors: [`forward`], [`forward_full`], [`adam_step`].
+//! Callers use the functions on tensors: [`forward`], [`forward_full`], [`adam_step`], [`ema_step`].
 
 use std::fmt;
 use std::sync::Arc;
@@ -108,6 +108,12 @@ pub trait FieldBackend: Backend {
     ) -> Step<Self> {
         plain_adam_step::<Self>(params, grads, moments, hyper)
     }
+
+    /// Moves a moving average of parameters towards their values by `1 − decay`; both are flat buffers. Called on a
+    /// backend without autodiff.
+    fn ema_step(average: FloatTensor<Self>, values: FloatTensor<Self>, decay: f64) -> FloatTensor<Self> {
+        plain_ema_step::<Self>(average, values, decay)
+    }
 }
 
 /// Points and target values of [`FieldBackend::field_loss`].
@@ -184,6 +190,11 @@ pub fn plain_adam_step<B: Backend>(
     (primitive(p), [primitive(m), primitive(v)])
 }
 
+/// The moving average's step in plain tensors.
+pub fn plain_ema_step<B: Backend>(average: FloatTensor<B>, values: FloatTensor<B>, decay: f64) -> FloatTensor<B> {
+    primitive(tensor::<B, 1>(average) * decay + tensor::<B, 1>(values) * (1.0 - decay))
+}
+
 /// A tensor from its primitive.
 pub fn tensor<B: Backend, const D: usize>(primitive: FloatTensor<B>) -> Tensor<B, D> {
     Tensor::from_primitive(TensorPrimitive::Float(primitive))
@@ -248,6 +259,11 @@ pub fn adam_step<B: FieldBackend>(
 ) -> (Tensor<B, 1>, [Tensor<B, 1>; 2]) {
     let (params, moments) = B::adam_step(primitive(params), primitive(grads), moments.map(primitive), hyper);
     (tensor(params), moments.map(tensor))
+}
+
+/// [`FieldBackend::ema_step`] on tensors. The average's storage is reused where nothing else holds it.
+pub fn ema_step<B: FieldBackend>(average: Tensor<B, 1>, values: Tensor<B, 1>, decay: f64) -> Tensor<B, 1> {
+    tensor(B::ema_step(primitive(average), primitive(values), decay))
 }
 
 #[cfg(feature = "cuda")]

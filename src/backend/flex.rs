@@ -15,14 +15,14 @@ use burn::backend::autodiff::ops::{Backward, Ops, OpsKind};
 use burn::tensor::ops::FloatTensor;
 use burn::tensor::{DType, Shape, TensorMetadata};
 use burn_flex::{Flex, FlexTensor};
-use nstr_kernel::adam;
-use nstr_kernel::adam::AdamHyper;
+use nstr_kernel::adam::{self, AdamHyper};
+use nstr_kernel::ema;
 use nstr_kernel::{FusedField, GradientSlices, Outputs, PointLoss, RayBatch, RayLoss, RayStats, Targets};
 use nstr_spec::FieldSpec;
 
 use crate::backend::{
-    FieldBackend, FieldOp, LossData, Moments, Step, plain_adam_step, plain_field_loss, plain_ray_loss, primitive,
-    tensor,
+    FieldBackend, FieldOp, LossData, Moments, Step, plain_adam_step, plain_ema_step, plain_field_loss, plain_ray_loss,
+    primitive, tensor,
 };
 use crate::reference;
 
@@ -100,6 +100,15 @@ impl FieldBackend for Flex {
         let [mut params, grads, mut m, mut v] = [params, grads, m, v].map(into_contiguous);
         adam::step(params.storage_mut(), grads.storage(), m.storage_mut(), v.storage_mut(), hyper);
         (params, [m, v])
+    }
+
+    fn ema_step(average: FlexTensor, values: FlexTensor, decay: f64) -> FlexTensor {
+        if [&average, &values].iter().any(|t| t.dtype() != DType::F32) {
+            return plain_ema_step::<Flex>(average, values, decay);
+        }
+        let [mut average, values] = [average, values].map(into_contiguous);
+        ema::step(average.storage_mut(), values.storage(), decay);
+        average
     }
 }
 

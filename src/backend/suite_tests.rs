@@ -143,3 +143,20 @@ fn optimiser_steps_agree() {
         assert_close("moments", &values(a), &values(b), 1e-5);
     }
 }
+
+#[test]
+fn moving_averages_have_the_bits_of_plain_tensors() {
+    let mut draw = Draw(Pcg64::seed_from_u64(62));
+    let make = |v: Vec<f64>| -> Tensor<Flex, 1> {
+        Tensor::from_data(TensorData::new(v, [20011]), (&Default::default(), DType::F32))
+    };
+    let mut fused = make(draw.vector(20011, -1.0, 1.0));
+    let mut plain = fused.clone();
+    for decay in [0.95, 0.99, 0.5, 0.123, 0.0] {
+        let value = make(draw.vector(20011, -1.0, 1.0));
+        fused = backend::ema_step(fused, value.clone(), decay);
+        plain = plain * decay + value * (1.0 - decay);
+        let bits = |t: &Tensor<Flex, 1>| t.to_data().iter::<f32>().map(f32::to_bits).collect::<Vec<_>>();
+        assert!(bits(&fused) == bits(&plain), "decay {decay}");
+    }
+}

@@ -27,7 +27,7 @@ impl<B: FieldBackend> Parameters<B> {
     /// Moves the average towards the value by `1 − decay`.
     pub fn update_ema(&mut self, decay: f64) {
         if let Some(ema) = self.ema.take() {
-            self.ema = Some(ema * decay + self.value.clone() * (1.0 - decay));
+            self.ema = Some(backend::ema_step(ema, self.value.clone(), decay));
         }
     }
 

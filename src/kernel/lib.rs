@@ -1,5 +1,5 @@
-//! Fused evaluation of fields on tiles of points: forward, tangents, adjoints, and the optimiser step, on plain slices.
-//! Vector code runs through `pulp`, which picks the widest instruction set of the machine at run time, unless
+//! Fused evaluation of fields on tiles of points: forward, tangents, adjoints, and the steps of the optimiser and of the
+//! moving average, on plain slices. Vector code runs through `pulp`, which picks the widest instruction set of the machine at run time, unless
 //! `NSTR_SIMD` asks for a narrower one (`scalar`, `avx2`, `avx512`). Knows no Burn.
 
 pub mod adam;
@@ -7,6 +7,7 @@ mod arch;
 mod basis;
 mod compositing;
 pub mod direction_encoding;
+pub mod ema;
 mod fused;
 mod gemm;
 mod latent;
