@@ -3,8 +3,6 @@
 pub mod backend;
 pub mod compositing;
 pub mod device;
-#[cfg(all(test, any(feature = "cuda", feature = "wgpu")))]
-mod device_suite;
 #[doc(hidden)]
 pub mod device_testing;
 pub mod flex;

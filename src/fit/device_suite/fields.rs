@@ -1,6 +1,4 @@
-//! The suite on backends of GPUs (features `cuda` and `wgpu`), which run the plain tensors in f32: each test says that it is
-//! skipped where there is no such device. Run with
-//! `cargo test --release -p nstr-backend --features cuda --lib -- device_suite --nocapture`.
+//! The suite of fields (`nstr_backend::suite`) on GPU backends, which run the plain tensors in f32.
 //!
 //! Sums over scattered indices are in no fixed order there, so repetition bit for bit is not asked for.
 
@@ -12,15 +10,14 @@ use burn::backend::Autodiff;
 use burn::tensor::DType;
 use burn::tensor::backend::AutodiffBackend;
 use burn_flex::Flex;
-use nstr_spec::FieldSpec;
-
-use crate::backend::FieldBackend;
-use crate::device::Device;
-use crate::device_testing::{apart, on_devices, present};
-use crate::rays_suite::{LOSS, radiance_variants, rays, step};
-use crate::suite::{
+use nstr_backend::backend::FieldBackend;
+use nstr_backend::device::Device;
+use nstr_backend::device_testing::{apart, on_devices, present};
+use nstr_backend::rays_suite::{LOSS, radiance_variants, rays, step};
+use nstr_backend::suite::{
     Buffer, Case, Evaluator, JUDGE, On, PLAIN_F64, Quantity, assert_close, compare, special_points, variants,
 };
+use nstr_spec::FieldSpec;
 
 fn message(panic: &(dyn Any + Send)) -> &str {
     let owned = panic.downcast_ref::<String>().map(String::as_str);

@@ -1,7 +1,4 @@
 //! Training through Vulkan and CUDA follows training on the CPU.
-//!
-//! Vulkan needs an adapter; `mesa-vulkan-drivers` brings a software one. Run with
-//! `cargo test --release --features wgpu --lib -- device_suite --nocapture`, or with `cuda`, or both.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
