@@ -32,8 +32,8 @@ pub struct ViewArgs {
     /// fitted to, where it lies beside the model or in the current folder]
     #[arg(long, value_name = "DIR")]
     capture: Option<PathBuf>,
-    /// First layer: shaded, normals, depth, S, gradS, curvature, residual, steps or error
-    #[arg(long, default_value = "shaded")]
+    /// First layer: colour, normal, depth.ray, S, gradS, curvature, residual, steps or error
+    #[arg(long, default_value = "colour")]
     layer: DisplayMode,
     /// white, black, transparent or #rrggbb
     #[arg(long, default_value = "white")]

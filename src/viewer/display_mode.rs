@@ -43,17 +43,17 @@ impl DisplayMode {
         DisplayMode::Error,
     ];
 
-    /// Name on the panel and on the command line.
+    /// Name on the panel and on the command line: that of the renderers' layer, where it is one.
     pub fn name(self) -> &'static str {
         match self {
-            DisplayMode::Shaded => "shaded",
-            DisplayMode::Normals => "normals",
-            DisplayMode::Depth => "depth",
-            DisplayMode::Spectrum => "S",
-            DisplayMode::Gradient => "gradS",
-            DisplayMode::Curvature => "curvature",
-            DisplayMode::Residual => "residual",
-            DisplayMode::Steps => "steps",
+            DisplayMode::Shaded => Layer::Colour.name(),
+            DisplayMode::Normals => Layer::Normal.name(),
+            DisplayMode::Depth => Layer::DepthRay.name(),
+            DisplayMode::Spectrum => Layer::Spectrum.name(),
+            DisplayMode::Gradient => Layer::SpectrumGradientNorm.name(),
+            DisplayMode::Curvature => Layer::Curvature.name(),
+            DisplayMode::Residual => Layer::Residual.name(),
+            DisplayMode::Steps => Layer::Steps.name(),
             DisplayMode::Error => "error",
         }
     }
@@ -115,7 +115,7 @@ impl fmt::Display for DisplayMode {
 impl FromStr for DisplayMode {
     type Err = String;
 
-    /// A name in any case, the name of a layer of `nstr render`, or the number of the key.
+    /// A name in any case, an alias of the renderers' layers (`shaded`, `normals`, `depth`), or the number of the key.
     fn from_str(text: &str) -> Result<Self, String> {
         let number = text.parse::<usize>().ok().and_then(|n| DisplayMode::ALL.get(n.wrapping_sub(1)).copied());
         let named = || DisplayMode::ALL.into_iter().find(|mode| mode.name().eq_ignore_ascii_case(text));
@@ -150,7 +150,7 @@ mod tests {
             assert_eq!(mode.name().to_uppercase().parse(), Ok(mode));
         }
         for bad in ["0", "10", "colr", "alpha", "position", "depth.z", "all", "normal,steps", ""] {
-            assert!(bad.parse::<DisplayMode>().unwrap_err().contains("shaded"), "{bad}");
+            assert!(bad.parse::<DisplayMode>().unwrap_err().contains("colour"), "{bad}");
         }
     }
 

@@ -107,9 +107,9 @@ pub(crate) enum Action {
     LoadPath,
     /// Pause or resume training.
     Pause,
-    /// DisplayMode or hide the help.
+    /// Show or hide the help.
     Help,
-    /// DisplayMode or hide the panel.
+    /// Show or hide the panel.
     Panel,
     /// Close the help.
     Dismiss,

@@ -269,7 +269,7 @@ fn section(ui: &mut Ui, session: &mut Session) {
     });
     if cut.enabled {
         slider_row(ui, "Place", Slider::new(&mut cut.offset, 0.0..=1.0).fixed_decimals(3));
-        ui.checkbox(&mut cut.field, "DisplayMode the field on the plane")
+        ui.checkbox(&mut cut.field, "Show the field on the plane")
             .on_hover_text("Signed distances: blue inside, red outside, with lines; radiance: density");
     }
 }
