@@ -16,6 +16,7 @@ use winit::event::{StartCause, WindowEvent};
 use winit::event_loop::{ActiveEventLoop, ControlFlow, EventLoopProxy};
 use winit::window::{Window, WindowId};
 
+use self::clipboard::Clipboard;
 use crate::camera_path::CameraPath;
 use crate::error::ViewerError;
 use crate::event_conversion;
@@ -30,6 +31,7 @@ use crate::session::{DisplaySettings, Session};
 use crate::training::{Training, TrainingPhase};
 use crate::{cpu_backend, gpu_backend};
 
+mod clipboard;
 mod input;
 mod saving;
 mod window;
@@ -109,6 +111,7 @@ struct OpenWindow {
     window: Arc<Window>,
     presenter: Presenter,
     egui: egui_winit::State,
+    clipboard: Clipboard,
     /// Rectangle of the image.
     viewport: Viewport,
 }
@@ -201,7 +204,13 @@ impl App {
             training.window_opened();
         }
         let PhysicalSize { width, height } = window.inner_size();
-        Ok(OpenWindow { window, presenter, egui, viewport: Viewport { x: 0, y: 0, width, height } })
+        Ok(OpenWindow {
+            window,
+            presenter,
+            egui,
+            clipboard: Clipboard::new(),
+            viewport: Viewport { x: 0, y: 0, width, height },
+        })
     }
 
     /// Starts the chosen backend. Automatic choice takes the presenter's device unless it is a software driver, which is
@@ -330,6 +339,7 @@ impl App {
             remaining = rest;
         });
         self.dirty |= before != session.settings;
+        opened.clipboard.after_frame(&output.platform_output.commands);
         opened.egui.handle_platform_output(&opened.window, output.platform_output);
         let delay = output.viewport_output.get(&egui::ViewportId::ROOT).map_or(Duration::MAX, |v| v.repaint_delay);
         // Once more when the message ends, to remove it.
@@ -430,6 +440,7 @@ impl ApplicationHandler<UserEvent> for App {
 
     fn window_event(&mut self, events: &ActiveEventLoop, _: WindowId, mut event: WindowEvent) {
         let Some(opened) = &mut self.opened else { return };
+        opened.clipboard.before_event(&mut opened.egui, &event);
         self.dirty |= opened.egui.on_window_event(&opened.window, &event).repaint;
         match &mut event {
             WindowEvent::CloseRequested | WindowEvent::Destroyed => self.close(events),
