@@ -287,3 +287,18 @@ fn bad_meshes_fit_or_name_themselves() {
     }
     assert!(fitted >= 30, "{fitted} fitted");
 }
+
+#[test]
+fn an_absurd_number_of_threads_is_noted_and_the_work_done() {
+    let folder = tempfile::tempdir().unwrap();
+    let bracket = scene("bracket.stl");
+    for (count, words) in [("1000000", "more than"), ("-1", "not a whole number"), ("many", "not a whole number")] {
+        let out =
+            common::command(folder.path(), &["inspect", &bracket]).env("RAYON_NUM_THREADS", count).output().unwrap();
+        let said = String::from_utf8_lossy(&out.stderr);
+        assert!(out.status.success() && said.contains(&format!("RAYON_NUM_THREADS={count}")), "{count}: {said}");
+        assert!(said.contains(words), "{count}: {said}");
+    }
+    let out = common::command(folder.path(), &["inspect", &bracket]).env("RAYON_NUM_THREADS", "3").output().unwrap();
+    assert!(out.status.success() && !String::from_utf8_lossy(&out.stderr).contains("RAYON"));
+}

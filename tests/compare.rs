@@ -146,7 +146,8 @@ fn ctrl_c_ends_between_what_is_finished_and_what_is_not() {
         }
     }
     std::thread::sleep(std::time::Duration::from_millis(500));
-    let killed = std::process::Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap();
+    // As Ctrl-C, which is ignored where the tests run in the background of a shell.
+    let killed = std::process::Command::new("kill").args(["-TERM", &child.id().to_string()]).status().unwrap();
     assert!(killed.success());
     let out = child.wait_with_output().unwrap();
     let error = String::from_utf8_lossy(&out.stderr);

@@ -15,6 +15,8 @@ const FIELD_OF_VIEW: (f64, f64) = (1e-3, 178.0);
 const MAX_SIDE: u32 = 65_536;
 /// Most pixels of an image.
 const MAX_PIXELS: u64 = 1 << 28;
+/// Largest coordinate of a camera's position: squares of distances stay finite.
+const MAX_COORDINATE: f64 = 1e100;
 
 /// Camera or camera file that cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -200,6 +202,9 @@ impl Camera {
 fn check_matrix(m: &DMat4) -> Result<(), String> {
     if !m.is_finite() {
         return Err("holds NaN or infinite numbers".into());
+    }
+    if m.w_axis.truncate().abs().max_element() > MAX_COORDINATE {
+        return Err(format!("its position {} lies beyond 1e100; scale the scene", m.w_axis.truncate()));
     }
     let bottom = m.row(3);
     if (bottom - DVec4::W).abs().max_element() > 1e-6 {

@@ -6,23 +6,25 @@
 //! ```
 //!
 //! `camera_angle_x` (radians, the whole angle) may take the place of `fl_x`; `fl_y`, `cx`, `cy` follow where they are
-//! missing. A frame's own values win over the file's. Without `frames` the file itself is the camera.
+//! missing. A frame's own values win over the file's. Without `frames` the file itself is the camera. `null` is a value
+//! that is missing, and so is the `NaN` that Python writes.
 
 use std::path::Path;
 
 use glam::{DMat4, DVec2};
+use nstr_files::excerpt;
 use serde_json::{Map, Value, json};
 
 use crate::camera::{Camera, CameraError};
+use crate::python_json::parse_json;
 
 /// Reads the cameras of a file; `size` is used where the file gives no `w` and `h`.
 ///
 /// # Errors
 /// Files that cannot be read, are not JSON, or hold no usable camera.
 pub fn read_cameras(path: &Path, size: Option<(u32, u32)>) -> Result<Vec<Camera>, CameraError> {
-    let text = std::fs::read(path).map_err(|source| CameraError::Io { path: path.into(), source })?;
-    let root: Value =
-        serde_json::from_slice(&text).map_err(|source| CameraError::Json { path: path.into(), source })?;
+    let text = nstr_files::read_text(path).map_err(|source| CameraError::Io { path: path.into(), source })?;
+    let root = parse_json(&text).map_err(|source| CameraError::Json { path: path.into(), source })?;
     parse(&root, size).map_err(|(field, reason)| CameraError::InFile { path: path.into(), field, reason })
 }
 
@@ -31,7 +33,7 @@ pub fn read_cameras(path: &Path, size: Option<(u32, u32)>) -> Result<Vec<Camera>
 /// # Errors
 /// Text that is not JSON or lacks a value; the message says where.
 pub fn parse_cameras(text: &str, size: Option<(u32, u32)>) -> Result<Vec<Camera>, String> {
-    let root: Value = serde_json::from_str(text).map_err(|e| format!("not a camera: {e}"))?;
+    let root = parse_json(text).map_err(|e| format!("not a camera: {e}"))?;
     parse(&root, size).map_err(|(field, reason)| format!("{field}: {reason}"))
 }
 
@@ -83,7 +85,7 @@ fn parse(root: &Value, size: Option<(u32, u32)>) -> Result<Vec<Camera>, Complain
     let top = root.as_object().ok_or(("file".to_string(), "expected a JSON object".to_string()))?;
     warn_of_distortion(top);
     match top.get("frames") {
-        None => Ok(vec![parse_camera(&Scope { frame: top, top, at: String::new() }, size)?]),
+        None | Some(Value::Null) => Ok(vec![parse_camera(&Scope { frame: top, top, at: String::new() }, size)?]),
         Some(Value::Array(frames)) if !frames.is_empty() => frames
             .iter()
             .enumerate()
@@ -116,14 +118,12 @@ struct Scope<'a> {
 
 impl Scope<'_> {
     fn number(&self, key: &str) -> Result<Option<f64>, Complaint> {
-        let (found, at) = match (self.frame.get(key), self.top.get(key)) {
-            (Some(v), _) => (v, format!("{}{key}", self.at)),
-            (None, Some(v)) => (v, key.to_string()),
-            (None, None) => return Ok(None),
-        };
+        let here = self.frame.get(key).filter(|v| !v.is_null()).map(|v| (v, format!("{}{key}", self.at)));
+        let there = || self.top.get(key).filter(|v| !v.is_null()).map(|v| (v, key.to_string()));
+        let Some((found, at)) = here.or_else(there) else { return Ok(None) };
         match found.as_f64() {
             Some(v) if v.is_finite() => Ok(Some(v)),
-            _ => Err((at, format!("{found} is not a finite number"))),
+            _ => Err((at, format!("{} is not a finite number", excerpt(&found.to_string())))),
         }
     }
 
@@ -141,8 +141,8 @@ impl Scope<'_> {
         let at = format!("{}transform_matrix", self.at);
         let rows = match self.frame.get("transform_matrix") {
             Some(Value::Array(rows)) if rows.len() == 4 || rows.len() == 3 => rows,
+            None | Some(Value::Null) => return Err((at, "missing: expected the 4x4 camera-to-world matrix".into())),
             Some(_) => return Err((at, "expected 4 rows of 4 numbers".into())),
-            None => return Err((at, "missing: expected the 4x4 camera-to-world matrix".into())),
         };
         let mut columns = DMat4::IDENTITY.to_cols_array_2d();
         for (r, row) in rows.iter().enumerate() {
@@ -150,8 +150,8 @@ impl Scope<'_> {
             let row = row.ok_or_else(|| (format!("{at}[{r}]"), "expected 4 numbers".to_string()))?;
             for (c, value) in row.iter().enumerate() {
                 let number = value.as_f64().filter(|v| v.is_finite());
-                columns[c][r] =
-                    number.ok_or_else(|| (format!("{at}[{r}][{c}]"), format!("{value} is not a number")))?;
+                let wrong = || format!("{} is not a finite number", excerpt(&value.to_string()));
+                columns[c][r] = number.ok_or_else(|| (format!("{at}[{r}][{c}]"), wrong()))?;
             }
         }
         Ok(DMat4::from_cols_array_2d(&columns))
@@ -265,5 +265,40 @@ mod tests {
         }
         let message = read_cameras(Path::new("/nowhere/cam.json"), None).unwrap_err().to_string();
         assert!(message.contains("/nowhere/cam.json"), "{message}");
+        let message = read(&with(&format!(r#""fl_x": "{}""#, "9".repeat(100_000))), None).unwrap_err().to_string();
+        assert!(message.chars().count() < 300, "{} characters", message.chars().count());
+    }
+
+    #[test]
+    fn null_and_pythons_nan_are_values_that_are_missing() {
+        let pose = "[[1,0,0,0],[0,1,0,0],[0,0,1,4],[0,0,0,1]]";
+        let text = format!(
+            "\u{feff}{{\"w\": 8, \"h\": 6, \"fl_x\": 9, \"cx\": 3, \"frames\": [\r\n\
+             {{\"fl_x\": null, \"cx\": NaN, \"cy\": -Infinity, \"fl_y\": null, \"transform_matrix\": {pose}}}]}}"
+        );
+        let camera = read(&text, None).unwrap()[0];
+        assert_eq!((camera.focal, camera.centre), (DVec2::splat(9.0), DVec2::new(3.0, 3.0)));
+        assert_eq!(parse_cameras(&text, None).unwrap(), [camera]);
+        let said = read(&text.replace("[0,0,1,4]", "[0,0,1,NaN]"), None).unwrap_err().to_string();
+        assert!(said.contains("frames[0].transform_matrix[2][3]"), "{said}");
+    }
+
+    #[test]
+    fn far_cameras_keep_their_place() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("utm.json");
+        let eye = DVec3::new(512_345.678_012_3, 5_412_345.678_045_6, 321.500_078_9);
+        let camera = Camera::with_fov_y(
+            64,
+            48,
+            40.0,
+            Camera::look_at(eye, eye + DVec3::new(0.5, -2.0, 0.25), DVec3::Z).unwrap(),
+        );
+        write_cameras(&path, &[camera.unwrap()]).unwrap();
+        let back = read_cameras(&path, None).unwrap()[0];
+        // A nanometre, which f32 misses by eight digits.
+        assert!((back.position() - eye).abs().max_element() < 2e-9, "{}", back.position() - eye);
+        let far = r#"{"w": 8, "h": 8, "fl_x": 8, "transform_matrix": [[1,0,0,1e150],[0,1,0,0],[0,0,1,4],[0,0,0,1]]}"#;
+        assert!(read(far, None).unwrap_err().to_string().contains("1e100"));
     }
 }

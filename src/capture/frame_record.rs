@@ -4,12 +4,16 @@ use std::path::{Path, PathBuf};
 
 use glam::{DMat4, DVec2, DVec3};
 use nstr_camera::camera::{Camera, CameraError};
+use nstr_files::excerpt;
+use nstr_image::orientation::Orientation;
 use rayon::prelude::*;
 
 use crate::error::CaptureError;
 use crate::image;
+use crate::image::Decoded;
 use crate::lens::Lens;
-use crate::view::{Image, View};
+use crate::masks::MaskFile;
+use crate::view::View;
 
 /// Names of missing files that a note lists.
 const LISTED: usize = 3;
@@ -41,8 +45,8 @@ pub(super) struct FrameRecord {
     pub at: String,
     /// The picture.
     pub image: PathBuf,
-    /// The mask, where there is one.
-    pub mask: Option<PathBuf>,
+    /// The masks.
+    pub masks: Vec<MaskFile>,
     /// Size that the intrinsics are meant for; the picture's own where `None`.
     pub size: Option<(u32, u32)>,
     /// Focal lengths along x and y; one may be missing.
@@ -53,6 +57,18 @@ pub(super) struct FrameRecord {
     pub camera_to_world: DMat4,
     /// Factor by which the image on disk is smaller already, as part of `downscale`.
     pub reduced: u32,
+    /// Factor by which the image on disk is smaller than the one that the intrinsics are meant for, where no size is
+    /// declared; 1 otherwise.
+    pub shrunk: u32,
+}
+
+/// A view, and what there is to say about its files.
+pub(super) struct LoadedView {
+    pub view: View,
+    /// The orientation that the image's file states, and whether the image was turned by it.
+    pub orientation: (Orientation, bool),
+    /// What the decoder had to say.
+    pub notes: Vec<String>,
 }
 
 /// The scene's extent as far as the format knows it.
@@ -81,16 +97,22 @@ pub(super) struct FrameList {
 }
 
 impl FrameRecord {
+    /// Factor by which the image on disk is made smaller for `downscale`.
+    pub fn factor(&self, downscale: u32) -> u32 {
+        let served = if self.shrunk > 1 && downscale.is_multiple_of(self.shrunk) { self.shrunk } else { self.reduced };
+        downscale / served.max(1)
+    }
+
     /// Opens the image (only its header unless `pixels`) and makes the view at 1/`downscale` of its size.
-    pub fn load(&self, source: &Path, downscale: u32, pixels: bool) -> Result<View, CaptureError> {
-        let (found, mut picture) = if pixels {
-            let picture = image::read(&self.image)?;
-            ((picture.width, picture.height), picture)
-        } else {
-            (image::size(&self.image)?, Image::default())
-        };
+    pub fn load(&self, source: &Path, downscale: u32, pixels: bool) -> Result<LoadedView, CaptureError> {
+        let Decoded { image: mut picture, orientation, usable, notes } =
+            if pixels { image::read(&self.image)? } else { image::header(&self.image)? };
+        let turn = self.turn((picture.width, picture.height), orientation);
+        let mut mask = usable.map(|u| turn.turn(u, picture.width as usize, picture.height as usize, 1));
+        picture = image::turned(picture, turn);
+        let found = (picture.width, picture.height);
         let mut camera = self.camera(source, found)?;
-        let factor = downscale / self.reduced.max(1);
+        let factor = self.factor(downscale);
         if factor > 1 {
             if found.0 < factor || found.1 < factor {
                 let reason = format!("{}x{} pixels leave nothing at 1/{factor} of the size", found.0, found.1);
@@ -100,26 +122,38 @@ impl FrameRecord {
             camera.focal /= factor as f64;
             camera.centre /= factor as f64;
         }
-        let mut mask = None;
         if pixels {
-            if let Some(path) = &self.mask {
-                let full = image::read_mask(path, found.0, found.1)?;
-                mask = Some(if factor > 1 { image::reduce_mask(&full, found.0, found.1, factor) } else { full });
+            for file in &self.masks {
+                let usable = file.read(found, turn)?;
+                mask = Some(match mask {
+                    None => usable,
+                    Some(mask) => mask.into_iter().zip(usable).map(|(a, b)| a && b).collect(),
+                });
             }
             if factor > 1 {
+                mask = mask.map(|full| image::reduce_mask(&full, found.0, found.1, factor));
                 picture = image::reduce(&picture, factor);
             }
         }
         (picture.width, picture.height) = (camera.width, camera.height);
         let mut view = View { name: self.name.clone(), camera, lens: self.lens, image: picture, mask };
         view.mask_lens();
-        Ok(view)
+        Ok(LoadedView { view, orientation: (orientation, !turn.is_upright()), notes })
+    }
+
+    /// The turn that the image needs: its orientation where only so it has the declared shape. Poses belong to the stored
+    /// pixels otherwise, because the tools that find them read those.
+    fn turn(&self, (w, h): (u32, u32), orientation: Orientation) -> Orientation {
+        match self.size {
+            Some(size) if !same_shape(size, (w, h)) && same_shape(size, orientation.size(w, h)) => orientation,
+            _ => Orientation::Upright,
+        }
     }
 
     /// The camera at the size of the picture on disk.
     fn camera(&self, source: &Path, found: (u32, u32)) -> Result<Camera, CaptureError> {
         let fail = |field: &str, reason: String| CaptureError::field(source, format!("{}{field}", self.at), reason);
-        let (w, h) = self.size.unwrap_or(found);
+        let (w, h) = self.size.unwrap_or((found.0 * self.shrunk, found.1 * self.shrunk));
         let scale = DVec2::new(found.0 as f64 / w as f64, found.1 as f64 / h as f64);
         if !same_shape((w, h), found) {
             let reason = format!("{}x{} pixels where {} declares {w}x{h}", found.0, found.1, source.display());
@@ -163,7 +197,7 @@ pub(super) fn load_images(
     source: &Path,
     downscale: u32,
     pixels: bool,
-) -> Result<Vec<View>, CaptureError> {
+) -> Result<Vec<LoadedView>, CaptureError> {
     records.par_iter().map(|record| record.load(source, downscale, pixels)).collect()
 }
 
@@ -174,7 +208,7 @@ pub(super) fn existing(records: Vec<FrameRecord>, source: &Path) -> (Vec<FrameRe
     if missing.is_empty() {
         return (found, None);
     }
-    let names: Vec<&str> = missing.iter().take(LISTED).map(|s| s.name.as_str()).collect();
+    let names: Vec<String> = missing.iter().take(LISTED).map(|s| excerpt(&s.name)).collect();
     let more = if missing.len() > LISTED { ", …" } else { "" };
     let file = source.file_name().unwrap_or(source.as_os_str()).to_string_lossy();
     let note = format!(
@@ -185,22 +219,6 @@ pub(super) fn existing(records: Vec<FrameRecord>, source: &Path) -> (Vec<FrameRe
     (found, Some(note))
 }
 
-/// The picture `name` below `folder`, with an extension added where the name has none that exists.
-pub(super) fn locate(folder: &Path, name: &str) -> PathBuf {
-    // Captures made on Windows have backslashes.
-    let plain = folder.join(name.replace('\\', "/"));
-    if plain.is_file() {
-        return plain;
-    }
-    let with = |extension: &str| {
-        let mut name = plain.clone().into_os_string();
-        name.push(extension);
-        PathBuf::from(name)
-    };
-    let known = [".png", ".jpg", ".jpeg", ".exr", ".PNG", ".JPG", ".JPEG", ".EXR"];
-    known.into_iter().map(with).find(|p| p.is_file()).unwrap_or(plain)
-}
-
 /// The folder with pictures beside a model: `images_N` where it exists for the wanted `downscale`, else `images`, else the
 /// largest other `images_N`. Returns the folder and the part of `downscale` that it serves.
 pub(super) fn image_folder(root: &Path, downscale: u32) -> Option<(PathBuf, u32)> {
@@ -208,8 +226,7 @@ pub(super) fn image_folder(root: &Path, downscale: u32) -> Option<(PathBuf, u32)
     if downscale > 1 && numbered(downscale).is_dir() {
         return Some((numbered(downscale), downscale));
     }
-    let plain = root.join("images");
-    if plain.is_dir() {
+    if let Some(plain) = plain_images(root) {
         return Some((plain, 1));
     }
     (2..=16).map(|n| (numbered(n), n)).find(|(p, _)| p.is_dir()).map(|(p, n)| {
@@ -218,21 +235,15 @@ pub(super) fn image_folder(root: &Path, downscale: u32) -> Option<(PathBuf, u32)
     })
 }
 
-/// Images in a folder, sorted by name.
-pub(super) fn images_in(folder: &Path) -> Result<Vec<PathBuf>, CaptureError> {
-    let mut files = Vec::new();
-    for entry in std::fs::read_dir(folder).map_err(CaptureError::io(folder))? {
-        let path = entry.map_err(CaptureError::io(folder))?.path();
-        let known = path
-            .extension()
-            .and_then(|e| e.to_str())
-            .is_some_and(|e| ["png", "jpg", "jpeg", "exr"].iter().any(|k| k.eq_ignore_ascii_case(e)));
-        if known && path.is_file() {
-            files.push(path);
-        }
+/// The folder `images`, whatever its case.
+pub(super) fn plain_images(root: &Path) -> Option<PathBuf> {
+    let plain = root.join("images");
+    if plain.is_dir() {
+        return Some(plain);
     }
-    files.sort();
-    Ok(files)
+    let entries = std::fs::read_dir(if root.as_os_str().is_empty() { Path::new(".") } else { root }).ok()?;
+    let is_like = |e: &std::fs::DirEntry| e.file_name().eq_ignore_ascii_case("images") && e.path().is_dir();
+    entries.flatten().filter(is_like).map(|e| root.join(e.file_name())).min()
 }
 
 #[cfg(test)]
@@ -262,19 +273,10 @@ mod tests {
         assert_eq!(image_folder(at, 4), Some((at.join("images_4"), 4)));
         assert_eq!(image_folder(at, 1), Some((at.join("images_4"), 1)));
         assert_eq!(image_folder(at, 8), Some((at.join("images_4"), 4)));
-        std::fs::create_dir(at.join("images")).unwrap();
+        std::fs::create_dir(at.join("Images")).unwrap();
+        assert_eq!(image_folder(at, 1).map(|f| (f.0.is_dir(), f.1)), Some((true, 1)));
+        std::fs::rename(at.join("Images"), at.join("images")).unwrap();
         assert_eq!(image_folder(at, 2), Some((at.join("images"), 1)));
         assert_eq!(image_folder(at, 4), Some((at.join("images_4"), 4)));
-    }
-
-    #[test]
-    fn names_without_extension_are_found() {
-        let dir = tempfile::tempdir().unwrap();
-        std::fs::write(dir.path().join("r_0.1.png"), b"").unwrap();
-        assert_eq!(locate(dir.path(), "./r_0.1"), dir.path().join("./r_0.1.png"));
-        std::fs::create_dir(dir.path().join("a")).unwrap();
-        std::fs::write(dir.path().join("a/b.JPG"), b"").unwrap();
-        assert_eq!(locate(dir.path(), r"a\b"), dir.path().join("a/b.JPG"));
-        assert_eq!(locate(dir.path(), "no"), dir.path().join("no"));
     }
 }

@@ -32,6 +32,9 @@ const ROUNDS: usize = 6;
 const SETTLED: f64 = 0.98;
 /// Edge of the final cube over the hull's extent.
 const MARGIN: f64 = 1.02;
+/// Views that carve, at most, evenly picked: each cell is held against each, and more than this many neighbours show the
+/// same.
+const MAX_VIEWS: usize = 500;
 
 /// A coarse grid over the scene's cube: the cells that the object may occupy.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -92,8 +95,13 @@ pub(super) struct Carver {
 impl Carver {
     /// Prepares the views, in an order in which neighbours differ: background is then found early.
     pub fn new(views: &[View]) -> Self {
-        let stride = [37, 41, 43].into_iter().find(|s| !views.len().is_multiple_of(*s)).unwrap_or(1);
-        let order: Vec<usize> = (0..views.len()).map(|i| i * stride % views.len()).collect();
+        let picked: Vec<usize> = match views.len() {
+            n if n <= MAX_VIEWS => (0..n).collect(),
+            n => (0..MAX_VIEWS).map(|i| i * n / MAX_VIEWS).collect(),
+        };
+        let count = picked.len();
+        let stride = [37, 41, 43].into_iter().find(|s| !count.is_multiple_of(*s)).unwrap_or(1);
+        let order: Vec<usize> = (0..count).map(|i| picked[i * stride % count]).collect();
         Self { silhouettes: order.into_par_iter().map(|i| Silhouette::new(&views[i])).collect() }
     }
 
@@ -277,6 +285,29 @@ mod tests {
         assert!(kept_outside < n * n * n / 50, "{kept_outside}");
         assert!(hull.fraction() > 0.4 && hull.fraction() < 0.8, "{}", hull.fraction());
         assert!(hull.get(n / 2, n / 2, n / 2) && !hull.get(0, 0, 0));
+    }
+
+    #[test]
+    fn thousands_of_views_carve_as_hundreds() {
+        let views = ball_views(&ring(3000, 4.0, DVec3::ZERO), 6, DVec3::ZERO, 0.8);
+        let carver = Carver::new(&views);
+        assert_eq!(carver.silhouettes.len(), MAX_VIEWS);
+        // From the first to the last sixth of them, none twice.
+        let position = |s: &Silhouette| views.iter().position(|v| v.camera.position() == s.position).unwrap();
+        let picked: std::collections::BTreeSet<usize> = carver.silhouettes.iter().map(position).collect();
+        assert!(picked.len() == MAX_VIEWS && picked.iter().enumerate().all(|(i, p)| i * 6 == *p));
+        assert_eq!(Carver::new(&views[..MAX_VIEWS]).silhouettes.len(), MAX_VIEWS);
+    }
+
+    #[test]
+    #[ignore = "a measurement: cargo test --release -p nstr-capture --lib -- --ignored --nocapture hull_speed"]
+    fn hull_speed() {
+        for count in [100, 500, 3000] {
+            let views = ball_views(&ring(count, 4.0, DVec3::ZERO), 16, DVec3::ZERO, 0.8);
+            let start = std::time::Instant::now();
+            let found = Carver::new(&views).fit(CentredCube { centre: DVec3::ZERO, size: 8.0 });
+            println!("{count} views: {:.2} s, {}", start.elapsed().as_secs_f64(), found.is_some());
+        }
     }
 
     #[test]

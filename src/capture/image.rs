@@ -1,86 +1,87 @@
-//! Images of captures: PNG, JPEG and EXR as 8-bit sRGB with straight alpha, masks, and reduction in size.
+//! Images of captures: every format that is read, as 8-bit sRGB with straight alpha; sizes, turning and reduction.
 
+use std::fs::File;
+use std::io::Read;
 use std::path::Path;
 
-use nstr_image::colour::srgb_from_linear;
+use nstr_files::{Budget, read_named};
 use nstr_image::format::ImageFormat;
-use nstr_image::raster::Raster;
-use nstr_image::{exr_read, jpeg, png as png_file};
+use nstr_image::orientation::Orientation;
+use nstr_image::picture;
 
 use crate::error::CaptureError;
 use crate::view::Image;
 
-/// Reads a picture. Opaque pictures get alpha 255; EXR is taken as linear with premultiplied alpha.
-pub(super) fn read(path: &Path) -> Result<Image, CaptureError> {
-    let bytes = std::fs::read(path).map_err(CaptureError::io(path))?;
-    decode(&bytes).map_err(|reason| broken(path, &reason))
+/// Longest file of an image that is read, in bytes.
+const MAX_BYTES: u64 = 4 << 30;
+/// Lengths of a file's beginning that are looked at for its size, before all of it is.
+const BEGINNINGS: [u64; 2] = [1 << 16, 1 << 20];
+
+/// An image as stored, and what its file says about it.
+#[derive(Debug)]
+pub(super) struct Decoded {
+    /// Without pixels where only the header was read.
+    pub image: Image,
+    /// The turn that would set it upright.
+    pub orientation: Orientation,
+    /// `false` where a pixel's values are not numbers; `None` where all are.
+    pub usable: Option<Vec<bool>>,
+    /// One sentence for everything wrong or left out.
+    pub notes: Vec<String>,
 }
 
-fn broken(path: &Path, reason: &str) -> CaptureError {
-    CaptureError::image(path, format!("cannot decode: {reason}; export the picture again or remove its frame"))
+fn bytes_of(path: &Path) -> Result<Vec<u8>, CaptureError> {
+    read_named(path, &Budget::new(MAX_BYTES)).map_err(CaptureError::io(path))
 }
 
-fn decode(bytes: &[u8]) -> Result<Image, String> {
-    header(bytes)?;
-    match ImageFormat::of(bytes)? {
-        ImageFormat::Png => {
-            let picture = png_file::decode(bytes)?;
-            let pixels = picture.data.chunks_exact(4).map(|p| [p[0], p[1], p[2], p[3]]).collect();
-            Ok(Image { width: picture.width, height: picture.height, pixels })
-        }
-        ImageFormat::Jpeg => jpeg::decode(bytes).map(|raster| image(&raster, 255, |v| v)),
-        ImageFormat::Exr => exr_read::decode(bytes).map(|raster| image(&raster, 1.0, from_linear)),
+fn broken(path: &Path) -> impl Fn(String) -> CaptureError {
+    move |reason| {
+        CaptureError::image(path, format!("cannot decode: {reason}; export the picture again or remove its frame"))
     }
 }
 
-/// Pixels of a decoded picture of 1, 3 or 4 channels.
-fn image<T: Copy>(raster: &Raster<T>, opaque: T, pixel: impl Fn([T; 4]) -> [u8; 4]) -> Image {
-    let rgba = |p: &[T]| match *p {
-        [r, g, b, a] => [r, g, b, a],
-        [r, g, b] => [r, g, b, opaque],
-        _ => [p[0], p[0], p[0], opaque],
-    };
-    let pixels = raster.data.chunks_exact(raster.channels).map(|p| pixel(rgba(p))).collect();
-    Image { width: raster.width as u32, height: raster.height as u32, pixels }
+/// Reads a picture as it is stored. Opaque pictures get alpha 255; EXR is taken as linear with premultiplied alpha.
+pub(super) fn read(path: &Path) -> Result<Decoded, CaptureError> {
+    let decoded = picture::decode_rgba8(&bytes_of(path)?, None).map_err(broken(path))?;
+    let (width, height) = (decoded.image.width, decoded.image.height);
+    let pixels: Vec<[u8; 4]> = decoded.image.data.chunks_exact(4).map(|p| [p[0], p[1], p[2], p[3]]).collect();
+    let usable = (!decoded.undefined.is_empty()).then(|| {
+        let mut usable = vec![true; pixels.len()];
+        decoded.undefined.iter().filter(|i| **i < pixels.len()).for_each(|i| usable[*i] = false);
+        usable
+    });
+    let image = Image { width, height, pixels };
+    Ok(Decoded { image, orientation: decoded.orientation, usable, notes: decoded.notes })
 }
 
-/// Width and height of a picture from its header.
+/// Reads the header of a picture alone.
+pub(super) fn header(path: &Path) -> Result<Decoded, CaptureError> {
+    let bytes = bytes_of(path)?;
+    let (width, height) = ImageFormat::of(&bytes).and_then(|f| f.size(&bytes)).map_err(broken(path))?;
+    let orientation = picture::orientation(&bytes).map_err(broken(path))?;
+    let image = Image { width, height, pixels: Vec::new() };
+    Ok(Decoded { image, orientation, usable: None, notes: Vec::new() })
+}
+
+/// Width and height of a picture as stored, from the beginning of its file where that says it.
 pub(super) fn size(path: &Path) -> Result<(u32, u32), CaptureError> {
-    let bytes = std::fs::read(path).map_err(CaptureError::io(path))?;
-    header(&bytes).map_err(|reason| broken(path, &reason))
-}
-
-fn header(bytes: &[u8]) -> Result<(u32, u32), String> {
-    ImageFormat::of(bytes)?.size(bytes)
-}
-
-/// Straight 8-bit sRGB of a linear premultiplied value.
-fn from_linear([r, g, b, a]: [f32; 4]) -> [u8; 4] {
-    let alpha = if a.is_nan() { 0.0 } else { a.clamp(0.0, 1.0) };
-    let byte = |v: f32| (v * 255.0 + 0.5) as u8;
-    let colour = |v: f32| if alpha > 0.0 { byte(srgb_from_linear(v / alpha)) } else { 0 };
-    [colour(r), colour(g), colour(b), byte(alpha)]
-}
-
-/// Reads a mask for an image of the given size: `true` where it isn't 0 (a transparent pixel counts as 0).
-///
-/// A mask of another size but the same shape is taken at the nearest pixel.
-pub(super) fn read_mask(path: &Path, width: u32, height: u32) -> Result<Vec<bool>, CaptureError> {
-    let mask = read(path)?;
-    let shape = mask.width as f64 * height as f64 / (mask.height as f64 * width as f64);
-    if (shape - 1.0).abs() > 0.01 {
-        let reason = format!("a mask of {}x{} for an image of {width}x{height}", mask.width, mask.height);
-        return Err(CaptureError::image(path, reason + "; export it at the image's size"));
-    }
-    let scale = |i: u32, from: u32, to: u32| ((i as u64 * 2 + 1) * to as u64 / (from as u64 * 2)) as u32;
-    let mut out = Vec::with_capacity(width as usize * height as usize);
-    for y in 0..height {
-        for x in 0..width {
-            let [r, g, b, a] = mask.pixel(scale(x, width, mask.width), scale(y, height, mask.height));
-            out.push(a > 0 && (r | g | b) > 0);
+    let found = std::fs::metadata(path).map_err(CaptureError::io(path))?;
+    let sized = |bytes: &[u8]| ImageFormat::of(bytes).and_then(|f| f.size(bytes));
+    for length in BEGINNINGS.into_iter().filter(|l| found.is_file() && *l < found.len()) {
+        let mut bytes = Vec::new();
+        let file = File::open(path).map_err(CaptureError::io(path))?;
+        file.take(length).read_to_end(&mut bytes).map_err(CaptureError::io(path))?;
+        if let Ok(size) = sized(&bytes) {
+            return Ok(size);
         }
     }
-    Ok(out)
+    sized(&bytes_of(path)?).map_err(broken(path))
+}
+
+/// The image turned.
+pub(super) fn turned(image: Image, turn: Orientation) -> Image {
+    let (width, height) = turn.size(image.width, image.height);
+    Image { width, height, pixels: turn.turn(image.pixels, image.width as usize, image.height as usize, 1) }
 }
 
 /// The image at 1/`factor` of its size by a box filter on premultiplied values in the file's own space.
@@ -128,6 +129,13 @@ mod tests {
         Image { width, height, pixels }
     }
 
+    fn put(name: &str, bytes: &[u8]) -> (tempfile::TempDir, std::path::PathBuf) {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join(name);
+        std::fs::write(&path, bytes).unwrap();
+        (dir, path)
+    }
+
     fn encode(color: png::ColorType, depth: png::BitDepth, palette: Option<Vec<u8>>, data: &[u8]) -> Vec<u8> {
         let mut bytes = Vec::new();
         let mut encoder = png::Encoder::new(&mut bytes, 2, 1);
@@ -164,22 +172,26 @@ mod tests {
             ),
         ];
         for (bytes, a, b) in cases {
-            let image = decode(&bytes).unwrap();
+            let (_dir, path) = put("a.png", &bytes);
+            let image = read(&path).unwrap().image;
             assert_eq!((image.width, image.height, &image.pixels[..]), (2, 1, &[a, b][..]));
-            assert_eq!(header(&bytes), Ok((2, 1)));
+            assert_eq!(size(&path).unwrap(), (2, 1));
             for cut in 0..bytes.len() - 12 {
-                assert!(decode(&bytes[..cut]).is_err(), "cut at {cut} of {}", bytes.len());
+                std::fs::write(&path, &bytes[..cut]).unwrap();
+                assert!(read(&path).is_err(), "cut at {cut} of {}", bytes.len());
             }
         }
     }
 
     #[test]
     fn grey_jpeg_becomes_rgba() {
-        let bytes = nstr_image::testing::grey_jpeg();
-        let image = decode(&bytes).unwrap();
-        assert_eq!((image.width, image.height), (8, 8));
-        assert_eq!(image.pixels, [[200, 200, 200, 255]; 64]);
-        assert_eq!(header(&bytes), Ok((8, 8)));
+        let (_dir, path) = put("a.jpg", &nstr_image::testing::grey_jpeg());
+        let decoded = read(&path).unwrap();
+        assert_eq!((decoded.image.width, decoded.image.height), (8, 8));
+        assert_eq!(decoded.image.pixels, [[200, 200, 200, 255]; 64]);
+        assert_eq!((size(&path).unwrap(), decoded.orientation), ((8, 8), Orientation::Upright));
+        let header = header(&path).unwrap();
+        assert_eq!((header.image.width, header.image.height, header.image.pixels.len()), (8, 8, 0));
     }
 
     #[test]
@@ -188,15 +200,45 @@ mod tests {
         let path = dir.path().join("a.exr");
         let linear = [(0.5f32, 0.25f32, 0.0f32, 0.5f32), (1.0, 2.0, 0.217, 1.0)];
         exr::prelude::write_rgba_file(&path, 2, 1, |x, _| linear[x]).unwrap();
-        let image = read(&path).unwrap();
-        assert_eq!(image.pixels, [[255, 188, 0, 128], [255, 255, 128, 255]]);
+        let decoded = read(&path).unwrap();
+        assert_eq!(decoded.image.pixels, [[255, 188, 0, 128], [255, 255, 128, 255]]);
+        assert!(decoded.usable.is_none());
         assert_eq!(size(&path).unwrap(), (2, 1));
         let bytes = std::fs::read(&path).unwrap();
-        assert!(decode(&bytes[..bytes.len() / 2]).is_err());
-        exr::prelude::write_rgb_file(&path, 2, 1, |_, _| (0.0f32, 1.0f32, 0.0f32)).unwrap();
-        assert_eq!(read(&path).unwrap().pixels, [[0, 255, 0, 255]; 2]);
-        let grey = decode(&nstr_image::testing::exr_file(&[&["Y"]], true)).unwrap();
-        assert_eq!((grey.pixel(0, 0), grey.pixel(1, 0)), ([0, 0, 0, 255], [255; 4]));
+        std::fs::write(&path, &bytes[..bytes.len() / 2]).unwrap();
+        assert!(read(&path).is_err());
+        exr::prelude::write_rgb_file(&path, 2, 1, |x, _| (if x == 1 { f32::NAN } else { 0.0 }, 1.0f32, 0.0f32))
+            .unwrap();
+        let decoded = read(&path).unwrap();
+        assert_eq!((decoded.image.pixels[0], decoded.usable), ([0, 255, 0, 255], Some(vec![true, false])));
+    }
+
+    #[test]
+    fn sizes_are_found_in_the_beginning_of_a_file() {
+        // Noise, so that the file is longer than the beginnings that are looked at.
+        let noise = |i: u32| {
+            let h = i.wrapping_mul(2_654_435_761);
+            ((h ^ h >> 15).wrapping_mul(2_246_822_519) >> 13) as u8
+        };
+        let image = nstr_image::Rgba8::from_fn(700, 600, |i| {
+            let i = i as u32 * 3;
+            [noise(i), noise(i + 1), noise(i + 2), 255]
+        });
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("a.png");
+        nstr_image::png::write(&path, &image).unwrap();
+        assert!(std::fs::metadata(&path).unwrap().len() > BEGINNINGS[0]);
+        assert_eq!(size(&path).unwrap(), (700, 600));
+    }
+
+    #[test]
+    fn turning_takes_the_size_along() {
+        let image = grid(3, 2, |x, y| [x as u8, y as u8, 0, 255]);
+        let upright = turned(image, Orientation::Turn90);
+        assert_eq!((upright.width, upright.height), (2, 3));
+        assert_eq!((upright.pixel(1, 0), upright.pixel(0, 0)), ([0, 0, 0, 255], [0, 1, 0, 255]));
+        let bare = turned(Image { width: 3, height: 2, pixels: Vec::new() }, Orientation::Turn90);
+        assert_eq!((bare.width, bare.height, bare.pixels.len()), (2, 3, 0));
     }
 
     #[test]
@@ -227,15 +269,16 @@ mod tests {
         assert_eq!(reduce_mask(&mask, 5, 3, 2), [true, false]);
     }
 
+    #[cfg(unix)]
     #[test]
-    fn masks_stretch_to_the_image() {
+    fn devices_and_fifos_are_refused_and_never_opened() {
         let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("m.png");
-        let mask = nstr_image::Rgba8::from_fn(2, 2, |i| if i == 1 { [0, 0, 0, 255] } else { [255; 4] });
-        png_file::write(&path, &mask).unwrap();
-        let read = read_mask(&path, 4, 4).unwrap();
-        let out: Vec<usize> = (0..16).filter(|i| !read[*i]).collect();
-        assert_eq!(out, [2, 3, 6, 7]);
-        assert!(read_mask(&path, 4, 3).unwrap_err().to_string().contains("m.png"));
+        let fifo = dir.path().join("fifo.png");
+        assert!(std::process::Command::new("mkfifo").arg(&fifo).status().unwrap().success());
+        for path in [Path::new("/dev/zero"), &fifo] {
+            for said in [read(path).map(|_| ()), header(path).map(|_| ()), size(path).map(|_| ())] {
+                assert!(said.unwrap_err().to_string().contains("not a regular file"));
+            }
+        }
     }
 }

@@ -1,49 +1,40 @@
 //! Values of a `transforms.json`: looked up in the frame first, then in the file; errors name the place.
+//!
+//! `null` is a value that is missing, and so are Python's `NaN` and `Infinity`: a note or an error then names the field.
 
 use std::path::Path;
 
 use glam::DMat4;
+use nstr_camera::parse_json;
+use nstr_files::{Budget, decode_text, excerpt, read_named};
 use serde_json::{Map, Value};
 
 use crate::error::CaptureError;
 
-/// Reads a JSON object. `NaN` and `Infinity`, which Python writes though JSON has none, are read as `null`, so that a
-/// complaint can name the field that needs the number.
+/// Longest file that is read, in bytes: a frame of 3000 characters for each of a million images.
+const MAX_BYTES: u64 = 3 << 30;
+
+/// Reads a JSON object.
 pub(super) fn read(path: &Path) -> Result<Map<String, Value>, CaptureError> {
-    let bytes = std::fs::read(path).map_err(CaptureError::io(path))?;
-    let value: Value = match serde_json::from_slice(&bytes) {
-        Ok(value) => value,
-        Err(source) => serde_json::from_slice(&without_nan(&bytes))
-            .map_err(|_| CaptureError::Json { path: path.into(), source })?,
-    };
-    match value {
+    let bytes = read_named(path, &Budget::new(MAX_BYTES)).map_err(CaptureError::io(path))?;
+    let text = decode_text(bytes).map_err(CaptureError::io(path))?;
+    match parse_json(&text).map_err(|source| CaptureError::Json { path: path.into(), source })? {
         Value::Object(map) => Ok(map),
         _ => Err(CaptureError::field(path, "file", "expected a JSON object with frames")),
     }
 }
 
-/// Writes `null` over the words that Python adds to JSON, outside strings.
-fn without_nan(bytes: &[u8]) -> Vec<u8> {
-    let words: [&[u8]; 3] = [b"-Infinity", b"Infinity", b"NaN"];
-    let mut out = Vec::with_capacity(bytes.len());
-    let (mut at, mut quoted) = (0, false);
-    while at < bytes.len() {
-        let word = words.into_iter().find(|w| !quoted && bytes[at..].starts_with(w));
-        if let Some(word) = word {
-            out.extend(b"null");
-            at += word.len();
-            continue;
-        }
-        if quoted && bytes[at] == b'\\' && at + 1 < bytes.len() {
-            out.push(bytes[at]);
-            at += 1;
-        } else if bytes[at] == b'"' {
-            quoted = !quoted;
-        }
-        out.push(bytes[at]);
-        at += 1;
+/// A value for a message.
+fn shown(value: &Value) -> String {
+    match value {
+        Value::Null => "null (or NaN)".into(),
+        value => excerpt(&value.to_string()),
     }
-    out
+}
+
+/// The value of a key, unless it is `null`.
+pub(super) fn given<'a>(map: &'a Map<String, Value>, key: &str) -> Option<&'a Value> {
+    map.get(key).filter(|v| !v.is_null())
 }
 
 /// Scope in which values are looked up, and its name for errors.
@@ -59,8 +50,8 @@ pub(super) struct Fields<'a> {
 impl<'a> Fields<'a> {
     /// The value of a key, and its place.
     fn find(&self, key: &str) -> Option<(&'a Value, String)> {
-        let here = self.frame.get(key).map(|v| (v, format!("{}{key}", self.at)));
-        here.or_else(|| self.top.get(key).map(|v| (v, key.to_string())))
+        let here = given(self.frame, key).map(|v| (v, format!("{}{key}", self.at)));
+        here.or_else(|| given(self.top, key).map(|v| (v, key.to_string())))
     }
 
     pub fn has(&self, key: &str) -> bool {
@@ -77,7 +68,7 @@ impl<'a> Fields<'a> {
             None => Ok(None),
             Some((value, _)) => match value.as_f64().filter(|v| v.is_finite()) {
                 Some(v) => Ok(Some(v)),
-                None => Err(self.fail(key, format!("{value} is not a finite number"))),
+                None => Err(self.fail(key, format!("{} is not a finite number", shown(value)))),
             },
         }
     }
@@ -87,15 +78,22 @@ impl<'a> Fields<'a> {
         Ok(self.number(key)?.unwrap_or(0.0))
     }
 
-    pub fn flag(&self, key: &str) -> bool {
-        self.find(key).is_some_and(|(v, _)| v.as_bool().unwrap_or_else(|| v.as_f64().is_some_and(|n| n != 0.0)))
+    /// `true`, `false`, 1 or 0; `false` where it is missing.
+    pub fn flag(&self, key: &str) -> Result<bool, CaptureError> {
+        match self.find(key).map(|f| f.0) {
+            None => Ok(false),
+            Some(Value::Bool(set)) => Ok(*set),
+            Some(value) if value.as_f64() == Some(0.0) => Ok(false),
+            Some(value) if value.as_f64() == Some(1.0) => Ok(true),
+            Some(value) => Err(self.fail(key, format!("{}; expected true or false", shown(value)))),
+        }
     }
 
     pub fn text(&self, key: &str) -> Result<Option<&'a str>, CaptureError> {
         match self.find(key) {
-            None | Some((Value::Null, _)) => Ok(None),
+            None => Ok(None),
             Some((Value::String(text), _)) => Ok(Some(text)),
-            Some((value, _)) => Err(self.fail(key, format!("{value} is not a text"))),
+            Some((value, _)) => Err(self.fail(key, format!("{} is not a text", shown(value)))),
         }
     }
 
@@ -124,7 +122,7 @@ impl<'a> Fields<'a> {
         let key = "transform_matrix";
         let at = format!("{}{key}", self.at);
         let fail = |reason: &str| CaptureError::field(self.path, at.clone(), reason);
-        let rows = match self.frame.get(key) {
+        let rows = match given(self.frame, key) {
             Some(Value::Array(rows)) if rows.len() == 4 || rows.len() == 3 => rows,
             Some(_) => return Err(fail("expected 4 rows of 4 numbers")),
             None => return Err(fail("missing: expected the 4x4 camera-to-world matrix")),
@@ -148,21 +146,8 @@ pub(super) fn numbers<const N: usize>(path: &Path, list: &[Value], place: &str) 
     let mut out = [0.0; N];
     for (i, value) in list.iter().enumerate() {
         out[i] = value.as_f64().filter(|v| v.is_finite()).ok_or_else(|| {
-            CaptureError::field(path, format!("{place}[{i}]"), format!("{value} is not a finite number"))
+            CaptureError::field(path, format!("{place}[{i}]"), format!("{} is not a finite number", shown(value)))
         })?;
     }
     Ok(out)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn pythons_words_become_null_outside_strings() {
-        let text = br#"{"a": [NaN, -Infinity, Infinity, 1], "NaN\"NaN": "NaN"}"#;
-        let value: Value = serde_json::from_slice(&without_nan(text)).unwrap();
-        assert_eq!(value["a"], serde_json::json!([null, null, null, 1]));
-        assert_eq!(value["NaN\"NaN"], "NaN");
-    }
 }

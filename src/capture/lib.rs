@@ -11,9 +11,12 @@ mod error;
 mod frame_record;
 mod hull;
 mod image;
+mod image_files;
 mod json;
 pub mod lens;
 mod llff;
+mod masks;
+mod memory;
 mod scene;
 mod transforms;
 mod view;
@@ -27,8 +30,9 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
-use frame_record::{FrameList, FrameRecord};
+use frame_record::{FrameList, FrameRecord, LoadedView};
 use glam::DVec3;
+use nstr_files::excerpt;
 use scene::SceneBoxEstimator;
 
 pub use camera_arc::estimate_camera_arc;
@@ -94,7 +98,8 @@ impl FromStr for CaptureFormat {
     fn from_str(text: &str) -> Result<Self, String> {
         let all = [Self::Blender, Self::Transforms, Self::Llff, Self::Colmap];
         let found = all.into_iter().find(|f| f.to_string() == text);
-        found.ok_or_else(|| format!("{text:?} is not a capture format; expected blender, transforms, llff or colmap"))
+        let expected = "expected blender, transforms, llff or colmap";
+        found.ok_or_else(|| format!("\"{}\" is not a capture format; {expected}", excerpt(text)))
     }
 }
 
@@ -208,11 +213,13 @@ pub fn is_capture(path: &Path) -> bool {
 
 /// Reads a capture: a folder, a `transforms*.json` or a `poses_bounds.npy`.
 ///
-/// Images are decoded in parallel on rayon's threads. Frames without an image file are skipped with a note.
+/// Images are decoded in parallel on rayon's threads, after their headers have shown that they fit into memory. Frames
+/// without an image file are skipped with a note.
 ///
 /// # Errors
 /// [`CaptureError`] naming file and field: unreadable files, values that make no camera, images that can't be decoded or
-/// have another shape than declared, no frames, options out of range.
+/// have another shape than declared or need more memory than there is, masks that leave no pixel, no frames, options out
+/// of range.
 pub fn read_capture(path: &Path, options: &CaptureOptions) -> Result<Capture, CaptureError> {
     options.check()?;
     if !path.exists() {
@@ -234,9 +241,22 @@ pub fn read_capture(path: &Path, options: &CaptureOptions) -> Result<Capture, Ca
 
 fn load(format: CaptureFormat, mut list: FrameList, options: &CaptureOptions) -> Result<Capture, CaptureError> {
     let (train, test) = split(&mut list, options)?;
+    let records: Vec<&FrameRecord> = train.iter().chain(&test).collect();
+    if options.images {
+        memory::check(&records, &list.source, options.downscale)?;
+    }
     let views =
         |records: &[FrameRecord]| frame_record::load_images(records, &list.source, options.downscale, options.images);
-    let (train, test) = (views(&train)?, views(&test)?);
+    let (loaded_train, loaded_test) = (views(&train)?, views(&test)?);
+    let mut notes = list.notes;
+    notes.extend(notes_of(&loaded_train, &loaded_test));
+    let plain = |loaded: Vec<LoadedView>| loaded.into_iter().map(|l| l.view).collect::<Vec<View>>();
+    let (train_views, mut test_views) = (plain(loaded_train), plain(loaded_test));
+    if options.images {
+        check_masks(&train, &train_views)?;
+        notes.extend(drop_masked(&test, &mut test_views, options.split)?);
+    }
+    let (train, test) = (train_views, test_views);
     let transparent = |v: &View| v.image.pixels.iter().any(|p| p[3] != 255);
     let has_alpha = train.iter().chain(&test).any(transparent);
     let found = SceneBoxEstimator {
@@ -248,7 +268,11 @@ fn load(format: CaptureFormat, mut list: FrameList, options: &CaptureOptions) ->
         near: options.near,
     }
     .estimate();
-    let mut notes = list.notes;
+    let is_usable = found.scene.cube.is_valid() && found.scene.near.is_finite() && found.scene.near > 0.0;
+    if !is_usable {
+        let reason = "the cameras make no finite box; scale the poses, or set it with --scene and --near";
+        return Err(CaptureError::field(&list.source, "scene box", reason));
+    }
     notes.extend(found.notes);
     Ok(Capture {
         format,
@@ -262,6 +286,69 @@ fn load(format: CaptureFormat, mut list: FrameList, options: &CaptureOptions) ->
         has_alpha,
         notes,
     })
+}
+
+/// Names that a note lists.
+const LISTED: usize = 3;
+
+/// Notes on orientations and on what decoders had to say, one a kind.
+fn notes_of(train: &[LoadedView], test: &[LoadedView]) -> Vec<String> {
+    let all = || train.iter().chain(test);
+    let total = all().count();
+    let oriented = |turned: bool| all().filter(|l| !l.orientation.0.is_upright() && l.orientation.1 == turned).count();
+    let mut notes = Vec::new();
+    if oriented(true) > 0 {
+        notes.push(format!(
+            "{} of {total} images are turned by their EXIF orientation: only so do they have the declared shape",
+            oriented(true)
+        ));
+    }
+    if oriented(false) > 0 {
+        notes.push(format!(
+            "{} of {total} images have an EXIF orientation that is not applied: cameras are for the stored pixels",
+            oriented(false)
+        ));
+    }
+    let noted: Vec<String> =
+        all().flat_map(|l| l.notes.iter().map(|n| format!("{}: {n}", excerpt(&l.view.name)))).collect();
+    notes.extend(noted.iter().take(LISTED).cloned());
+    if noted.len() > LISTED {
+        notes.push(format!("and {} notes on other images", noted.len() - LISTED));
+    }
+    notes
+}
+
+/// True where a mask lets any pixel of the view pass, and where there are no pixels to judge by.
+fn is_visible(view: &View) -> bool {
+    view.image.pixels.is_empty() || view.usable_pixels() > 0
+}
+
+/// Refuses training views of which masks leave nothing at all.
+fn check_masks(records: &[FrameRecord], views: &[View]) -> Result<(), CaptureError> {
+    if views.is_empty() || views.iter().any(is_visible) {
+        return Ok(());
+    }
+    Err(masked(records.first(), format!("the masks of all {} training views leave no pixel to train on", views.len())))
+}
+
+/// An error that names the mask of a frame, or its image where only the lens or the pixels themselves mask it.
+fn masked(record: Option<&FrameRecord>, reason: String) -> CaptureError {
+    let path = record.map(|r| r.masks.first().map_or(&r.image, |m| &m.path));
+    let cure = "; expected black where pixels are to be left out, or white in a dynamic_mask file";
+    CaptureError::image(path.map_or(Path::new(""), PathBuf::as_path), reason + cure)
+}
+
+/// Leaves out test views of which masks leave nothing: nothing can be measured there.
+fn drop_masked(records: &[FrameRecord], views: &mut Vec<View>, split: Split) -> Result<Option<String>, CaptureError> {
+    let total = views.len();
+    views.retain(is_visible);
+    match total - views.len() {
+        0 => Ok(None),
+        _ if views.is_empty() && split == Split::Test => {
+            Err(masked(records.first(), format!("the masks of all {total} test views leave no pixel to measure")))
+        }
+        dropped => Ok(Some(format!("the masks of {dropped} of {total} test views leave no pixel: they are left out"))),
+    }
 }
 
 /// The frames to train and to test on that the options ask for.

@@ -8,25 +8,30 @@ use std::path::Path;
 
 use glam::{DMat4, DVec3};
 use npyz::NpyFile;
+use nstr_files::{Budget, excerpt, read_named, shorten};
 
 use crate::error::CaptureError;
-use crate::frame_record::{Focal, FrameList, FrameRecord, SceneExtentHint, image_folder, images_in};
+use crate::frame_record::{Focal, FrameList, FrameRecord, SceneExtentHint, image_folder};
+use crate::image_files::{ImageFiles, images_in};
 use crate::lens::Lens;
+use crate::masks;
 
 /// Numbers in a row.
 const ROW: usize = 17;
+/// Longest file that is read, in bytes: millions of rows.
+const MAX_BYTES: u64 = 1 << 30;
 
 /// Reads a folder with `poses_bounds.npy`.
 pub(super) fn read(folder: &Path, downscale: u32) -> Result<FrameList, CaptureError> {
     let source = folder.join("poses_bounds.npy");
-    let bytes = std::fs::read(&source).map_err(CaptureError::io(&source))?;
+    let bytes = read_named(&source, &Budget::new(MAX_BYTES)).map_err(CaptureError::io(&source))?;
     let rows = rows(&bytes).map_err(|reason| CaptureError::field(&source, "array", reason))?;
     if rows.is_empty() {
         return Err(CaptureError::no_frames(&source, "the array has no row"));
     }
     let (images, reduced) = image_folder(folder, downscale)
         .ok_or_else(|| CaptureError::no_frames(folder, "there is no folder images, images_2, images_4 or images_8"))?;
-    let files = images_in(&images)?;
+    let files = images_in(&images).map_err(CaptureError::io(&images))?;
     if files.len() != rows.len() {
         let reason = format!("{} rows for the {} images in {}", rows.len(), files.len(), images.display());
         return Err(CaptureError::field(
@@ -61,7 +66,7 @@ pub(super) fn read(folder: &Path, downscale: u32) -> Result<FrameList, CaptureEr
             name,
             at: at.clone(),
             image,
-            mask: None,
+            masks: Vec::new(),
             size: Some((side("width", width)?, side("height", height)?)),
             focal: [Some(Focal::Pixels(focal)), None],
             centre: [None, None],
@@ -73,8 +78,10 @@ pub(super) fn read(folder: &Path, downscale: u32) -> Result<FrameList, CaptureEr
                 column(3).extend(1.0),
             ),
             reduced,
+            shrunk: 1,
         });
     }
+    list.notes.extend(masks::find(&mut list.train, &ImageFiles::default(), folder));
     if depths.len() == rows.len() {
         list.extent = SceneExtentHint::Depths(depths);
     } else {
@@ -86,9 +93,11 @@ pub(super) fn read(folder: &Path, downscale: u32) -> Result<FrameList, CaptureEr
 /// The rows of an array [N, 17] of f32 or f64, in either order.
 fn rows(bytes: &[u8]) -> Result<Vec<[f64; ROW]>, String> {
     let expected = "expected float32 or float64 numbers of shape [frames, 17]";
-    let file = NpyFile::new(bytes).map_err(|e| format!("not a .npy file: {e}; {expected}"))?;
+    let file = NpyFile::new(bytes).map_err(|e| format!("not a .npy file: {}; {expected}", shorten(&e.to_string())))?;
     let shape = file.shape().to_vec();
-    let &[count, columns] = shape.as_slice() else { return Err(format!("shape {shape:?}; {expected}")) };
+    let &[count, columns] = shape.as_slice() else {
+        return Err(format!("shape {}; {expected}", excerpt(&format!("{shape:?}"))));
+    };
     // The header's claim is held against the file's size before anything is allocated for it.
     if columns != ROW as u64 || count > bytes.len() as u64 / (4 * columns) {
         return Err(format!("shape {shape:?} in a file of {} bytes; {expected}", bytes.len()));
@@ -98,7 +107,7 @@ fn rows(bytes: &[u8]) -> Result<Vec<[f64; ROW]>, String> {
         Ok(data) => data.collect(),
         Err(file) => match file.try_data::<f32>() {
             Ok(data) => data.map(|v| v.map(f64::from)).collect(),
-            Err(file) => return Err(format!("numbers of type {}; {expected}", file.dtype().descr())),
+            Err(file) => return Err(format!("numbers of type {}; {expected}", excerpt(&file.dtype().descr()))),
         },
     };
     let flat = flat.map_err(|e| format!("the file is truncated: {e}"))?;

@@ -1,10 +1,12 @@
 //! The scene box: the cube that a field of a capture lives in, and the distance at which rays begin to sample.
 
+use std::collections::HashMap;
 use std::fmt;
 use std::str::FromStr;
 
 use glam::{DMat3, DVec3};
 use nalgebra::Matrix3;
+use nstr_files::excerpt;
 use nstr_space::Cube;
 
 use crate::frame_record::SceneExtentHint;
@@ -22,6 +24,9 @@ const CAMERAS_MARGIN: f64 = 1.1;
 const MIN_AXIS_SPREAD: f64 = 1e-4;
 /// Depth bounds beyond this multiple of the nearest are cut.
 const DEPTH_RANGE: f64 = 20.0;
+/// Distance of the cameras from the origin over the distance between them, from which on they are seen from their middle:
+/// else the origin's distance decides what round-off is.
+const FAR_AWAY: f64 = 1e3;
 
 /// Cube that is modelled, and the distance at which rays begin to sample.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -33,6 +38,11 @@ pub struct SceneBox {
 }
 
 impl SceneBox {
+    /// Digits after the point that tell lengths in the box apart, at least 4.
+    pub fn decimals(&self) -> usize {
+        (3.0 - self.cube.size.log10().floor()).clamp(4.0, 60.0) as usize
+    }
+
     /// Greatest distance in world units from any of the views' cameras to a corner of the cube.
     pub fn far<'a>(&self, views: impl IntoIterator<Item = &'a View>) -> f64 {
         let farthest = |v: &View| ((v.camera.position() - self.cube.centre()).abs() + 0.5 * self.cube.size).length();
@@ -80,7 +90,7 @@ impl FromStr for CentredCube {
             Ok(&[x, y, z, size]) if [x, y, z, size].iter().all(|v| v.is_finite()) && size > 0.0 => {
                 Ok(Self { centre: DVec3::new(x, y, z), size })
             }
-            _ => Err(format!("{text:?} is not a cube; expected X,Y,Z,EDGE, for example 0,0,0.5,2.4")),
+            _ => Err(format!("\"{}\" is not a cube; expected X,Y,Z,EDGE, for example 0,0,0.5,2.4", excerpt(text))),
         }
     }
 }
@@ -211,24 +221,33 @@ impl SceneBoxEstimator<'_> {
 
 /// The point nearest to all viewing axes by least squares, where it is determined and in front of most cameras.
 pub(super) fn focus(views: &[View]) -> Option<DVec3> {
+    let middle = far_middle(views);
     let mut a = DMat3::ZERO;
     let mut b = DVec3::ZERO;
     for view in views {
         let d = view.forward();
         let across = DMat3::IDENTITY - DMat3::from_cols(d * d.x, d * d.y, d * d.z);
         a += across;
-        b += across * view.camera.position();
+        b += across * (view.camera.position() - middle);
     }
     let mean = (a * (1.0 / views.len().max(1) as f64)).to_cols_array();
     let eigenvalues = Matrix3::from_column_slice(&mean).symmetric_eigenvalues();
     if eigenvalues.min() < MIN_AXIS_SPREAD {
         return None;
     }
-    let point = a.inverse() * b;
+    let point = a.inverse() * b + middle;
     // Of cameras that turn in one place only round-off says whether they look at it.
-    let is_ahead = |v: &&View| v.to_camera(point).z > 1e-6 * v.camera.position().length().max(1.0);
-    let ahead = views.iter().filter(is_ahead).count();
+    let round_off = |v: &View| 1e-6 * (v.camera.position() - middle).length().max(1.0);
+    let ahead = views.iter().filter(|v| v.to_camera(point).z > round_off(v)).count();
     (point.is_finite() && 2 * ahead > views.len()).then_some(point)
+}
+
+/// The middle of cameras that stand far from the world's origin, as geographic coordinates are; else the origin.
+fn far_middle(views: &[View]) -> DVec3 {
+    let positions = || views.iter().map(|v| v.camera.position());
+    let middle = positions().sum::<DVec3>() / views.len().max(1) as f64;
+    let spread = positions().map(|p| p.distance(middle)).fold(0.0, f64::max);
+    if middle.length() > FAR_AWAY * spread.max(1.0) { middle } else { DVec3::ZERO }
 }
 
 /// Length of the mean viewing direction: 1 where all look the same way, 0 all around.
@@ -276,9 +295,11 @@ fn around_points(points: &[DVec3]) -> Option<CentredCube> {
 /// Depth bounds of the views that have them.
 fn around_depths(views: &[View], depths: &[(String, f64, f64)]) -> Option<CentredCube> {
     let nearest = depths.iter().map(|d| d.1).fold(f64::INFINITY, f64::min);
+    // The first of equal names.
+    let of_name: HashMap<&str, (f64, f64)> = depths.iter().rev().map(|d| (d.0.as_str(), (d.1, d.2))).collect();
     let mut bounds: Option<(DVec3, DVec3)> = None;
     for view in views {
-        let Some((_, near, far)) = depths.iter().find(|d| d.0 == view.name) else { continue };
+        let Some((near, far)) = of_name.get(view.name.as_str()) else { continue };
         let (w, h) = (view.camera.width as f64, view.camera.height as f64);
         for (x, y) in [(0.0, 0.0), (w, 0.0), (0.0, h), (w, h)] {
             let ray = view.camera.ray(x, y);
@@ -341,6 +362,25 @@ mod tests {
     }
 
     #[test]
+    fn a_scene_far_from_the_origin_is_the_same_scene() {
+        let extent = SceneExtentHint::Unknown;
+        let near = ball_views(&ring(9, 4.0, DVec3::ZERO), 32, DVec3::ZERO, 1.0);
+        let at = DVec3::new(512_345.678, 5_412_345.678, 321.5);
+        let far = ball_views(&ring(9, 4.0, at), 32, at, 1.0);
+        for (silhouettes, tolerance) in [(false, 1e-6), (true, 0.05)] {
+            let [a, b] =
+                [&near, &far].map(|v| SceneBoxEstimator { silhouettes, ..estimator(v, &[], &extent) }.estimate());
+            assert_eq!(a.rule, b.rule);
+            assert!((b.scene.cube.centre() - at - a.scene.cube.centre()).length() < tolerance, "{:?}", b.scene);
+            assert!((b.scene.cube.size - a.scene.cube.size).abs() < tolerance, "{:?}", b.scene);
+            assert!((b.scene.near - a.scene.near).abs() < tolerance);
+        }
+        // The pixels agree to f64's precision too: the same rays in the box's own coordinates.
+        let [a, b] = [&near[3], &far[3]].map(|v| v.ray(5.5, 7.5));
+        assert!((b.origin - at - a.origin).length() < 2e-9 && (b.direction - a.direction).length() < 1e-9);
+    }
+
+    #[test]
     fn cameras_that_turn_in_one_place_get_a_box_around_it() {
         let place = DVec3::new(1.0, 2.0, 3.0);
         let mut views = ball_views(&ring(9, 4.0, place), 8, place, 1.0);
@@ -397,6 +437,8 @@ mod tests {
         assert_eq!(scene.cube.distance(DVec3::splat(0.9)), 0.0);
         assert_eq!(scene.cube.bounds(), (DVec3::splat(-1.0), DVec3::splat(1.0)));
         let views = ball_views(&ring(4, 3.0, DVec3::ZERO), 8, DVec3::ZERO, 1.0);
+        let decimals = |size: f64| SceneBox { cube: Cube { origin: DVec3::ZERO, size }, near: 1.0 }.decimals();
+        assert_eq!([1e39, 1.0, 0.1, 0.05, 1e-20].map(decimals), [4, 4, 4, 5, 23]);
         assert!(scene.far(&views) > 4.0 && scene.far(&views) < 3.0 + 3f64.sqrt() + 1e-9);
     }
 

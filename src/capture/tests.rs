@@ -11,6 +11,10 @@ use serde_json::{Value, json};
 
 use crate::*;
 
+mod names;
+mod pixels;
+mod values;
+
 const SIZE: (u32, u32) = (40, 30);
 const FOCAL: f64 = 50.0;
 /// Seen from (0, −4, 0) along +y: 1 right, ½ up at depth 4. Seen from (4, 0, 0) along −x: 0 right, ½ up at depth 3.
@@ -358,7 +362,6 @@ fn bad_values_name_file_and_field() {
         ("aabb_scale", json!(-1), "aabb_scale"),
         ("offset", json!([1, 2]), "offset"),
         ("train_filenames", json!([1]), "train_filenames[0]"),
-        ("fl_x", Value::Null, "fl_x"),
     ] {
         let mut value = transforms();
         value[key] = bad;

@@ -5,20 +5,49 @@
 //! cyclically, and models the cube of edge `aabb_scale` around (½, ½, ½): in the file's own axes that cube has centre
 //! `(½ − offset) / scale` and edge `aabb_scale / scale`, since the swap leaves the middle where it is.
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 use std::path::{Path, PathBuf};
 
 use glam::DVec3;
+use nstr_files::excerpt;
 use serde_json::{Map, Value};
 
 use crate::error::CaptureError;
-use crate::frame_record::{Focal, FrameList, FrameRecord, SceneExtentHint, existing, locate};
+use crate::frame_record::{Focal, FrameList, FrameRecord, SceneExtentHint, existing};
+use crate::image_files::ImageFiles;
 use crate::json;
-use crate::json::Fields;
+use crate::json::{Fields, given};
 use crate::lens::Lens;
+use crate::masks;
+use crate::masks::MaskFile;
+use crate::scene::CentredCube;
 
 /// instant-ngp's scale and offset where the file gives none.
 const NGP: (f64, f64) = (0.33, 0.5);
+/// Values that a frame, or the file for all of them, may leave out.
+const OPTIONAL: [&str; 21] = [
+    "w",
+    "h",
+    "fl_x",
+    "fl_y",
+    "cx",
+    "cy",
+    "camera_angle_x",
+    "camera_angle_y",
+    "x_fov",
+    "y_fov",
+    "k1",
+    "k2",
+    "k3",
+    "k4",
+    "p1",
+    "p2",
+    "is_fisheye",
+    "camera_model",
+    "aabb_scale",
+    "scale",
+    "offset",
+];
 
 /// Reads a folder with `transforms_train.json` and, for testing, `transforms_test.json` or `transforms_val.json`.
 pub(super) fn read_splits(folder: &Path) -> Result<FrameList, CaptureError> {
@@ -48,24 +77,28 @@ pub(super) fn read_splits(folder: &Path) -> Result<FrameList, CaptureError> {
 /// Reads one file with `frames`.
 pub(super) fn read_file(path: &Path) -> Result<FrameList, CaptureError> {
     let top = json::read(path)?;
-    let frames = match top.get("frames") {
+    let frames = match given(&top, "frames") {
         Some(Value::Array(frames)) if !frames.is_empty() => frames,
         Some(Value::Array(_)) => return Err(CaptureError::no_frames(path, "the list of frames is empty")),
         Some(_) => return Err(CaptureError::field(path, "frames", "expected a list")),
         None => return Err(CaptureError::field(path, "frames", "missing: expected a list with a frame an image")),
     };
     let folder = path.parent().unwrap_or(Path::new(""));
+    let files = ImageFiles::default();
     let mut records = Vec::with_capacity(frames.len());
     for (i, frame) in frames.iter().enumerate() {
         let at = format!("frames[{i}]");
         let frame = frame.as_object().ok_or_else(|| CaptureError::field(path, &at, "expected a JSON object"))?;
-        records.push(record(&Fields { path, top: &top, frame, at: at + "." }, folder)?);
+        records.push(record(&Fields { path, top: &top, frame, at: at + "." }, folder, &files)?);
     }
     let mut list = FrameList { source: path.into(), extent: extent(path, &top)?, ..FrameList::default() };
+    list.notes.extend(null_note(path, &top, frames));
     let split = Split::read(path, &top)?;
-    let (records, note) = existing(records, path);
+    list.notes.extend(files.locate(&mut records, folder, path));
+    let (mut records, note) = existing(records, path);
     list.notes.extend(note);
-    if top.get("rolling_shutter").is_some() {
+    list.notes.extend(masks::find(&mut records, &files, folder));
+    if given(&top, "rolling_shutter").is_some() {
         list.notes.push("rolling_shutter is ignored: each frame has one pose".into());
     }
     match split {
@@ -78,10 +111,25 @@ pub(super) fn read_file(path: &Path) -> Result<FrameList, CaptureError> {
     Ok(list)
 }
 
-fn record(fields: &Fields, folder: &Path) -> Result<FrameRecord, CaptureError> {
-    let name = fields.frame.get("file_path").and_then(Value::as_str).filter(|n| !n.is_empty());
-    let name = name.ok_or_else(|| fields.fail("file_path", "missing: expected the image's path"))?;
-    let mask = fields.frame.get("mask_path").and_then(Value::as_str);
+/// A note on values that are `null` or not finite and so count as missing.
+fn null_note(path: &Path, top: &Map<String, Value>, frames: &[Value]) -> Option<String> {
+    let is_null = |map: &Map<String, Value>, key: &str| map.get(key).is_some_and(Value::is_null);
+    let maps = || std::iter::once(top).chain(frames.iter().filter_map(Value::as_object));
+    let keys: BTreeSet<&str> = maps().flat_map(|m| OPTIONAL.into_iter().filter(|k| is_null(m, k))).collect();
+    let file = path.file_name().unwrap_or(path.as_os_str()).to_string_lossy();
+    let list = || keys.iter().copied().collect::<Vec<_>>().join(", ");
+    (!keys.is_empty()).then(|| format!("{file}: null or NaN in {} counts as missing", list()))
+}
+
+fn record(fields: &Fields, folder: &Path, files: &ImageFiles) -> Result<FrameRecord, CaptureError> {
+    let name = match given(fields.frame, "file_path") {
+        Some(Value::String(name)) if !name.is_empty() => name,
+        Some(_) => return Err(fields.fail("file_path", "expected the image's path")),
+        None => return Err(fields.fail("file_path", "missing: expected the image's path")),
+    };
+    // A mask that is not there is an error when it is read: nobody names one in vain.
+    let mask = |name: &str| files.find(folder, name).map_or_else(|| folder.join(name), |found| found.0);
+    let masks: Vec<MaskFile> = fields.text("mask_path")?.map(|m| MaskFile::black_is_out(mask(m))).into_iter().collect();
     let size = match (fields.side("w")?, fields.side("h")?) {
         (Some(w), Some(h)) => Some((w, h)),
         (None, None) => None,
@@ -91,14 +139,15 @@ fn record(fields: &Fields, folder: &Path) -> Result<FrameRecord, CaptureError> {
     Ok(FrameRecord {
         name: name.trim_start_matches("./").to_string(),
         at: fields.at.clone(),
-        image: locate(folder, name),
-        mask: mask.map(|m| locate(folder, m)),
+        image: folder.join(name),
+        masks,
         size,
         focal: [focal(fields, "x")?, focal(fields, "y")?],
         centre: [fields.number("cx")?, fields.number("cy")?],
         lens: lens(fields)?,
         camera_to_world: fields.matrix()?,
         reduced: 1,
+        shrunk: 1,
     })
 }
 
@@ -133,15 +182,18 @@ fn lens(fields: &Fields) -> Result<Lens, CaptureError> {
     let k =
         [fields.coefficient("k1")?, fields.coefficient("k2")?, fields.coefficient("k3")?, fields.coefficient("k4")?];
     let p = [fields.coefficient("p1")?, fields.coefficient("p2")?];
-    let model = fields.text("camera_model")?;
-    match model.unwrap_or(if fields.flag("is_fisheye") { "OPENCV_FISHEYE" } else { "OPENCV" }) {
+    let (model, is_fisheye) = (fields.text("camera_model")?, fields.flag("is_fisheye")?);
+    match model.unwrap_or(if is_fisheye { "OPENCV_FISHEYE" } else { "OPENCV" }) {
         "OPENCV_FISHEYE" => Ok(Lens::Fisheye { k }),
-        "OPENCV" | "PERSPECTIVE" | "SIMPLE_RADIAL" | "RADIAL" if fields.flag("is_fisheye") => Ok(Lens::Fisheye { k }),
+        "OPENCV" | "PERSPECTIVE" | "SIMPLE_RADIAL" | "RADIAL" if is_fisheye => Ok(Lens::Fisheye { k }),
         "OPENCV" | "PERSPECTIVE" | "SIMPLE_RADIAL" | "RADIAL" => Ok(Lens::open_cv(k, p, [0.0; 3])),
         "PINHOLE" | "SIMPLE_PINHOLE" => Ok(Lens::Pinhole),
         other => Err(fields.fail(
             "camera_model",
-            format!("{other} is not supported; use OPENCV, OPENCV_FISHEYE or PINHOLE, or undistort the images"),
+            format!(
+                "{} is not supported; use OPENCV, OPENCV_FISHEYE or PINHOLE, or undistort the images",
+                excerpt(other)
+            ),
         )),
     }
 }
@@ -159,17 +211,21 @@ fn extent(path: &Path, top: &Map<String, Value>) -> Result<SceneExtentHint, Capt
         None => Ok(otherwise),
     };
     let edge = positive("aabb_scale", 1.0)?;
-    if let Some(Value::Array(corners)) = top.get("aabb") {
+    let declared = |centre: DVec3, size: f64| match (CentredCube { centre, size }).is_valid() {
+        true => Ok(SceneExtentHint::Declared(centre, size)),
+        false => Err(fields.fail("aabb_scale", "makes no finite box with scale and offset; set the box with --scene")),
+    };
+    if let Some(Value::Array(corners)) = given(top, "aabb") {
         let corner = |i: usize| match corners.get(i) {
             Some(Value::Array(list)) => Ok(DVec3::from(json::numbers::<3>(path, list, &format!("aabb[{i}]"))?)),
             _ => Err(fields.fail("aabb", "expected two corners of three numbers")),
         };
         let (a, b) = (corner(0)?, corner(1)?);
-        return Ok(SceneExtentHint::Declared((a + b) * 0.5, edge * (b - a).abs().max_element().max(1e-6)));
+        return declared((a + b) * 0.5, edge * (b - a).abs().max_element().max(1e-6));
     }
     let scale = positive("scale", NGP.0)?;
     let offset = DVec3::from(fields.triple("offset")?.unwrap_or([NGP.1; 3]));
-    Ok(SceneExtentHint::Declared((DVec3::splat(0.5) - offset) / scale, edge / scale))
+    declared((DVec3::splat(0.5) - offset) / scale, edge / scale)
 }
 
 /// nerfstudio's lists of file names.

@@ -37,8 +37,8 @@ pub struct View {
     pub lens: Lens,
     /// The pixels.
     pub image: Image,
-    /// `[y · width + x]`: true where a pixel may be used. `None`: all of them. Pixels are out where the capture's mask is
-    /// 0, and where the lens model has no ray. A pixel that is out says nothing, unlike one whose alpha is 0, which
+    /// `[y · width + x]`: true where a pixel may be used. `None`: all of them. Pixels are out where the capture's masks say
+    /// so, where their values are not numbers, and where the lens model has no ray. A pixel that is out says nothing, unlike one whose alpha is 0, which
     /// says that there is nothing.
     pub mask: Option<Vec<bool>>,
 }
@@ -75,6 +75,14 @@ impl View {
     /// True where pixel `index` (row by row) may be used.
     pub fn usable(&self, index: usize) -> bool {
         self.mask.as_ref().is_none_or(|mask| mask[index])
+    }
+
+    /// Number of pixels that may be used.
+    pub fn usable_pixels(&self) -> usize {
+        match &self.mask {
+            None => self.image.pixels.len(),
+            Some(mask) => mask.iter().filter(|m| **m).count(),
+        }
     }
 
     /// Every `factor`-th pixel along each axis as a view of its own: the same rays with the same colours, only fewer. A

@@ -1,21 +1,26 @@
 //! Many inputs: folders and globs, shards of a job array, and the table of results.
 
 use std::collections::HashSet;
-use std::fs::OpenOptions;
-use std::path::{Path, PathBuf};
+use std::fs::{File, OpenOptions};
+use std::io::{Read, Seek, SeekFrom, Write};
+use std::path::{Component, Path, PathBuf};
 use std::str::FromStr;
 use std::sync::atomic::Ordering;
 
 use anyhow::{Context, bail};
-use nstr_field::model::Model;
+use nstr_files::{Lock, Target};
 use nstr_geometry::MeshFormat;
 use nstr_pipeline::Scores;
 use nstr_pipeline::fit::checkpoint_path;
 use nstr_signal::Signal;
 use serde::Serialize;
 
+use super::earlier::is_finished_fit;
 use super::fit::{FitArgs, fit_input};
-use super::progress::{ProgressObserver, interrupted};
+use super::interrupt::interrupted;
+use super::output::{check_file, check_folder, lock_as};
+use super::progress::ProgressObserver;
+use super::terminal::{stderr, stdout};
 
 /// Part `index` of `count`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -74,10 +79,9 @@ pub fn expand(arguments: &[String]) -> anyhow::Result<Vec<(PathBuf, PathBuf)>> {
         let before = found.len();
         if path.is_dir() {
             for extension in MeshFormat::EXTENSIONS {
-                for pattern in [extension.to_string(), extension.to_uppercase()] {
-                    let pattern = format!("{}/**/*.{pattern}", glob::Pattern::escape(argument.trim_end_matches('/')));
-                    collect(&pattern, &mut found)?;
-                }
+                let any_case: String = extension.chars().map(|c| format!("[{c}{}]", c.to_ascii_uppercase())).collect();
+                let folder = glob::Pattern::escape(argument.trim_end_matches('/'));
+                collect(&format!("{folder}/**/*.{any_case}"), &mut found)?;
             }
         } else if !path.exists() && argument.contains(['*', '?', '[']) {
             collect(argument, &mut found)?;
@@ -99,23 +103,29 @@ pub fn expand(arguments: &[String]) -> anyhow::Result<Vec<(PathBuf, PathBuf)>> {
     }
     found.sort();
     found.dedup();
-    let shared = common_folder(&found);
-    let mut used = HashSet::new();
-    let named = found.into_iter().map(|path| {
-        let relative = path.strip_prefix(&shared).unwrap_or(&path);
-        let mut output = relative.with_extension("safetensors");
-        if !used.insert(output.clone()) {
-            // chair.obj has the name already: this one becomes chair.ply.safetensors.
-            output = relative.with_added_extension("safetensors");
-        }
-        (path, output)
-    });
-    Ok(named.collect())
+    let outputs = output_names(&found);
+    Ok(found.into_iter().zip(outputs).collect())
 }
 
-/// Returns whether a fit ran to its end and left this model.
-fn is_finished(output: &Path) -> bool {
-    output.exists() && Model::load(output).is_ok_and(|m| m.metrics.get("finished") == Some(&1.0))
+/// Names of the models of sorted inputs, below the output folder; no two are the same, nor is one another's checkpoint.
+fn output_names(inputs: &[PathBuf]) -> Vec<PathBuf> {
+    let shared = common_folder(inputs);
+    let mut used = HashSet::new();
+    let named = inputs.iter().map(|path| {
+        let relative = path.strip_prefix(&shared).unwrap_or(path);
+        // A path from the root, or above the current folder, would lead out of the output folder.
+        let relative: PathBuf = relative.components().filter(|c| matches!(c, Component::Normal(_))).collect();
+        let mut output = relative.with_extension("safetensors");
+        let mut taken = relative;
+        while used.contains(&output) {
+            // chair.obj has the name already: chair.ply becomes chair.ply.safetensors.
+            output = taken.with_added_extension("safetensors");
+            taken = output.clone();
+        }
+        used.extend([checkpoint_path(&output), output.clone()]);
+        output
+    });
+    named.collect()
 }
 
 fn collect(pattern: &str, to: &mut Vec<PathBuf>) -> anyhow::Result<()> {
@@ -139,6 +149,9 @@ fn common_folder(paths: &[PathBuf]) -> PathBuf {
     }
     shared
 }
+
+/// Status of an input whose model is there.
+const FITTED: &str = "fitted";
 
 /// Row of the table of results.
 #[derive(Debug, Default, Serialize)]
@@ -174,13 +187,25 @@ pub fn run(args: &FitArgs, inputs: &[(PathBuf, PathBuf)]) -> anyhow::Result<()> 
         .unwrap_or_else(|| folder.join(shard.map_or("results.csv".into(), |s| format!("results.{}.csv", s.index))));
     let Shard { index, count } = shard.unwrap_or(Shard { index: 0, count: 1 });
     let mine: Vec<_> = inputs.iter().skip(index).step_by(count).collect();
-    eprintln!("{} of {} inputs are this process's", mine.len(), inputs.len());
+    if let Some((input, _)) = inputs.iter().find(|(input, _)| nstr_files::is_same(&table, input)) {
+        bail!("--table {}: is an input ({}); name another file", table.display(), input.display());
+    }
+    check_folder(&folder)?;
+    // Made first: the table usually lies in the folder.
+    let _lock = hold(&folder, index, count)?;
+    if let Some(parent) = table.parent() {
+        std::fs::create_dir_all(parent).with_context(|| format!("cannot make the folder {}", parent.display()))?;
+    }
+    check_file(&table, "the table's name", &[])?;
+    check_columns(&table)?;
+    stderr!("{} of {} inputs are this process's", mine.len(), inputs.len());
     let stop = interrupted()?;
+    let mut is_first = true;
     let (mut fitted, mut skipped, mut failed) = (0, 0, 0);
     for (n, (input, relative)) in mine.iter().enumerate() {
         let output = folder.join(relative);
         let checkpoint = checkpoint_path(&output);
-        if !args.overwrite && !checkpoint.exists() && is_finished(&output) {
+        if !args.overwrite && !checkpoint.exists() && is_finished_fit(&output, input) {
             skipped += 1;
             continue;
         }
@@ -204,7 +229,7 @@ pub fn run(args: &FitArgs, inputs: &[(PathBuf, PathBuf)]) -> anyhow::Result<()> 
                     _ => String::new(),
                 };
                 Row {
-                    status: "fitted",
+                    status: FITTED,
                     sign: mesh.sign,
                     faces: Some(mesh.faces),
                     watertight: Some(mesh.watertight),
@@ -230,26 +255,78 @@ pub fn run(args: &FitArgs, inputs: &[(PathBuf, PathBuf)]) -> anyhow::Result<()> 
         };
         let note = row.iou.map_or(row.message.clone(), |iou| format!("IoU {iou:.4}"));
         let note = if note.is_empty() { note } else { format!(": {note}") };
-        eprintln!("[{}/{}] {} {}{note}", n + 1, mine.len(), row.status, input.display());
-        append(&table, &row)?;
+        stderr!("[{}/{}] {} {}{note}", n + 1, mine.len(), row.status, input.display());
+        append(&table, &row, std::mem::take(&mut is_first))?;
+        if row.status == FITTED {
+            // There may be none.
+            let _ = std::fs::remove_file(&checkpoint);
+        }
     }
-    println!("{fitted} fitted, {skipped} finished before, {failed} failed; table: {}", table.display());
+    stdout!("{fitted} fitted, {skipped} finished before, {failed} failed; table: {}", table.display());
     if failed > 0 {
         bail!("{failed} of {} inputs failed; the table says why", mine.len());
     }
     Ok(())
 }
 
-fn append(table: &Path, row: &Row) -> anyhow::Result<()> {
+/// Makes the output folder and holds it for a shard: other shards may write there, the same one of another run may not.
+fn hold(folder: &Path, index: usize, count: usize) -> anyhow::Result<Lock> {
+    std::fs::create_dir_all(folder).with_context(|| format!("cannot make the folder {}", folder.display()))?;
+    lock_as(&folder.join(format!("shard-{index}-of-{count}")), folder)
+}
+
+/// Most bytes of a table that are read for the names of its columns.
+const MOST_HEADER: u64 = 4096;
+
+/// Refuses a file that is no table with the columns of ours: rows are not to be added to it.
+fn check_columns(table: &Path) -> anyhow::Result<()> {
+    if !matches!(nstr_files::resolve(table), Ok(Target::File(_))) {
+        return Ok(());
+    }
     let context = || table.display().to_string();
+    let mut start = Vec::new();
+    match File::open(table) {
+        Ok(file) => file.take(MOST_HEADER).read_to_end(&mut start).with_context(context)?,
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(()),
+        Err(e) => return Err(e).with_context(context),
+    };
+    let first = start.split(|b| *b == b'\n').next().unwrap_or_default().trim_ascii_end();
+    let header = text_of(&Row::default(), true)?;
+    if start.is_empty() || (!first.is_empty() && header.starts_with(first)) {
+        return Ok(());
+    }
+    bail!("{}: is there and is no table with the columns of this one; name another with --table", table.display());
+}
+
+/// A row as text, after the names of the columns where `has_header`.
+fn text_of(row: &Row, has_header: bool) -> anyhow::Result<Vec<u8>> {
+    let mut writer = csv::WriterBuilder::new().has_headers(has_header).from_writer(Vec::new());
+    writer.serialize(row)?;
+    writer.into_inner().map_err(|e| anyhow::anyhow!("{e}"))
+}
+
+/// Adds a row to a table; `is_first` tells of what has no length, like a pipe, whether it is empty.
+fn append(table: &Path, row: &Row, is_first: bool) -> anyhow::Result<()> {
+    let context = || table.display().to_string();
+    if !matches!(nstr_files::resolve(table), Ok(Target::File(_)) | Err(_)) {
+        return nstr_files::write(table, &text_of(row, is_first)?).with_context(context);
+    }
     if let Some(parent) = table.parent().filter(|p| !p.as_os_str().is_empty()) {
         std::fs::create_dir_all(parent).with_context(context)?;
     }
-    let fresh = std::fs::metadata(table).map_or(true, |m| m.len() == 0);
-    let file = OpenOptions::new().create(true).append(true).open(table).with_context(context)?;
-    let mut writer = csv::WriterBuilder::new().has_headers(fresh).from_writer(file);
-    writer.serialize(row).with_context(context)?;
-    writer.flush().with_context(context)
+    let mut file = OpenOptions::new().create(true).read(true).append(true).open(table).with_context(context)?;
+    let length = file.metadata().with_context(context)?.len();
+    let mut line = text_of(row, length == 0).with_context(context)?;
+    if length > 0 {
+        let mut last = [0];
+        file.seek(SeekFrom::End(-1)).and_then(|_| file.read_exact(&mut last)).with_context(context)?;
+        if last != *b"\n" {
+            // A full disk or a kill cut the row before this one.
+            line.insert(0, b'\n');
+        }
+    }
+    // In one piece: a row is there or not.
+    file.write_all(&line).with_context(context)
 }
 
 #[cfg(test)]
@@ -274,9 +351,63 @@ mod tests {
     }
 
     #[test]
+    fn a_row_that_was_cut_off_does_not_join_the_next() {
+        let folder = tempfile::tempdir().unwrap();
+        let table = folder.path().join("deep/results.csv");
+        let row = |input: &str| Row { input: input.into(), status: FITTED, ..Row::default() };
+        for name in ["a.obj", "b, \"c\".obj"] {
+            append(&table, &row(name), true).unwrap();
+        }
+        let whole = std::fs::read_to_string(&table).unwrap();
+        std::fs::write(&table, &whole[..whole.len() - 9]).unwrap();
+        append(&table, &row("d.obj"), true).unwrap();
+        check_columns(&table).unwrap();
+        append(&table, &row("e.obj"), false).unwrap();
+        let mut reader = csv::ReaderBuilder::new().flexible(true).from_path(&table).unwrap();
+        let inputs: Vec<String> = reader.records().map(|r| r.unwrap()[0].to_string()).collect();
+        assert_eq!(inputs, ["a.obj", "b, \"c\".obj", "d.obj", "e.obj"]);
+    }
+
+    #[test]
     fn outputs_mirror_what_inputs_do_not_share() {
         let paths = ["a/x/models/m.obj", "a/y/models/m.obj", "a/z.obj"].map(PathBuf::from);
         assert_eq!(common_folder(&paths), PathBuf::from("a"));
         assert_eq!(common_folder(&[PathBuf::from("m.obj"), PathBuf::from("b/m.obj")]), PathBuf::new());
+    }
+
+    #[test]
+    fn models_stay_in_their_folder_and_apart() {
+        let names = |inputs: &[&str]| {
+            let paths: Vec<PathBuf> = inputs.iter().map(PathBuf::from).collect();
+            output_names(&paths).into_iter().map(|p| p.display().to_string()).collect::<Vec<_>>()
+        };
+        assert_eq!(names(&["a/chair.obj", "a/chair.ply"]), ["chair.safetensors", "chair.ply.safetensors"]);
+        assert_eq!(
+            names(&["chair.obj", "chair.ply", "chair.ply.obj"]),
+            ["chair.safetensors", "chair.ply.safetensors", "chair.ply.obj.safetensors"]
+        );
+        // The checkpoint of x.safetensors would replace a model.
+        assert_eq!(names(&["x.obj", "x.checkpoint.obj"]), ["x.safetensors", "x.checkpoint.obj.safetensors"]);
+        assert_eq!(names(&["../b.obj", "a.obj"]), ["b.safetensors", "a.safetensors"]);
+        #[cfg(unix)]
+        assert_eq!(names(&["/data/b.obj", "a.obj"]), ["data/b.safetensors", "a.safetensors"]);
+    }
+
+    #[test]
+    fn rows_are_added_to_tables_of_ours_alone() {
+        let dir = tempfile::tempdir().unwrap();
+        let at = |name: &str| dir.path().join(name);
+        check_columns(&at("new.csv")).unwrap();
+        for (name, content) in [
+            ("a.obj", "v 0 0 0\nv 1 0 0\n"),
+            ("other.csv", "name,value\na,1\n"),
+            ("lines", "\n"),
+            ("long", "input,more\n"),
+        ] {
+            std::fs::write(at(name), content).unwrap();
+            assert!(check_columns(&at(name)).is_err(), "{name}");
+        }
+        std::fs::write(at("empty.csv"), "").unwrap();
+        check_columns(&at("empty.csv")).unwrap();
     }
 }

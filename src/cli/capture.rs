@@ -1,6 +1,6 @@
 //! Captures on the command line: options of the subcommands that read one, and `nstr inspect` of one.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 
 use clap::Args;
@@ -9,8 +9,9 @@ use nstr_image::png;
 use nstr_pipeline::CaptureSettings;
 use serde_json::{Value, json};
 
-use super::output::check_file;
+use super::output::Outputs;
 use super::plural::plural;
+use super::terminal::stdout;
 
 /// Options of reading a capture.
 #[derive(Args, Clone, Debug, PartialEq)]
@@ -58,19 +59,19 @@ const PICTURE: (u32, u32) = (1280, 960);
 /// Reads a capture, prints its contents, and draws its cameras.
 pub fn inspect(path: &Path, args: &CaptureArgs, as_json: bool, picture: Option<&Path>) -> anyhow::Result<()> {
     if let Some(to) = picture {
-        check_file(to, "the name of what --draw writes", &["png"])?;
+        Outputs::of([path]).file(to, "the name of what --draw writes", &["png"])?;
     }
     let capture = read_capture(path, &args.settings().options(Split::All))?;
     if let Some(to) = picture {
         png::write(to, &draw::cameras(&capture, PICTURE.0, PICTURE.1)?)?;
     }
     if as_json {
-        println!("{}", serde_json::to_string_pretty(&report(&capture))?);
+        stdout!("{}", serde_json::to_string_pretty(&report(&capture))?);
         return Ok(());
     }
     print(path, &capture);
     if let Some(to) = picture {
-        println!("wrote {}: training views blue, test views orange, x y z of the box red green blue", to.display());
+        stdout!("wrote {}: training views blue, test views orange, x y z of the box red green blue", to.display());
     }
     Ok(())
 }
@@ -81,15 +82,16 @@ struct Group<'a> {
     count: usize,
 }
 
+/// Views in groups of equal intrinsics, in the order of their first ones.
 fn groups(capture: &Capture) -> Vec<Group<'_>> {
     let mut groups: Vec<Group> = Vec::new();
+    // Equal values have equal digits; a group is found by them, however many there are.
+    let mut known: HashMap<String, usize> = HashMap::new();
     for view in capture.views() {
         let c = &view.camera;
-        let same = |g: &&mut Group| {
-            let o = &g.view.camera;
-            (o.width, o.height, o.focal, o.centre, g.view.lens) == (c.width, c.height, c.focal, c.centre, view.lens)
-        };
-        match groups.iter_mut().find(same) {
+        let key = format!("{:?}", (c.width, c.height, c.focal, c.centre, view.lens));
+        let at = *known.entry(key).or_insert(groups.len());
+        match groups.get_mut(at) {
             Some(group) => group.count += 1,
             None => groups.push(Group { view, count: 1 }),
         }
@@ -102,7 +104,7 @@ const MAX_LISTED: usize = 4;
 
 fn print(path: &Path, capture: &Capture) {
     let masked = capture.views().filter(|v| v.mask.is_some()).count();
-    println!(
+    stdout!(
         "{} ({}): {}, {}{}{}",
         path.display(),
         capture.format,
@@ -116,7 +118,7 @@ fn print(path: &Path, capture: &Capture) {
         let c = &group.view.camera;
         let [x, y] = [(c.width, c.focal.x), (c.height, c.focal.y)]
             .map(|(side, f)| 2.0 * (0.5 * side as f64 / f).atan().to_degrees());
-        println!(
+        stdout!(
             "  {:<11} {}x{}, focal {:.2} {:.2}, centre {:.2} {:.2}, {x:.1}° by {y:.1}° ({})",
             "camera",
             c.width,
@@ -127,23 +129,26 @@ fn print(path: &Path, capture: &Capture) {
             c.centre.y,
             plural(group.count, "view")
         );
-        println!("  {:<11} {}", "lens", lens(group.view));
+        stdout!("  {:<11} {}", "lens", lens(group.view));
     }
     if groups.len() > MAX_LISTED {
-        println!("  {:<11} and {} other intrinsics", "", groups.len() - MAX_LISTED);
+        stdout!("  {:<11} and {} other intrinsics", "", groups.len() - MAX_LISTED);
     }
     let s = &capture.scene;
-    let [x, y, z] = s.cube.centre().to_array();
-    println!("  {:<11} centre {x:.4} {y:.4} {z:.4}, edge {:.4}, {}", "scene box", s.cube.size, capture.scene_rule);
-    println!("  {:<11} near {:.4}, far {:.4}", "rays", s.near, s.far(capture.views()));
-    println!("  {:<11} --scene={x:.4},{y:.4},{z:.4},{:.4} --near {:.4}", "override", s.cube.size, s.near);
+    let digits = s.decimals();
+    let text = |v: f64| format!("{v:.digits$}");
+    let [x, y, z] = s.cube.centre().to_array().map(text);
+    let [size, near, far] = [s.cube.size, s.near, s.far(capture.views())].map(text);
+    stdout!("  {:<11} centre {x} {y} {z}, edge {size}, {}", "scene box", capture.scene_rule);
+    stdout!("  {:<11} near {near}, far {far}", "rays");
+    stdout!("  {:<11} --scene={x},{y},{z},{size} --near {near}", "override");
     if let Some(hull) = &capture.hull {
-        println!("  {:<11} {:.1} % of {}³ cells can hold anything", "hull", 100.0 * hull.fraction(), hull.resolution);
+        stdout!("  {:<11} {:.1} % of {}³ cells can hold anything", "hull", 100.0 * hull.fraction(), hull.resolution);
     }
     if !capture.points.is_empty() {
-        println!("  {:<11} {}", "points", capture.points.len());
+        stdout!("  {:<11} {}", "points", capture.points.len());
     }
-    capture.notes.iter().for_each(|note| println!("note: {note}"));
+    capture.notes.iter().for_each(|note| stdout!("note: {note}"));
 }
 
 fn lens(view: &View) -> String {

@@ -14,8 +14,11 @@ use nstr_compare::{
 use nstr_fit::Budget;
 use nstr_plot::format::grouped;
 
+use super::interrupt::interrupted;
+use super::output::{check_folder, hold_folder};
 use super::plural::plural;
-use super::progress::{ProgressObserver, interrupted};
+use super::progress::ProgressObserver;
+use super::terminal::{stderr, stdout};
 
 /// Arguments of `nstr compare`.
 #[derive(Args)]
@@ -76,7 +79,8 @@ pub fn run(args: &CompareArgs) -> anyhow::Result<()> {
     if args.plan {
         return Ok(());
     }
-    std::fs::create_dir_all(&folder).with_context(|| format!("cannot make the folder {}", folder.display()))?;
+    check_folder(&folder)?;
+    let _held = hold_folder(&folder)?;
     let finished = run_all(&recipe, &runs, args.again)?;
     // Tables show what was written, read back, whether it was done now or before.
     let results = Results::new(&recipe, |run| runs.find(run).ok());
@@ -98,8 +102,8 @@ fn default_folder(recipe: &Path) -> PathBuf {
 /// Prints what will be run.
 fn announce(recipe: &Recipe, resolved: &[Vec<ResolvedMethod>], runs: &Runs<'_>, again: bool) {
     let (m, i, s) = (recipe.methods.len(), recipe.inputs.len(), recipe.seeds.len());
-    eprintln!("{}{}", recipe.title, if recipe.quick { " (quick)" } else { "" });
-    eprintln!(
+    stderr!("{}{}", recipe.title, if recipe.quick { " (quick)" } else { "" });
+    stderr!(
         "  {} × {} × {} = {} on {}",
         plural(m, "method"),
         plural(i, "input"),
@@ -107,9 +111,9 @@ fn announce(recipe: &Recipe, resolved: &[Vec<ResolvedMethod>], runs: &Runs<'_>, 
         plural(m * i * s, "run"),
         plural(rayon::current_num_threads(), "thread"),
     );
-    eprint!("{}", method_table(recipe, resolved).plain());
+    stderr!("{}", method_table(recipe, resolved).plain().trim_end_matches('\n'));
     for warning in warnings(recipe, resolved) {
-        eprintln!("  note: {warning}");
+        stderr!("  note: {warning}");
     }
     let mut reasons: Vec<String> = Vec::new();
     let mut finished = 0;
@@ -124,11 +128,11 @@ fn announce(recipe: &Recipe, resolved: &[Vec<ResolvedMethod>], runs: &Runs<'_>, 
     reasons.sort();
     reasons.dedup();
     if !reasons.is_empty() {
-        eprintln!("  note: runs in the folder were made with other {}, and are done again", reasons.join(", "));
+        stderr!("  note: runs in the folder were made with other {}, and are done again", reasons.join(", "));
     }
     if finished > 0 {
         let what = if again { "done again" } else { "kept (--again does them again)" };
-        eprintln!("  {finished} finished before are {what}");
+        stderr!("  {finished} finished before are {what}");
     }
 }
 
@@ -165,7 +169,7 @@ fn run_all(recipe: &Recipe, runs: &Runs<'_>, again: bool) -> anyhow::Result<bool
         let record = runs.run(*run, &mut ProgressObserver::bar_only()?)?;
         let Some(record) = record else { return Ok(false) };
         let left = start.elapsed().mul_f64((todo.len() - n - 1) as f64 / (n + 1) as f64);
-        eprintln!("[{}/{}] {}{}", n + 1, todo.len(), describe(recipe, &record), remaining(left));
+        stderr!("[{}/{}] {}{}", n + 1, todo.len(), describe(recipe, &record), remaining(left));
         let lacks = |m: &Metric| record.metric(&m.name).is_none();
         if n == 0 && record.status == RunStatus::Finished && recipe.metrics.iter().all(lacks) {
             let there: Vec<&str> =
@@ -205,12 +209,12 @@ fn remaining(left: Duration) -> String {
 /// Prints the tables, and writes tables and charts.
 fn report(results: &Results<'_>, resolved: &[Vec<ResolvedMethod>], folder: &Path) -> anyhow::Result<()> {
     for table in table::tables(results) {
-        println!("\n{}\n{}", table.heading, table.text_table(results, false).plain().trim_end());
+        stdout!("\n{}\n{}", table.heading, table.text_table(results, false).plain().trim_end());
     }
-    println!();
-    table::failures(results).iter().for_each(|text| println!("failed: {text}"));
+    stdout!("");
+    table::failures(results).iter().for_each(|text| stdout!("failed: {text}"));
     if let Some(text) = table::unknown(results) {
-        eprintln!("note: {text}");
+        stderr!("note: {text}");
     }
     let write = |name: &str, text: String| {
         let path = folder.join(name);
@@ -221,7 +225,7 @@ fn report(results: &Results<'_>, resolved: &[Vec<ResolvedMethod>], folder: &Path
     for (name, chart) in charts::charts(results) {
         chart.write(&folder.join(name))?;
     }
-    println!("wrote table.md, table.csv and charts to {}", folder.display());
+    stdout!("wrote table.md, table.csv and charts to {}", folder.display());
     Ok(())
 }
 

@@ -6,7 +6,8 @@ use clap::Args;
 use nstr_diagnostics::{DiagnoseOptions, diagnose};
 
 use super::eval::write_json;
-use super::output::{check_file, check_folder};
+use super::output::{Outputs, hold_folder};
+use super::terminal::{stderr, stdout};
 
 /// Arguments of `nstr diagnose`.
 #[derive(Args)]
@@ -32,23 +33,28 @@ pub struct DiagnoseArgs {
     json: Option<PathBuf>,
 }
 
+/// Files of the report that an input could have the names of.
+const FILES: [&str; 4] = ["report.html", "report.json", "surface-grad-s.ply", "surface-curvature.ply"];
+
 /// Runs `nstr diagnose`.
 pub fn run(args: &DiagnoseArgs) -> anyhow::Result<()> {
     let mut options = DiagnoseOptions::default();
     (options.samples, options.seed, options.null_steps) = (args.samples, args.seed, args.null_steps);
     options.check()?;
-    check_folder(&args.output)?;
+    let mut outputs = Outputs::of([Some(&args.model), args.reference.as_ref()].into_iter().flatten());
+    outputs.folder(&args.output, &FILES)?;
     if let Some(file) = &args.json {
-        check_file(file, "the numbers' name", &[])?;
+        outputs.file(file, "the numbers' name", &[])?;
     }
-    let report = diagnose(&args.model, args.reference.as_deref(), &options, &mut |text| eprintln!("  {text}"))?;
+    let _held = hold_folder(&args.output)?;
+    let report = diagnose(&args.model, args.reference.as_deref(), &options, &mut |text| stderr!("  {text}"))?;
     report.write(&args.output)?;
     if let Some(file) = &args.json {
         write_json(file, &report.json())?;
     }
     for section in &report.sections {
-        println!("{}: {}", section.title, section.conclusion);
+        stdout!("{}: {}", section.title, section.conclusion);
     }
-    println!("wrote {}", args.output.join("report.html").display());
+    stdout!("wrote {}", args.output.join("report.html").display());
     Ok(())
 }

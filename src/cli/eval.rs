@@ -2,15 +2,16 @@
 
 use std::path::{Path, PathBuf};
 
-use anyhow::Context;
+use anyhow::{Context, bail};
 use clap::Args;
 use nstr_fit::eval::sdf::SdfEvalOptions;
 use nstr_image::colour::Background;
 use nstr_pipeline::{EvalOptions, Field, evaluate};
 use serde_json::{Map, Value};
 
-use super::output::{check_file, check_folder};
+use super::output::{Outputs, is_part_of};
 use super::plural::plural;
+use super::terminal::stdout;
 
 /// Arguments of `nstr eval`.
 #[derive(Args)]
@@ -61,23 +62,40 @@ impl EvalArgs {
     }
 }
 
+/// Files and folders that `--images` writes.
+const IMAGES: [&str; 5] = ["render.png", "reference.png", "error.png", "render.wav", "spectrogram.png"];
+const IMAGE_FOLDERS: [&str; 3] = ["render", "reference", "error"];
+
+/// Refuses what cannot be written, or would replace an input.
+fn check_outputs(args: &EvalArgs) -> anyhow::Result<()> {
+    let mut outputs = Outputs::of([&args.model, &args.reference]);
+    if let Some(file) = &args.json {
+        outputs.file(file, "the metrics' name", &[])?;
+    }
+    let Some(folder) = &args.images else { return Ok(()) };
+    outputs.folder(folder, &IMAGES)?;
+    // Pictures of a capture in one of the folders; where all three are there, they are of an earlier run.
+    let first = IMAGE_FOLDERS.map(|name| folder.join(name).join("000.png"));
+    if let Some(picture) = first.iter().find(|p| is_part_of(p, &args.reference))
+        && !first.iter().all(|p| p.is_file())
+    {
+        bail!("{}: may be a part of {}; name another folder", picture.display(), args.reference.display());
+    }
+    Ok(())
+}
+
 /// Runs `nstr eval`.
 pub fn run(args: &EvalArgs) -> anyhow::Result<()> {
     let options = args.options();
     options.check()?;
-    if let Some(file) = &args.json {
-        check_file(file, "the metrics' name", &[])?;
-    }
+    check_outputs(args)?;
     let field = Field::load(&args.model)?;
     evaluate::check_reference(&args.model, &field, &args.reference)?;
     options.check_kind(&field)?;
-    if let Some(folder) = &args.images {
-        check_folder(folder)?;
-    }
     let scores = evaluate::evaluate(&args.model, &field, &args.reference, &options)?;
     let bytes = std::fs::metadata(&args.model).with_context(|| args.model.display().to_string())?.len();
     let metrics = evaluate::metrics(field.model(), Some(&scores), Some(bytes));
-    println!("{}", describe(&metrics));
+    stdout!("{}", describe(&metrics));
     match &args.json {
         Some(file) => write_json(file, &metrics),
         None => Ok(()),

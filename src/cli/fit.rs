@@ -8,16 +8,19 @@ use clap::Args;
 use nstr_backend::device::Device;
 use nstr_capture::is_capture;
 use nstr_field::model::Precision;
+use nstr_files::Target;
 use nstr_fit::Budget;
 use nstr_image::colour::Background;
-use nstr_pipeline::fit::default_output;
+use nstr_pipeline::fit::{checkpoint_path, default_output};
 use nstr_pipeline::{FieldKind, FitObserver, FitOptions, Fitted, evaluate};
 use nstr_signal::Signal;
 
 use super::capture::CaptureArgs;
-use super::output::check_file;
+use super::earlier::{self, Replace};
+use super::output::{Outputs, lock};
 use super::progress::ProgressObserver;
 use super::sign::SignArgs;
+use super::terminal::stdout;
 use super::{batch, eval, render};
 
 /// Arguments of `nstr fit`.
@@ -88,7 +91,7 @@ pub struct FitArgs {
     /// JOB_COMPLETION_INDEX and JOB_COMPLETIONS]
     #[arg(long, value_name = "I/N")]
     pub shard: Option<batch::Shard>,
-    /// Fit again what is finished already
+    /// Fit again what is finished already, and replace models and checkpoints of other inputs
     #[arg(long)]
     pub overwrite: bool,
     /// Show the field as it is fitted, in a window; closing it stops the fit as Ctrl-C does
@@ -139,10 +142,16 @@ impl FitArgs {
         ExtraOutputs { json: self.json.clone(), render: self.render.clone() }
     }
 
+    /// What may be replaced, where the output is named by the user or not.
+    pub fn replace(&self, is_named: bool) -> Replace {
+        Replace { overwrite: self.overwrite, is_named, resume: self.resume }
+    }
+
     /// Fits one input, with progress on the terminal.
     fn fit_one(&self, input: &Path) -> anyhow::Result<()> {
         self.check_kind(input, self.kind(input))?;
-        fit_and_report(input, &self.options(), &self.extra_outputs(), &mut ProgressObserver::new(false)?)
+        let replace = self.replace(self.output.is_some());
+        fit_and_report(input, &self.options(), &self.extra_outputs(), replace, &mut ProgressObserver::new(false)?)
     }
 
     /// Kind of field that `input` is fitted by.
@@ -166,7 +175,7 @@ pub struct ExtraOutputs {
     pub render: Option<PathBuf>,
 }
 
-/// Fits one input and writes its model to `output`.
+/// Fits one input and writes its model to `output`; the last checkpoint stays until the caller has its row in the table.
 pub fn fit_input(
     args: &FitArgs,
     input: &Path,
@@ -174,22 +183,29 @@ pub fn fit_input(
     observer: &mut dyn FitObserver,
 ) -> anyhow::Result<Fitted> {
     args.check_kind(input, args.kind(input))?;
-    checked_fit(input, &args.options().output(output), &ExtraOutputs::default(), observer)
+    let mut options = args.options().output(output);
+    options.keep_checkpoint = true;
+    checked_fit(input, &options, output, &ExtraOutputs::default(), args.replace(false), observer)
 }
 
-/// Fits one input, after checks of everything that will be written.
+/// Fits one input to `output`, which the options name, after checks of everything that will be written.
 fn checked_fit(
     input: &Path,
     options: &FitOptions,
+    output: &Path,
     extra: &ExtraOutputs,
+    replace: Replace,
     observer: &mut dyn FitObserver,
 ) -> anyhow::Result<Fitted> {
     options.device.check()?;
-    if let Some(output) = &options.output {
-        check_file(output, "a model's name", &["safetensors"])?;
+    let inputs = [Some(input), options.transport_from.as_deref()].into_iter().flatten();
+    let mut outputs = Outputs::of(inputs).overwrite(replace.overwrite);
+    outputs.file(output, "a model's name", &["safetensors"])?;
+    if let Ok(Target::File(_)) = nstr_files::resolve(output) {
+        outputs.within(&checkpoint_path(output))?;
     }
     if let Some(file) = &extra.json {
-        check_file(file, "the metrics' name", &[])?;
+        outputs.file(file, "the metrics' name", &[])?;
     }
     if let Some(file) = &extra.render {
         let endings: &[&str] = match (Signal::is_named(input), Signal::is_audio(input)) {
@@ -197,8 +213,10 @@ fn checked_fit(
             (true, false) => &["png", "exr"],
             _ => &["png"],
         };
-        check_file(file, "the name of what --render writes", endings)?;
+        outputs.file(file, "the name of what --render writes", endings)?;
     }
+    earlier::check_model(output, input, replace)?;
+    let _lock = lock(output)?;
     Ok(nstr_pipeline::fit(input, options, observer)?)
 }
 
@@ -207,20 +225,18 @@ pub fn fit_and_report(
     input: &Path,
     options: &FitOptions,
     extra: &ExtraOutputs,
+    replace: Replace,
     observer: &mut dyn FitObserver,
 ) -> anyhow::Result<()> {
     let output = options.output.clone().unwrap_or_else(|| default_output(input));
-    let fitted = checked_fit(input, &options.clone().output(&output), extra, observer)?;
+    let fitted = checked_fit(input, &options.clone().output(&output), &output, extra, replace, observer)?;
     let metrics = evaluate::metrics(&fitted.model, fitted.scores.as_ref(), fitted.file_bytes);
-    println!("{}", eval::describe(&metrics));
-    println!("wrote {}", output.display());
-    if let Some(file) = &extra.json {
-        eval::write_json(file, &metrics)?;
-    }
-    if let Some(picture) = &extra.render {
-        render::portrait(&output, fitted.model, picture)?;
-    }
-    Ok(())
+    stdout!("{}", eval::describe(&metrics));
+    stdout!("wrote {}", output.display());
+    // One that fails does not keep the other from being written.
+    let json = extra.json.as_deref().map_or(Ok(()), |file| eval::write_json(file, &metrics));
+    let picture = extra.render.as_deref().map_or(Ok(()), |file| render::portrait(&output, fitted.model, file));
+    json.and(picture)
 }
 
 /// Runs `nstr fit`.

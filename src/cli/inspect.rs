@@ -6,6 +6,7 @@ use anyhow::{Context, bail};
 use clap::Args;
 use nstr_capture::is_capture;
 use nstr_field::model::Model;
+use nstr_files::excerpt;
 use nstr_geometry::MeshMaterials;
 use nstr_pipeline::MeshInput;
 use nstr_signal::{Signal, ValueTransformKind};
@@ -13,6 +14,7 @@ use serde_json::{Value, json};
 
 use super::capture::{self, CaptureArgs};
 use super::sign::SignArgs;
+use super::terminal::stdout;
 
 /// Arguments of `nstr inspect`.
 #[derive(Args)]
@@ -46,18 +48,19 @@ pub fn run(args: &InspectArgs) -> anyhow::Result<()> {
 }
 
 fn signal(args: &InspectArgs) -> anyhow::Result<()> {
-    let signal = Signal::read(&args.input)?;
+    let (signal, notes) = Signal::read_noted(&args.input)?;
     let data = signal.data();
     let (lo, hi) = data.iter().fold((f32::INFINITY, f32::NEG_INFINITY), |(lo, hi), v| (lo.min(*v), hi.max(*v)));
     let mean = data.iter().map(|v| f64::from(*v)).sum::<f64>() / data.len().max(1) as f64;
     if args.json {
-        let text =
-            json!({ "signal": signal.info(ValueTransformKind::Auto), "lowest": lo, "highest": hi, "mean": mean });
-        println!("{}", serde_json::to_string_pretty(&text)?);
+        let info = signal.info(ValueTransformKind::Auto);
+        let text = json!({ "signal": info, "lowest": lo, "highest": hi, "mean": mean, "notes": notes });
+        stdout!("{}", serde_json::to_string_pretty(&text)?);
         return Ok(());
     }
-    println!("{}: {}", args.input.display(), signal.describe());
-    println!("  values      {lo:.4} to {hi:.4}, mean {mean:.4}");
+    stdout!("{}: {}", args.input.display(), signal.describe());
+    stdout!("  values      {lo:.4} to {hi:.4}, mean {mean:.4}");
+    notes.iter().for_each(|note| stdout!("note: {note}"));
     Ok(())
 }
 
@@ -72,16 +75,17 @@ fn mesh(args: &InspectArgs) -> anyhow::Result<()> {
             "lines": m.file.lines,
             "materials": material_rows(&m.file.materials),
             "notes": m.file.notes,
+            "hidden_faces": m.query.hidden_faces(),
             "sign": { "method": sign.method(), "explanation": sign.explanation() },
         });
-        println!("{}", serde_json::to_string_pretty(&text)?);
+        stdout!("{}", serde_json::to_string_pretty(&text)?);
         return Ok(());
     }
-    println!("{} ({:?}, {} polygons cut into triangles)", args.input.display(), m.file.format, m.file.polygons);
-    println!("{}", m.report);
+    stdout!("{} ({:?}, {} polygons cut into triangles)", args.input.display(), m.file.format, m.file.polygons);
+    stdout!("{}", m.report);
     print_materials(&m.file.materials);
-    m.file.notes.iter().for_each(|note| println!("note: {note}"));
-    println!("sign: {}", sign.explanation());
+    m.file.notes.iter().for_each(|note| stdout!("note: {note}"));
+    stdout!("sign: {}", sign.explanation());
     Ok(())
 }
 
@@ -100,10 +104,10 @@ fn print_materials(materials: &MeshMaterials) {
         let colour = m.diffuse.map_or("no colour".into(), |[r, g, b]| format!("Kd {r:.3} {g:.3} {b:.3}"));
         let opacity = m.opacity.filter(|d| *d < 1.0).map_or(String::new(), |d| format!(", opacity {d:.3}"));
         let textures: String = m.textures.iter().map(|t| format!(", {} {}", t.property, t.file)).collect();
-        println!("{:<22}{}: {faces} faces, {colour}{opacity}{textures}", "material", m.name);
+        stdout!("{:<22}{}: {faces} faces, {colour}{opacity}{textures}", "material", m.name);
     }
     if without > 0 {
-        println!("{:<22}none: {without} faces", "material");
+        stdout!("{:<22}none: {without} faces", "material");
     }
 }
 
@@ -124,43 +128,48 @@ fn model(args: &InspectArgs) -> anyhow::Result<()> {
         "config": model.config,
     });
     if args.json {
-        println!("{}", serde_json::to_string_pretty(&text)?);
+        stdout!("{}", serde_json::to_string_pretty(&text)?);
         return Ok(());
     }
     let s = &model.spec;
-    println!(
+    stdout!(
         "{}: {} parameters ({} latent), {:.1} kB",
         args.input.display(),
         s.parameters(),
         model.grid.len(),
         bytes as f64 / 1e3
     );
-    println!("  domain      origin {:?}, edge {}", model.cube.origin.to_array(), model.cube.size);
+    stdout!("  domain      origin {:?}, edge {}", model.cube.origin.to_array(), model.cube.size);
     for l in &s.latent.levels {
         let kind = l.hashmap_size.map_or("dense".to_string(), |t| format!("hashed to {t} entries"));
-        println!(
+        stdout!(
             "  latent      {}^{} cells × {} features, {kind}",
             l.resolution,
             l.axes.count(s.dim),
             s.latent.features
         );
     }
-    println!("  basis       K = {}, modulation {:?}, skip {}", s.basis_width(), s.modulation, s.skip_latent);
+    stdout!("  basis       K = {}, modulation {:?}, skip {}", s.basis_width(), s.modulation, s.skip_latent);
     let networks = [("spectrum H", &s.spectrum, s.modulates()), ("decoder g", &s.decoder, true)];
     let networks = networks.into_iter().chain([("transport F", &s.transport, s.transports())]);
     for (name, m, _) in networks.filter(|n| n.2) {
-        println!("  {name:<11} {} × {} {:?}", m.layers, m.width, m.activation);
+        stdout!("  {name:<11} {} × {} {:?}", m.layers, m.width, m.activation);
     }
     if let Some(head) = &s.color_head {
-        println!(
+        stdout!(
             "  {:<11} {} × {} {:?}, direction {:?}",
-            "colour head", head.mlp.layers, head.mlp.width, head.mlp.activation, head.encoding
+            "colour head",
+            head.mlp.layers,
+            head.mlp.width,
+            head.mlp.activation,
+            head.encoding
         );
     }
     if let Some(occupancy) = &model.occupancy {
-        println!("  {:<11} {:.2} % of {}³ cells", "occupied", 100.0 * occupancy.fraction(), occupancy.cells());
+        stdout!("  {:<11} {:.2} % of {}³ cells", "occupied", 100.0 * occupancy.fraction(), occupancy.cells());
     }
-    model.provenance.iter().for_each(|(k, v)| println!("  {k:<11} {v}"));
-    model.metrics.iter().for_each(|(k, v)| println!("  {k:<20} {v}"));
+    // A header may say anything, of any length.
+    model.provenance.iter().for_each(|(k, v)| stdout!("  {:<11} {}", excerpt(k), excerpt(v)));
+    model.metrics.iter().for_each(|(k, v)| stdout!("  {:<20} {v}", excerpt(k)));
     Ok(())
 }

@@ -1,26 +1,36 @@
 //! The command line of nstr, one file a subcommand: options, messages and exit codes.
+#![warn(clippy::print_stdout, clippy::print_stderr, reason = "these macros panic where nothing can be printed")]
 
 mod batch;
 mod capture;
 mod compare;
 mod diagnose;
+mod earlier;
 mod eval;
 mod fit;
 mod inspect;
+mod interrupt;
 mod mesh;
 mod output;
 mod plural;
 mod progress;
-mod query;
+// For the fuzzer of its tables.
+#[doc(hidden)]
+pub mod query;
 mod render;
 mod render_signal;
 mod sign;
+mod terminal;
+mod threads;
 #[cfg(feature = "viewer")]
 mod view;
 
+use std::io;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+
+use terminal::stderr;
 
 /// Fits, renders and measures neural spectral transport (NSTR) fields: signed distance fields from meshes, radiance
 /// fields from posed images, pictures and sounds.
@@ -56,7 +66,12 @@ enum Command {
 
 /// Runs the command with the arguments of the process. Exit codes: 0 done, 1 failed, 2 misused.
 pub fn run() -> ExitCode {
-    let cli = Cli::parse();
+    let cli = arguments();
+    if let Err(error) = threads::start() {
+        stderr!("nstr: {}", explain(&error));
+        return ExitCode::FAILURE;
+    }
+    let is_fit = matches!(cli.command, Command::Fit(_));
     let result = match cli.command {
         Command::Fit(args) => fit::run(&args),
         Command::Render(args) => render::run(&args),
@@ -70,16 +85,63 @@ pub fn run() -> ExitCode {
         Command::Inspect(args) => inspect::run(&args),
     };
     match result {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(()) => end(terminal::stdout_failure(), is_fit),
+        // As where nothing but text is printed: `nstr eval … --json - | head`.
+        Err(error) if terminal::is_stdout_reserved() && is_closed_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("nstr: {}", explain(&error));
+            stderr!("nstr: {}", explain(&error));
             ExitCode::FAILURE
         }
     }
 }
 
-/// An error and its causes in one line, without causes that its text already ends with.
+/// The arguments of the process. A refusal quotes them, so that it is cut where they are very long.
+fn arguments() -> Cli {
+    Cli::try_parse().unwrap_or_else(|error| {
+        let text = error.to_string();
+        if !error.use_stderr() || text.chars().count() <= MOST_CHARACTERS {
+            error.exit();
+        }
+        stderr!("{}", nstr_files::shorten(&text));
+        std::process::exit(error.exit_code())
+    })
+}
+
+/// Exit code of a command that did its work, whether or not its text could be printed.
+fn end(failure: Option<io::Error>, is_fit: bool) -> ExitCode {
+    match failure {
+        // A reader that has seen enough, as in `nstr inspect … | head`.
+        Some(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+            stderr!("nstr: cannot print: standard output: {error}");
+            // The model of a fit is written, and its numbers are stored in it.
+            if is_fit { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+        }
+        _ => ExitCode::SUCCESS,
+    }
+}
+
+fn is_closed_pipe(error: &anyhow::Error) -> bool {
+    let closed = |e: &io::Error| e.kind() == io::ErrorKind::BrokenPipe;
+    error.chain().any(|cause| cause.downcast_ref().is_some_and(closed))
+}
+
+/// Most characters of an error.
+const MOST_CHARACTERS: usize = 4000;
+
+/// An error and its causes in one line, without causes that its text already ends with; the middle of a very long one is
+/// left out.
 fn explain(error: &anyhow::Error) -> String {
+    let text = causes(error);
+    let count = text.chars().count();
+    if count <= MOST_CHARACTERS {
+        return text;
+    }
+    let start = text.chars().take(MOST_CHARACTERS / 2);
+    let end = text.chars().skip(count - MOST_CHARACTERS / 2);
+    start.chain(" … ".chars()).chain(end).collect()
+}
+
+fn causes(error: &anyhow::Error) -> String {
     error.chain().map(ToString::to_string).fold(String::new(), |text, cause| match text.as_str() {
         "" => cause,
         _ if text.ends_with(&cause) => text,
@@ -98,5 +160,24 @@ mod tests {
         let cause = std::fs::read("none.safetensors").unwrap_err().to_string();
         assert!(text.starts_with("in a batch: none.safetensors: "), "{text}");
         assert_eq!(text.matches(&cause).count(), 1, "{text}");
+    }
+
+    #[test]
+    fn errors_are_never_longer_than_can_be_read() {
+        let text = explain(&anyhow::anyhow!("a.obj: {}: expected a number", "ä".repeat(100_000)));
+        assert!(text.chars().count() < 4100 && text.starts_with("a.obj: ä") && text.ends_with("ä: expected a number"));
+        let short = anyhow::anyhow!("{}", "ä".repeat(4000));
+        assert_eq!(explain(&short), "ä".repeat(4000));
+    }
+
+    #[test]
+    fn printing_that_fails_is_an_error_but_for_closed_pipes_and_fits() {
+        let code = |kind: io::ErrorKind, is_fit| format!("{:?}", end(Some(kind.into()), is_fit));
+        let [success, failure] = [ExitCode::SUCCESS, ExitCode::FAILURE].map(|code| format!("{code:?}"));
+        assert_eq!(code(io::ErrorKind::StorageFull, false), failure);
+        assert_eq!(code(io::ErrorKind::StorageFull, true), success);
+        assert_eq!(code(io::ErrorKind::BrokenPipe, false), success);
+        let closed = anyhow::Error::from(io::Error::from(io::ErrorKind::BrokenPipe)).context("-");
+        assert!(is_closed_pipe(&closed) && !is_closed_pipe(&anyhow::anyhow!("else")));
     }
 }

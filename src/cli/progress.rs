@@ -1,32 +1,16 @@
-//! Progress of a fit on a terminal or in a log, and Ctrl-C.
+//! Progress of a fit on a terminal or in a log, and its end by a signal.
 
 use std::io::IsTerminal;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
-use anyhow::Context;
 use indicatif::{ProgressBar, ProgressStyle};
 use nstr_fit::Progress;
 use nstr_pipeline::FitObserver;
 
-/// Flag that is set by Ctrl-C and by a scheduler's SIGTERM.
-pub fn interrupted() -> anyhow::Result<Arc<AtomicBool>> {
-    static FLAG: OnceLock<Arc<AtomicBool>> = OnceLock::new();
-    if let Some(flag) = FLAG.get() {
-        return Ok(flag.clone());
-    }
-    let flag = FLAG.get_or_init(Arc::default).clone();
-    let seen = flag.clone();
-    ctrlc::set_handler(move || {
-        if seen.swap(true, Ordering::SeqCst) {
-            // A second one does not wait for the step to end.
-            std::process::exit(1);
-        }
-    })
-    .context("cannot listen for Ctrl-C")?;
-    Ok(flag)
-}
+use super::interrupt::interrupted;
+use super::terminal::stderr;
 
 /// Observer that prints the messages and the progress of a fit, and stops it on Ctrl-C.
 pub struct ProgressObserver {
@@ -42,7 +26,7 @@ const LINE_EVERY: Duration = Duration::from_secs(10);
 const TICKS: u64 = 1000;
 
 impl ProgressObserver {
-    /// A new observer; a quiet one only stops on Ctrl-C.
+    /// A new observer; a quiet one prints warnings alone, and stops on Ctrl-C.
     pub fn new(quiet: bool) -> anyhow::Result<Self> {
         Ok(Self { bar: None, quiet, printed: Instant::now(), stop: interrupted()? })
     }
@@ -74,7 +58,15 @@ impl Drop for ProgressObserver {
 impl FitObserver for ProgressObserver {
     fn message(&mut self, text: &str) {
         if !self.quiet {
-            eprintln!("{text}");
+            stderr!("{text}");
+        }
+    }
+
+    fn warning(&mut self, text: &str) {
+        // A bar would be drawn over the line.
+        match &self.bar {
+            Some(bar) => bar.suspend(|| stderr!("{text}")),
+            None => stderr!("{text}"),
         }
     }
 
@@ -91,7 +83,7 @@ impl FitObserver for ProgressObserver {
             bar.set_message(text);
         } else if !self.quiet && self.printed.elapsed() >= LINE_EVERY {
             self.printed = Instant::now();
-            eprintln!("  {:3.0} %  {text}  {:.0} s", 100.0 * p.fraction, p.elapsed.as_secs_f64());
+            stderr!("  {:3.0} %  {text}  {:.0} s", 100.0 * p.fraction, p.elapsed.as_secs_f64());
         }
         !self.stop.load(Ordering::SeqCst)
     }

@@ -2,13 +2,14 @@
 
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, bail};
+use anyhow::{Context, anyhow, bail};
 use clap::Args;
 use glam::{DVec3, Vec3};
 use npyz::{NpyFile, WriterBuilder};
 use nstr_pipeline::{Field, SignalModel};
 
-use super::output::check_file;
+use super::output::Outputs;
+use super::terminal::{stderr, stdout};
 
 /// Arguments of `nstr query`.
 #[derive(Args)]
@@ -30,25 +31,44 @@ pub struct QueryArgs {
 
 /// Runs `nstr query`.
 pub fn run(args: &QueryArgs) -> anyhow::Result<()> {
-    check_file(&args.output, "the values' name", &["npy"])?;
-    let field = Field::load(&args.model)?;
+    Outputs::of([&args.model, &args.points]).file(&args.output, "the values' name", &["npy"])?;
+    let mut field = Field::load(&args.model)?;
     if let Field::Signal(signal) = &field {
         return samples(args, signal);
     }
-    let (points, directions) = read_points(&args.points)?;
+    let Points { mut points, directions, rounding } = Points::read(&args.points)?;
     let cube = field.model().cube;
+    if rounding > MOST_ROUNDING * cube.size {
+        stderr!(
+            "note: {}: its float32 points are rounded by up to {rounding:.3e}; save them as float64",
+            args.points.display()
+        );
+    }
     let is_outside = |p: &&DVec3| {
         let unit = cube.to_unit(**p).as_vec3();
         unit.cmplt(Vec3::ZERO).any() || unit.cmpgt(Vec3::ONE).any()
     };
     let outside = points.iter().filter(is_outside).count();
     if outside > 0 {
-        eprintln!("note: {outside} of {} points lie outside the model's cube, where it was not trained", points.len());
+        stderr!("note: {outside} of {} points lie outside the model's cube, where it was not trained", points.len());
     }
     let with_gradient = |(values, gradients): (Vec<f32>, Vec<Vec3>)| {
         let rows = values.iter().zip(&gradients).flat_map(|(v, g)| [*v, g.x, g.y, g.z]);
         (rows.collect(), 4)
     };
+    // The field is asked in units of its cube where 32-bit floats would not hold its values in world units.
+    let unit = if ORDINARY.contains(&cube.size) { None } else { Some(cube.size) };
+    if unit.is_some() {
+        points.iter_mut().for_each(|p| *p = cube.to_unit(*p));
+        let model = match &mut field {
+            Field::Sdf(field) => &mut field.model.cube,
+            Field::Radiance(field) => &mut field.model.cube,
+            Field::Signal(field) => &mut field.model.cube,
+        };
+        (model.origin, model.size) = (DVec3::ZERO, 1.0);
+    }
+    let is_distance = matches!(field, Field::Sdf(_));
+    let has_directions = directions.is_some();
     let (values, columns) = match (&field, directions) {
         (Field::Sdf(_), Some(_)) => bail!(
             "{}: directions are for radiance fields; the points of a signed distance field are [N, 3]",
@@ -65,18 +85,39 @@ pub fn run(args: &QueryArgs) -> anyhow::Result<()> {
         // Answered above.
         (Field::Signal(_), _) => (Vec::new(), 1),
     };
-    write(args, values, points.len(), columns)
+    let Some(size) = unit else { return write(args, values, points.len(), columns) };
+    stderr!("note: the values are float64: 32-bit floats do not hold those of a cube of edge {size:e}");
+    let factors = world_factors(is_distance, has_directions, size);
+    let values = values.iter().enumerate().map(|(i, v)| f64::from(*v) * factors[i % columns as usize]).collect();
+    write::<f64>(args, values, points.len(), columns)
+}
+
+/// Edges of cubes whose values 32-bit floats hold in world units.
+const ORDINARY: std::ops::Range<f64> = 1e-30..1e30;
+/// Rounding of points, in edges of the cube, that gets a note.
+const MOST_ROUNDING: f64 = 1e-6;
+
+/// Factors of the columns from units of the cube to those of the world.
+fn world_factors(is_distance: bool, has_directions: bool, size: f64) -> [f64; 4] {
+    match (is_distance, has_directions) {
+        // A distance and its gradient.
+        (true, _) => [size, 1.0, 1.0, 1.0],
+        // A colour and the density.
+        (false, true) => [1.0, 1.0, 1.0, 1.0 / size],
+        // A density and its gradient.
+        (false, false) => [1.0 / size, 1.0 / size / size, 1.0 / size / size, 1.0 / size / size],
+    }
 }
 
 /// Writes `[N]`, or `[N, columns]` of more than one.
-fn write(args: &QueryArgs, values: Vec<f32>, points: usize, columns: u64) -> anyhow::Result<()> {
+fn write<T: npyz::AutoSerialize>(args: &QueryArgs, values: Vec<T>, points: usize, columns: u64) -> anyhow::Result<()> {
     let shape: Vec<u64> = [points as u64].into_iter().chain((columns > 1).then_some(columns)).collect();
     let mut bytes = Vec::new();
     let mut writer = npyz::WriteOptions::new().default_dtype().shape(&shape).writer(&mut bytes).begin_nd()?;
     writer.extend(values)?;
     writer.finish()?;
     nstr_files::write(&args.output, &bytes).with_context(|| args.output.display().to_string())?;
-    println!("wrote {}: {points} points", args.output.display());
+    stdout!("wrote {}: {points} points", args.output.display());
     Ok(())
 }
 
@@ -86,53 +127,141 @@ fn samples(args: &QueryArgs, model: &SignalModel) -> anyhow::Result<()> {
     if args.gradients {
         bail!("--gradients is for signed distances and densities");
     }
-    let (flat, columns) = read_array(&args.points)?;
+    let Array { values, columns, .. } = Array::read(&args.points)?;
     if columns != dim {
         bail!("{}: points of {columns} coordinates; this model's have {dim}, from 0 to 1", args.points.display());
     }
-    let x: Vec<f32> = flat.iter().map(|v| *v as f32).collect();
+    let x: Vec<f32> = values.iter().map(|v| *v as f32).collect();
     write(args, model.values(&x), x.len() / dim, model.field.spec().outputs as u64)
 }
 
-/// Points, and directions where the file has them.
-fn read_points(path: &Path) -> anyhow::Result<(Vec<DVec3>, Option<Vec<Vec3>>)> {
-    let (flat, columns) = read_array(path)?;
-    if columns != 3 && columns != 6 {
-        bail!("{}: rows of {columns}; points are [N, 3], with directions [N, 6]", path.display());
-    }
-    let rows = flat.chunks_exact(columns);
-    let points = rows.clone().map(|row| DVec3::from_slice(&row[..3])).collect();
-    let direction = |row: &[f64]| DVec3::from_slice(&row[3..]).normalize_or_zero().as_vec3();
-    Ok((points, (columns == 6).then(|| rows.map(direction).collect())))
+/// Points and directions of a table, for its fuzzer.
+///
+/// # Errors
+/// Files that are no table of points.
+#[doc(hidden)]
+pub fn read_points(path: &Path) -> anyhow::Result<(Vec<DVec3>, Option<Vec<Vec3>>)> {
+    Points::read(path).map(|read| (read.points, read.directions))
 }
 
-/// The finite numbers of an array of rows, and the length of a row.
-fn read_array(path: &Path) -> anyhow::Result<(Vec<f64>, usize)> {
-    let name = || path.display().to_string();
-    let bytes = std::fs::read(path).with_context(name)?;
-    let file = NpyFile::new(&bytes[..]).with_context(|| format!("{}: not a .npy file", path.display()))?;
-    let shape = file.shape().to_vec();
-    let [_, columns @ 1..=64] = *shape.as_slice() else {
-        bail!(
-            "{}: an array of shape {shape:?}; points are rows: [N, 3], with directions [N, 6], of pictures [N, 2], of \
-             sounds [N, 1]",
-            path.display()
-        );
-    };
-    if file.order() != npyz::Order::C {
-        bail!("{}: stored column by column; save it with numpy.ascontiguousarray", path.display());
+/// Points in world units, and directions where the file has them.
+struct Points {
+    points: Vec<DVec3>,
+    directions: Option<Vec<Vec3>>,
+    /// Largest rounding of a coordinate, in world units: 0 for float64.
+    rounding: f64,
+}
+
+impl Points {
+    fn read(path: &Path) -> anyhow::Result<Self> {
+        let Array { values, columns, is_single } = Array::read(path)?;
+        if columns != 3 && columns != 6 {
+            bail!("{}: rows of {columns}; points are [N, 3], with directions [N, 6]", path.display());
+        }
+        let rows = values.chunks_exact(columns);
+        let points: Vec<DVec3> = rows.clone().map(|row| DVec3::from_slice(&row[..3])).collect();
+        let direction = |row: &[f64]| DVec3::from_slice(&row[3..]).normalize_or_zero().as_vec3();
+        let largest = points.iter().map(|p| p.abs().max_element()).fold(0.0, f64::max);
+        let rounding = if is_single { largest * f64::from(f32::EPSILON) * 0.5 } else { 0.0 };
+        Ok(Self { directions: (columns == 6).then(|| rows.map(direction).collect()), points, rounding })
     }
-    let flat: Vec<f64> = match file.try_data::<f64>() {
-        Ok(data) => data.collect::<Result<_, _>>().with_context(name)?,
-        Err(file) => match file.try_data::<f32>() {
-            Ok(data) => data.map(|v| v.map(f64::from)).collect::<Result<_, _>>().with_context(name)?,
-            Err(file) => {
-                bail!("{}: of type {}; points are float32 or float64", path.display(), file.dtype().descr())
-            }
-        },
-    };
-    if flat.iter().any(|v| !v.is_finite()) {
-        bail!("{}: holds numbers that are not finite", path.display());
+}
+
+/// The finite numbers of an array of rows.
+struct Array {
+    values: Vec<f64>,
+    /// Length of a row, 1 to 64.
+    columns: usize,
+    /// The numbers are stored in 32 bits.
+    is_single: bool,
+}
+
+impl Array {
+    fn read(path: &Path) -> anyhow::Result<Self> {
+        let bytes = nstr_files::read(path).with_context(|| path.display().to_string())?;
+        Self::parse(&bytes, path)
     }
-    Ok((flat, columns as usize))
+
+    fn parse(bytes: &[u8], path: &Path) -> anyhow::Result<Self> {
+        let name = || path.display().to_string();
+        let file = NpyFile::new(bytes)
+            .map_err(|e| anyhow!("{}: not a .npy file: {}", path.display(), nstr_files::shorten(&e.to_string())))?;
+        let shape = file.shape().to_vec();
+        let [rows, columns @ 1..=64] = *shape.as_slice() else {
+            let shape = nstr_files::excerpt(&format!("{shape:?}"));
+            bail!(
+                "{}: an array of shape {shape}; points are rows: [N, 3], with directions [N, 6], of pictures [N, 2], of \
+                 sounds [N, 1]",
+                path.display()
+            );
+        };
+        // Each number takes at least four bytes.
+        if rows.checked_mul(columns * 4).is_none_or(|least| least > bytes.len() as u64) {
+            bail!("{}: truncated: it claims {rows} rows of {columns}; save it again", path.display());
+        }
+        if file.order() != npyz::Order::C {
+            bail!("{}: stored column by column; save it with numpy.ascontiguousarray", path.display());
+        }
+        let (values, is_single): (Vec<f64>, bool) = match file.try_data::<f64>() {
+            Ok(data) => (data.collect::<Result<_, _>>().with_context(name)?, false),
+            Err(file) => match file.try_data::<f32>() {
+                Ok(data) => (data.map(|v| v.map(f64::from)).collect::<Result<_, _>>().with_context(name)?, true),
+                Err(file) => {
+                    let kind = nstr_files::excerpt(&file.dtype().descr());
+                    bail!("{}: of type {kind}; points are float32 or float64", path.display())
+                }
+            },
+        };
+        if values.iter().any(|v| !v.is_finite()) {
+            bail!("{}: holds numbers that are not finite", path.display());
+        }
+        Ok(Self { values, columns: columns as usize, is_single })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn npy<T: npyz::AutoSerialize + Copy>(shape: &[u64], values: &[T]) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        let mut writer = npyz::WriteOptions::new().default_dtype().shape(shape).writer(&mut bytes).begin_nd().unwrap();
+        writer.extend(values.iter().copied()).unwrap();
+        writer.finish().unwrap();
+        bytes
+    }
+
+    #[test]
+    fn points_keep_their_precision() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("p.npy");
+        let utm = [512_345.678, 5_412_345.678, 321.5];
+        std::fs::write(&path, npy::<f64>(&[1, 3], &utm)).unwrap();
+        let read = Points::read(&path).unwrap();
+        assert_eq!((read.points[0].to_array(), read.rounding, read.directions), (utm, 0.0, None));
+        std::fs::write(&path, npy::<f32>(&[1, 3], &utm.map(|v| v as f32))).unwrap();
+        let read = Points::read(&path).unwrap();
+        let lost = (read.points[0] - DVec3::from_array(utm)).abs().max_element();
+        assert!(lost > 0.0 && lost <= read.rounding && read.rounding < 0.5, "{lost} {}", read.rounding);
+    }
+
+    #[test]
+    fn claims_beyond_the_file_are_refused() {
+        let whole = npy::<f64>(&[2, 3], &[1.0; 6]);
+        let parse = |bytes: &[u8]| Array::parse(bytes, Path::new("p.npy"));
+        assert_eq!(parse(&whole).map(|a| a.values.len()).unwrap(), 6);
+        let text = String::from_utf8_lossy(&whole[..128]).into_owned();
+        let place = text.find("(2, 3)").unwrap();
+        let mut lying = whole.clone();
+        lying[place..place + 6].copy_from_slice(b"(9, 9)");
+        assert!(parse(&lying).err().unwrap().to_string().contains("truncated"));
+        assert!(parse(&whole[..whole.len() - 4]).is_err());
+    }
+
+    #[test]
+    fn factors_of_the_columns() {
+        assert_eq!(world_factors(true, false, 4.0), [4.0, 1.0, 1.0, 1.0]);
+        assert_eq!(world_factors(false, true, 4.0), [1.0, 1.0, 1.0, 0.25]);
+        assert_eq!(world_factors(false, false, 4.0), [0.25, 0.0625, 0.0625, 0.0625]);
+    }
 }

@@ -19,8 +19,11 @@ use nstr_render::{Filter, Shading, ShadingMode};
 use nstr_render::{Frame, Layer, LayerSet, RenderSettings, Section, SectionView};
 use nstr_render::{ValueRange, layer_image};
 
+use super::earlier::check_original;
+use super::output::{Outputs, hold_folder};
 use super::plural::plural;
 use super::render_signal::{self, SignalArgs};
+use super::terminal::{stderr, stdout};
 
 /// Arguments of `nstr render`.
 #[derive(Args)]
@@ -91,6 +94,9 @@ pub struct RenderArgs {
     /// Print rays, evaluations and seconds
     #[arg(long)]
     stats: bool,
+    /// Replace the picture or sound that the model was fitted to, or pictures of a capture, should the output be one
+    #[arg(long)]
+    overwrite: bool,
     #[command(flatten)]
     signal: SignalArgs,
 }
@@ -134,10 +140,23 @@ const DEFAULT_VIEW: (f64, f64) = (20.0, 30.0);
 
 /// Endings that `--output` may have; none: a folder.
 const ENDINGS: [&str; 5] = ["png", "exr", "gif", "mp4", ""];
+/// Endings of files, of models of any kind.
+const FILE_ENDINGS: [&str; 5] = ["png", "exr", "gif", "mp4", "wav"];
 
 /// Runs `nstr render`.
 pub fn run(args: &RenderArgs) -> anyhow::Result<()> {
+    let kind = args.output.extension().and_then(|e| e.to_str()).unwrap_or_default().to_lowercase();
+    let cameras_from = [&args.camera, &args.path].into_iter().flatten();
+    let mut outputs = Outputs::of([&args.model].into_iter().chain(cameras_from)).overwrite(args.overwrite);
+    match kind.as_str() {
+        "" => outputs.folder(&args.output, &[])?,
+        // Which of them fit, the model says.
+        _ => outputs.file(&args.output, "the name of a picture or a sound", &FILE_ENDINGS)?,
+    }
     let field = Field::load(&args.model)?;
+    if !kind.is_empty() {
+        check_original(&args.output, field.model(), args.overwrite)?;
+    }
     if let Field::Signal(signal) = &field {
         args.check_without_views()?;
         return render_signal::run(signal, &args.output, args.size, &args.signal);
@@ -145,18 +164,25 @@ pub fn run(args: &RenderArgs) -> anyhow::Result<()> {
     if !args.signal.is_default() {
         bail!("--crop is for models of pictures, --rate for those of sounds");
     }
-    let kind = args.output.extension().and_then(|e| e.to_str()).unwrap_or_default().to_lowercase();
     if !ENDINGS.contains(&kind.as_str()) {
         bail!("{}: pictures are .png, .exr, .gif, .mp4, or a folder of PNGs", args.output.display());
     }
     let renderer = Renderer::new(&field, args.renderer)?;
     if let Some(warning) = renderer.warning() {
-        eprintln!("warning: {warning}");
+        stderr!("warning: {warning}");
     }
     let cameras = cameras(args, &renderer, field.camera_arc())?;
     if cameras.len() > 1 && matches!(kind.as_str(), "png" | "exr") {
         bail!("{}: {} frames need a .gif, an .mp4 or a folder", args.output.display(), cameras.len());
     }
+    let _held = match kind.as_str() {
+        "" => {
+            let mut frames = (0..cameras.len()).map(|i| folder::frame_path(&args.output, i, cameras.len(), "png"));
+            frames.try_for_each(|frame| check_original(&frame, field.model(), args.overwrite))?;
+            Some(hold_folder(&args.output)?)
+        }
+        _ => None,
+    };
     let shading = Shading { mode: args.shading, shadow: args.shadow, ambient_occlusion: args.ao, ..Shading::default() };
     let layers = match kind.as_str() {
         "exr" if args.layers == LayerSet::default() => LayerSet::all(),
@@ -202,24 +228,27 @@ pub fn run(args: &RenderArgs) -> anyhow::Result<()> {
             folder::write(&args.output, &pictures)?;
         }
     }
-    println!("wrote {} ({})", args.output.display(), plural(cameras.len(), "frame"));
+    stdout!("wrote {} ({})", args.output.display(), plural(cameras.len(), "frame"));
     Ok(())
 }
 
 fn print_stats(frame: &Frame, renderer: &Renderer<'_>) {
     let s = &frame.stats;
     if let Some(adapter) = renderer.adapter() {
-        println!("{:.3} s: {} rays on {adapter}", s.seconds, s.rays);
+        stdout!("{:.3} s: {} rays on {adapter}", s.seconds, s.rays);
         return;
     }
     let start =
         format!("{:.3} s: {} rays, {} evaluations ({:.2} a ray)", s.seconds, s.rays, s.evals, s.evals_per_ray());
     match renderer.traces_surface() {
-        true => println!(
+        true => stdout!(
             "{start}, {} hits, {} gradients, {} for shadows and occlusion, {} rays out of steps",
-            s.hits, s.gradient_evals, s.secondary_evals, s.exhausted
+            s.hits,
+            s.gradient_evals,
+            s.secondary_evals,
+            s.exhausted
         ),
-        false => println!("{start}"),
+        false => stdout!("{start}"),
     }
 }
 
@@ -277,7 +306,7 @@ pub fn portrait(from: &Path, model: Model, path: &Path) -> anyhow::Result<()> {
     let field = Field::open(from, model)?;
     if let Field::Signal(model) = &field {
         render_signal::write(&model.reconstruct(), path)?;
-        println!("wrote {}", path.display());
+        stdout!("wrote {}", path.display());
         return Ok(());
     }
     let shading = Shading { shadow: true, ambient_occlusion: true, ..Shading::default() };
@@ -294,6 +323,6 @@ pub fn portrait(from: &Path, model: Model, path: &Path) -> anyhow::Result<()> {
     let samples = if renderer.traces_surface() { settings.samples } else { 4 };
     let frame = renderer.render(cameras.first().context("no camera")?, &RenderSettings { samples, ..settings })?;
     png::write(path, &frame.to_srgb())?;
-    println!("wrote {} ({:.2} s)", path.display(), frame.stats.seconds);
+    stdout!("wrote {} ({:.2} s)", path.display(), frame.stats.seconds);
     Ok(())
 }

@@ -8,6 +8,9 @@ use nstr_field::signal::SampleRegion;
 use nstr_pipeline::SignalModel;
 use nstr_signal::{Signal, SignalInfo};
 
+use super::output::check_ending;
+use super::terminal::{stderr, stdout};
+
 /// Part and resolution of a signal.
 #[derive(Args, Clone, Debug)]
 pub struct SignalArgs {
@@ -35,6 +38,10 @@ impl SignalArgs {
 
 /// Runs `nstr render` for the model of a picture or a sound.
 pub fn run(model: &SignalModel, output: &Path, size: Option<(u32, u32)>, args: &SignalArgs) -> anyhow::Result<()> {
+    match &model.info {
+        SignalInfo::Image { .. } => check_ending(output, "a picture's name", &["png", "exr"])?,
+        SignalInfo::Audio { .. } => check_ending(output, "a sound's name", &["wav"])?,
+    }
     let window = match (&model.info, size, args) {
         (SignalInfo::Image { .. }, _, SignalArgs { rate: Some(_), .. }) => bail!("--rate is for sounds"),
         (SignalInfo::Image { width, height, .. }, size, SignalArgs { crop, .. }) => {
@@ -57,7 +64,7 @@ pub fn run(model: &SignalModel, output: &Path, size: Option<(u32, u32)>, args: &
         bail!("{}: {} samples are too many at once; ask for at most {MAX_SAMPLES}", output.display(), window.len());
     }
     write(&model.reconstruct_region(&window), output)?;
-    println!("wrote {}", output.display());
+    stdout!("wrote {}", output.display());
     Ok(())
 }
 
@@ -65,7 +72,7 @@ pub fn run(model: &SignalModel, output: &Path, size: Option<(u32, u32)>, args: &
 pub fn write(signal: &Signal, path: &Path) -> anyhow::Result<()> {
     let clipped = signal.write(path)?;
     if clipped > 0 {
-        eprintln!("note: {clipped} samples beyond full scale were clipped");
+        stderr!("note: {clipped} samples beyond full scale were clipped");
     }
     Ok(())
 }

@@ -15,9 +15,12 @@ use nstr_pipeline::{FitOptions, FitRecord, RendererChoice};
 use nstr_signal::Signal;
 use nstr_viewer::{DisplayMode, DisplaySettings, NO_VIEWS, Scene, Script, Training, TrainingPhase, ViewerOptions};
 
+use super::earlier::Replace;
 use super::fit::{self, ExtraOutputs, FitArgs};
-use super::progress::{ProgressObserver, interrupted};
+use super::interrupt::interrupted;
+use super::progress::ProgressObserver;
 use super::render::parse_size;
+use super::terminal::stderr;
 
 /// Arguments of `nstr view`.
 #[derive(Args, Clone, Debug)]
@@ -134,7 +137,7 @@ fn capture_of(path: &Path, model: &Model) -> Option<PathBuf> {
 fn images(path: &Path, model: &Model) -> anyhow::Result<Vec<View>> {
     let settings = FitRecord::of(model).ok().and_then(|r| r.capture).unwrap_or_default();
     let capture = read_capture(path, &settings.options(Split::All))?;
-    eprintln!("{}: {} images to compare with", path.display(), capture.views().count());
+    stderr!("{}: {} images to compare with", path.display(), capture.views().count());
     Ok(capture.train.into_iter().chain(capture.test).collect())
 }
 
@@ -151,11 +154,12 @@ fn train(args: &ViewArgs, script: Option<Script>) -> anyhow::Result<()> {
     options.preset.clone_from(&args.preset);
     options.overrides.clone_from(&args.set);
     options.budget = args.steps.map(Budget::Steps).or(args.time.map(Budget::Time));
-    let (result, stopped) =
-        watch(&args.input, &options, &ExtraOutputs::default(), viewer_options(args, &args.input, script))?;
+    let replace = Replace { overwrite: false, is_named: args.output.is_some(), resume: false };
+    let viewer = viewer_options(args, &args.input, script);
+    let (result, stopped) = watch(&args.input, &options, &ExtraOutputs::default(), replace, viewer)?;
     match result {
         Err(error) if stopped => {
-            eprintln!("nstr: {}", super::explain(&error));
+            stderr!("nstr: {}", super::explain(&error));
             Ok(())
         }
         result => result,
@@ -188,7 +192,13 @@ pub fn fit(args: &FitArgs) -> anyhow::Result<()> {
         time: None,
     };
     args.check_kind(&input, args.kind(&input))?;
-    watch(&input, &args.options(), &args.extra_outputs(), viewer_options(&view, &input, None))?.0
+    let replace = args.replace(args.output.is_some());
+    watch(&input, &args.options(), &args.extra_outputs(), replace, viewer_options(&view, &input, None))?.0
+}
+
+/// Whether the fit was stopped and left the finished model of an earlier one in its place.
+fn left_earlier_model(error: &anyhow::Error) -> bool {
+    matches!(error.downcast_ref(), Some(nstr_pipeline::Error::Interrupted { replaced: false, .. }))
 }
 
 /// Fits on a thread of its own while the window is open; the result of the fit, and whether the user stopped it.
@@ -196,6 +206,7 @@ fn watch(
     input: &Path,
     options: &FitOptions,
     extra: &ExtraOutputs,
+    replace: Replace,
     viewer: ViewerOptions,
 ) -> anyhow::Result<(anyhow::Result<()>, bool)> {
     let training = Training::default();
@@ -209,9 +220,9 @@ fn watch(
                 return Ok(());
             }
             let result = ProgressObserver::new(false).and_then(|mut inner| {
-                fit::fit_and_report(&input, &options, &extra, &mut training.observer(&output, &mut inner))
+                fit::fit_and_report(&input, &options, &extra, replace, &mut training.observer(&output, &mut inner))
             });
-            let there = result.is_ok() || training.is_stopped();
+            let there = result.as_ref().map_or_else(|e| training.is_stopped() && !left_earlier_model(e), |()| true);
             let last = there.then(|| Scene::of_model(&output, Arc::new(Model::load(&output).ok()?)).ok()).flatten();
             let said = match &result {
                 Ok(()) => Ok("finished and saved".to_string()),

@@ -3,11 +3,13 @@
 use std::fmt;
 use std::path::{Path, PathBuf};
 
+use nstr_files::{excerpt, shorten};
 use nstr_pipeline::fit::input_stem;
 use nstr_signal::Signal;
 
 use crate::recipe::{RecipeError, RecipeInput, RunOverrides};
 use crate::recipe_file::InputEntry;
+use crate::resolve::listed;
 
 /// Lookup of environment variables.
 pub(crate) type Variables<'a> = &'a dyn Fn(&str) -> Option<String>;
@@ -29,7 +31,7 @@ pub(crate) struct InputFinder<'a> {
 
 impl InputFinder<'_> {
     fn error(&self, text: &str, reason: impl fmt::Display) -> RecipeError {
-        self.at(&format!("inputs, `{text}`"), reason)
+        self.at(&format!("inputs, `{}`", excerpt(text)), reason)
     }
 
     fn at(&self, field: &str, reason: impl fmt::Display) -> RecipeError {
@@ -74,7 +76,7 @@ impl InputFinder<'_> {
                 names.push(name);
             }
         }
-        Err(self.error(text, format!("{reason}; the recipe's inputs are {}", names.join(", "))))
+        Err(self.error(text, format!("{reason}; the recipe's inputs are {}", listed(names.iter().map(String::as_str)))))
     }
 
     /// The input of an entry.
@@ -91,7 +93,7 @@ impl InputFinder<'_> {
             true => Some(Signal::read(&path).map_err(|e| self.error(&name, e))?),
             false => None,
         };
-        let overrides = self.expand_options(&entry.overrides, |_| format!("inputs, `{name}`"))?;
+        let overrides = self.expand_options(&entry.overrides, |_| format!("inputs, `{}`", excerpt(&name)))?;
         Ok(RecipeInput { name, path, overrides, signal })
     }
 
@@ -130,7 +132,7 @@ impl InputFinder<'_> {
         if here.exists() {
             return Ok(here);
         }
-        let (beside, shown) = (beside.display(), here.display());
+        let [beside, shown] = [&beside, &here].map(|path| shorten(&path.display().to_string()));
         Err(match self.recipe.parent().is_some_and(|p| !p.as_os_str().is_empty()) {
             _ if here.is_absolute() => format!("there is no {shown}"),
             true => format!("there is neither {beside} nor {shown} in the working directory"),
@@ -150,6 +152,7 @@ fn expand(text: &str, variable: Variables<'_>) -> Result<String, String> {
             None => after.split_at(after.find(|c: char| !c.is_alphanumeric() && c != '_').unwrap_or(after.len())),
         };
         out += &variable(name).ok_or_else(|| {
+            let name = excerpt(name);
             format!("the environment variable ${name} is not set; set it to the file or folder that is meant")
         })?;
         rest = next;

@@ -4,6 +4,7 @@ use std::fmt::Display;
 use std::str::FromStr;
 
 use nstr_field::model::Precision;
+use nstr_files::{excerpt, shorten};
 use nstr_pipeline::{EvalOptions, FitOptions};
 
 /// Options that the comparison sets itself, and what to write in a recipe instead.
@@ -79,16 +80,17 @@ pub(crate) fn apply_eval(options: &mut EvalOptions, texts: &[String]) -> Result<
 fn split(text: &str) -> Result<(&str, Option<&str>), String> {
     let rest = text
         .strip_prefix("--")
-        .ok_or_else(|| format!("`{text}` is not an option; write for example \"--downscale=4\""))?;
+        .ok_or_else(|| format!("`{}` is not an option; write for example \"--downscale=4\"", excerpt(text)))?;
     Ok(rest.split_once('=').map_or((rest, None), |(name, value)| (name, Some(value))))
 }
 
 fn parse<T: FromStr<Err: Display>>(text: &str, value: Option<&str>) -> Result<T, String> {
-    let value = value.ok_or_else(|| format!("`{text}` lacks its value; write {text}=VALUE"))?;
-    value.parse().map_err(|e: T::Err| format!("`{text}`: {e}"))
+    let value = value.ok_or_else(|| format!("`{0}` lacks its value; write {0}=VALUE", excerpt(text)))?;
+    value.parse().map_err(|e: T::Err| format!("`{}`: {}", excerpt(text), shorten(&e.to_string())))
 }
 
 fn refused(text: &str, name: &str, command: &str) -> String {
+    let text = excerpt(text);
     match RESERVED.iter().find(|(own, _)| *own == name) {
         Some((_, remedy)) => format!("`{text}` is not for a recipe to give: {remedy}"),
         None => {

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::path::PathBuf;
 
+use nstr_files::shorten;
 use nstr_fit::Budget;
 use nstr_signal::Signal;
 use thiserror::Error;
@@ -20,7 +21,7 @@ pub enum RecipeError {
         source: std::io::Error,
     },
     /// A file that is not TOML, or has a field that is unknown or of the wrong kind.
-    #[error("{}: {message}", path.display())]
+    #[error("{}: {}", path.display(), shorten(message))]
     Parse {
         /// The file.
         path: PathBuf,
@@ -28,7 +29,7 @@ pub enum RecipeError {
         message: String,
     },
     /// A field whose value cannot be used.
-    #[error("{}: {field}: {reason}", path.display())]
+    #[error("{}: {}: {reason}", path.display(), shorten(field))]
     Field {
         /// The file.
         path: PathBuf,

@@ -120,8 +120,10 @@ pub(crate) struct TimeBudget(pub Duration);
 impl<'de> Deserialize<'de> for TimeBudget {
     fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
         let text = String::deserialize(from)?;
-        let bad =
-            |e| serde::de::Error::custom(format!("`{text}` is not a duration ({e}); write for example 40s or 10m"));
+        let bad = |e| {
+            let text = nstr_files::excerpt(&text);
+            serde::de::Error::custom(format!("`{text}` is not a duration ({e}); write for example 40s or 10m"))
+        };
         humantime::parse_duration(&text).map(TimeBudget).map_err(bad)
     }
 }

@@ -5,6 +5,7 @@ use std::fmt;
 use std::path::Path;
 use std::time::Duration;
 
+use nstr_files::excerpt;
 use nstr_fit::Budget;
 
 use crate::inputs::InputFinder;
@@ -16,7 +17,7 @@ use crate::recipe_file::{InputEntry, MethodTable, QuickTable, RecipeFile, TimeBu
 /// # Errors
 /// Files that cannot be read, and everything that is wrong in them, with file, field and remedy.
 pub fn load(path: &Path, quick: bool, selection: &Selection) -> Result<Recipe, RecipeError> {
-    let text = std::fs::read_to_string(path).map_err(|source| RecipeError::Read { path: path.into(), source })?;
+    let text = nstr_files::read_text(path).map_err(|source| RecipeError::Read { path: path.into(), source })?;
     parse(&text, path, (quick, selection), &|name| std::env::var(name).ok())
 }
 
@@ -113,7 +114,8 @@ impl Resolver<'_> {
         let mut marked = methods.iter().filter(|m| m.reference);
         match (marked.next(), marked.next(), methods.first()) {
             (Some(one), Some(other), _) => {
-                let text = format!("`{}` and `{}` cannot both be the reference", one.name, other.name);
+                let [one, other] = [one, other].map(|m| excerpt(&m.name));
+                let text = format!("`{one}` and `{other}` cannot both be the reference");
                 Err(self.error("method.reference", text))
             }
             (Some(one), None, _) | (None, _, Some(one)) => Ok(one.name.clone()),
@@ -124,10 +126,9 @@ impl Resolver<'_> {
     /// Adds the methods that `[[sweep]]` makes.
     fn add_sweeps(&self, file: &mut RecipeFile) -> Result<(), RecipeError> {
         for sweep in std::mem::take(&mut file.sweeps) {
-            let at = |field: &str| format!("sweep of {}, {field}", sweep.key);
+            let at = |field: &str| format!("sweep of {}, {field}", excerpt(&sweep.key));
             let Some(base) = file.methods.iter().find(|m| m.name == sweep.method) else {
-                let names: Vec<&str> = file.methods.iter().map(|m| m.name.as_str()).collect();
-                let reason = format!("there is no method `{}`; there are {}", sweep.method, names.join(", "));
+                let reason = no_method(&sweep.method, file.methods.iter().map(|m| m.name.as_str()));
                 return Err(self.error(at("method"), reason));
             };
             if !sweep.labels.is_empty() && sweep.labels.len() != sweep.values.len() {
@@ -158,7 +159,7 @@ impl Resolver<'_> {
         selected: Option<Budget>,
         entry: &MethodTable,
     ) -> Result<Method, RecipeError> {
-        let at = |field: &str| format!("method `{}`, {field}", entry.name);
+        let at = |field: &str| format!("method `{}`, {field}", excerpt(&entry.name));
         let shortened = self.budget("quick", short.steps, short.time)?;
         let own = self.budget(&at("budget"), entry.steps, entry.time)?;
         let common = self.budget("steps and time", file.steps, file.time)?;
@@ -184,6 +185,7 @@ impl Resolver<'_> {
             if let Some(text) =
                 method.overrides.set.iter().find(|s| s.split('=').next().is_some_and(|k| same(k.trim(), key)))
             {
+                let (key, text) = (excerpt(key), excerpt(text));
                 return Err(self.error(at("fill"), format!("{key} is filled, so it cannot be set too (`{text}`)")));
             }
         }
@@ -210,8 +212,7 @@ impl Resolver<'_> {
     /// The methods of these names, in their own order.
     fn select_methods(&self, methods: Vec<Method>, names: &[String]) -> Result<Vec<Method>, RecipeError> {
         if let Some(name) = names.iter().find(|name| methods.iter().all(|m| m.name != **name)) {
-            let all: Vec<&str> = methods.iter().map(|m| m.name.as_str()).collect();
-            let reason = format!("there is no method `{name}`; there are {}", all.join(", "));
+            let reason = no_method(name, methods.iter().map(|m| m.name.as_str()));
             return Err(self.error("methods", reason));
         }
         let few: Vec<Method> = methods.into_iter().filter(|m| names.contains(&m.name)).collect();
@@ -252,11 +253,26 @@ impl Resolver<'_> {
         let mut seen = HashSet::new();
         for name in names {
             if !seen.insert(slug(&name.to_string())) {
+                let name = excerpt(&name.to_string());
                 return Err(self.error(field, format!("`{name}` is there twice; {remedy}")));
             }
         }
         Ok(())
     }
+}
+
+/// Names that a message lists.
+const LISTED: usize = 20;
+
+/// The first names, separated by commas.
+pub(crate) fn listed<'a>(names: impl Iterator<Item = &'a str>) -> String {
+    let mut names = names.map(excerpt);
+    let first: Vec<String> = names.by_ref().take(LISTED).collect();
+    first.join(", ") + if names.next().is_some() { ", …" } else { "" }
+}
+
+fn no_method<'a>(name: &str, all: impl Iterator<Item = &'a str>) -> String {
+    format!("there is no method `{}`; there are {}", excerpt(name), listed(all))
 }
 
 /// A name as part of a file name.

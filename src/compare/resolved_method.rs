@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use nstr_files::excerpt;
 use nstr_fit::FitConfig;
 use nstr_spec::config::ConfigError;
 
@@ -32,7 +33,8 @@ pub fn resolve_methods(recipe: &Recipe) -> Result<Vec<Vec<ResolvedMethod>>, Reci
 
 fn resolve_method(recipe: &Recipe, method: &Method, input: &RecipeInput) -> Result<ResolvedMethod, RecipeError> {
     let base: Vec<String> = [method.overrides.set.as_slice(), &input.overrides.set].concat();
-    let error = |what: &str, e: &dyn std::fmt::Display| recipe.error(format!("method `{}`, {what}", method.name), e);
+    let error =
+        |what: &str, e: &dyn std::fmt::Display| recipe.error(format!("method `{}`, {what}", excerpt(&method.name)), e);
     let resolve = |overrides: Vec<String>, filled| -> Result<ResolvedMethod, ConfigError> {
         let config = config(method, input, &overrides)?;
         Ok(ResolvedMethod { parameters: config.field.spec().parameters(), overrides, config, filled })
@@ -65,7 +67,7 @@ const UNUSED: f64 = 0.03;
 pub fn warnings(recipe: &Recipe, resolved: &[Vec<ResolvedMethod>]) -> Vec<String> {
     let mut sizes = BTreeMap::new();
     let left_out = recipe.left_out.iter().map(|name| {
-        let instead = &recipe.methods[recipe.reference].name;
+        let [instead, name] = [&recipe.methods[recipe.reference].name, name].map(|name| excerpt(name));
         format!("differences are to `{instead}`, because the reference, `{name}`, is left out")
     });
     for (method, row) in recipe.methods.iter().zip(resolved) {
@@ -75,8 +77,8 @@ pub fn warnings(recipe: &Recipe, resolved: &[Vec<ResolvedMethod>]) -> Vec<String
             let what = if excess > 0.0 { "more" } else { "fewer" };
             if excess > 0.0 || (excess < -UNUSED && !method.fill.is_empty()) {
                 let (has, percent) = (one.parameters, (100.0 * excess).abs());
-                let text =
-                    format!("`{}` has {has} parameters, {percent:.1} % {what} than the {budget} given", method.name);
+                let name = excerpt(&method.name);
+                let text = format!("`{name}` has {has} parameters, {percent:.1} % {what} than the {budget} given");
                 sizes.insert((method.name.clone(), has), text);
             }
         }

@@ -117,7 +117,10 @@ impl<'a> Runs<'a> {
         let curve = logging.log.into_curve();
         // A run that is cut short has left a checkpoint; none of it is of use without its curve.
         let _ = std::fs::remove_file(checkpoint_path(&model));
-        if !self.keep_models || outcome.is_err() {
+        let _ = std::fs::remove_file(model.with_extension("unfinished.safetensors"));
+        // The model of an earlier run, which still has its record, stays with it.
+        let is_earlier = matches!(outcome, Err(Error::Interrupted { replaced: false, .. }));
+        if !self.keep_models || (outcome.is_err() && !is_earlier) {
             let _ = std::fs::remove_file(&model);
         }
         if matches!(outcome, Err(Error::Interrupted { .. })) {
@@ -183,6 +186,10 @@ struct LoggingObserver<'a> {
 }
 
 impl FitObserver for LoggingObserver<'_> {
+    fn warning(&mut self, text: &str) {
+        self.inner.warning(text);
+    }
+
     fn progress(&mut self, progress: &Progress) -> bool {
         self.log.record(progress);
         self.inner.progress(progress)

@@ -241,6 +241,21 @@ fn errors_name_file_field_and_remedy() {
         let message = changed(from, to);
         parts.iter().for_each(|part| assert!(message.contains(part), "{to}: no `{part}` in: {message}"));
     }
+    let long = "y".repeat(100_000);
+    for (from, to) in [
+        ("steps = 200", format!("{long} = 200")),
+        ("steps = 200", format!("steps = \"{long}\"")),
+        ("steps = 200", format!("time = \"{long}\"")),
+        ("\"b.obj\"", format!("\"${long}\"")),
+        ("preset = \"sdf\"\n", format!("preset = \"{long}\"\n")),
+        ("train.beta1=0.8", format!("{long}=1")),
+        ("train.beta1=0.8", format!("train.beta1={long}")),
+        ("method = \"tiny\"", format!("method = \"{long}\"")),
+    ] {
+        let message = changed(from, &to);
+        let length = message.chars().count();
+        assert!(message.contains("yyyy") && length < 4000, "{from}: {length} characters: {message:.500}");
+    }
     let without = BASE.split("[quick]").next().unwrap().to_string() + "[[method]]\nname = \"a\"\npreset = \"sdf\"";
     assert!(parse(&without, true).unwrap_err().to_string().contains("[quick]"));
     assert!(parse(&without, false).is_ok());

@@ -6,26 +6,40 @@
 //! checkpoints, `state`. One key, because the format does not order keys and equal models should be equal files. A
 //! radiance field adds `occupancy`: the bits of its occupied cells as a zlib stream of bytes (see
 //! [`Occupancy::to_bytes`]), their number along an axis in the header. A checkpoint adds the optimiser's moments
-//! `adam.{grid,net}.{m,v}` and the arrays of the task, `task.{name}`; it loads as a model too.
+//! `adam.{grid,net}.{m,v}` and the arrays of the task, `task.{name}`; it loads as a model too. Tensors of other names are
+//! left alone.
+//!
+//! A file may come from anywhere. Its lengths are checked against each other and against limits before memory is reserved,
+//! and no more is reserved than a small multiple of its own size.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::fmt;
 use std::fs;
-use std::io;
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 use glam::DVec3;
 use half::f16;
+use nstr_files::{excerpt, shorten};
 use nstr_space::Cube;
 use nstr_space::occupancy::Occupancy;
 use nstr_spec::FieldSpec;
 use nstr_spec::config;
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
-use serde::{Deserialize, Serialize};
+use serde::de::{Error as _, IgnoredAny, MapAccess, Visitor};
+use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::Value;
 use thiserror::Error;
 
 /// Version that this crate writes; it reads no other.
 pub const FORMAT_VERSION: u32 = 1;
+
+/// Bytes of a file's header at most; those of models have some thousands.
+const MAX_HEADER: u64 = 1 << 22;
+/// Bytes of a file at most: a checkpoint of [`config::MAX_PARAMETERS`] parameters with moments, averages and densities fits.
+const MAX_FILE: u64 = 1 << 33;
+/// Bytes before the header, which hold its length.
+const LENGTH: usize = 8;
 
 /// [`Model::cube`] and [`Model::units`] as the header keeps them: `world = origin + size · x`.
 #[derive(Serialize, Deserialize)]
@@ -37,6 +51,12 @@ struct Domain {
     /// Name of the world's unit, where known.
     #[serde(default)]
     units: String,
+}
+
+impl Domain {
+    fn cube(&self) -> Cube {
+        Cube { origin: DVec3::from(self.origin), size: self.size }
+    }
 }
 
 /// A fitted field.
@@ -126,6 +146,16 @@ pub enum ModelErrorKind {
     /// Not a safetensors file, or a damaged one.
     #[error("not a whole .safetensors file ({0}); fit or copy it again")]
     Format(String),
+    /// A file or header that is larger than that of any model.
+    #[error("{part} of {bytes} bytes, where a model has at most {most}: not a model of this program")]
+    TooLarge {
+        /// `file` or `header`.
+        part: &'static str,
+        /// Its length.
+        bytes: u64,
+        /// Largest length.
+        most: u64,
+    },
     /// A safetensors file of something else.
     #[error("the header has no `nstr` entry: not a model of this program")]
     Foreign,
@@ -146,7 +176,7 @@ pub enum ModelErrorKind {
         reason: String,
     },
     /// A tensor is missing, has another shape or type, or holds what it must not.
-    #[error("tensor `{name}`: {found}; expected {shape:?} of F32 or F16, all finite")]
+    #[error("tensor `{}`: {found}; expected {shape:?} of F32 or F16, all finite", excerpt(name))]
     Tensor {
         /// The tensor.
         name: String,
@@ -170,13 +200,24 @@ struct Header {
     config: Value,
     #[serde(default)]
     provenance: BTreeMap<String, String>,
+    /// `null` for what is no finite number.
     #[serde(default)]
-    metrics: BTreeMap<String, f64>,
+    metrics: BTreeMap<String, Option<f64>>,
     /// Cells along an axis of `occupancy`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     occupancy_cells: Option<usize>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     state: Option<Value>,
+}
+
+/// Checks that the cube has an inside and corners.
+fn check_cube(cube: &Cube) -> Result<(), ModelErrorKind> {
+    if cube.is_valid() && cube.bounds().1.is_finite() && cube.size.recip().is_finite() {
+        return Ok(());
+    }
+    let (origin, size) = (cube.origin.to_array(), cube.size);
+    let reason = format!("origin {origin:?}, size {size:?}: must be finite, size above 0");
+    Err(ModelErrorKind::Header { field: "domain", reason })
 }
 
 /// Name and shape of every tensor of `grid` and where it lies there.
@@ -228,7 +269,8 @@ impl Model {
     /// Reads a model or the model in a checkpoint.
     ///
     /// # Errors
-    /// [`ModelError`] for a file that can't be read, is not a whole model of this version, or holds values that are not finite.
+    /// [`ModelError`] for a file that can't be read, is not a whole model of this version, is larger than any, or holds values
+    /// that are not finite.
     pub fn load(path: impl AsRef<Path>) -> Result<Self, ModelError> {
         let path = path.as_ref();
         let bytes = read(path).map_err(at(path))?;
@@ -286,7 +328,58 @@ fn at(path: &Path) -> impl FnOnce(ModelErrorKind) -> ModelError + '_ {
 }
 
 fn read(path: &Path) -> Result<Vec<u8>, ModelErrorKind> {
-    fs::read(path).map_err(|source| ModelErrorKind::Io { action: "read", source })
+    let io = |source| ModelErrorKind::Io { action: "read", source };
+    let about = fs::metadata(path).map_err(io)?;
+    if about.is_file() {
+        // What is no model is not worth its memory.
+        let mut start = Vec::with_capacity(LENGTH);
+        fs::File::open(path).and_then(|file| file.take(LENGTH as u64).read_to_end(&mut start)).map_err(io)?;
+        check_lengths(&start, about.len())?;
+    }
+    nstr_files::read(path).map_err(io)
+}
+
+/// Checks the length of a file, and that of its header, which stands in its first bytes.
+fn check_lengths(start: &[u8], len: u64) -> Result<(), ModelErrorKind> {
+    let Some(header) = start.first_chunk::<LENGTH>().map(|bytes| u64::from_le_bytes(*bytes)) else {
+        return Err(ModelErrorKind::Format(format!("it has {len} bytes")));
+    };
+    if header > len - (LENGTH as u64).min(len) {
+        let reason = format!("its header should have {header} bytes, the whole file has {len}");
+        return Err(ModelErrorKind::Format(reason));
+    }
+    for (part, bytes, most) in [("header", header, MAX_HEADER), ("file", len, MAX_FILE)] {
+        if bytes > most {
+            return Err(ModelErrorKind::TooLarge { part, bytes, most });
+        }
+    }
+    Ok(())
+}
+
+/// Names of the entries of a header, each of which is there once: of two tensors of one name readers choose either.
+struct DistinctNames;
+
+impl<'de> Deserialize<'de> for DistinctNames {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        struct Names;
+        impl<'de> Visitor<'de> for Names {
+            type Value = DistinctNames;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("tensors by name")
+            }
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<DistinctNames, A::Error> {
+                let mut seen = HashSet::new();
+                while let Some(name) = map.next_key::<String>()? {
+                    map.next_value::<IgnoredAny>()?;
+                    if let Some(name) = seen.replace(name) {
+                        return Err(A::Error::custom(format!("tensor `{}` is there twice", excerpt(&name))));
+                    }
+                }
+                Ok(DistinctNames)
+            }
+        }
+        from.deserialize_map(Names)
+    }
 }
 
 struct Reader<'a> {
@@ -295,10 +388,14 @@ struct Reader<'a> {
 
 impl<'a> Reader<'a> {
     fn new(bytes: &'a [u8]) -> Result<(Self, Header), ModelErrorKind> {
-        let format = |e: safetensors::SafeTensorError| ModelErrorKind::Format(e.to_string());
-        let (_, metadata) = SafeTensors::read_metadata(bytes).map_err(format)?;
+        let format = |e: safetensors::SafeTensorError| ModelErrorKind::Format(shorten(&e.to_string()));
+        check_lengths(bytes, bytes.len() as u64)?;
+        let (length, metadata) = SafeTensors::read_metadata(bytes).map_err(format)?;
+        let header = bytes.get(LENGTH..LENGTH + length).unwrap_or_default();
+        let twice = |e: serde_json::Error| ModelErrorKind::Format(shorten(&e.to_string()));
+        serde_json::from_slice::<DistinctNames>(header).map_err(twice)?;
         let text = metadata.metadata().as_ref().and_then(|m| m.get("nstr")).ok_or(ModelErrorKind::Foreign)?;
-        let wrong = |e: serde_json::Error| ModelErrorKind::Header { field: "nstr", reason: e.to_string() };
+        let wrong = |e: serde_json::Error| ModelErrorKind::Header { field: "nstr", reason: shorten(&e.to_string()) };
         let tree: Value = serde_json::from_str(text).map_err(wrong)?;
         // The version first: another one may lay out the rest differently.
         let found = tree.get("version").and_then(Value::as_u64).unwrap_or(0);
@@ -307,11 +404,7 @@ impl<'a> Reader<'a> {
         }
         let header: Header = serde_json::from_value(tree).map_err(wrong)?;
         config::validate(&header.spec).map_err(|e| ModelErrorKind::Header { field: "spec", reason: e.to_string() })?;
-        let Domain { origin, size, .. } = &header.domain;
-        if !(origin.iter().all(|c| c.is_finite()) && size.is_finite() && *size > 0.0) {
-            let reason = format!("origin {origin:?}, size {size}: must be finite, size above 0");
-            return Err(ModelErrorKind::Header { field: "domain", reason });
-        }
+        check_cube(&header.domain.cube())?;
         let file = SafeTensors::deserialize(bytes).map_err(format)?;
         Ok((Reader { file }, header))
     }
@@ -324,7 +417,8 @@ impl<'a> Reader<'a> {
             Ok(parts?.concat())
         };
         let (grid, net) = (gather(grid_tensors(&spec))?, gather(net_tensors(&spec))?);
-        let cube = Cube { origin: DVec3::from(domain.origin), size: domain.size };
+        let metrics = metrics.into_iter().filter_map(|(name, value)| Some((name, value?))).collect();
+        let cube = domain.cube();
         Ok(Model { spec, cube, units: domain.units, grid, net, config, provenance, metrics, occupancy })
     }
 
@@ -349,7 +443,7 @@ impl<'a> Reader<'a> {
         let wrong = |found: String| ModelErrorKind::Tensor { name: name.into(), found, shape: shape.into() };
         let view = self.file.tensor(name).map_err(|_| wrong("missing".into()))?;
         if view.shape() != shape {
-            return Err(wrong(format!("has shape {:?}", view.shape())));
+            return Err(wrong(format!("has shape {}", excerpt(&format!("{:?}", view.shape())))));
         }
         let values: Vec<f32> = match view.dtype() {
             Dtype::F32 => view.data().as_chunks::<4>().0.iter().map(|b| f32::from_le_bytes(*b)).collect(),
@@ -410,19 +504,21 @@ impl Writer {
     }
 
     fn serialize(&self, model: &Model, state: Option<Value>) -> Result<Vec<u8>, ModelErrorKind> {
+        // A cube or metric that is not finite would be written as `null`.
+        check_cube(&model.cube)?;
         let header = Header {
             version: FORMAT_VERSION,
             spec: model.spec.clone(),
             domain: Domain { origin: model.cube.origin.to_array(), size: model.cube.size, units: model.units.clone() },
             config: model.config.clone(),
             provenance: model.provenance.clone(),
-            metrics: model.metrics.clone(),
+            metrics: model.metrics.iter().filter(|m| m.1.is_finite()).map(|(n, v)| (n.clone(), Some(*v))).collect(),
             occupancy_cells: model.occupancy.as_ref().map(Occupancy::cells),
             state,
         };
         let invalid = |e: serde_json::Error| ModelErrorKind::Header { field: "nstr", reason: e.to_string() };
         let metadata = HashMap::from([("nstr".to_string(), serde_json::to_string(&header).map_err(invalid)?)]);
-        let format = |e: safetensors::SafeTensorError| ModelErrorKind::Format(e.to_string());
+        let format = |e: safetensors::SafeTensorError| ModelErrorKind::Format(shorten(&e.to_string()));
         let bits = model.occupancy.as_ref().map(|o| {
             let bytes = o.to_bytes();
             (OCCUPANCY.to_string(), Dtype::U8, vec![bytes.len()], bytes)
@@ -435,133 +531,12 @@ impl Writer {
                 Ok((name.as_str(), TensorView::new(*dtype, shape.clone(), bytes).map_err(format)?))
             })
             .collect();
-        safetensors::serialize(views?, Some(metadata)).map_err(format)
+        let bytes = safetensors::serialize(views?, Some(metadata)).map_err(format)?;
+        // What could not be read again is not written.
+        check_lengths(&bytes, bytes.len() as u64)?;
+        Ok(bytes)
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use nstr_spec::init;
-    use proptest::prelude::*;
-
-    fn model() -> Model {
-        let config = config::preset("sdf-tiny").unwrap().set(&["latent.kind=hash", "modulation=channels:3"]).unwrap();
-        let spec = config.spec();
-        let (grid, net) = init::parameters(&spec, &config.init);
-        Model {
-            cube: Cube { origin: DVec3::new(-1.5, 0.25, 1e-3), size: 2.125 },
-            units: "mm".into(),
-            grid,
-            net,
-            config: serde_json::to_value(&config).unwrap(),
-            provenance: BTreeMap::from([("input".into(), "chair.obj".into())]),
-            metrics: BTreeMap::from([("fit_seconds".into(), 12.5)]),
-            occupancy: None,
-            spec,
-        }
-    }
-
-    #[test]
-    fn models_come_back_and_equal_models_are_equal_files() {
-        let folder = tempfile::tempdir().unwrap();
-        let (a, b, c) = (folder.path().join("a"), folder.path().join("b"), folder.path().join("c"));
-        let model = model();
-        model.save(&a, Precision::F32).unwrap();
-        model.save(&b, Precision::F32).unwrap();
-        assert_eq!(Model::load(&a).unwrap(), model);
-        assert_eq!(fs::read(&a).unwrap(), fs::read(&b).unwrap());
-        model.save(&c, Precision::F16).unwrap();
-        let half = Model::load(&c).unwrap();
-        assert!(fs::metadata(&c).unwrap().len() * 19 < fs::metadata(&a).unwrap().len() * 10);
-        for (a, b) in half.grid.iter().chain(&half.net).zip(model.grid.iter().chain(&model.net)) {
-            assert!((a - b).abs() <= b.abs() / 2048.0 + 1e-7, "{a} against {b}");
-        }
-        assert_eq!(fs::read_dir(&folder).unwrap().count(), 3, "no temporary file is left");
-    }
-
-    #[test]
-    fn checkpoints_come_back_bit_for_bit_and_load_as_models() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("run.safetensors");
-        let model = model();
-        let like = |v: &[f32], by: f32| v.iter().map(|v| v * by).collect::<Vec<_>>();
-        let checkpoint = Checkpoint {
-            grid_moments: [like(&model.grid, 0.1), like(&model.grid, 1e-9)],
-            net_moments: [like(&model.net, 0.3), like(&model.net, -7.0)],
-            state: serde_json::json!({"step": 17, "stream": "340282366920938463463374607431768211455"}),
-            arrays: BTreeMap::from([("density".into(), vec![-1.0, 0.5, f32::MAX])]),
-            model,
-        };
-        checkpoint.save(&path).unwrap();
-        assert_eq!(Checkpoint::load(&path).unwrap(), checkpoint);
-        assert_eq!(Model::load(&path).unwrap(), checkpoint.model);
-        checkpoint.model.save(&path, Precision::F32).unwrap();
-        assert!(matches!(Checkpoint::load(&path).unwrap_err().kind, ModelErrorKind::NotACheckpoint));
-    }
-
-    #[test]
-    fn failures_name_the_file_and_the_tensor_and_leave_what_was_there() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("m.safetensors");
-        let good = model();
-        good.save(&path, Precision::F32).unwrap();
-        let before = fs::read(&path).unwrap();
-        let mut bad = good.clone();
-        bad.net[bad.spec.net_layout().decoder[0].weight] = 1e6;
-        let message = bad.save(&path, Precision::F16).unwrap_err().to_string();
-        assert!(message.contains("m.safetensors: tensor `decoder.0.weight`: holds 1000000"), "{message}");
-        // Frequencies are kept whole.
-        let mut fast = good.clone();
-        fast.net[5] = 123_456.7;
-        fast.save(&path, Precision::F16).unwrap();
-        assert_eq!(Model::load(&path).unwrap().net[5], 123_456.7);
-        good.save(&path, Precision::F32).unwrap();
-        bad.net.pop();
-        assert!(bad.save(&path, Precision::F32).unwrap_err().to_string().contains("`net`"));
-        assert_eq!(fs::read(&path).unwrap(), before);
-
-        // A header that promises another shape than the tensors have; the same length keeps the file well formed.
-        let text = String::from_utf8_lossy(&before[..3000]).into_owned();
-        assert!(text.contains("\\\"basis\\\":16"));
-        let swapped = replace_once(&before, b"\\\"basis\\\":16", b"\\\"basis\\\":12");
-        fs::write(&path, swapped).unwrap();
-        let message = Model::load(&path).unwrap_err().to_string();
-        assert!(message.contains("tensor `basis.omega`: has shape [3, 16]; expected [3, 12]"), "{message}");
-        fs::write(&path, replace_once(&before, b"\\\"version\\\":1", b"\\\"version\\\":9")).unwrap();
-        assert!(Model::load(&path).unwrap_err().to_string().contains("version 9"));
-        fs::write(&path, replace_once(&before, b"\"nstr\"", b"\"nope\"")).unwrap();
-        assert!(Model::load(&path).unwrap_err().to_string().contains("not a model"));
-        let missing = folder.path().join("none/x.safetensors");
-        assert!(Model::load(&missing).unwrap_err().to_string().contains("cannot read"));
-        assert!(good.save(&missing, Precision::F32).unwrap_err().to_string().contains("cannot write"));
-        assert!(Model::load(folder.path()).unwrap_err().to_string().contains("cannot read"));
-    }
-
-    fn replace_once(bytes: &[u8], from: &[u8], to: &[u8]) -> Vec<u8> {
-        let at = bytes.windows(from.len()).position(|w| w == from).expect("the text is there");
-        [&bytes[..at], to, &bytes[at + from.len()..]].concat()
-    }
-
-    proptest! {
-        #![proptest_config(ProptestConfig::with_cases(64))]
-        #[test]
-        fn damaged_files_are_refused_without_a_panic(cut in 0usize..6000, at in 0usize..6000, byte: u8) {
-            let folder = tempfile::tempdir().unwrap();
-            let path = folder.path().join("m");
-            let config = config::preset("sdf-tiny").unwrap().set(&["latent.resolution=2", "spectrum.width=4"]).unwrap();
-            let spec = config.spec();
-            let (grid, net) = init::parameters(&spec, &config.init);
-            Model { spec, grid, net, ..model() }.save(&path, Precision::F16).unwrap();
-            let mut bytes = fs::read(&path).unwrap();
-            fs::write(&path, &bytes[..cut.min(bytes.len() - 1)]).unwrap();
-            prop_assert!(Model::load(&path).is_err());
-            let at = at.min(bytes.len() - 1);
-            bytes[at] = byte;
-            fs::write(&path, &bytes).unwrap();
-            if let Ok(model) = Model::load(&path) {
-                prop_assert_eq!(model.grid.len(), model.spec.grid_len());
-            }
-        }
-    }
-}
+mod tests;

@@ -19,10 +19,12 @@ pub enum Requirement {
     Ffmpeg,
     /// python3 with the packages that a test names.
     Python,
+    /// The right to mount file systems.
+    Mount,
 }
 
 impl Requirement {
-    const ALL: [Self; 5] = [Self::Data, Self::Gpu, Self::Display, Self::Ffmpeg, Self::Python];
+    const ALL: [Self; 6] = [Self::Data, Self::Gpu, Self::Display, Self::Ffmpeg, Self::Python, Self::Mount];
 }
 
 impl fmt::Display for Requirement {
@@ -33,6 +35,7 @@ impl fmt::Display for Requirement {
             Self::Display => "display",
             Self::Ffmpeg => "ffmpeg",
             Self::Python => "python",
+            Self::Mount => "mount",
         })
     }
 }
@@ -65,7 +68,7 @@ fn is_required(list: &str, requirement: Requirement) -> bool {
     let words = || list.split(',').map(str::trim).filter(|word| !word.is_empty());
     let known = |word: &str| Requirement::ALL.iter().any(|r| r.to_string() == word);
     if let Some(word) = words().find(|word| !known(word)) {
-        panic!("NSTR_REQUIRE={list}: {word} is not one of data, gpu, display, ffmpeg, python");
+        panic!("NSTR_REQUIRE={list}: {word} is not one of data, gpu, display, ffmpeg, python, mount");
     }
     words().any(|word| word == requirement.to_string())
 }
@@ -80,9 +83,9 @@ mod tests {
             assert!(!Requirement::ALL.iter().any(|r| is_required(list, *r)), "{list:?}");
         }
         let required = |list| Requirement::ALL.map(|r| is_required(list, r));
-        assert_eq!(required("data"), [true, false, false, false, false]);
-        assert_eq!(required("gpu, display,"), [false, true, true, false, false]);
-        assert_eq!(required("ffmpeg,data,python,display,gpu"), [true; 5]);
+        assert_eq!(required("data"), [true, false, false, false, false, false]);
+        assert_eq!(required("gpu, display,"), [false, true, true, false, false, false]);
+        assert_eq!(required("ffmpeg,data,python,mount,display,gpu"), [true; 6]);
     }
 
     #[test]

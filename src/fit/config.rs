@@ -200,6 +200,10 @@ mod tests {
             ("train.feed.pool=3", "train.loader.pool_size"),
             ("train.lambda_pde=-1", "train.lambda_pde"),
             ("train.loader.pool_size=0", "must be 1 to 65536"),
+            ("train.batch=16777216", "train.batch times train.loader.pool_size"),
+            ("train.net_lr=1e400", "must be a number"),
+            ("train.loss={\"huber\":1e39}", "must be a number below"),
+            ("train.schedule.warmup=1.5", "must be a whole number"),
             ("occupancy.decay=0.5", "unknown"),
         ] {
             let error = set(&[bad]).unwrap_err().to_string();

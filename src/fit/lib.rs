@@ -25,6 +25,7 @@ mod trainer;
 mod training;
 mod training_log;
 pub mod unseen_cells;
+mod usable_pixels;
 
 pub use batch_loader::{Batch, BatchLoader, BatchSource, LoaderConfig};
 pub use config::FitConfig;

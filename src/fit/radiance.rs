@@ -23,6 +23,8 @@ pub type Validator = Box<dyn FnMut(Vec<f32>, &[f32], &Occupancy) -> f64 + Send>;
 
 /// Rays of a run's first step.
 const INITIAL_RAYS: usize = 512;
+/// Fewest rays of a step, where as many are allowed.
+const FEWEST_RAYS: usize = 16;
 /// Steps after which every cell is evaluated, once each.
 const FULL_UPDATES: [u64; 4] = [32, 96, 256, 512];
 /// Time between validations.
@@ -81,7 +83,7 @@ impl RadianceTask {
             fused: FusedField::new(op.spec()),
             cells: DensityGrid::new(occupancy.resolution, is_free),
             seed,
-            ray_count: INITIAL_RAYS.min(rays.max_rays),
+            ray_count: INITIAL_RAYS.min(rays.ray_limit()),
             rays,
             occupancy,
             validation: None,
@@ -96,13 +98,17 @@ impl RadianceTask {
         self
     }
 
-    /// Goes on from a checkpoint's state; `None` where it does not fit this configuration.
+    /// Goes on from a checkpoint's state; `None` where it does not fit this configuration, or holds what no run leaves.
     pub fn resumed(mut self, state: &TaskState) -> Option<Self> {
         let resolution = self.occupancy.resolution;
         let density = state.arrays.get("density").filter(|d| d.len() == resolution.pow(3))?;
         let number = |name: &str| state.numbers.get(name).copied();
-        self.cells = DensityGrid::from_density(resolution, density.clone(), number("floor")? as f32);
-        self.ray_count = (number("rays")? as usize).clamp(1, self.rays.max_rays);
+        let (floor, rays) = (number("floor")?, number("rays")?);
+        if !(floor >= 0.0 && (floor as f32).is_finite() && rays >= 1.0 && rays.fract() == 0.0) {
+            return None;
+        }
+        self.cells = DensityGrid::from_density(resolution, density.clone(), floor as f32);
+        self.ray_count = (rays as usize).clamp(1, self.rays.ray_limit());
         let count = |name: &str| number(name).unwrap_or(0.0) as u64;
         self.counters = RayCounters { rays: count("drawn"), evaluated: count("evaluated"), used: count("used") };
         Some(self)
@@ -129,7 +135,8 @@ where
         self.counters.used += stats.used as u64;
         // Towards the wanted number of samples, at most by a factor of 2 a step.
         let factor = (c.samples_per_step as f64 / stats.evaluated.max(1) as f64).clamp(0.5, 2.0);
-        self.ray_count = ((self.ray_count as f64 * factor) as usize).clamp(16, c.max_rays);
+        let limit = c.ray_limit();
+        self.ray_count = ((self.ray_count as f64 * factor) as usize).clamp(FEWEST_RAYS.min(limit), limit);
         Ok(context.with_regularizers(loss, &rays.x))
     }
 

@@ -15,6 +15,7 @@ use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use crate::check::{check, check_below_one, check_count, check_not_negative};
+use crate::usable_pixels::UsablePixels;
 
 /// Drawing and marching of rays; `--set rays.key=value` reaches each. Lengths are in field coordinates.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -56,7 +57,15 @@ impl Default for RayConfig {
     }
 }
 
+/// Samples that the rays of one step may have in all, if each takes as many as it may: 20 bytes each.
+const MAX_STEP_SAMPLES: usize = 1 << 28;
+
 impl RayConfig {
+    /// Most rays of a step that fit into memory however many samples they meet, at least 1.
+    pub(crate) fn ray_limit(&self) -> usize {
+        self.max_rays.min(MAX_STEP_SAMPLES / self.max_samples_per_ray.max(1)).max(1)
+    }
+
     /// Checks ranges.
     ///
     /// # Errors
@@ -91,21 +100,30 @@ pub struct RaySampler {
     cube: Cube,
     /// World distance before which rays are not sampled.
     near: f64,
+    /// Where masks leave pixels out.
+    masked: Option<UsablePixels>,
 }
 
-/// Most tries to find a pixel that the capture's mask lets pass.
+/// Most tries to find a pixel that the capture's masks let pass; then one of them is drawn by its number.
 const TRIES: usize = 64;
+/// Share of usable pixels below which trying is no use: 1 in so many.
+const SPARSE: u64 = 16;
 /// Rays drawn by one job.
 const JOB: usize = 128;
 
 impl RaySampler {
-    /// The pixels of `views`, which must be loaded, in the cube of the field. `None` where there are none.
+    /// The pixels of `views`, which must be loaded, in the cube of the field. `None` where there are none, or masks leave
+    /// all of them out.
     pub fn new(views: Arc<Vec<View>>, cube: Cube, near: f64) -> Option<Self> {
         let mut starts = vec![0];
         for view in views.iter() {
             starts.push(starts[starts.len() - 1] + view.image.pixels.len() as u64);
         }
-        (starts[starts.len() - 1] > 0).then_some(Self { views, starts, cube, near })
+        let total = starts[starts.len() - 1];
+        let masked = views.iter().any(|v| v.mask.is_some()).then(|| UsablePixels::new(&views));
+        let usable = masked.as_ref().map_or(total, UsablePixels::total);
+        let masked = masked.filter(|_| usable < total);
+        (usable > 0).then_some(Self { views, starts, cube, near, masked })
     }
 
     /// The images.
@@ -123,19 +141,24 @@ impl RaySampler {
         self.near
     }
 
-    /// A random pixel: view and index in it.
+    /// A random pixel that no mask leaves out: view and index in it.
     fn pixel(&self, rng: &mut Pcg64) -> (&View, usize) {
         let total = self.starts[self.starts.len() - 1];
+        let is_sparse = |m: &UsablePixels| m.total() < total / SPARSE;
+        let tries = if self.masked.as_ref().is_some_and(is_sparse) { 0 } else { TRIES };
         let mut found = (&self.views[0], 0);
-        for _ in 0..TRIES {
+        for _ in 0..tries {
             let at = rng.random_range(0..total);
             let v = self.starts.partition_point(|s| *s <= at) - 1;
             found = (&self.views[v], (at - self.starts[v]) as usize);
             if found.0.usable(found.1) {
-                break;
+                return found;
             }
         }
-        found
+        // Without masks the first try has succeeded.
+        let Some(masked) = &self.masked else { return found };
+        let (v, index) = masked.find(&self.views, rng.random_range(0..masked.total()));
+        (&self.views[v], index)
     }
 
     /// `true` if any of a sparse lattice of pixels looks into the cube, beyond the near distance.
@@ -219,4 +242,59 @@ fn join(parts: Vec<RayBatch>) -> RayBatch {
         all.background.extend(part.background);
     }
     all
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use glam::{DMat4, DVec3};
+    use nstr_camera::camera::Camera;
+    use nstr_capture::{Image, Lens};
+
+    const SIDE: usize = 100;
+
+    fn sampler(masks: Vec<Option<Vec<bool>>>) -> Option<RaySampler> {
+        let view = |mask: Option<Vec<bool>>| {
+            let camera = Camera::with_fov_y(SIDE as u32, SIDE as u32, 40.0, DMat4::IDENTITY).unwrap();
+            let pixels = vec![[9, 9, 9, 255]; SIDE * SIDE];
+            let image = Image { width: SIDE as u32, height: SIDE as u32, pixels };
+            View { name: String::new(), camera, lens: Lens::Pinhole, image, mask }
+        };
+        let views = Arc::new(masks.into_iter().map(view).collect::<Vec<View>>());
+        RaySampler::new(views, Cube { origin: DVec3::splat(-1.0), size: 2.0 }, 0.1)
+    }
+
+    /// Views and pixels of 2000 draws.
+    fn drawn(sampler: &RaySampler) -> Vec<(usize, usize)> {
+        let mut rng = Pcg64::new(7, 1);
+        let place = |view: &View| sampler.views.iter().position(|v| std::ptr::eq(v, view)).unwrap();
+        (0..2000).map(|_| sampler.pixel(&mut rng)).map(|(view, index)| (place(view), index)).collect()
+    }
+
+    #[test]
+    fn masked_pixels_are_never_drawn_however_few_are_left() {
+        for keep in [2, 50, 1000, 20_000] {
+            // One in so many of both views together.
+            let mask = |v: usize| Some((0..SIDE * SIDE).map(|i| (v * SIDE * SIDE + i) % keep == 1).collect::<Vec<_>>());
+            let sampler = sampler(vec![mask(0), mask(1)]).unwrap();
+            let all = drawn(&sampler);
+            assert!(all.iter().all(|(v, i)| sampler.views[*v].usable(*i)), "1 in {keep}");
+            let different: std::collections::BTreeSet<_> = all.iter().collect();
+            let usable = 2 * SIDE * SIDE / keep;
+            assert!(different.len() >= (usable * 9 / 10).min(700), "{} of {usable}", different.len());
+        }
+        assert!(sampler(vec![Some(vec![false; SIDE * SIDE]); 2]).is_none(), "nothing to draw from");
+    }
+
+    #[test]
+    fn masks_that_leave_nothing_out_change_no_draw() {
+        let plain = drawn(&sampler(vec![None, None]).unwrap());
+        assert_eq!(drawn(&sampler(vec![Some(vec![true; SIDE * SIDE]), None]).unwrap()), plain);
+        // The random numbers are used one a draw, as ever.
+        let mut rng = Pcg64::new(7, 1);
+        let total = 2 * (SIDE * SIDE) as u64;
+        let numbers: Vec<u64> = (0..2000).map(|_| rng.random_range(0..total)).collect();
+        let place = |n: &u64| ((*n as usize) / (SIDE * SIDE), (*n as usize) % (SIDE * SIDE));
+        assert_eq!(plain, numbers.iter().map(place).collect::<Vec<_>>());
+    }
 }

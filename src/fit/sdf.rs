@@ -93,7 +93,8 @@ pub struct SdfSampler {
 }
 
 impl SdfSampler {
-    /// Batches of `points` points around `mesh`, whose distances `query` gives; `None` if the mesh has no area.
+    /// Batches of `points` points around `mesh`, whose distances `query` gives; `None` if the mesh has no area. Where
+    /// faces of the mesh lie inside the solid, points are drawn from the solid's surface.
     pub fn new(
         mesh: Arc<TriMesh>,
         query: Arc<DistanceQuery>,
@@ -102,13 +103,16 @@ impl SdfSampler {
         points: usize,
         seed: u64,
     ) -> Option<Self> {
-        Some(Self { query, surface: SurfaceSampler::new(mesh)?, cube, config, points, seed })
+        let surface = SurfaceSampler::new(query.surface().cloned().unwrap_or(mesh))?;
+        Some(Self { query, surface, cube, config, points, seed })
     }
 }
 
 impl BatchSource for SdfSampler {
     fn batch(&self, index: u64) -> Batch {
         let c = &self.config;
+        // In units of the query's distances, which is world units for all but extreme sizes.
+        let size = self.cube.size / self.query.unit();
         let mut rng = Pcg64::new(u128::from(self.seed) ^ 0x5eed_5a3b_1e0f, u128::from(index));
         let count = |fraction: f64| (fraction.clamp(0.0, 1.0) * self.points as f64).round() as usize;
         let ends = [count(c.surface), count(c.surface + c.near), count(c.surface + c.near + c.around)];
@@ -127,17 +131,17 @@ impl BatchSource for SdfSampler {
                     c.around_sigma
                 };
                 let offset = normal3(&mut rng) * sigma;
-                ((p + offset).clamp(DVec3::ZERO, DVec3::ONE), (offset.length() * self.cube.size) as f32)
+                ((p + offset).clamp(DVec3::ZERO, DVec3::ONE), (offset.length() * size) as f32)
             })
             .collect();
         // In Morton order neighbours share grid cells and tree nodes, which keeps both in cache.
         points.sort_by_cached_key(|(p, _)| morton_code((p.clamp(DVec3::ZERO, DVec3::ONE) * 1023.0).as_uvec3()));
         let world: Vec<DVec3> = points.iter().map(|(p, _)| self.cube.to_world(*p)).collect();
         // The point drawn from the surface bounds the distance (slightly widened for rounding).
-        let upper: Vec<f32> = points.iter().map(|(_, bound)| bound * 1.0001 + 1e-6 * self.cube.size as f32).collect();
+        let upper: Vec<f32> = points.iter().map(|(_, bound)| bound * 1.0001 + 1e-6 * size as f32).collect();
         let mut target = vec![0.0; points.len()];
         if self.query.sign().method() == SignMethod::Winding {
-            // Every face is a boundary or inside one: on it the distance is 0, whatever the sign.
+            // Points are drawn from the faces that distances are measured to: on them the distance is 0.
             let off: Vec<usize> = (0..points.len()).filter(|&i| points[i].1 > 0.0).collect();
             let (p, u): (Vec<DVec3>, Vec<f32>) = off.iter().map(|&i| (world[i], upper[i])).unzip();
             let mut distance = vec![0.0; off.len()];
@@ -146,7 +150,7 @@ impl BatchSource for SdfSampler {
         } else {
             self.query.signed_distances_serial(&world, Some(&upper), &mut target);
         }
-        let scale = 1.0 / self.cube.size as f32;
+        let scale = 1.0 / size as f32;
         target.iter_mut().for_each(|d| *d *= scale);
         let falloff = c.falloff as f32;
         Batch {
@@ -154,6 +158,51 @@ impl BatchSource for SdfSampler {
             weight: target.iter().map(|d| 1.0 / (1.0 + d.abs() / falloff)).collect(),
             target,
             regularizer_points: Vec::new(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use nstr_geometry::{QueryOptions, testing};
+
+    use super::*;
+
+    /// A batch of a torus of this size.
+    fn torus_batch(scale: f64) -> Batch {
+        let mut mesh = testing::torus(1.0, 0.4, 24, 16);
+        mesh.positions.iter_mut().for_each(|p| *p *= scale);
+        let mesh = Arc::new(mesh);
+        let query = Arc::new(DistanceQuery::new(&mesh, &QueryOptions::default()).unwrap());
+        let cube = cube_around(mesh.bounds().unwrap(), 0.05);
+        SdfSampler::new(mesh, query, cube, SdfSampleConfig::default(), 500, 1).unwrap().batch(0)
+    }
+
+    #[test]
+    fn batches_do_not_depend_on_the_size_of_the_mesh() {
+        let plain = torus_batch(1.0);
+        // 2^130 = 1.4e39 is beyond 32-bit floats; powers of two round alike.
+        for scale in [2f64.powi(130), 2f64.powi(-130), 2f64.powi(400), 2f64.powi(-300)] {
+            let batch = torus_batch(scale);
+            assert!(batch.x == plain.x && batch.target == plain.target && batch.weight == plain.weight, "{scale:e}");
+        }
+    }
+
+    #[test]
+    fn no_point_is_drawn_from_faces_inside_the_solid() {
+        let corners = [(0.0, 2.0), (1.0, 3.0)].map(|(lo, hi)| (DVec3::splat(lo), DVec3::splat(hi)));
+        let mesh = Arc::new(testing::join(&corners.map(|(lo, hi)| testing::cuboid(lo, hi))));
+        let query = Arc::new(DistanceQuery::new(&mesh, &QueryOptions::default()).unwrap());
+        assert_eq!(query.sign().method(), SignMethod::Winding);
+        let cube = cube_around(mesh.bounds().unwrap(), 0.05);
+        let config = SdfSampleConfig { surface: 1.0, near: 0.0, around: 0.0, ..SdfSampleConfig::default() };
+        let batch = SdfSampler::new(mesh, query, cube, config, 4000, 1).unwrap().batch(0);
+        assert!(batch.target.iter().all(|&d| d == 0.0));
+        for x in batch.x.chunks(3) {
+            let p = cube.to_world(DVec3::new(x[0].into(), x[1].into(), x[2].into()));
+            // Depth in either box.
+            let depth = corners.map(|(lo, hi)| (p - lo).min(hi - p).min_element());
+            assert!(depth.iter().all(|&d| d < 1e-5), "{p} {depth:?}");
         }
     }
 }

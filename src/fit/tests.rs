@@ -493,6 +493,51 @@ fn a_radiance_fit_learns_finds_what_is_empty_and_goes_on_bit_for_bit() {
 }
 
 #[test]
+fn a_step_may_have_few_rays_and_none_more_than_memory_holds() {
+    let rays = |max_rays, max_samples_per_ray| RayConfig { max_rays, max_samples_per_ray, ..RayConfig::default() };
+    assert_eq!(RayConfig::default().ray_limit(), 1 << 16, "the usual number");
+    assert_eq!(rays(1 << 22, 1 << 16).ray_limit(), 1 << 12);
+    assert_eq!((rays(1 << 22, 1 << 10).ray_limit(), rays(1, 1 << 16).ray_limit()), (1 << 18, 1));
+
+    let spec = preset("radiance-tiny").unwrap().set(&["latent.hashmap_size=1024"]).unwrap().spec();
+    let op = FieldOp::new(spec.clone());
+    let config = FitConfig::preset("radiance-tiny").unwrap().0.train;
+    for max_rays in [1, 8] {
+        let occupancy = OccupancyConfig { resolution: 16, cells_per_update: 500, ..OccupancyConfig::default() };
+        let task = RadianceTask::new(&op, tea_pixels(), rays(max_rays, 64), occupancy, 5, |_| false);
+        let (first, data) = (start(&spec, 3), TrainingData::Rays(Box::new(task)));
+        let end = train(Device::Cpu, op.clone(), config.clone(), &first, data, Budget::Steps(5), &mut Watch::new(99));
+        assert_eq!(end.unwrap().task.numbers["rays"], max_rays as f64);
+    }
+}
+
+#[test]
+fn a_task_takes_no_state_that_no_run_leaves() {
+    let spec = preset("radiance-tiny").unwrap().set(&["latent.hashmap_size=1024"]).unwrap().spec();
+    let op = FieldOp::new(spec);
+    let occupancy = OccupancyConfig { resolution: 16, ..OccupancyConfig::default() };
+    let task = || RadianceTask::new(&op, tea_pixels(), RayConfig::default(), occupancy.clone(), 5, |_| false);
+    let state = |rays: f64, floor: f64, cells: usize| TaskState {
+        numbers: [("rays".to_string(), rays), ("floor".to_string(), floor)].into(),
+        arrays: [("density".to_string(), vec![1.0; cells])].into(),
+    };
+    assert!(task().resumed(&state(512.0, 0.25, 4096)).is_some());
+    for (rays, floor, cells) in [
+        (0.0, 0.25, 4096),
+        (-1.0, 0.25, 4096),
+        (2.5, 0.25, 4096),
+        (f64::NAN, 0.25, 4096),
+        (512.0, -1.0, 4096),
+        (512.0, f64::NAN, 4096),
+        (512.0, 1e300, 4096),
+        (512.0, 0.25, 4095),
+    ] {
+        assert!(task().resumed(&state(rays, floor, cells)).is_none(), "{rays} {floor} {cells}");
+    }
+    assert!(task().resumed(&TaskState::default()).is_none());
+}
+
+#[test]
 fn rays_are_the_same_for_the_same_step_and_lie_in_occupied_cells() {
     let pixels = tea_pixels();
     let occupancy = nstr_space::occupancy::Occupancy::from_bits(16, |i| i % 3 != 0);

@@ -95,6 +95,9 @@ impl TrainConfig {
         ])?;
         self.schedule.validate()?;
         self.loader.validate()?;
+        // A point of a batch takes 20 bytes and more.
+        let kept = (self.batch as u64).saturating_mul(self.loader.pool_size);
+        check_count("train.batch times train.loader.pool_size", kept, 1 << 27)?;
         self.regularizers.validate(has_transport)
     }
 }

@@ -38,6 +38,10 @@ fn reached_cells(views: &[View], cube: Cube, cells: usize, density: &[f32], near
         views.iter().flat_map(|v| (0..v.camera.height).step_by(stride).map(move |y| (v, y))).collect();
     rows.par_iter().for_each(|(view, y)| {
         for x in (0..view.camera.width).step_by(stride) {
+            // A masked pixel taught nothing about what lies behind it.
+            if !view.usable(*y as usize * view.camera.width as usize + x as usize) {
+                continue;
+            }
             let ray = view.ray(f64::from(x) + 0.5, f64::from(*y) + 0.5);
             grid.march(&ray, cube, near);
         }
@@ -160,6 +164,16 @@ mod tests {
         let all = reached_cells(&views, cube, CELLS, &wall, 0.0);
         let at = |y: usize| all[1 + CELLS * (y + CELLS * 16)];
         assert!(at(8) && at(24) && !at(0) && !at(31));
+    }
+
+    #[test]
+    fn masked_pixels_reach_nothing() {
+        let (mut views, cube, wall) = scene(1e4);
+        views[0].mask = Some((0..64 * 64).map(|i| i % 64 < 32).collect());
+        let seen = reached_cells(&views, cube, CELLS, &wall, 0.0);
+        let at = |y: usize| seen[4 + CELLS * (y + CELLS * 16)];
+        // The camera looks along x with z up: y falls from left to right.
+        assert!(at(22) && !at(10));
     }
 
     #[test]

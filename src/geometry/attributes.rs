@@ -5,6 +5,7 @@ use std::path::Path;
 
 use glam::Vec3;
 
+use crate::precision::Rounding;
 use crate::{MeshError, TriMesh};
 
 /// Values at the vertices of a mesh, one entry a vertex.
@@ -46,13 +47,20 @@ pub fn write_ply_with(path: &Path, mesh: &TriMesh, data: VertexData<'_>) -> Resu
 fn write(out: &mut dyn Write, mesh: &TriMesh, data: VertexData<'_>) -> io::Result<()> {
     let count = mesh.positions.len();
     write!(out, "ply\nformat binary_little_endian 1.0\ncomment nstr\nelement vertex {count}\n")?;
-    ["x", "y", "z", "nx", "ny", "nz"].iter().try_for_each(|n| writeln!(out, "property float {n}"))?;
+    // Far from the origin 32 bits would lose the shape.
+    let doubles = Rounding::of(&mesh.positions).shows();
+    let kind = if doubles { "double" } else { "float" };
+    ["x", "y", "z"].iter().try_for_each(|n| writeln!(out, "property {kind} {n}"))?;
+    ["nx", "ny", "nz"].iter().try_for_each(|n| writeln!(out, "property float {n}"))?;
     ["red", "green", "blue"].iter().try_for_each(|n| writeln!(out, "property uchar {n}"))?;
     data.values.iter().try_for_each(|(n, _)| writeln!(out, "property float {n}"))?;
     write!(out, "element face {}\nproperty list uchar int vertex_indices\nend_header\n", mesh.faces.len())?;
     for (i, p) in mesh.positions.iter().enumerate() {
-        let place = p.as_vec3().to_array().into_iter().chain(data.normals[i].to_array());
-        place.into_iter().try_for_each(|v| out.write_all(&v.to_le_bytes()))?;
+        match doubles {
+            true => p.to_array().iter().try_for_each(|v| out.write_all(&v.to_le_bytes()))?,
+            false => p.as_vec3().to_array().iter().try_for_each(|v| out.write_all(&v.to_le_bytes()))?,
+        }
+        data.normals[i].to_array().iter().try_for_each(|v| out.write_all(&v.to_le_bytes()))?;
         out.write_all(&data.colours[i])?;
         data.values.iter().try_for_each(|(_, v)| out.write_all(&v[i].to_le_bytes()))?;
     }
@@ -97,5 +105,17 @@ mod tests {
         }
         assert!(write_ply_with(&path, &TriMesh { faces: vec![], ..mesh }, data).is_err());
         assert_eq!(std::fs::read(&path).unwrap(), bytes);
+    }
+
+    #[test]
+    fn positions_far_away_are_doubles() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("far.ply");
+        let mut mesh = testing::torus(1.0, 0.4, 6, 5);
+        mesh.positions.iter_mut().for_each(|p| *p += glam::DVec3::new(512_345.678, 5_412_345.678, 321.5));
+        let n = mesh.positions.len();
+        let data = VertexData { normals: &vec![Vec3::Z; n], colours: &vec![[1, 2, 3]; n], values: &[] };
+        write_ply_with(&path, &mesh, data).unwrap();
+        assert_eq!(read_mesh(&path).unwrap().mesh, mesh);
     }
 }

@@ -69,7 +69,8 @@ pub(crate) struct Packet {
     pub count: u32,
 }
 
-/// The hierarchy. Faces with corners that are missing or not finite are left out.
+/// The hierarchy. Faces with corners that are missing or not finite are left out, and so are copies of a face beyond the
+/// sixteenth where there are many.
 #[derive(Clone, Debug)]
 pub struct Bvh {
     pub(crate) frame: LocalFrame,
@@ -112,6 +113,12 @@ impl Bvh {
     /// A hierarchy over the faces `ids` of this one's mesh, in the same frame.
     pub fn subset(&self, ids: &[u32]) -> Self {
         Self::over(self.frame, self.positions.clone(), self.faces.clone(), ids)
+    }
+
+    /// A hierarchy over other faces, all of them usable, with corners in this one's local frame.
+    pub(crate) fn with_faces(&self, positions: Vec<DVec3>, faces: &[[u32; 3]]) -> Self {
+        let ids: Vec<u32> = (0..faces.len() as u32).collect();
+        Self::over(self.frame, positions.into(), faces.into(), &ids)
     }
 
     fn over(frame: LocalFrame, positions: Arc<[DVec3]>, faces: Arc<[[u32; 3]]>, ids: &[u32]) -> Self {
@@ -222,6 +229,30 @@ mod tests {
     }
 
     #[test]
+    fn copies_of_a_face_are_dropped_but_no_others() {
+        let mut mesh = testing::soup(500, 3, 0.1);
+        for _ in 0..40_000 {
+            mesh.faces.push([0, 1, 2]);
+            mesh.faces.push([1, 2, 0]);
+            mesh.faces.push([2, 1, 0]);
+        }
+        let bvh = Bvh::new(&mesh);
+        assert_eq!((bvh.face_count(), bvh.face_ids().count()), (499 + 32, 499 + 32));
+        // Around one centre, each of its own.
+        let mut rings = TriMesh::default();
+        for i in 0..300u32 {
+            let size = f64::from(i + 1);
+            rings.positions.extend([
+                DVec3::new(size, 0.0, 0.0),
+                DVec3::new(-size, size, 0.0),
+                DVec3::new(-size, -size, 0.0),
+            ]);
+            rings.faces.push([3 * i, 3 * i + 1, 3 * i + 2]);
+        }
+        assert_eq!(Bvh::new(&rings).face_count(), 300);
+    }
+
+    #[test]
     fn empty_and_broken_input_is_survived() {
         assert_eq!(Bvh::new(&TriMesh::default()).face_count(), 0);
         let mesh = TriMesh {
@@ -230,6 +261,6 @@ mod tests {
         };
         assert_eq!(Bvh::new(&mesh).face_count(), 2);
         let same = TriMesh { positions: vec![DVec3::ONE; 3], faces: vec![[0, 1, 2]; 1000] };
-        assert_eq!(Bvh::new(&same).face_count(), 1000);
+        assert_eq!(Bvh::new(&same).face_count(), 16);
     }
 }

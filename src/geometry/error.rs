@@ -21,6 +21,16 @@ pub enum MeshError {
         /// The file.
         path: PathBuf,
     },
+    /// A known format that is not read.
+    #[error("{}: {format} is not supported; {remedy}", path.display())]
+    Unsupported {
+        /// The file.
+        path: PathBuf,
+        /// The format's name.
+        format: &'static str,
+        /// The way out.
+        remedy: &'static str,
+    },
     /// The content breaks the rules of its format.
     #[error("{}{}: {reason}", path.display(), place(*line))]
     Malformed {

@@ -29,7 +29,7 @@ pub struct Material {
 pub struct Texture {
     /// Property that it gives values to, by its name in MTL files, e.g. `map_Kd`.
     pub property: String,
-    /// The file's name as the material file has it, with any options before it.
+    /// The file's name as the material file has it, with any options before it and `/` between folders.
     pub file: String,
 }
 
@@ -68,6 +68,17 @@ impl TriMesh {
         let mut corners = self.faces.iter().flatten().map(|&v| self.positions[v as usize]);
         let first = corners.next()?;
         Some(corners.fold((first, first), |(lo, hi), p| (lo.min(p), hi.max(p))))
+    }
+
+    /// A power of two by which lengths are multiplied before they are squared and cubed; 1 but for meshes so large or small
+    /// that squares of squares leave the range of numbers.
+    pub(crate) fn working_scale(&self) -> f64 {
+        // Faces may name vertices that are missing.
+        let corners = self.faces.iter().flatten().filter_map(|&v| self.positions.get(v as usize));
+        let empty = (DVec3::INFINITY, DVec3::NEG_INFINITY);
+        let (lo, hi) = corners.fold(empty, |(lo, hi), &p| (lo.min(p), hi.max(p)));
+        let longest = (hi - lo).max_element();
+        if longest > 0.0 && !(1e-60..1e60).contains(&longest) { (-longest.log2().round()).exp2() } else { 1.0 }
     }
 
     /// Length of the bounding box's diagonal; 0 without faces.

@@ -1,4 +1,8 @@
 //! Signed distance to a mesh, closest points and inside tests, in batches.
+//!
+//! Distances are those to the surface of the solid: faces inside it (see [`crate::hidden_faces`]) are left out.
+
+use std::sync::Arc;
 
 use glam::{DVec3, UVec3};
 use pulp::{Arch, Simd, WithSimd};
@@ -8,8 +12,10 @@ use serde::{Deserialize, Serialize};
 use crate::TriMesh;
 use crate::bvh::Bvh;
 use crate::closest::{Closest, Cursor, Hit, Stack, nearest};
+use crate::hidden_faces::{HiddenFaces, OuterSurface, outer_surface};
 use crate::morton::morton_code;
 use crate::sign::{OrientationVerdict, Sign, SignKind, SignMethod};
+use crate::topology::Topology;
 
 /// Settings of a [`DistanceQuery`].
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -46,14 +52,24 @@ pub enum QueryError {
     Thickness,
 }
 
-/// Distance and sign of points against one mesh. All points and distances are in mesh units; inside is negative.
+/// Distance and sign of points against one mesh. Points are in mesh units, signed distances in units of
+/// [`DistanceQuery::unit`]; inside is negative.
 #[derive(Clone, Debug)]
 pub struct DistanceQuery {
+    /// All faces of the mesh, for the sign.
     bvh: Bvh,
     sign: Sign,
+    /// The surface of the solid where faces of the mesh lie inside it.
+    outer: Option<OuterSurface>,
+    hidden: HiddenFaces,
     /// Half the shell's thickness, in local units.
     half: f64,
+    /// Mesh units per unit of the signed distances.
+    unit: f64,
 }
+
+/// Sizes of meshes whose distances 32-bit floats hold in mesh units.
+const ORDINARY: std::ops::Range<f64> = 1e-30..1e30;
 
 impl DistanceQuery {
     /// Builds the hierarchy and prepares the sign, on all of rayon's threads.
@@ -70,13 +86,50 @@ impl DistanceQuery {
         }
         let (lo, hi) = bvh.local_bounds();
         let thickness = (hi - lo).as_dvec3().length() * options.thickness;
-        let sign = Sign::build(&bvh, options, thickness / bvh.frame().scale);
-        Ok(Self { bvh, sign, half: thickness * 0.5 })
+        let topology = Topology::new(&bvh);
+        let sign = Sign::build(&bvh, &topology, options, thickness / bvh.frame().scale);
+        let (outer, hidden) = match &sign.kind {
+            SignKind::Winding(winding, _) if topology.closed => outer_surface(mesh, &bvh, winding, &topology),
+            _ => (None, HiddenFaces::default()),
+        };
+        let size = 2.0 / bvh.frame().scale;
+        let unit = if ORDINARY.contains(&size) { 1.0 } else { size.log2().floor().exp2() };
+        Ok(Self { bvh, sign, outer, hidden, half: thickness * 0.5, unit })
     }
 
-    /// The hierarchy.
+    /// Mesh units per unit of the signed distances: 1, but for meshes so large or small that 32-bit floats would not hold
+    /// their distances, which are then given in units of a power of two.
+    pub fn unit(&self) -> f64 {
+        self.unit
+    }
+
+    /// The hierarchy of all faces of the mesh.
     pub fn bvh(&self) -> &Bvh {
         &self.bvh
+    }
+
+    /// The surface of the solid, to which distances are measured, where faces of the mesh lie inside the solid; `None`
+    /// where the mesh itself is the surface. Samples and measurements of a solid are taken from it.
+    pub fn surface(&self) -> Option<&Arc<TriMesh>> {
+        self.outer.as_ref().map(|outer| &outer.mesh)
+    }
+
+    /// Counts of the faces that lie inside the solid.
+    pub fn hidden_faces(&self) -> &HiddenFaces {
+        &self.hidden
+    }
+
+    /// The faces that distances are measured to.
+    fn measured(&self) -> &Bvh {
+        self.outer.as_ref().map_or(&self.bvh, |outer| &outer.bvh)
+    }
+
+    /// A closest point of the measured faces as one of the mesh.
+    fn of_mesh(&self, closest: Closest) -> Closest {
+        match &self.outer {
+            Some(outer) => outer.on_whole(&self.bvh, closest),
+            None => closest,
+        }
     }
 
     /// The sign function and its explanation.
@@ -84,19 +137,23 @@ impl DistanceQuery {
         &self.sign
     }
 
-    /// Closest point of the mesh to `p`.
+    /// Closest point of the surface to `p`, on a face of the mesh.
     pub fn closest(&self, p: DVec3) -> Option<Closest> {
-        self.bvh.closest(p)
+        self.measured().closest(p).map(|c| self.of_mesh(c))
     }
 
     /// Closest point no farther than `max_distance`.
     pub fn closest_within(&self, p: DVec3, max_distance: f64) -> Option<Closest> {
-        self.bvh.closest_within(p, max_distance)
+        self.measured().closest_within(p, max_distance).map(|c| self.of_mesh(c))
     }
 
     /// Closest points of a batch, in parallel; `None` for points that are not finite.
     pub fn closest_batch<P: Copy + Into<DVec3> + Sync>(&self, points: &[P]) -> Vec<Option<Closest>> {
-        self.sorted(points, None, true, &ClosestPoint { bvh: &self.bvh })
+        let mut found = self.sorted(points, None, true, &ClosestPoint { bvh: self.measured() });
+        if self.outer.is_some() {
+            found.iter_mut().for_each(|c| *c = c.map(|c| self.of_mesh(c)));
+        }
+        found
     }
 
     /// Signed distance of each point into `out` (same length), in parallel. Points that are not finite give NaN.
@@ -105,7 +162,7 @@ impl DistanceQuery {
     }
 
     /// The same on the calling thread alone. `upper[i]`, where given, is a known upper bound of the unsigned distance of
-    /// point `i` to the mesh: it only speeds up the search.
+    /// point `i` to the surface: it only speeds up the search.
     pub fn signed_distances_serial<P: Copy + Into<DVec3> + Sync>(
         &self,
         points: &[P],
@@ -157,7 +214,8 @@ impl DistanceQuery {
             keys = (0..points.len()).map(key).collect();
             keys.sort_unstable();
         }
-        let bound = |i: usize| upper.map_or(f64::INFINITY, |u| u[i] as f64 * frame.scale * (1.0 + 1e-6) + 1e-7);
+        let bound =
+            |i: usize| upper.map_or(f64::INFINITY, |u| u[i] as f64 * self.unit * frame.scale * (1.0 + 1e-6) + 1e-7);
         let run = |keys: &[u64]| -> Vec<Q::Answer> {
             let points =
                 keys.iter().map(|&k| k as u32 as usize).map(|i| QueryPoint { p: local(i), limit: bound(i) }).collect();
@@ -251,29 +309,32 @@ impl PointQuery for Inside<'_> {
 struct SignedDistance<'a> {
     bvh: &'a Bvh,
     sign: &'a Sign,
+    /// All faces that distances are measured to.
+    all: &'a Bvh,
     /// Faces that bound a solid, and faces that are thickened by `half` on both sides.
     solid: Option<&'a Bvh>,
     open: Option<&'a Bvh>,
-    /// All faces are in one of the two, whose answer is then the mesh's.
+    /// All of them are in one of the two, whose answer is then the surface's.
     whole: bool,
     half: f64,
-    /// Mesh units per local unit.
+    /// Units of the signed distances per local unit.
     inverse: f64,
 }
 
 impl<'a> SignedDistance<'a> {
     fn new(query: &'a DistanceQuery) -> Self {
-        let DistanceQuery { bvh, sign, half } = query;
+        let DistanceQuery { bvh, sign, half, .. } = query;
+        let all = query.measured();
         let (solid, open) = match &sign.kind {
             SignKind::Visibility(v) => (v.solid_faces.get(bvh), v.open_faces.get(bvh)),
-            SignKind::Unsigned => (None, Some(bvh)),
-            _ => (Some(bvh), None),
+            SignKind::Unsigned => (None, Some(all)),
+            _ => (Some(all), None),
         };
         let whole = match (solid, open) {
-            (Some(part), None) | (None, Some(part)) => std::ptr::eq(part, bvh),
+            (Some(part), None) | (None, Some(part)) => std::ptr::eq(part, all),
             _ => false,
         };
-        Self { bvh, sign, solid, open, whole, half: *half, inverse: 1.0 / bvh.frame().scale }
+        Self { bvh, sign, all, solid, open, whole, half: *half, inverse: 1.0 / bvh.frame().scale / query.unit }
     }
 }
 
@@ -312,7 +373,7 @@ impl PointQuery for SignedDistance<'_> {
         if on_solid.is_none() && on_open.is_none() {
             return f32::NAN;
         }
-        let is_all = |part: Option<&Bvh>| part.is_some_and(|part| std::ptr::eq(part, self.bvh));
+        let is_all = |part: Option<&Bvh>| part.is_some_and(|part| std::ptr::eq(part, self.all));
         let closest = if is_all(self.solid) {
             on_solid
         } else if is_all(self.open) {

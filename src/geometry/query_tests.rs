@@ -28,6 +28,24 @@ fn cuboid_distance(p: DVec3, lo: DVec3, hi: DVec3) -> f64 {
 }
 
 #[test]
+fn extreme_sizes_have_distances_in_another_unit() {
+    let points = testing::points(300, 5, 1.5);
+    let (lo, hi) = (DVec3::splat(-0.5), DVec3::splat(0.5));
+    for size in [1.0, 1e39, 1e-39, 1e140, 1e-140] {
+        let mesh = testing::cuboid(lo * size, hi * size);
+        for method in [SignMethod::Winding, SignMethod::Visibility] {
+            let q = query(&mesh, method, 32);
+            assert!(size != 1.0 || q.unit() == 1.0);
+            let scaled: Vec<DVec3> = points.iter().map(|p| *p * size).collect();
+            for (p, d) in points.iter().zip(distances(&q, &scaled)) {
+                let got = f64::from(d) * (q.unit() / size);
+                assert!((got - cuboid_distance(*p, lo, hi)).abs() < 2e-6, "{size:e} {method} {p} {got}");
+            }
+        }
+    }
+}
+
+#[test]
 fn every_method_finds_the_box() {
     let (lo, hi) = (DVec3::new(-0.5, -0.7, -0.3), DVec3::new(0.6, 0.4, 0.5));
     let single = testing::cuboid(lo, hi);

@@ -6,6 +6,7 @@ use glam::DVec3;
 use rayon::prelude::*;
 
 use crate::TriMesh;
+use crate::forest::Forest;
 
 /// Largest fraction of the surface that holes may take (their vector area over the mesh's area) while the winding number
 /// still separates inside from outside.
@@ -66,9 +67,10 @@ impl MeshReport {
     pub fn new(mesh: &TriMesh) -> Self {
         let (lo, hi) = mesh.bounds().unwrap_or_default();
         let center = (lo + hi) * 0.5;
+        let scale = mesh.working_scale();
         let whole = |f: &[u32; 3]| f[0] != f[1] && f[1] != f[2] && f[2] != f[0];
         let measures = (0..mesh.faces.len()).into_par_iter().with_min_len(4096).map(|f| {
-            let [a, b, c] = mesh.triangle(f).map(|p| p - center);
+            let [a, b, c] = mesh.triangle(f).map(|p| (p - center) * scale);
             let normal = (b - a).cross(c - a);
             let longest = (b - a).length_squared().max((c - b).length_squared()).max((a - c).length_squared());
             let flat = !whole(&mesh.faces[f]) || normal.length() <= FLAT * longest;
@@ -81,7 +83,9 @@ impl MeshReport {
         drop(measures);
         let (duplicate_faces, opposite_duplicates) = duplicates(mesh);
         let edges = Edges::new(mesh);
-        let openness = if area > 0.0 { edges.open_area(mesh) / area } else { 0.0 };
+        let openness = if area > 0.0 { edges.open_area(mesh, scale) / area } else { 0.0 };
+        let oriented_outward = signed_volume > 0.0;
+        let (area, signed_volume) = (area / scale / scale, signed_volume / scale / scale / scale);
         Self {
             vertices: mesh.positions.len(),
             faces: mesh.faces.len(),
@@ -97,7 +101,7 @@ impl MeshReport {
             patches: edges.patches,
             watertight: !mesh.faces.is_empty() && edges.boundary == 0 && edges.non_manifold == 0,
             winding_consistent: edges.inconsistent == 0,
-            oriented_outward: signed_volume > 0.0,
+            oriented_outward,
             area,
             signed_volume,
             openness,
@@ -177,11 +181,11 @@ impl fmt::Display for MeshReport {
         let mut row = |name: &str, value: String| writeln!(f, "{name:<22}{value}");
         row("vertices", self.vertices.to_string())?;
         row("faces", self.faces.to_string())?;
-        let range = |k: usize| format!("[{:.6}, {:.6}]", lo[k], hi[k]);
+        let range = |k: usize| format!("[{}, {}]", figure(lo[k], self.diagonal, 6), figure(hi[k], self.diagonal, 6));
         row("bounds", format!("x {}  y {}  z {}", range(0), range(1), range(2)))?;
-        row("diagonal", format!("{:.6}", self.diagonal))?;
-        row("area", format!("{:.6}", self.area))?;
-        row("signed volume", format!("{:.6}", self.signed_volume))?;
+        row("diagonal", figure(self.diagonal, self.diagonal, 6))?;
+        row("area", figure(self.area, self.area, 6))?;
+        row("signed volume", figure(self.signed_volume, self.signed_volume, 6))?;
         row("parts", format!("{} ({} across two-face edges)", self.components, self.patches))?;
         row("watertight", yes(self.watertight).into())?;
         row(
@@ -195,6 +199,16 @@ impl fmt::Display for MeshReport {
         row("degenerate faces", self.degenerate_faces.to_string())?;
         let trusted = yes(self.orientation_trusted());
         write!(f, "{:<22}{trusted}: {}", "orientation trusted", self.orientation_reason())
+    }
+}
+
+/// `value` with so many decimals; as a power of ten where these would hide what is of the size of `scale`, or drown it.
+pub(crate) fn figure(value: f64, scale: f64, decimals: usize) -> String {
+    let scale = scale.abs();
+    if scale == 0.0 || (1e-3..1e15).contains(&scale) {
+        format!("{value:.decimals$}")
+    } else {
+        format!("{value:.decimals$e}")
     }
 }
 
@@ -281,9 +295,9 @@ impl Edges {
         edges
     }
 
-    /// Area that caps on all holes would have: the vector area of each connected piece of open boundary, which is a
-    /// cycle, so the sum does not depend on the origin.
-    fn open_area(&self, mesh: &TriMesh) -> f64 {
+    /// Area that caps on all holes would have, of lengths times `scale`: the vector area of each connected piece of open
+    /// boundary, which is a cycle, so the sum does not depend on the origin.
+    fn open_area(&self, mesh: &TriMesh, scale: f64) -> f64 {
         let mut vertices: Vec<u32> = self.unbalanced.iter().flat_map(|(ends, _)| *ends).collect();
         vertices.sort_unstable();
         vertices.dedup();
@@ -294,40 +308,11 @@ impl Edges {
         for &([a, b], count) in &self.unbalanced {
             let root = forest.root(local(a) as u32) as usize;
             let origin = mesh.positions[vertices[root] as usize];
-            let (p, q) = (mesh.positions[a as usize] - origin, mesh.positions[b as usize] - origin);
+            let [p, q] = [a, b].map(|v| (mesh.positions[v as usize] - origin) * scale);
             sums[root] += p.cross(q) * (0.5 * f64::from(count));
         }
         // An empty sum is −0.
         sums.iter().map(|s| s.length()).fold(0.0, |sum, length| sum + length)
-    }
-}
-
-/// Disjoint sets with path halving.
-struct Forest {
-    parent: Vec<u32>,
-    count: usize,
-}
-
-impl Forest {
-    fn new(n: usize) -> Self {
-        Self { parent: (0..n as u32).collect(), count: n }
-    }
-
-    fn root(&mut self, mut i: u32) -> u32 {
-        while self.parent[i as usize] != i {
-            let up = self.parent[self.parent[i as usize] as usize];
-            self.parent[i as usize] = up;
-            i = up;
-        }
-        i
-    }
-
-    fn join(&mut self, a: u32, b: u32) {
-        let (a, b) = (self.root(a), self.root(b));
-        if a != b {
-            self.parent[a.max(b) as usize] = a.min(b);
-            self.count -= 1;
-        }
     }
 }
 

@@ -27,6 +27,8 @@ pub struct SurfaceSampler<M = TriMesh> {
     /// Faces with area, and the running sum of areas up to and with each.
     faces: Vec<u32>,
     cumulative: Vec<f64>,
+    /// Lengths are multiplied by it before they are squared.
+    scale: f64,
 }
 
 /// Samples that share one stream of random numbers.
@@ -37,29 +39,34 @@ impl<M: Borrow<TriMesh> + Sync> SurfaceSampler<M> {
     pub fn new(mesh: M) -> Option<Self> {
         let (mut faces, mut cumulative, mut sum) = (Vec::new(), Vec::new(), 0.0);
         let whole: &TriMesh = mesh.borrow();
+        let scale = whole.working_scale();
         for f in 0..whole.faces.len() {
             if whole.faces[f].iter().any(|&v| v as usize >= whole.positions.len()) {
                 continue;
             }
             let [a, b, c] = whole.triangle(f);
-            let area = (b - a).cross(c - a).length() * 0.5;
+            let area = ((b - a) * scale).cross((c - a) * scale).length() * 0.5;
             if area > 0.0 && area.is_finite() {
                 sum += area;
                 faces.push(f as u32);
                 cumulative.push(sum);
             }
         }
-        (sum > 0.0 && sum.is_finite()).then_some(Self { mesh, faces, cumulative })
+        (sum > 0.0 && sum.is_finite()).then_some(Self { mesh, faces, cumulative, scale })
     }
 
     /// Total area.
     pub fn area(&self) -> f64 {
+        self.scaled_area() / self.scale / self.scale
+    }
+
+    fn scaled_area(&self) -> f64 {
         self.cumulative.last().copied().unwrap_or(0.0)
     }
 
     /// One point.
     pub fn draw(&self, rng: &mut Pcg64) -> SurfaceSample {
-        let at: f64 = rng.random::<f64>() * self.area();
+        let at: f64 = rng.random::<f64>() * self.scaled_area();
         let index = self.cumulative.partition_point(|&c| c <= at).min(self.faces.len() - 1);
         let face = self.faces[index];
         let [a, b, c] = self.mesh.borrow().triangle(face as usize);
@@ -68,7 +75,11 @@ impl<M: Borrow<TriMesh> + Sync> SurfaceSampler<M> {
             (u, v) = (1.0 - u, 1.0 - v);
         }
         let (ab, ac) = (b - a, c - a);
-        SurfaceSample { position: a + ab * u + ac * v, normal: ab.cross(ac).normalize_or_zero(), face }
+        SurfaceSample {
+            position: a + ab * u + ac * v,
+            normal: (ab * self.scale).cross(ac * self.scale).normalize_or_zero(),
+            face,
+        }
     }
 
     /// `count` points, in parallel: the same for the same seed, whatever the number of threads.

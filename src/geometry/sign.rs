@@ -5,16 +5,16 @@ use std::str::FromStr;
 
 use glam::DVec3;
 use pulp::{Arch, Simd, WithSimd};
-use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use crate::bvh::Bvh;
 use crate::closest::Stack;
 use crate::query::QueryOptions;
 use crate::ray_crossings::crossings;
+use crate::report::figure;
+use crate::topology::Topology;
 use crate::visibility::Visibility;
 use crate::voxels::{CellState, VoxelGrid};
-use crate::weld::first_at_position;
 use crate::winding::{DEFAULT_BETA, Winding};
 
 /// Method that tells inside from outside.
@@ -48,7 +48,7 @@ impl fmt::Display for SignMethod {
 
 /// An unknown name of a sign method.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("unknown sign method '{0}': choose auto, winding, visibility, parity or unsigned")]
+#[error("unknown sign method '{}': choose auto, winding, visibility, parity or unsigned", nstr_files::excerpt(.0))]
 pub struct UnknownSignMethod(String);
 
 impl FromStr for SignMethod {
@@ -96,9 +96,10 @@ const RAYS: [[f64; 3]; 5] = [
 ];
 
 impl Sign {
-    /// Prepares the sign of points against `bvh`. `thickness` is the shell's full thickness in mesh units.
-    pub fn build(bvh: &Bvh, options: &QueryOptions, thickness: f64) -> Self {
-        let Orientation { closed, repeated } = orientation(bvh);
+    /// Prepares the sign of points against `bvh`, whose faces hang together as `topology` says. `thickness` is the
+    /// shell's full thickness in mesh units.
+    pub(crate) fn build(bvh: &Bvh, topology: &Topology, options: &QueryOptions, thickness: f64) -> Self {
+        let &Topology { closed, repeated, .. } = topology;
         let (method, why) = match (options.method, &options.orientation) {
             (SignMethod::Auto, Some(t)) if t.trusted => (SignMethod::Winding, format!("auto: {}", t.reason)),
             (SignMethod::Auto, Some(t)) => (SignMethod::Visibility, format!("auto: {}", t.reason)),
@@ -129,7 +130,8 @@ impl Sign {
             }
             SignMethod::Parity => (SignKind::Parity, format!("majority of {} rays by parity", RAYS.len())),
             SignMethod::Unsigned => {
-                (SignKind::Unsigned, format!("no inside: a shell {thickness:.4} thick around every face"))
+                let thickness = figure(thickness, thickness, 4);
+                (SignKind::Unsigned, format!("no inside: a shell {thickness} thick around every face"))
             }
         };
         Self { kind, method, explanation: format!("{method} ({why}): {what}") }
@@ -198,36 +200,4 @@ fn winding_grid(bvh: &Bvh, winding: &Winding) -> VoxelGrid {
         }
         Arch::new().dispatch(At(winding, bvh, grid.centre(component.sample))).abs() > 0.5
     })
-}
-
-/// Orientation of the faces by their shared edges and corners.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Orientation {
-    /// Each edge is used equally often in both directions: the winding number is then an integer off the surface.
-    pub closed: bool,
-    /// Fraction of the faces that have the same corners as another: those say nothing of inside.
-    pub repeated: f64,
-}
-
-/// Judges the orientation of the faces of `bvh`; corners at the same position count as one.
-pub fn orientation(bvh: &Bvh) -> Orientation {
-    let merged = first_at_position(&bvh.positions);
-    let mut edges: Vec<(u64, i32)> = Vec::with_capacity(bvh.face_count() * 3);
-    let mut faces: Vec<[u32; 3]> = Vec::with_capacity(bvh.face_count());
-    for f in bvh.face_ids() {
-        let mut v = bvh.faces[f as usize].map(|v| merged[v as usize]);
-        for k in 0..3 {
-            let (a, b) = (v[k], v[(k + 1) % 3]);
-            if a != b {
-                edges.push(((a.min(b) as u64) << 32 | a.max(b) as u64, if a < b { 1 } else { -1 }));
-            }
-        }
-        v.sort_unstable();
-        faces.push(v);
-    }
-    edges.par_sort_unstable();
-    faces.par_sort_unstable();
-    let balanced = edges.chunk_by(|a, b| a.0 == b.0).all(|same| same.iter().map(|e| e.1).sum::<i32>() == 0);
-    let repeated: usize = faces.chunk_by(|a, b| a == b).map(|same| if same.len() > 1 { same.len() } else { 0 }).sum();
-    Orientation { closed: balanced && !edges.is_empty(), repeated: repeated as f64 / bvh.face_count().max(1) as f64 }
 }

@@ -2,10 +2,20 @@
 //!
 //! A polygon with n corners always becomes n − 2 triangles, so that each of its edges stays an edge of exactly one
 //! of them and the mesh keeps the neighbours it had: corners on a straight edge are kept (ear clipping alone drops
-//! them, which opens cracks along T-junctions), and polygons without a usable plane become fans.
+//! them, which opens cracks along T-junctions). Polygons without a usable plane become fans, and so do tangled ones, which
+//! no cut covers and which ear clipping would take quadratic time or more for.
+
+use std::collections::HashMap;
 
 use earcut::Earcut;
 use glam::{DVec2, DVec3};
+
+use crate::tangle::is_tangled;
+
+/// Corners up to which polygons are cut without a look at their crossings: no order of so few takes long.
+const FEW: usize = 8;
+/// Corners above which ear clipping, which counts in 32 bits, is not tried.
+const MOST: usize = 1 << 24;
 
 /// Splits polygons; reuse one for many polygons to save allocations.
 #[derive(Default)]
@@ -14,6 +24,8 @@ pub struct Triangulator {
     flat: Vec<[f64; 2]>,
     indices: Vec<u32>,
     triangles: Vec<[u32; 3]>,
+    /// Polygons so far that cross or repeat themselves.
+    pub tangled: usize,
 }
 
 impl Triangulator {
@@ -29,6 +41,9 @@ impl Triangulator {
                     fan(n, 0, &mut self.triangles);
                 } else if let Some(apex) = self.convex_apex() {
                     fan(n, apex, &mut self.triangles);
+                } else if n > FEW && (n > MOST || is_tangled(&self.flat)) {
+                    self.tangled += 1;
+                    fan(n, 0, &mut self.triangles);
                 } else {
                     self.clip_ears(n);
                 }
@@ -98,6 +113,7 @@ impl Triangulator {
         let mut used = vec![false; n];
         self.triangles.iter().flatten().for_each(|&i| used[i as usize] = true);
         let Some(start) = used.iter().position(|&u| u) else { return false };
+        let mut sides = Sides::new(&self.triangles);
         let mut run = Vec::new();
         let mut before = start;
         for i in (start + 1..=start + n).map(|i| i % n) {
@@ -105,7 +121,7 @@ impl Triangulator {
                 run.push(i as u32);
                 continue;
             }
-            if !run.is_empty() && !self.split_edge(before as u32, i as u32, &run) {
+            if !run.is_empty() && !self.split_edge(&mut sides, before as u32, i as u32, &run) {
                 return false;
             }
             run.clear();
@@ -114,18 +130,34 @@ impl Triangulator {
         self.triangles.len() + 2 == n
     }
 
-    fn split_edge(&mut self, a: u32, b: u32, run: &[u32]) -> bool {
-        let holds = |t: &[u32; 3]| (0..3).find(|&k| t[k] == a && t[(k + 1) % 3] == b);
-        let Some((t, k)) = self.triangles.iter().enumerate().find_map(|(t, f)| Some((t, holds(f)?))) else {
-            return false;
-        };
+    fn split_edge(&mut self, sides: &mut Sides, a: u32, b: u32, run: &[u32]) -> bool {
+        let Some(t) = sides.0.remove(&(a, b)) else { return false };
+        let Some(k) = (0..3).find(|&k| self.triangles[t][k] == a) else { return false };
         let opposite = self.triangles[t][(k + 2) % 3];
         self.triangles[t] = [a, run[0], opposite];
+        sides.add(t, self.triangles[t]);
         for (i, &v) in run.iter().enumerate() {
             let next = run.get(i + 1).copied().unwrap_or(b);
+            sides.add(self.triangles.len(), [v, next, opposite]);
             self.triangles.push([v, next, opposite]);
         }
         true
+    }
+}
+
+/// The triangle on each side (from, to).
+struct Sides(HashMap<(u32, u32), usize>);
+
+impl Sides {
+    fn new(triangles: &[[u32; 3]]) -> Self {
+        let mut sides = Self(HashMap::with_capacity(3 * triangles.len()));
+        // The first of several on one side counts, so it is put in last.
+        triangles.iter().enumerate().rev().for_each(|(t, corners)| sides.add(t, *corners));
+        sides
+    }
+
+    fn add(&mut self, triangle: usize, corners: [u32; 3]) {
+        (0..3).for_each(|k| _ = self.0.insert((corners[k], corners[(k + 1) % 3]), triangle));
     }
 }
 
@@ -138,7 +170,6 @@ fn fan(n: usize, apex: usize, out: &mut Vec<[u32; 3]>) {
 mod tests {
     use super::*;
     use proptest::prelude::*;
-    use std::collections::HashMap;
 
     fn area_vector(points: &[DVec3], t: &[u32; 3]) -> DVec3 {
         let [a, b, c] = t.map(|i| points[i as usize]);
@@ -210,6 +241,49 @@ mod tests {
         let huge = [(-1., -1.), (1., -1.), (1., 1.), (-1., 1.)].map(|(x, y)| DVec3::new(x, y, 0.) * f64::MAX);
         assert_eq!(t.polygon(&huge).len(), 2);
         assert!(t.polygon(&line[..2]).is_empty());
+    }
+
+    #[test]
+    fn tangled_polygons_become_fans_in_linear_time() {
+        let mut t = Triangulator::default();
+        let corner = |i: usize| [DVec3::ZERO, DVec3::X, DVec3::Y][i % 3];
+        for n in [9, 8000, 200_000] {
+            let turns: Vec<DVec3> = (0..n).map(corner).collect();
+            assert_eq!(t.polygon(&turns).len(), n - 2);
+        }
+        // Every corner of a grid once, in leaps.
+        let leaps: Vec<DVec3> = (0..40_000u64)
+            .map(|i| i * 16_411 % 40_000)
+            .map(|i| DVec3::new((i % 200) as f64, (i / 200) as f64, 0.0))
+            .collect();
+        assert_eq!(t.polygon(&leaps).len(), leaps.len() - 2);
+        assert_eq!(t.tangled, 4);
+    }
+
+    #[test]
+    fn a_long_outline_with_straight_edges_is_cut_in_full() {
+        // A comb: 4 corners a tooth, and 3 on every straight edge.
+        let teeth = 500;
+        let mut outline = Vec::new();
+        for i in 0..teeth {
+            let x = i as f64;
+            for (from, to) in [([x, 0.0], [x, 3.0]), ([x, 3.0], [x + 0.5, 3.0]), ([x + 0.5, 3.0], [x + 0.5, 0.0])] {
+                for k in 0..4 {
+                    let s = f64::from(k) * 0.25;
+                    outline.push(DVec3::new(from[0] + s * (to[0] - from[0]), from[1] + s * (to[1] - from[1]), 0.0));
+                }
+            }
+            outline.push(DVec3::new(x + 0.5, 0.0, 0.0));
+        }
+        outline.extend([DVec3::new(teeth as f64, -1.0, 0.0), DVec3::new(0.0, -1.0, 0.0)]);
+        let mut t = Triangulator::default();
+        let triangles = t.polygon(&outline).to_vec();
+        assert_eq!(t.tangled, 0);
+        assert_closed(outline.len(), &triangles);
+        let total: f64 = triangles.iter().map(|t| area_vector(&outline, t).length()).sum();
+        // Teeth of 3 × 0.5, and a back whose last step slopes down to its corner.
+        let want = 1.5 * teeth as f64 + teeth as f64 - 0.5 * 0.5;
+        assert!((total - want).abs() < 1e-6 * want, "{total} {want}");
     }
 
     proptest! {

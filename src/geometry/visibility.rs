@@ -18,6 +18,7 @@ use rayon::prelude::*;
 use crate::bvh::Bvh;
 use crate::closest::Stack;
 use crate::ray_crossings::is_blocked;
+use crate::report::figure;
 use crate::voxels::{CellState, VoxelGrid};
 
 /// Faces of a hierarchy with the same role.
@@ -96,8 +97,9 @@ impl Visibility {
 
     pub fn describe(&self, thickness: f64, fraction: f64) -> String {
         let [solid, open, hidden] = self.counts;
+        let thickness = figure(thickness, thickness, 4);
         format!(
-            "exterior visibility on {}x{}x{} cells; {solid} solid faces, {open} open faces thickened to {thickness:.4} \
+            "exterior visibility on {}x{}x{} cells; {solid} solid faces, {open} open faces thickened to {thickness} \
              ({:.2} % of the diagonal), {hidden} hidden faces left out",
             self.grid.dims[0],
             self.grid.dims[1],

@@ -261,6 +261,50 @@ impl Winding {
         (far_sum + 2.0 * near_sum) / (4.0 * std::f32::consts::PI)
     }
 
+    /// Calls `near` with every leaf whose box lies within `reach` of the local point `p`; returns the winding number of all
+    /// other faces.
+    #[inline(always)]
+    pub(crate) fn beyond<S: Simd>(
+        &self,
+        simd: S,
+        bvh: &Bvh,
+        p: DVec3,
+        reach: f32,
+        stack: &mut Stack,
+        mut near: impl FnMut(&Packet),
+    ) -> f64 {
+        if self.far.is_empty() {
+            return 0.0;
+        }
+        let p = p.as_vec3();
+        let pv = [simd.splat_f32s(p.x), simd.splat_f32s(p.y), simd.splat_f32s(p.z)];
+        stack.clear();
+        stack.push((0.0, 0));
+        let mut sum = 0.0;
+        while let Some((_, link)) = stack.pop() {
+            let node = &bvh.nodes[link as usize];
+            let (far, mut lanes) = far_field(simd, &self.far[link as usize], pv, node.count);
+            sum += f64::from(far);
+            while lanes != 0 {
+                let i = lanes.trailing_zeros() as usize;
+                let child = node.child[i];
+                lanes &= lanes - 1;
+                if child & LEAF == 0 {
+                    stack.push((0.0, child));
+                    continue;
+                }
+                let packet = &bvh.packets[(child & !LEAF) as usize];
+                let p = p.to_array();
+                if (0..3).all(|k| node.lo[k][i] - reach <= p[k] && p[k] <= node.hi[k][i] + reach) {
+                    near(packet);
+                } else {
+                    sum += 2.0 * f64::from(solid_angles(simd, packet, pv));
+                }
+            }
+        }
+        sum / (4.0 * std::f64::consts::PI)
+    }
+
     /// Winding numbers at `points` (mesh units), on the calling thread. `bvh` is the one that this was built for.
     #[cfg(test)]
     pub fn evaluate(&self, bvh: &Bvh, points: &[DVec3]) -> Vec<f32> {
@@ -284,9 +328,8 @@ impl Winding {
     }
 }
 
-/// Exact winding number of `triangle` around `p`, in double precision; the sum over a mesh is the reference for tests.
-#[cfg(test)]
-fn solid_angle(p: DVec3, triangle: [DVec3; 3]) -> f64 {
+/// Exact winding number of `triangle` around `p`, in double precision; the sum over a mesh is the mesh's.
+pub(crate) fn solid_angle(p: DVec3, triangle: [DVec3; 3]) -> f64 {
     let [a, b, c] = triangle.map(|q| q - p);
     let (la, lb, lc) = (a.length(), b.length(), c.length());
     let x = la * lb * lc + a.dot(b) * lc + b.dot(c) * la + c.dot(a) * lb;

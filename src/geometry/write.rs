@@ -1,10 +1,13 @@
 //! Mesh writers: OBJ, binary PLY, binary STL, GLB. The file appears whole or not at all.
 
+mod glb;
+
 use std::io::{self, Write};
 use std::path::Path;
 
-use glam::{DVec3, Vec3};
+use glam::Vec3;
 
+use crate::precision::Rounding;
 use crate::{MeshError, MeshFormat, TriMesh};
 
 /// A mesh with optional normals and colours at its vertices.
@@ -13,23 +16,28 @@ struct Content<'a> {
     mesh: &'a TriMesh,
     normals: Option<&'a [Vec3]>,
     colors: Option<&'a [[u8; 3]]>,
+    rounding: Rounding,
 }
 
 /// Writes a mesh in the format that the extension of `path` names (`.obj`, `.ply`, `.stl`, `.glb`).
 ///
 /// `normals` (unit length) and `colors` (8-bit sRGB) hold one entry a vertex and are left out where the format has no
 /// place for them (STL: both). OBJ keeps positions in full precision and colours as the common `v x y z r g b`; the
-/// others store 32-bit floats. The content goes to a temporary file in the same folder that is then renamed, so a
-/// failure leaves what was there before.
+/// others store 32-bit floats. Where those would lose more than a millionth of the mesh's size, as far from the origin, PLY
+/// stores doubles and GLB moves the mesh by its node; STL has no way to. The content goes to a temporary file in the same
+/// folder that is then renamed, so a failure leaves what was there before.
+///
+/// Returns notes for the user on what the format could not hold.
 ///
 /// # Errors
-/// [`MeshError`] naming the file: unknown extension, wrong numbers of normals or colours, no faces, or an I/O error.
+/// [`MeshError`] naming the file: unknown extension, wrong numbers of normals or colours, no faces, coordinates that the
+/// format cannot hold, or an I/O error.
 pub fn write_mesh(
     path: &Path,
     mesh: &TriMesh,
     normals: Option<&[Vec3]>,
     colors: Option<&[[u8; 3]]>,
-) -> Result<(), MeshError> {
+) -> Result<Vec<String>, MeshError> {
     let refuse = |reason: String| MeshError::Unwritable { path: path.into(), reason };
     let count = mesh.positions.len();
     for (what, length) in [("normals", normals.map(<[_]>::len)), ("colours", colors.map(<[_]>::len))] {
@@ -43,19 +51,36 @@ pub fn write_mesh(
     if mesh.faces.iter().flatten().any(|&v| v as usize >= count) {
         return Err(refuse("a face names a vertex that the mesh does not have".into()));
     }
-    let content = Content { mesh, normals, colors };
-    let write = match MeshFormat::from_extension(path) {
+    let content = Content { mesh, normals, colors, rounding: Rounding::of(&mesh.positions) };
+    let mut notes = Vec::new();
+    let write: fn(&mut dyn Write, Content<'_>) -> io::Result<()> = match MeshFormat::from_extension(path) {
         Some(MeshFormat::Obj) => obj,
         Some(MeshFormat::Ply) => ply,
-        Some(MeshFormat::Stl) => stl,
-        Some(MeshFormat::Gltf) if path.extension().is_some_and(|e| e.eq_ignore_ascii_case("glb")) => glb,
+        Some(MeshFormat::Stl) => {
+            notes.extend(stl_loss(content.rounding).map_err(refuse)?);
+            stl
+        }
+        Some(MeshFormat::Gltf) if path.extension().is_some_and(|e| e.eq_ignore_ascii_case("glb")) => glb::write,
         _ => return Err(refuse("meshes are written as .obj, .ply, .stl or .glb; choose one of these endings".into())),
     };
     nstr_files::write_with(path, |out| write(out, content)).map_err(|source| MeshError::Io {
         path: path.into(),
         action: "write",
         source,
-    })
+    })?;
+    Ok(notes)
+}
+
+/// Note on what STL, which has 32-bit floats alone, loses of the positions.
+fn stl_loss(rounding: Rounding) -> Result<Option<String>, String> {
+    const REMEDY: &str = "write .ply, .obj or .glb to keep them";
+    match rounding.error {
+        error if error.is_infinite() => Err(format!("its coordinates are too large for STL; {REMEDY}")),
+        error if rounding.shows() => {
+            Ok(Some(format!("STL rounds coordinates by up to {error:.3e} here, in world units; {REMEDY}")))
+        }
+        _ => Ok(None),
+    }
 }
 
 fn obj(out: &mut dyn Write, c: Content<'_>) -> io::Result<()> {
@@ -88,7 +113,9 @@ fn floats(out: &mut dyn Write, values: [f32; 3]) -> io::Result<()> {
 
 fn ply(out: &mut dyn Write, c: Content<'_>) -> io::Result<()> {
     write!(out, "ply\nformat binary_little_endian 1.0\ncomment nstr\nelement vertex {}\n", c.mesh.positions.len())?;
-    ["x", "y", "z"].iter().try_for_each(|n| writeln!(out, "property float {n}"))?;
+    let doubles = c.rounding.shows();
+    let kind = if doubles { "double" } else { "float" };
+    ["x", "y", "z"].iter().try_for_each(|n| writeln!(out, "property {kind} {n}"))?;
     if c.normals.is_some() {
         ["nx", "ny", "nz"].iter().try_for_each(|n| writeln!(out, "property float {n}"))?;
     }
@@ -97,7 +124,10 @@ fn ply(out: &mut dyn Write, c: Content<'_>) -> io::Result<()> {
     }
     write!(out, "element face {}\nproperty list uchar int vertex_indices\nend_header\n", c.mesh.faces.len())?;
     for (i, p) in c.mesh.positions.iter().enumerate() {
-        floats(out, p.as_vec3().to_array())?;
+        match doubles {
+            true => p.to_array().iter().try_for_each(|v| out.write_all(&v.to_le_bytes()))?,
+            false => floats(out, p.as_vec3().to_array())?,
+        }
         if let Some(normals) = c.normals {
             floats(out, normals[i].to_array())?;
         }
@@ -127,81 +157,11 @@ fn stl(out: &mut dyn Write, c: Content<'_>) -> io::Result<()> {
     Ok(())
 }
 
-/// Lowest and highest corner in the precision that the file stores, as the format demands for positions.
-fn stored_bounds(positions: &[DVec3]) -> (Vec3, Vec3) {
-    let empty = (Vec3::INFINITY, Vec3::NEG_INFINITY);
-    positions.iter().map(|p| p.as_vec3()).fold(empty, |(lo, hi), p| (lo.min(p), hi.max(p)))
-}
-
-/// Linear value of an 8-bit sRGB one: glTF stores vertex colours linear, and 8 bits of that lose the dark ones.
-fn linear16(srgb: u8) -> u16 {
-    let v = f64::from(srgb) / 255.0;
-    let linear = if v <= 0.04045 { v / 12.92 } else { ((v + 0.055) / 1.055).powf(2.4) };
-    (linear * f64::from(u16::MAX)).round() as u16
-}
-
-fn glb(out: &mut dyn Write, c: Content<'_>) -> io::Result<()> {
-    const VERTEX_DATA: u32 = 34962;
-    const INDEX_DATA: u32 = 34963;
-    let vertices = c.mesh.positions.len();
-    let (lo, hi) = stored_bounds(&c.mesh.positions);
-    let (mut views, mut accessors, mut attributes) = (Vec::new(), Vec::new(), serde_json::Map::new());
-    let mut length = 0usize;
-    let mut view = |bytes: usize, target: u32| {
-        views.push(serde_json::json!({"buffer": 0, "byteOffset": length, "byteLength": bytes, "target": target}));
-        length += bytes;
-        views.len() - 1
-    };
-    let float3 =
-        |view: usize| serde_json::json!({"bufferView": view, "componentType": 5126, "count": vertices, "type": "VEC3"});
-    let mut position = float3(view(vertices * 12, VERTEX_DATA));
-    position["min"] = serde_json::json!(lo.to_array());
-    position["max"] = serde_json::json!(hi.to_array());
-    attributes.insert("POSITION".into(), accessors.len().into());
-    accessors.push(position);
-    if c.normals.is_some() {
-        attributes.insert("NORMAL".into(), accessors.len().into());
-        accessors.push(float3(view(vertices * 12, VERTEX_DATA)));
-    }
-    if c.colors.is_some() {
-        attributes.insert("COLOR_0".into(), accessors.len().into());
-        accessors.push(serde_json::json!({"bufferView": view(vertices * 8, VERTEX_DATA), "componentType": 5123,
-            "normalized": true, "count": vertices, "type": "VEC4"}));
-    }
-    let indices = accessors.len();
-    let count = c.mesh.faces.len() * 3;
-    accessors.push(serde_json::json!({"bufferView": view(count * 4, INDEX_DATA), "componentType": 5125,
-        "count": count, "type": "SCALAR"}));
-    let document = serde_json::json!({
-        "asset": {"version": "2.0", "generator": "nstr"}, "scene": 0, "scenes": [{"nodes": [0]}], "nodes": [{"mesh": 0}],
-        "meshes": [{"primitives": [{"attributes": attributes, "indices": indices, "mode": 4}]}],
-        "accessors": accessors, "bufferViews": views, "buffers": [{"byteLength": length}],
-    });
-    let mut json = serde_json::to_vec(&document)?;
-    json.resize(json.len().next_multiple_of(4), b' ');
-    let total = u32::try_from(12 + 8 + json.len() + 8 + length)
-        .map_err(|_| io::Error::other("a GLB file holds at most 4 GiB; write a PLY instead"))?;
-    out.write_all(b"glTF")?;
-    for word in [2, total, json.len() as u32, 0x4E4F_534A] {
-        out.write_all(&word.to_le_bytes())?;
-    }
-    out.write_all(&json)?;
-    for word in [length as u32, 0x004E_4942] {
-        out.write_all(&word.to_le_bytes())?;
-    }
-    c.mesh.positions.iter().try_for_each(|p| floats(out, p.as_vec3().to_array()))?;
-    c.normals.unwrap_or_default().iter().try_for_each(|n| floats(out, n.to_array()))?;
-    for rgb in c.colors.unwrap_or_default() {
-        let [r, g, b] = rgb.map(linear16);
-        [r, g, b, u16::MAX].iter().try_for_each(|v| out.write_all(&v.to_le_bytes()))?;
-    }
-    c.mesh.faces.iter().flatten().try_for_each(|v| out.write_all(&v.to_le_bytes()))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::read_mesh;
+    use crate::{read_mesh, testing};
+    use glam::DVec3;
 
     fn tetrahedron() -> TriMesh {
         let positions = vec![DVec3::ZERO, DVec3::X, DVec3::Y * 1.25, DVec3::new(0.5, 0.25, 2.0)];
@@ -293,5 +253,57 @@ mod tests {
         assert!(unknown.contains("a.fbx") && unknown.contains(".obj"), "{unknown}");
         let nowhere = write_mesh(&folder.path().join("none/a.obj"), &mesh, None, None).unwrap_err().to_string();
         assert!(nowhere.contains("none/a.obj"), "{nowhere}");
+    }
+
+    /// A torus of this size and place, written as `name` and read again.
+    fn there_and_back(name: &str, at: DVec3, size: f64) -> (TriMesh, TriMesh, Vec<String>) {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join(name);
+        let mut mesh = testing::torus(1.0, 0.4, 24, 16);
+        mesh.positions.iter_mut().for_each(|p| *p = at + *p * size);
+        let normals = vec![Vec3::Z; mesh.positions.len()];
+        let notes = write_mesh(&path, &mesh, Some(&normals), None).unwrap();
+        let back = read_mesh(&path).unwrap().mesh;
+        (mesh, back, notes)
+    }
+
+    #[test]
+    fn far_small_and_huge_meshes_keep_their_shape() {
+        let utm = DVec3::new(512_345.678, 5_412_345.678, 321.5);
+        let sizes = [(utm, 1.0), (-utm, 1e-3), (DVec3::ZERO, 1e39), (DVec3::ZERO, 1e-39), (DVec3::ZERO, 1e140)];
+        for (at, size) in sizes {
+            for name in ["a.obj", "a.ply", "a.glb"] {
+                let (mesh, back, notes) = there_and_back(name, at, size);
+                assert!(notes.is_empty());
+                assert_eq!(back.faces.len(), mesh.faces.len(), "{name} {size}");
+                let report = crate::MeshReport::new(&back);
+                assert!(report.watertight, "{name} {size}");
+                // What a file may lose before it stores positions in another way.
+                let lost =
+                    [("a.obj", 0.0), ("a.ply", 1e-6), ("a.glb", 1e-6)].iter().find(|(n, _)| *n == name).unwrap().1;
+                let tolerance = lost * size + 4.0 * f64::EPSILON * at.length();
+                for f in 0..mesh.faces.len() {
+                    for (a, b) in mesh.triangle(f).into_iter().zip(back.triangle(f)) {
+                        assert!((a - b).abs().max_element() <= tolerance, "{name} {size}: {a} {b}");
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn stl_says_what_it_loses() {
+        let utm = DVec3::new(512_345.678, 5_412_345.678, 321.5);
+        let (_, _, notes) = there_and_back("a.stl", utm, 1.0);
+        assert!(notes.len() == 1 && notes[0].contains("e-1 here, in world units"), "{notes:?}");
+        let (_, _, notes) = there_and_back("a.stl", DVec3::ONE, 1.0);
+        assert!(notes.is_empty());
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("far.stl");
+        let mut mesh = tetrahedron();
+        mesh.positions.iter_mut().for_each(|p| *p *= 1e39);
+        let refused = write_mesh(&path, &mesh, None, None).unwrap_err().to_string();
+        assert!(refused.contains("far.stl") && refused.contains(".ply"), "{refused}");
+        assert!(!path.exists());
     }
 }

@@ -21,7 +21,7 @@ pub fn linear_from_srgb(srgb: f32) -> f32 {
 /// # Errors
 /// Text of another form.
 pub fn parse_hex(text: &str) -> Result<[f32; 3], String> {
-    let wrong = || format!("{text:?} is not a colour; expected #rrggbb, for example #c8b49a");
+    let wrong = || format!("\"{}\" is not a colour; expected #rrggbb, for example #c8b49a", nstr_files::excerpt(text));
     let digits = text.strip_prefix('#').ok_or_else(wrong)?;
     let nibbles: Option<Vec<u32>> = digits.chars().map(|c| c.to_digit(16)).collect();
     let bytes = match nibbles.as_deref() {
@@ -76,9 +76,12 @@ impl FromStr for Background {
             "white" => Ok(Background::White),
             "black" => Ok(Background::Black),
             "transparent" | "none" => Ok(Background::Transparent),
-            hex => parse_hex(hex)
-                .map(Background::Colour)
-                .map_err(|_| format!("{hex:?} is not a background; expected white, black, transparent or #rrggbb")),
+            hex => parse_hex(hex).map(Background::Colour).map_err(|_| {
+                format!(
+                    "\"{}\" is not a background; expected white, black, transparent or #rrggbb",
+                    nstr_files::excerpt(hex)
+                )
+            }),
         }
     }
 }

@@ -4,17 +4,22 @@ pub mod colormap;
 pub mod colour;
 pub mod diff;
 pub mod error_map;
+mod exif;
 pub mod exr;
 pub mod exr_read;
 pub mod folder;
 pub mod format;
 pub mod gif;
 pub mod jpeg;
+pub mod orientation;
+pub mod picture;
 pub mod png;
 pub mod raster;
 #[doc(hidden)]
 pub mod testing;
+pub mod tiff;
 pub mod video;
+pub mod webp;
 
 use std::path::PathBuf;
 

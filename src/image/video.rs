@@ -9,7 +9,7 @@ use std::io::{self, Read, Seek, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
-use tempfile::TempPath;
+use nstr_files::Temporary;
 
 use crate::{ImageError, Rgba8};
 
@@ -35,7 +35,8 @@ pub struct Video {
     path: PathBuf,
     size: (u32, u32),
     frames: usize,
-    part: Option<TempPath>,
+    /// The unfinished file; it is removed with the video where that is not finished.
+    part: Option<Temporary>,
     child: Child,
     message: File,
 }
@@ -66,7 +67,7 @@ impl Video {
             return Err(content(path, format!("{}x{} pixels; expected 1 to 16384 a side", size.0, size.1)));
         }
         let codec = codec(program).map_err(|e| content(path, absent(&e)))?;
-        let part = nstr_files::temporary(path).map_err(ImageError::io(path))?.into_temp_path();
+        let part = nstr_files::temporary(path).map_err(ImageError::io(path))?;
         let message = tempfile::tempfile().map_err(ImageError::io(path))?;
         let words = message.try_clone().map_err(ImageError::io(path))?;
         let child = Command::new(program)
@@ -77,7 +78,7 @@ impl Video {
             .args(["-vf", "scale=out_color_matrix=bt709:out_range=tv", "-pix_fmt", "yuv420p"])
             .args(["-colorspace", "bt709", "-color_primaries", "bt709", "-color_trc", "bt709", "-color_range", "tv"])
             .args(["-movflags", "+faststart", "-f", "mp4"])
-            .arg(&part)
+            .arg(part.path())
             .stdin(Stdio::piped())
             .stdout(Stdio::null())
             .stderr(words)
@@ -115,13 +116,7 @@ impl Video {
         if !status.success() {
             return Err(self.failed(&status.to_string()));
         }
-        match self.part.take() {
-            Some(part) => {
-                File::open(&part).and_then(|f| f.sync_all()).map_err(ImageError::io(&self.path))?;
-                part.persist(&self.path).map_err(|e| ImageError::io(&self.path)(e.error))
-            }
-            None => Ok(()),
-        }
+        self.part.take().map_or(Ok(()), Temporary::commit).map_err(ImageError::io(&self.path))
     }
 
     /// The error of a failed run, in the words of ffmpeg or, where it printed nothing, `otherwise`.
@@ -131,6 +126,9 @@ impl Video {
         let mut words = Vec::new();
         let _ = self.message.rewind().and_then(|()| (&self.message).take(MESSAGE).read_to_end(&mut words));
         let words = String::from_utf8_lossy(&words);
+        // By the name that the user knows.
+        let part = self.part.as_ref().map(|part| part.path().display().to_string());
+        let words = part.map_or(words.to_string(), |part| words.replace(&part, &self.path.display().to_string()));
         let reason = if words.trim().is_empty() { otherwise } else { words.trim() };
         ImageError::Format { path: self.path.clone(), reason: format!("ffmpeg failed: {reason}") }
     }
@@ -249,6 +247,8 @@ mod tests {
         assert_eq!(got[line..], all.iter().flat_map(raw).collect::<Vec<_>>());
         let message = run("cat > /dev/null; echo 'no space for x' >&2; exit 3", &all).unwrap_err().to_string();
         assert!(message.contains("a.mp4") && message.contains("no space for x"), "{message}");
+        let message = run("cat > /dev/null; echo \"$out: no space\" >&2; exit 3", &all).unwrap_err().to_string();
+        assert!(message.contains("a.mp4: no space") && !message.contains(".part"), "{message}");
         assert!(run("exit 3", &frames(200, 5, 3)).is_err());
         assert!(run("cat > \"$out\"", &frames(2, 4, 3)).is_err());
         assert!(run("cat > \"$out\"", &[]).is_err());

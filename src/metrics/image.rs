@@ -37,7 +37,7 @@ pub enum ImageMetricError {
         width * height * channels
     )]
     Length {
-        /// "measured" or "reference".
+        /// "measured", "reference" or "mask".
         which: &'static str,
         /// Values in the buffer.
         len: usize,
@@ -109,28 +109,72 @@ pub fn ssim<T: Copy + Into<f64> + Sync>(
     size: (usize, usize),
     channels: usize,
 ) -> Result<f64, ImageMetricError> {
+    // Without a mask there is a window, and so a mean.
+    ssim_usable(measured, reference, size, channels, None).map(|mean| mean.unwrap_or(f64::NAN))
+}
+
+/// [`ssim`] over the windows that lie wholly in usable pixels (`[pixel]`); `None` where there is no such window.
+///
+/// What a mask leaves out takes no part, not even through a window that touches it.
+///
+/// # Errors
+/// Those of [`ssim`], and a mask of another length than the image.
+pub fn ssim_usable<T: Copy + Into<f64> + Sync>(
+    measured: &[T],
+    reference: &[T],
+    size: (usize, usize),
+    channels: usize,
+    usable: Option<&[bool]>,
+) -> Result<Option<f64>, ImageMetricError> {
     let (width, height) = size;
     for (which, len) in [("measured", measured.len()), ("reference", reference.len())] {
         if len != width * height * channels || channels == 0 {
             return Err(ImageMetricError::Length { which, len, width, height, channels });
         }
     }
+    if let Some(len) = usable.map(<[bool]>::len).filter(|len| *len != width * height) {
+        return Err(ImageMetricError::Length { which: "mask", len, width, height, channels: 1 });
+    }
     if width.min(height) < SSIM_WINDOW {
         return Err(ImageMetricError::Small { width, height });
     }
-    let (columns, rows) = (width - SSIM_WINDOW + 1, height - SSIM_WINDOW + 1);
+    let rows = height - SSIM_WINDOW + 1;
     let strips = rows.div_ceil(STRIP);
     // One partial sum a strip and channel, added in a fixed order.
-    let parts: Vec<f64> = (0..strips * channels)
+    let parts: Vec<(f64, usize)> = (0..strips * channels)
         .into_par_iter()
         .map(|task| {
             let (channel, first) = (task / strips, task % strips * STRIP);
             let count = STRIP.min(rows - first);
-            let values = first * width * channels..(first + count + SSIM_WINDOW - 1) * width * channels;
-            strip(&measured[values.clone()], &reference[values], width, channels, channel)
+            let pixels = first * width..(first + count + SSIM_WINDOW - 1) * width;
+            let values = pixels.start * channels..pixels.end * channels;
+            let windows = usable.map(|usable| usable_windows(&usable[pixels], width));
+            strip(&measured[values.clone()], &reference[values], width, channels, channel, windows.as_deref())
         })
         .collect();
-    Ok(parts.iter().sum::<f64>() / (columns * rows * channels) as f64)
+    let count: usize = parts.iter().map(|p| p.1).sum();
+    Ok((count > 0).then(|| parts.iter().map(|p| p.0).sum::<f64>() / count as f64))
+}
+
+/// The windows of some rows, row by row, of which every pixel is usable.
+fn usable_windows(usable: &[bool], width: usize) -> Vec<bool> {
+    let columns = width - SSIM_WINDOW + 1;
+    // Usable pixels up to here in the row, then rows of usable runs up to here in the column.
+    let mut run_below = vec![0; columns];
+    let mut out = Vec::new();
+    for (y, row) in usable.chunks_exact(width).enumerate() {
+        let mut run = 0;
+        for (x, usable) in row.iter().enumerate() {
+            run = if *usable { run + 1 } else { 0 };
+            if let Some(column) = (x + 1).checked_sub(SSIM_WINDOW) {
+                run_below[column] = if run >= SSIM_WINDOW { run_below[column] + 1 } else { 0 };
+            }
+        }
+        if y + 1 >= SSIM_WINDOW {
+            out.extend(run_below.iter().map(|below| *below >= SSIM_WINDOW));
+        }
+    }
+    out
 }
 
 /// Weights of the window along one axis; they sum to 1.
@@ -146,8 +190,15 @@ fn add_scaled(to: &mut [f64], from: &[f64], weight: f64) {
     to.iter_mut().zip(from).for_each(|(t, f)| *t += weight * f);
 }
 
-/// Sum of the SSIM map over the windows of some rows of one channel.
-fn strip<T: Copy + Into<f64>>(a: &[T], b: &[T], width: usize, channels: usize, channel: usize) -> f64 {
+/// Sum of the SSIM map over the windows of some rows of one channel, and their number. `windows` says which of them count.
+fn strip<T: Copy + Into<f64>>(
+    a: &[T],
+    b: &[T],
+    width: usize,
+    channels: usize,
+    channel: usize,
+    windows: Option<&[bool]>,
+) -> (f64, usize) {
     let (weights, columns) = (window(), width - SSIM_WINDOW + 1);
     // E[a], E[b], E[a² + b²] and E[ab] along x; SSIM needs the two variances only as their sum.
     let mut along_x: Vec<[Vec<f64>; 4]> = Vec::with_capacity(STRIP + SSIM_WINDOW);
@@ -163,21 +214,23 @@ fn strip<T: Copy + Into<f64>>(a: &[T], b: &[T], width: usize, channels: usize, c
             sums
         }));
     }
-    let mut total = 0.0;
+    let (mut total, mut count) = (0.0, 0);
     let mut means: [Vec<f64>; 4] = std::array::from_fn(|_| vec![0.0; columns]);
-    for rows in along_x.windows(SSIM_WINDOW) {
+    for (y, rows) in along_x.windows(SSIM_WINDOW).enumerate() {
+        let usable = windows.map(|w| &w[y * columns..(y + 1) * columns]);
         for (m, mean) in means.iter_mut().enumerate() {
             mean.fill(0.0);
             weights.iter().zip(rows).for_each(|(&w, row)| add_scaled(mean, &row[m], w));
         }
         let [a, b, squares, products] = &means;
-        for i in 0..columns {
+        for i in (0..columns).filter(|i| usable.is_none_or(|u| u[*i])) {
+            count += 1;
             let (both, square) = (a[i] * b[i], a[i] * a[i] + b[i] * b[i]);
             let numerator = (2.0 * both + C1) * (2.0 * (products[i] - both) + C2);
             total += numerator / ((square + C1) * (squares[i] - square + C2));
         }
     }
-    total
+    (total, count)
 }
 
 #[cfg(test)]
@@ -269,6 +322,30 @@ mod tests {
         assert!(said(0, (20, 20), 0).contains("0 channels"));
         let uneven = ssim(&[0.0f64; 363], &[0.0; 360], (11, 11), 3).unwrap_err();
         assert!(uneven.to_string().contains("reference"), "{uneven}");
+    }
+
+    #[test]
+    fn masked_pixels_take_no_part() {
+        let case = Case { width: 60, height: 80, channels: 3, noise: 0.2, shift: 0.05, mse: 0.0, psnr: 0.0, ssim: 0.0 };
+        let [a, b] = images_of(&case);
+        let whole = ssim(&a, &b, (60, 80), 3).unwrap();
+        let masked = |a: &[f64], usable: &[bool]| ssim_usable(a, &b, (60, 80), 3, Some(usable)).unwrap();
+        assert_eq!(masked(&a, &[true; 4800]), Some(whole), "bit for bit");
+        // The lower right 40 by 50 alone, as an image of its own.
+        let inside = |i: usize| i % 60 >= 20 && i / 60 >= 30;
+        let usable: Vec<bool> = (0..4800).map(inside).collect();
+        let cut = |v: &[f64]| (0..4800).filter(|i| inside(*i)).flat_map(|i| v[3 * i..3 * i + 3].to_vec()).collect();
+        let [small_a, small_b]: [Vec<f64>; 2] = [cut(&a), cut(&b)];
+        let wanted = ssim(&small_a, &small_b, (40, 50), 3).unwrap();
+        let found = masked(&a, &usable).unwrap();
+        assert!((found - wanted).abs() < 1e-13 && (found - whole).abs() > 1e-4, "{found} {wanted} {whole}");
+        // Whatever stands under the mask.
+        let mut other = a.clone();
+        (0..14_400).filter(|i| !usable[i / 3]).for_each(|i| other[i] = 1.0 - other[i]);
+        assert_eq!(masked(&other, &usable), Some(found));
+        let lattice: Vec<bool> = (0..4800).map(|i| i % 7 != 0).collect();
+        assert_eq!(masked(&a, &lattice), None, "no window is whole");
+        assert!(ssim_usable(&a, &b, (60, 80), 3, Some(&lattice[1..])).unwrap_err().to_string().contains("mask"));
     }
 
     #[test]

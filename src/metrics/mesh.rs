@@ -80,7 +80,8 @@ fn directed(samples: &[SurfaceSample], to: &TriMesh, query: &DistanceQuery, thre
     Directed { mean: total(0), within: total(1), most: parts.iter().fold(0.0, |m, p| m.max(p[2])), normals: total(3) }
 }
 
-/// Compares `measured` with `reference` by `samples` area-weighted samples a side (at least 1), drawn from `seed`.
+/// Compares `measured` with `reference` by `samples` area-weighted samples a side (at least 1), drawn from `seed`. All
+/// faces count: of a solid of parts that overlap pass its [`DistanceQuery::surface`].
 ///
 /// # Errors
 /// [`MeshMetricError`] where one of the meshes has no usable face or no area.

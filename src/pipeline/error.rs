@@ -49,18 +49,16 @@ pub enum Error {
         source: std::io::Error,
     },
     /// A fit that its observer stopped; what was learned is kept.
-    #[error(
-        "interrupted at step {step}: the model so far is in {}, and --resume goes on from {}",
-        model.display(),
-        checkpoint.display()
-    )]
+    #[error("interrupted at step {step}: {}", interruption(model, *replaced, checkpoint.as_deref()))]
     Interrupted {
         /// Steps done.
         step: u64,
-        /// The unfinished model.
+        /// The model's file.
         model: PathBuf,
-        /// State to go on from.
-        checkpoint: PathBuf,
+        /// `true` if the model so far is in that file; `false` if the finished model of an earlier fit was left there.
+        replaced: bool,
+        /// State to go on from, where it could be written.
+        checkpoint: Option<PathBuf>,
     },
     /// A fit without a file that its observer stopped.
     #[error("interrupted at step {0}; give the fit an output file to keep what was learned")]
@@ -122,6 +120,18 @@ pub enum Error {
     /// Measuring a picture or a sound.
     #[error(transparent)]
     SignalEval(#[from] SignalEvalError),
+}
+
+/// Places of what an interrupted fit left.
+fn interruption(model: &Path, replaced: bool, checkpoint: Option<&Path>) -> String {
+    let model = match replaced {
+        true => format!("the model so far is in {}", model.display()),
+        false => format!("{} is still the finished model of before", model.display()),
+    };
+    match checkpoint {
+        Some(checkpoint) => format!("{model}, and --resume goes on from {}", checkpoint.display()),
+        None => format!("{model}; there is no checkpoint to go on from"),
+    }
 }
 
 impl Error {

@@ -12,7 +12,7 @@ use nstr_geometry::{MeshFormat, SignMethod};
 use nstr_image::colour::Background;
 use nstr_image::error_map::error_map;
 use nstr_image::{Rgba8, png};
-use nstr_signal::{ImageSignal, Signal, spectrogram};
+use nstr_signal::{ImageSignal, Signal, SignalInfo, ValueTransformKind, spectrogram};
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 
@@ -44,7 +44,12 @@ impl Scores {
 
     /// Stores the metrics in the header of a model.
     pub(crate) fn store_in(&self, model: &mut Model) {
-        let mut store = |name: &str, value: f64| model.metrics.insert(name.into(), value);
+        // JSON has no word for the others: the PSNR of equal pictures, the SSIM where masks leave no window.
+        let mut store = |name: &str, value: f64| {
+            if value.is_finite() {
+                model.metrics.insert(name.into(), value);
+            }
+        };
         match self {
             Self::Sdf(scores) => {
                 store("iou", scores.iou);
@@ -170,6 +175,8 @@ pub fn evaluate(path: &Path, field: &Field, reference: &Path, options: &EvalOpti
         }
         Field::Signal(model) => {
             let original = Signal::read(reference)?;
+            // Before memory is reserved for what the header claims.
+            check_size(&model.info, &original).context(both)?;
             let fit = model.reconstruct();
             let scores = model.evaluate(&fit, &original).context(both)?;
             if let Some(folder) = &options.images {
@@ -178,6 +185,18 @@ pub fn evaluate(path: &Path, field: &Field, reference: &Path, options: &EvalOpti
             Ok(Scores::Signal(scores))
         }
     }
+}
+
+/// Checks that a signal has kind, size and channels of the one that a model stands for.
+fn check_size(info: &SignalInfo, original: &Signal) -> Result<(), SignalEvalError> {
+    let describe = |info: &SignalInfo| match info {
+        SignalInfo::Image { width, height, channels, .. } => {
+            format!("a picture of {width}x{height} with {channels} channels")
+        }
+        SignalInfo::Audio { frames, channels, .. } => format!("a sound of {frames} frames with {channels} channels"),
+    };
+    let (model, reference) = (describe(info), describe(&original.info(ValueTransformKind::Plain)));
+    if model == reference { Ok(()) } else { Err(SignalEvalError::Differ { model, reference }) }
 }
 
 /// Checks that the model read from `path` can have been fitted to a reference of this kind; the reader judges files whose

@@ -19,7 +19,7 @@ use nstr_signal::{Signal, SignalInfo};
 use nstr_space::{Cube, DistanceField, Occupancy, RadianceField};
 
 use crate::error::Error;
-use crate::record::{FitRecord, MarchSettings};
+use crate::record::{FitRecord, MarchSettings, unreadable};
 
 /// Kind of signal that a field stands for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -361,13 +361,16 @@ impl SignalModel {
     /// # Errors
     /// Models whose record of the fit cannot be read or does not describe their field.
     pub fn open(path: &Path, model: Model) -> Result<Self, Error> {
-        let unreadable = || Error::file(path, "its record of the fit cannot be read; fit the signal again");
-        let record = FitRecord::of(&model).map_err(|_| unreadable())?;
-        let (info, config) = record.signal.zip(record.fit.signal).ok_or_else(unreadable)?;
-        let dim = if matches!(info, SignalInfo::Image { .. }) { 2 } else { 1 };
-        if info.size().contains(&0) || model.spec.dim != dim {
-            let reason = "its header does not describe the signal of its field; fit the signal again";
-            return Err(Error::file(path, reason));
+        let record = FitRecord::of(&model).map_err(|e| unreadable(path, &e, "signal"))?;
+        let differs = "its header does not describe the signal of its field; fit the signal again";
+        let pair = record.signal.zip(record.fit.signal);
+        let (info, config) = pair.ok_or_else(|| Error::file(path, differs))?;
+        let (dim, channels) = match info {
+            SignalInfo::Image { channels, .. } => (2, channels),
+            SignalInfo::Audio { channels, .. } => (1, channels),
+        };
+        if model.spec.dim != dim || model.spec.outputs != channels {
+            return Err(Error::file(path, differs));
         }
         let field = NeuralSignal::of(&model);
         Ok(Self { model, field, info, config, seed: record.seed })

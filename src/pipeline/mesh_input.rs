@@ -13,7 +13,7 @@ use crate::options::SignSettings;
 /// A mesh that was read and judged, with distance and sign prepared.
 #[derive(Debug)]
 pub struct MeshInput {
-    /// Format and notes of the file; its mesh has moved to `mesh`.
+    /// Format and notes of the file, and on faces inside the solid; its mesh has moved to `mesh`.
     pub file: MeshFile,
     /// The triangles.
     pub mesh: Arc<TriMesh>,
@@ -51,6 +51,7 @@ impl MeshInput {
             thickness,
         };
         let query = DistanceQuery::new(&file.mesh, &query_options).at(path)?;
+        file.notes.extend(query.hidden_faces().note());
         let mesh = Arc::new(std::mem::take(&mut file.mesh));
         Ok(Self { file, mesh, report, query: Arc::new(query) })
     }

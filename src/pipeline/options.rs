@@ -115,6 +115,9 @@ pub struct FitOptions {
     pub precision: Precision,
     /// Time between checkpoints.
     pub checkpoint_every: Duration,
+    /// `true` to leave the last checkpoint beside a finished model, for a caller that has more to write before a run that is
+    /// killed need not go on from it; see [`crate::fit::checkpoint_path`].
+    pub keep_checkpoint: bool,
     /// `true` if the finished model is measured against its input.
     pub evaluate: bool,
     /// `true` if held-out views are rendered during training, for [`nstr_fit::Progress::validation_metric`].
@@ -137,6 +140,7 @@ impl Default for FitOptions {
             background: Background::White,
             precision: Precision::F16,
             checkpoint_every: Duration::from_secs(60),
+            keep_checkpoint: false,
             evaluate: true,
             validate: true,
         }

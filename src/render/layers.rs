@@ -165,7 +165,7 @@ impl FromStr for LayerSet {
 
 fn unknown(word: &str, expected: &str) -> String {
     let names = Layer::ALL.map(Layer::name).join(", ");
-    format!("{word:?} is not a layer; expected {expected} of {names}")
+    format!("\"{}\" is not a layer; expected {expected} of {names}", nstr_files::excerpt(word))
 }
 
 #[cfg(test)]

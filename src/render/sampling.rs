@@ -26,7 +26,7 @@ impl std::str::FromStr for Filter {
         match text {
             "box" => Ok(Filter::Box),
             "tent" => Ok(Filter::Tent),
-            other => Err(format!("{other:?} is not a filter; expected box or tent")),
+            other => Err(format!("\"{}\" is not a filter; expected box or tent", nstr_files::excerpt(other))),
         }
     }
 }

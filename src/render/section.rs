@@ -51,7 +51,12 @@ impl FromStr for Section {
 
     /// Four numbers: the part where `NX·x + NY·y + NZ·z > OFFSET` is cut away. The normal may have any length but 0.
     fn from_str(text: &str) -> Result<Self, String> {
-        let wrong = || format!("{text:?} is not a section; expected NX,NY,NZ,OFFSET, for example 0,0,1,0.25");
+        let wrong = || {
+            format!(
+                "\"{}\" is not a section; expected NX,NY,NZ,OFFSET, for example 0,0,1,0.25",
+                nstr_files::excerpt(text)
+            )
+        };
         let values: Result<Vec<f64>, _> = text.split(',').map(|v| v.trim().parse()).collect();
         let Ok(&[x, y, z, offset]) = values.as_deref() else { return Err(wrong()) };
         let length = DVec3::new(x, y, z).length();

@@ -22,7 +22,10 @@ impl std::str::FromStr for ShadingMode {
             "studio" => Ok(ShadingMode::Studio),
             "headlight" => Ok(ShadingMode::Headlight),
             "matcap" => Ok(ShadingMode::Matcap),
-            other => Err(format!("{other:?} is not a shading; expected studio, headlight or matcap")),
+            other => Err(format!(
+                "\"{}\" is not a shading; expected studio, headlight or matcap",
+                nstr_files::excerpt(other)
+            )),
         }
     }
 }

@@ -1,28 +1,18 @@
-//! Sounds as float arrays: readers for WAV and FLAC, a writer for WAV.
+//! Sounds as float arrays: readers for WAV, AIFF and FLAC, a writer for WAV.
 
-use std::io::Cursor;
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
-use symphonia::core::codecs::CodecParameters;
-use symphonia::core::codecs::audio::{AudioCodecParameters, AudioDecoder, AudioDecoderOptions, well_known as codec};
-use symphonia::core::errors::Error;
-use symphonia::core::formats::{FormatOptions, FormatReader};
-use symphonia::core::io::MediaSourceStream;
-use symphonia::default::codecs::{FlacDecoder, PcmDecoder};
-use symphonia::default::formats::{FlacReader, WavReader};
 
+use crate::decode::decode_noted;
 use crate::error::{SignalError, extension};
+use crate::wave::MAX_CHANNELS;
 
 /// Most samples (frames times channels) in one sound.
 pub const MAX_SAMPLES: u64 = 1 << 28;
 
-/// Most channels of a WAV sound, as many as there are names for positions.
-const MAX_CHANNELS: u16 = 18;
 /// Highest rate that is written.
 const MAX_RATE: u32 = 1 << 24;
-/// The tag of a WAV whose positions are named.
-const EXTENSIBLE: [u8; 2] = [0xFE, 0xFF];
 
 /// Storage format of samples.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -49,152 +39,35 @@ pub struct AudioSignal {
     pub data: Vec<f32>,
 }
 
-/// Reads a WAV (8, 16, 24 or 32-bit integers, 32 or 64-bit floats, A-law, µ-law) or FLAC sound; the format follows from the
-/// content.
-///
-/// Integers of n bits are divided by 2ⁿ⁻¹, so −1 can occur and 1 cannot. A WAV without a stated length (written to a pipe)
-/// ends where its file ends. The checksum of a FLAC file must hold where it has one.
+/// Reads a sound; see [`read_audio_noted`], whose notes are dropped.
 ///
 /// # Errors
-/// [`SignalError`] where the file is not such a sound, is damaged or truncated, has no frame or more than 2²⁸ samples, or
-/// holds a NaN or infinite sample.
+/// Those of [`read_audio_noted`].
 pub fn read_audio(path: &Path) -> Result<AudioSignal, SignalError> {
-    let bytes = std::fs::read(path).map_err(SignalError::read(path))?;
-    let sound = decode(bytes).map_err(|reason| SignalError::decode(path, reason))?;
+    read_audio_noted(path).map(|(sound, _)| sound)
+}
+
+/// Reads a sound, with one sentence for everything that is wrong with the file; the format follows from the content.
+///
+/// - WAV (RIFF, RF64, BW64, Wave64) and AIFF, AIFC: 8, 16, 24 or 32-bit integers, 32 or 64-bit floats, A-law, µ-law; in WAV also
+///   Microsoft's and IMA's ADPCM. Lengths in the file that can't be true, or of 0 or 2³² − 1, mean "to the end".
+/// - FLAC. The checksum must hold where the file has one and is whole; one that ends early is read as far as it goes.
+///
+/// Integers of n bits are divided by 2ⁿ⁻¹, so −1 can occur and 1 cannot.
+///
+/// # Errors
+/// [`SignalError`] where the file is not such a sound, is damaged, has no frame or more than 2²⁸ samples, or holds a NaN or
+/// infinite sample.
+pub fn read_audio_noted(path: &Path) -> Result<(AudioSignal, Vec<String>), SignalError> {
+    let bytes = nstr_files::read(path).map_err(SignalError::read(path))?;
+    from_bytes(path, bytes)
+}
+
+/// Decodes a sound that was read from `path`.
+pub(super) fn from_bytes(path: &Path, bytes: Vec<u8>) -> Result<(AudioSignal, Vec<String>), SignalError> {
+    let (sound, notes) = decode_noted(bytes).map_err(|reason| SignalError::decode(path, reason))?;
     sound.check_finite(path)?;
-    Ok(sound)
-}
-
-/// An open file and its decoder.
-struct Source {
-    reader: Box<dyn FormatReader>,
-    decoder: Box<dyn AudioDecoder>,
-    channels: usize,
-    rate: u32,
-    format: SampleFormat,
-    /// Frames that the header states.
-    frames: Option<u64>,
-}
-
-fn decode(bytes: Vec<u8>) -> Result<AudioSignal, String> {
-    let mut source = open(bytes)?;
-    let too_many = || format!("more than {MAX_SAMPLES} samples; cut the sound");
-    if source.frames.is_some_and(|f| f.saturating_mul(source.channels as u64) > MAX_SAMPLES) {
-        return Err(too_many());
-    }
-    let (mut data, mut packet_data) = (Vec::new(), Vec::new());
-    while let Some(packet) = next_packet(&mut source)? {
-        let buffer = source.decoder.decode(&packet).map_err(|e| reason(&e))?;
-        if buffer.spec().channels().count() != source.channels {
-            return Err("the number of channels changes; convert the file to WAV".into());
-        }
-        buffer.copy_to_vec_interleaved(&mut packet_data);
-        data.extend_from_slice(&packet_data);
-        if data.len() as u64 > MAX_SAMPLES {
-            return Err(too_many());
-        }
-    }
-    let Source { channels, rate, format, frames, .. } = source;
-    let found = (data.len() / channels) as u64;
-    if let Some(stated) = frames.filter(|&f| f != found) {
-        return Err(format!("{found} frames where the header states {stated}: truncated or damaged; export it again"));
-    }
-    if found == 0 {
-        return Err("the sound has no frame; export it again".into());
-    }
-    if source.decoder.finalize().verify_ok == Some(false) {
-        return Err("its samples do not match its checksum: the file is damaged; export it again".into());
-    }
-    Ok(AudioSignal { rate, channels, format, data })
-}
-
-fn reason(error: &Error) -> String {
-    match error {
-        Error::IoError(_) => "the file ends too early: it is truncated; export it again".into(),
-        other => format!("{other}; export the sound again as 16-bit WAV"),
-    }
-}
-
-fn next_packet(source: &mut Source) -> Result<Option<symphonia::core::packet::Packet>, String> {
-    match source.reader.next_packet() {
-        // A WAV of unstated length just ends.
-        Err(Error::IoError(_)) if source.frames.is_none() => Ok(None),
-        other => other.map_err(|e| reason(&e)),
-    }
-}
-
-fn open(mut bytes: Vec<u8>) -> Result<Source, String> {
-    let wav = match &bytes[..] {
-        [b'R', b'I', b'F', b'F', _, _, _, _, b'W', b'A', b'V', b'E', ..] => true,
-        [b'f', b'L', b'a', b'C', ..] => false,
-        [] => return Err("the file is empty".into()),
-        _ => return Err("not a WAV or FLAC sound; convert it, for example by `ffmpeg -i FILE sound.wav`".into()),
-    };
-    if wav {
-        plain_channels(&mut bytes)?;
-    }
-    let stream = MediaSourceStream::new(Box::new(Cursor::new(bytes)), Default::default());
-    let options = FormatOptions::default();
-    let reader: Box<dyn FormatReader> = match wav {
-        true => Box::new(WavReader::try_new(stream, options).map_err(|e| reason(&e))?),
-        false => Box::new(FlacReader::try_new(stream, options).map_err(|e| reason(&e))?),
-    };
-    let track = reader.tracks().first().ok_or("no audio in it")?;
-    let Some(CodecParameters::Audio(params)) = track.codec_params.as_ref() else {
-        return Err("no audio in it; export it again".into());
-    };
-    let (rate, channels) = (params.sample_rate.unwrap_or(0), params.channels.as_ref().map_or(0, |c| c.count()));
-    if rate == 0 || channels == 0 {
-        return Err(format!("its header states {channels} channels at {rate} Hz; expected 1 or more of both"));
-    }
-    let verify = AudioDecoderOptions::default().verify(true);
-    let decoder: Box<dyn AudioDecoder> = match wav {
-        true => Box::new(PcmDecoder::try_new(params, &verify).map_err(|e| reason(&e))?),
-        false => Box::new(FlacDecoder::try_new(params, &verify).map_err(|e| reason(&e))?),
-    };
-    // A WAV written to a pipe has no length; the count in its chunk `fact` is then no better than a guess.
-    let frames = track.num_frames.filter(|_| !wav || track.duration.is_some());
-    let format = sample_format(params);
-    Ok(Source { decoder, channels, rate, format, frames, reader })
-}
-
-/// Gives the channels of a WAV the first positions there are: where they sound is of no use here, and the reader counts the
-/// positions, not the channels, with no regard to masks that are damaged.
-fn plain_channels(bytes: &mut [u8]) -> Result<(), String> {
-    let mut at = 12;
-    while let Some(&[a, b, c, d, l0, l1, l2, l3]) = bytes.get(at..).and_then(|rest| rest.first_chunk()) {
-        let len = u32::from_le_bytes([l0, l1, l2, l3]) as usize;
-        match &[a, b, c, d] {
-            b"data" => break,
-            b"fmt " => {
-                let chunk = &mut bytes[at + 8..];
-                let Some(&[t0, t1, n0, n1]) = chunk.first_chunk() else { break };
-                let count = u16::from_le_bytes([n0, n1]);
-                if !(1..=MAX_CHANNELS).contains(&count) {
-                    return Err(format!("its header states {count} channels; expected 1 to {MAX_CHANNELS}"));
-                }
-                if let Some(mask) = chunk.get_mut(20..24).filter(|_| [t0, t1] == EXTENSIBLE) {
-                    mask.copy_from_slice(&((1u32 << count) - 1).to_le_bytes());
-                }
-            }
-            _ => {}
-        }
-        at += 8 + len + (len & 1);
-    }
-    Ok(())
-}
-
-/// The first format that holds the file's samples, or the nearest.
-fn sample_format(params: &AudioCodecParameters) -> SampleFormat {
-    match params.codec {
-        codec::CODEC_ID_PCM_F32LE | codec::CODEC_ID_PCM_F64LE => SampleFormat::Float32,
-        codec::CODEC_ID_PCM_ALAW | codec::CODEC_ID_PCM_MULAW => SampleFormat::Pcm16,
-        _ => match params.bits_per_sample {
-            Some(..=16) => SampleFormat::Pcm16,
-            Some(17..=24) => SampleFormat::Pcm24,
-            _ => SampleFormat::Float32,
-        },
-    }
+    Ok((sound, notes))
 }
 
 impl AudioSignal {

@@ -1,11 +1,11 @@
-//! Images as float arrays: readers for PNG, JPEG and EXR, writers for PNG and EXR.
+//! Images as float arrays: readers for PNG, JPEG, EXR, TIFF and WebP, writers for PNG and EXR.
 
 use std::path::Path;
 
 use nstr_image::colour::{linear_from_srgb, srgb_from_linear};
-use nstr_image::format::ImageFormat;
+use nstr_image::picture::{Decoded, PictureValues, decode_values};
 use nstr_image::raster::Raster;
-use nstr_image::{Rgba8, exr, exr_read, jpeg, png};
+use nstr_image::{Rgba8, exr, png};
 use serde::{Deserialize, Serialize};
 
 use crate::error::{SignalError, extension};
@@ -35,42 +35,53 @@ pub struct ImageSignal {
     pub data: Vec<f32>,
 }
 
-/// Reads an image; the format follows from the content.
+/// Reads an image; see [`read_image_noted`], whose notes are dropped.
+///
+/// # Errors
+/// Those of [`read_image_noted`].
+pub fn read_image(path: &Path) -> Result<ImageSignal, SignalError> {
+    read_image_noted(path).map(|(picture, _)| picture)
+}
+
+/// Reads an image, with one sentence for everything that is wrong with the file or left out; the format follows from the
+/// content.
 ///
 /// - PNG of 8 or 16 bits (or fewer), grey, RGB or palette, with or without alpha: values as stored divided by the largest,
 ///   [`PixelEncoding::Srgb`], straight alpha. Grey with alpha becomes RGBA. Gamma and colour profiles are ignored.
-/// - JPEG, grey or colour: [`PixelEncoding::Srgb`].
-/// - EXR, half or float: the first part with `R`, `G`, `B` or `Y`, its data window, [`PixelEncoding::Linear`]. Values are as stored:
-///   colours stay premultiplied by alpha.
+/// - JPEG, grey or colour: [`PixelEncoding::Srgb`]. One that ends early is read as far as it goes.
+/// - WebP, the first frame: [`PixelEncoding::Srgb`], straight alpha.
+/// - EXR, half or float: the first part with `R`, `G`, `B` or `Y`, its display window, [`PixelEncoding::Linear`]. Values are as
+///   stored: colours stay premultiplied by alpha. Pixels outside the data window are transparent.
+/// - TIFF, the first page: integers as PNG, floats as EXR.
 ///
-/// An alpha channel that is 1 everywhere is dropped.
+/// The picture is upright: the orientation that its EXIF data state is applied. An alpha channel that is 1 everywhere is
+/// dropped.
 ///
 /// # Errors
-/// [`SignalError`] where the file is not such an image, is damaged or truncated, has no pixel or more than 2²⁸, or holds a
-/// NaN or infinite value.
-pub fn read_image(path: &Path) -> Result<ImageSignal, SignalError> {
-    let bytes = std::fs::read(path).map_err(SignalError::read(path))?;
-    let picture = decode(&bytes).map_err(|reason| SignalError::decode(path, reason))?;
+/// [`SignalError`] where the file is not such an image or is damaged, has no pixel, more than 2²⁸ or more than a file of its
+/// length can hold, or a NaN or infinite value.
+pub fn read_image_noted(path: &Path) -> Result<(ImageSignal, Vec<String>), SignalError> {
+    let bytes = nstr_files::read(path).map_err(SignalError::read(path))?;
+    from_bytes(path, &bytes)
+}
+
+/// Decodes an image that was read from `path`.
+pub(super) fn from_bytes(path: &Path, bytes: &[u8]) -> Result<(ImageSignal, Vec<String>), SignalError> {
+    let (picture, notes) = decode_noted(bytes).map_err(|reason| SignalError::decode(path, reason))?;
     picture.check_finite(path)?;
-    Ok(picture)
+    Ok((picture, notes))
 }
 
-fn decode(bytes: &[u8]) -> Result<ImageSignal, String> {
-    let format = ImageFormat::of(bytes)?;
-    let help = |e: String| format!("{e}; export the picture again");
-    format.size(bytes).map_err(help)?;
-    let (raster, encoding) = match format {
-        ImageFormat::Png => (png::decode_values(bytes), PixelEncoding::Srgb),
-        ImageFormat::Jpeg => (jpeg::decode(bytes).map(values), PixelEncoding::Srgb),
-        ImageFormat::Exr => (exr_read::decode(bytes), PixelEncoding::Linear),
-    };
-    let Raster { width, height, channels, data } = raster.map_err(help)?;
-    Ok(without_plain_alpha(ImageSignal { width, height, channels, encoding, data }))
-}
-
-fn values(raster: Raster<u8>) -> Raster<f32> {
-    let Raster { width, height, channels, data } = raster;
-    Raster { width, height, channels, data: data.iter().map(|&v| v as f32 / 255.0).collect() }
+fn decode_noted(bytes: &[u8]) -> Result<(ImageSignal, Vec<String>), String> {
+    let help = |e: String| if e.contains("convert it") { e } else { format!("{e}; export the picture again") };
+    let Decoded { image, orientation, mut notes, .. } = decode_values(bytes).map_err(help)?;
+    let PictureValues { raster, is_linear } = image;
+    if !orientation.is_upright() {
+        notes.push(format!("turned upright: its EXIF orientation is {}", orientation.exif()));
+    }
+    let Raster { width, height, channels, data } = raster.turned(orientation);
+    let encoding = if is_linear { PixelEncoding::Linear } else { PixelEncoding::Srgb };
+    Ok((without_plain_alpha(ImageSignal { width, height, channels, encoding, data }), notes))
 }
 
 /// Drops an alpha channel that is 1 everywhere; grey with another alpha becomes RGBA.

@@ -1,9 +1,15 @@
 use ::png::{BitDepth, ColorType};
 use nstr_files::testing::data_dir;
-use nstr_image::testing::{exr_file, grey_jpeg as jpeg_sample};
+use nstr_image::testing::{
+    exif_data, exr_file, exr_window, grey_jpeg as jpeg_sample, jpeg_of_blocks, jpeg_with_exif, rgb_tiff, rgb_webp,
+};
 use proptest::prelude::*;
 
 use super::*;
+
+fn decode(bytes: &[u8]) -> Result<ImageSignal, String> {
+    decode_noted(bytes).map(|(picture, _)| picture)
+}
 
 fn picture(
     width: usize,
@@ -68,6 +74,53 @@ fn jpeg_and_exr() {
     assert_eq!((rgb.width, rgb.height, rgb.channels, rgb.encoding), (3, 2, 3, PixelEncoding::Linear));
     assert_eq!(rgb.data[3..6], [21.0, 11.0, 1.0]);
     assert_eq!(decode(&exr_file(&[&["Y"]], false)).unwrap().data, [0.0, 1.0, 2.0, 3.0, 4.0, 5.0]);
+}
+
+#[test]
+fn pictures_stand_upright() {
+    // Three blocks of 8x8 below each other: 200, 128, 200.
+    let stored = jpeg_of_blocks(3);
+    for number in 1..=8 {
+        let (upright, notes) = decode_noted(&jpeg_with_exif(&stored, &exif_data(number, number % 2 == 0))).unwrap();
+        let size = if number < 5 { (8, 24) } else { (24, 8) };
+        assert_eq!((upright.width, upright.height, notes.len()), (size.0, size.1, usize::from(number > 1)));
+        let middle = |x: usize, y: usize| if number < 5 { (8..16).contains(&y) } else { (8..16).contains(&x) };
+        let value = |i: usize| if middle(i % size.0, i / size.0) { 128.0 / 255.0 } else { 200.0 / 255.0 };
+        assert_eq!(upright.data, (0..192).map(value).collect::<Vec<f32>>(), "{number}");
+    }
+    let mut png = png_file(ColorType::Grayscale, BitDepth::Eight, &[], &[], &[7, 9]);
+    // Behind the signature and the header, with a checksum that no decoder believes.
+    let exif = exif_data(3, true);
+    let chunk = [&(exif.len() as u32).to_be_bytes()[..], b"eXIf", &exif, b"crc!"].concat();
+    png.splice(33..33, chunk);
+    assert_eq!(decode(&png).unwrap().data, [9.0 / 255.0, 7.0 / 255.0]);
+}
+
+#[test]
+fn tiff_and_webp() {
+    let data = [10, 20, 30, 40, 50, 60];
+    for bytes in [rgb_tiff((2, 1), &data), rgb_webp((2, 1), &data)] {
+        let want = picture(2, 1, 3, PixelEncoding::Srgb, |i| f32::from(data[i]) / 255.0);
+        assert_eq!(decode_noted(&bytes), Ok((want, vec![])));
+    }
+}
+
+#[test]
+fn truncated_jpegs_are_read_with_a_note() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("IMG_1.JPG");
+    let whole = jpeg_of_blocks(3);
+    std::fs::write(&path, &whole[..whole.len() - 2]).unwrap();
+    let (read, notes) = read_image_noted(&path).unwrap();
+    assert_eq!((Some(read), notes.len()), (decode(&whole).ok(), 1));
+}
+
+#[test]
+fn exr_pictures_have_the_size_of_the_display_window() {
+    let cropped = exr_window([0, 0, 3, 2], [1, 0, 1, 2], &["R", "G", "B"], |_, _| 0.5);
+    let read = decode(&cropped).unwrap();
+    assert_eq!((read.width, read.height, read.channels), (3, 2, 4));
+    assert_eq!(read.data[..8], [0.0, 0.0, 0.0, 0.0, 0.5, 0.5, 0.5, 1.0]);
 }
 
 #[test]
@@ -165,12 +218,20 @@ proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
     #[test]
     fn damaged_files_never_panic(
-        kind in 0..5usize,
+        kind in 0..8usize,
         noise in proptest::collection::vec(any::<u8>(), 0..200),
         cut in 0.0..1.0f64,
         flips in proptest::collection::vec((0.0..1.0f64, any::<u8>()), 0..8),
     ) {
-        let magic: [&[u8]; 3] = [b"\x89PNG\r\n\x1a\n", b"\xFF\xD8", b"\x76\x2f\x31\x01\x02\0\0\0"];
+        let magic: [&[u8]; 7] = [
+            b"\x89PNG\r\n\x1a\n",
+            b"\xFF\xD8",
+            b"\x76\x2f\x31\x01\x02\0\0\0",
+            b"II*\0\x08\0\0\0",
+            b"MM\0\x2B\0\x08\0\0\0\0\0\0\0\0\0\x10",
+            b"RIFF\0\0\0\0WEBPVP8L",
+            b"RIFF\0\0\0\0WEBPVP8X\x0A\0\0\0",
+        ];
         for magic in magic {
             let _ = decode(&[magic, &noise].concat());
         }
@@ -179,6 +240,9 @@ proptest! {
             1 => png_file(ColorType::Indexed, BitDepth::Eight, &[1, 2, 3, 4, 5, 6], &[0], &[1, 0]),
             2 => jpeg_sample(),
             3 => exr_file(&[&["R", "G", "B"]], true),
+            4 => rgb_tiff((3, 2), &[7; 18]),
+            5 => rgb_webp((3, 2), &[7; 18]),
+            6 => exr_window([0, 0, 3, 2], [1, 1, 1, 1], &["Y"], |x, _| x as f32),
             _ => exr_file(&[&["Y", "A"], &["R"]], false),
         };
         for (place, value) in flips {

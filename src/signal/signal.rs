@@ -1,12 +1,15 @@
 //! An image or a sound as one type, and the description that a model stores of it.
 
+use std::io::Read;
 use std::path::Path;
 
+use nstr_image::format::ImageFormat;
 use serde::{Deserialize, Serialize};
 
-use crate::audio::{AudioSignal, SampleFormat, read_audio};
-use crate::error::SignalError;
-use crate::image::{ImageSignal, PixelEncoding, read_image};
+use crate::audio::{self, AudioSignal, SampleFormat};
+use crate::decode::is_sound;
+use crate::error::{SignalError, extension};
+use crate::image::{self, ImageSignal, PixelEncoding};
 use crate::transform::{ValueTransform, ValueTransformKind};
 
 /// Description of a signal that a model stores beside its field.
@@ -56,22 +59,36 @@ pub enum Signal {
 }
 
 impl Signal {
-    /// True where a file's name is that of an image or a sound.
+    /// True where a file is an image or a sound by its content, or by its name where the content says nothing: also of the
+    /// formats that are known and not read, whose refusal names them.
     pub fn is_named(path: &Path) -> bool {
-        is_image(path) || Self::is_audio(path)
+        Kind::of(path).is_some()
     }
 
-    /// True where a file's name is that of a sound.
+    /// True where a file is a sound, by its content or else by its name.
     pub fn is_audio(path: &Path) -> bool {
-        has_extension(path, &["wav", "flac"])
+        Kind::of(path) == Some(Kind::Audio)
     }
 
-    /// Reads an image or a sound, by the extension of its name.
+    /// Reads an image or a sound; see [`Signal::read_noted`], whose notes are dropped.
     ///
     /// # Errors
-    /// Those of [`read_image`] and [`read_audio`].
+    /// Those of [`Signal::read_noted`].
     pub fn read(path: &Path) -> Result<Self, SignalError> {
-        if is_image(path) { read_image(path).map(Self::Image) } else { read_audio(path).map(Self::Audio) }
+        Self::read_noted(path).map(|(signal, _)| signal)
+    }
+
+    /// Reads an image or a sound, by its content or else by the extension of its name, with one sentence for everything that
+    /// is wrong with the file.
+    ///
+    /// # Errors
+    /// Those of [`read_image_noted`](crate::read_image_noted) and [`read_audio_noted`](crate::read_audio_noted).
+    pub fn read_noted(path: &Path) -> Result<(Self, Vec<String>), SignalError> {
+        let bytes = nstr_files::read(path).map_err(SignalError::read(path))?;
+        if Kind::of_content(&bytes).or(Kind::of_name(path)) == Some(Kind::Audio) {
+            return audio::from_bytes(path, bytes).map(|(sound, notes)| (Self::Audio(sound), notes));
+        }
+        image::from_bytes(path, &bytes).map(|(picture, notes)| (Self::Image(picture), notes))
     }
 
     /// Samples along the longest axis.
@@ -177,12 +194,57 @@ impl Signal {
     }
 }
 
-fn is_image(path: &Path) -> bool {
-    has_extension(path, &["png", "jpg", "jpeg", "exr"])
+/// Kind of a signal's file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    Image,
+    Audio,
 }
 
-fn has_extension(path: &Path, known: &[&str]) -> bool {
-    path.extension().and_then(|e| e.to_str()).is_some_and(|e| known.contains(&e.to_lowercase().as_str()))
+/// Extensions of images and of sounds; those of formats that are not read are there for the sake of their messages.
+const IMAGES: &[&str] = &[
+    "png", "apng", "jpg", "jpeg", "jpe", "jfif", "exr", "tif", "tiff", "webp", "gif", "bmp", "heic", "heif", "avif",
+    "jxl", "jp2", "psd", "hdr", "dng", "cr2", "cr3", "nef", "arw", "orf", "raf", "rw2",
+];
+const SOUNDS: &[&str] = &[
+    "wav", "wave", "bwf", "rf64", "w64", "aif", "aiff", "aifc", "flac", "mp3", "ogg", "oga", "opus", "m4a", "aac",
+    "wma", "caf", "au", "snd",
+];
+
+impl Kind {
+    fn of(path: &Path) -> Option<Self> {
+        let mut start = [0; 64];
+        // What is no regular file may be read once only.
+        let read = std::fs::metadata(path).ok().filter(|m| m.is_file()).and_then(|_| {
+            let mut length = 0;
+            let mut file = std::fs::File::open(path).ok()?;
+            while length < start.len() {
+                match file.read(&mut start[length..]).ok()? {
+                    0 => break,
+                    n => length += n,
+                }
+            }
+            Some(length)
+        });
+        read.and_then(|length| Self::of_content(&start[..length])).or(Self::of_name(path))
+    }
+
+    fn of_content(bytes: &[u8]) -> Option<Self> {
+        match () {
+            _ if is_sound(bytes) => Some(Self::Audio),
+            // Two bytes are too few to tell a JPEG.
+            _ if bytes.starts_with(&[0xFF, 0xD8]) && bytes.get(2) != Some(&0xFF) => None,
+            _ => ImageFormat::known(bytes).map(|_| Self::Image),
+        }
+    }
+
+    fn of_name(path: &Path) -> Option<Self> {
+        match extension(path).as_str() {
+            image if IMAGES.contains(&image) => Some(Self::Image),
+            sound if SOUNDS.contains(&sound) => Some(Self::Audio),
+            _ => None,
+        }
+    }
 }
 
 impl SignalInfo {
@@ -215,5 +277,43 @@ impl SignalInfo {
                 Signal::Audio(AudioSignal { rate, channels, format, data: values })
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn content_counts_before_names() {
+        let dir = tempfile::tempdir().unwrap();
+        let at = |name: &str| dir.path().join(name);
+        let sound = AudioSignal { rate: 8000, channels: 1, format: SampleFormat::Pcm16, data: vec![0.5, -0.5] };
+        sound.write(&at("a.wav")).unwrap();
+        let jpeg = nstr_image::testing::grey_jpeg();
+        for name in ["b", "b.JPG", "b.Jfif", "b.wav", "b.png"] {
+            std::fs::write(at(name), &jpeg).unwrap();
+            assert!(Signal::is_named(&at(name)) && !Signal::is_audio(&at(name)));
+            assert!(matches!(Signal::read(&at(name)), Ok(Signal::Image(_))), "{name}");
+        }
+        for name in ["c", "c.WAV", "c.jpg"] {
+            std::fs::copy(at("a.wav"), at(name)).unwrap();
+            assert!(Signal::is_audio(&at(name)));
+            assert_eq!(Signal::read(&at(name)).unwrap(), Signal::Audio(sound.clone()));
+        }
+        // By name alone: files that are not there, and those that are refused by name.
+        for (name, is_sound) in [("x.flac", true), ("x.TIF", false), ("x.mp3", true), ("x.heic", false)] {
+            assert!(Signal::is_named(&at(name)) && Signal::is_audio(&at(name)) == is_sound);
+        }
+        for (name, bytes) in [("mesh.obj", &b"v 0 0 0\n"[..]), ("model.safetensors", b"\x08\0\0\0\0\0\0\0{}")] {
+            std::fs::write(at(name), bytes).unwrap();
+            assert!(!Signal::is_named(&at(name)));
+        }
+        let said = |name: &str, bytes: &[u8]| {
+            std::fs::write(at(name), bytes).unwrap();
+            Signal::read(&at(name)).unwrap_err().to_string()
+        };
+        assert!(said("d.gif", b"GIF89a").contains("a GIF image"));
+        assert!(said("d.ogg", b"OggS\0").contains("an Ogg sound"));
     }
 }

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
+use nstr_files::{excerpt, shorten};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use thiserror::Error;
 
@@ -23,19 +24,19 @@ const SEED: &str = "init.seed";
 #[non_exhaustive]
 pub enum ConfigError {
     /// No preset has this name.
-    #[error("no preset `{name}`; there are {}", PRESETS.join(", "))]
+    #[error("no preset `{}`; there are {}", excerpt(name), PRESETS.join(", "))]
     Preset {
         /// The name asked for.
         name: String,
     },
     /// An override that is not `key=value`.
-    #[error("`{text}` is not of the form key=value, for example basis=32")]
+    #[error("`{}` is not of the form key=value, for example basis=32", excerpt(text))]
     Form {
         /// The override.
         text: String,
     },
     /// No option has this name.
-    #[error("unknown option `{key}`; the options are {}", options.join(", "))]
+    #[error("unknown option `{}`; the options are {}", excerpt(key), options.join(", "))]
     UnknownKey {
         /// The name asked for.
         key: String,
@@ -43,7 +44,7 @@ pub enum ConfigError {
         options: Vec<String>,
     },
     /// Several options end in this name.
-    #[error("ambiguous option `{key}`; the options are {}", options.join(", "))]
+    #[error("ambiguous option `{}`; the options are {}", excerpt(key), options.join(", "))]
     AmbiguousKey {
         /// The name asked for.
         key: String,
@@ -51,7 +52,7 @@ pub enum ConfigError {
         options: Vec<String>,
     },
     /// An option's value is of the wrong kind or out of range.
-    #[error("{key} = {value}: {expected}")]
+    #[error("{} = {}: {}", excerpt(key), excerpt(value), shorten(expected))]
     Value {
         /// The option.
         key: String,
@@ -110,7 +111,7 @@ impl FieldConfig {
     pub fn spec(&self) -> FieldSpec {
         FieldSpec {
             dim: self.dim,
-            outputs: self.color_head.map_or(self.outputs, |head| 1 + head.features),
+            outputs: self.color_head.map_or(self.outputs, |head| head.features.saturating_add(1)),
             latent: self.latent.spec(self.dim),
             basis: self.basis,
             modulation: self.modulation,
@@ -131,7 +132,8 @@ impl FieldConfig {
         let usual = if self.dim == 1 { 300_000.0 } else { 768.0 };
         let scale = size as f64 / usual;
         self.outputs = outputs;
-        self.init.omega_scale = (f64::from(self.init.omega_scale) * scale) as f32;
+        // A sound of 2^28 frames would go beyond, by an option that nobody gave.
+        self.init.omega_scale = (f64::from(self.init.omega_scale) * scale).min(MAX_OMEGA_SCALE) as f32;
         if self.latent.is_multiresolution() {
             let resolution = (f64::from(self.latent.resolution) * scale).round() as u32;
             self.latent.resolution = resolution.clamp(self.latent.base_resolution, MAX_RESOLUTION);
@@ -147,7 +149,7 @@ impl FieldConfig {
         check_range("dim", self.dim, 1, 3)?;
         self.latent.validate(self.dim)?;
         range("init.grid_scale", f64::from(self.init.grid_scale), 0.0, 10.0)?;
-        range("init.omega_scale", f64::from(self.init.omega_scale), 0.0, 1e6)?;
+        range("init.omega_scale", f64::from(self.init.omega_scale), 0.0, MAX_OMEGA_SCALE)?;
         range("init.spectrum_bias", f64::from(self.init.spectrum_bias), -1e3, 1e3)?;
         validate(&self.spec())
     }
@@ -182,6 +184,10 @@ impl FieldConfig {
             self = overrides::apply(&self, "", key, value)?;
         }
         self.validate()?;
+        let parameters = self.spec().parameters();
+        if parameters > MAX_TRAINED_PARAMETERS {
+            return Err(too_many_parameters(parameters as u128, MAX_TRAINED_PARAMETERS));
+        }
         Ok(self)
     }
 
@@ -193,8 +199,18 @@ impl FieldConfig {
     }
 }
 
-/// Parameters that a field may have at most: 2²⁸, 1 GiB in f32.
+/// Parameters that a field in a file may have at most: 2²⁸, 1 GiB in f32.
 pub const MAX_PARAMETERS: usize = 1 << 28;
+
+/// Parameters that a field in training may have at most: 2²⁶. Training holds about 25 numbers for each (moments, gradients of
+/// every thread, the last good state, a checkpoint that is being written), 7 GB in all.
+pub const MAX_TRAINED_PARAMETERS: usize = 1 << 26;
+
+/// Largest scale of the initial frequencies: radians per unit of field coordinates beyond it are lost in the rounding of f32.
+pub const MAX_OMEGA_SCALE: f64 = 1e6;
+
+/// Most values of S: every point of a tile holds them, with their derivatives.
+const MAX_SPECTRUM: usize = 1 << 16;
 
 /// Cells of a level along an axis at most.
 pub const MAX_RESOLUTION: u32 = 1 << 20;
@@ -265,16 +281,21 @@ pub fn validate(spec: &FieldSpec) -> Result<(), ConfigError> {
     }
     if let Modulation::Channels(channels) = spec.modulation {
         check_range("modulation channels", channels, 1, 256)?;
+        check_range("basis times modulation channels", spec.basis * channels, 1, MAX_SPECTRUM)?;
     }
     // 32 levels × (2²⁰ + 1)³ entries × 256 features and 4096·256 spectrum values × 2048 fit in 128 bits.
     let parameters = spec.latent.levels.iter().map(|l| l.entries(spec.dim) as u128).sum::<u128>();
     let parameters = parameters * spec.latent.features as u128 + spec.net_len() as u128;
     if parameters > MAX_PARAMETERS as u128 {
-        let expected =
-            format!("must be at most {MAX_PARAMETERS}: lower latent.resolution, latent.features or the widths");
-        return Err(ConfigError::Value { key: "parameters".into(), value: parameters.to_string(), expected });
+        return Err(too_many_parameters(parameters, MAX_PARAMETERS));
     }
     Ok(())
+}
+
+fn too_many_parameters(parameters: u128, most: usize) -> ConfigError {
+    let expected =
+        format!("must be at most {most}: lower latent.resolution, latent.features, latent.hashmap_size or the widths");
+    ConfigError::Value { key: "parameters".into(), value: parameters.to_string(), expected }
 }
 
 pub(super) fn check_range(key: &str, value: usize, low: usize, high: usize) -> Result<(), ConfigError> {
@@ -376,6 +397,53 @@ mod tests {
         }
         let message = preset("sdf-tiny").unwrap().set(&["latent.resolution=2000"]).unwrap_err().to_string();
         assert!(message.contains("parameters"), "{message}");
+    }
+
+    #[test]
+    fn fields_that_exhaust_memory_are_refused_with_the_remedy() {
+        let set = |overrides: &[&str]| preset("sdf").unwrap().set(overrides);
+        for (overrides, part) in [
+            // 17 levels of 2^24 entries of 16 features.
+            (vec!["latent.hashmap_size=16777216", "latent.levels=17", "latent.resolution=4096"], "lower latent."),
+            (vec!["latent.kind=dense", "latent.resolution=1048576", "latent.features=256"], "parameters = 2951"),
+            (vec!["latent.hashmap_size=1099511627776"], "latent.hashmap_size = 1099511627776: "),
+            (vec!["latent.log2_hashmap_size=40"], "latent.hashmap_size"),
+            (vec!["latent.hashmap_size=0"], "power of two"),
+            (vec!["latent.levels=1000000000000"], "must be 1 to 32"),
+            (vec!["latent.features=18446744073709551615"], "must be 1 to 256"),
+            (vec!["basis=4096", "modulation=channels:256"], "basis times modulation channels = 1048576"),
+            (vec!["decoder.width=18446744073709551615"], "must be 1 to 2048"),
+            (vec!["decoder.layers=99"], "must be 0 to 16"),
+        ] {
+            let message = set(&overrides).unwrap_err().to_string();
+            assert!(message.contains(part), "{overrides:?}: {message}");
+        }
+        // (n + 1)³ entries of 16 features: 55 million parameters, 73 million.
+        let dense = |n: u32| preset("sdf-tiny").unwrap().set(&[format!("latent.resolution={n}")]);
+        assert!(dense(150).is_ok() && dense(165).unwrap_err().to_string().contains("at most 67108864"));
+    }
+
+    #[test]
+    fn long_signals_keep_within_the_range_of_the_frequencies() {
+        for name in ["audio-tiny", "audio", "audio-fine", "audio-siren", "audio-fourier"] {
+            let config = preset(name).unwrap();
+            let same = config.clone().scaled_to_resolution(300_000, 1);
+            assert_eq!(same.init.omega_scale, config.init.omega_scale, "{name}");
+            config.scaled_to_resolution(1 << 28, 1).validate().unwrap();
+        }
+    }
+
+    #[test]
+    fn numbers_of_a_configuration_come_back_bit_for_bit() {
+        let mut config = preset("radiance").unwrap();
+        config.init.seed = u64::MAX - 1;
+        for bits in [1u32, 0x0080_0000, 0x3dcc_cccd, 0x3eaa_aaab, 0x7f7f_ffff, 0x8000_0000] {
+            config.init.grid_scale = f32::from_bits(bits);
+            let text = serde_json::to_string(&config).unwrap();
+            let back: FieldConfig = serde_json::from_str(&text).unwrap();
+            assert_eq!((back.init.grid_scale.to_bits(), back.init.seed), (bits, config.init.seed), "{text}");
+            assert_eq!(serde_json::to_string(&back).unwrap(), text);
+        }
     }
 
     #[test]

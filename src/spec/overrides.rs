@@ -31,6 +31,7 @@
 //! # Ok::<(), nstr_spec::config::ConfigError>(())
 //! ```
 
+use nstr_files::shorten;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Number, Value};
@@ -50,7 +51,8 @@ pub fn split(text: &str) -> Result<(&str, &str), ConfigError> {
 /// before it in messages only (empty: nothing does). Ranges are not checked here.
 ///
 /// # Errors
-/// [`ConfigError::UnknownKey`] for a path that is not there, [`ConfigError::Value`] for a text that the setting can't take.
+/// [`ConfigError::UnknownKey`] for a path that is not there, [`ConfigError::Value`] for a text that the setting can't take,
+/// such as a number that its type can only hold as infinity.
 pub fn apply<T: Serialize + DeserializeOwned>(
     settings: &T,
     prefix: &str,
@@ -64,7 +66,23 @@ pub fn apply<T: Serialize + DeserializeOwned>(
     };
     let invalid = |expected| ConfigError::Value { key: name.clone(), value: text.into(), expected };
     *leaf = parse(leaf, text).map_err(invalid)?;
-    serde_json::from_value(tree).map_err(|e| invalid(e.to_string()))
+    let changed: T = serde::Deserialize::deserialize(&tree).map_err(|e| invalid(shorten(&e.to_string())))?;
+    if became_infinite(&tree, &self::tree(&changed)) {
+        return Err(invalid("must be a number below 3.4e38 in magnitude".into()));
+    }
+    Ok(changed)
+}
+
+/// `true` where a number of `before` is none any more: JSON has no word for infinity, which is what f32 makes of 1e39.
+fn became_infinite(before: &Value, after: &Value) -> bool {
+    match (before, after) {
+        (Value::Number(_), Value::Null) => true,
+        (Value::Object(before), Value::Object(after)) => {
+            before.iter().any(|(key, value)| after.get(key).is_some_and(|now| became_infinite(value, now)))
+        }
+        (Value::Array(before), Value::Array(after)) => before.iter().zip(after).any(|(b, a)| became_infinite(b, a)),
+        _ => false,
+    }
 }
 
 /// Every key of the settings, `prefix.` before each (empty: nothing), in alphabetical order of each level.
@@ -138,6 +156,7 @@ mod tests {
     #[serde(deny_unknown_fields)]
     struct Inner {
         floor: f64,
+        scale: f32,
         on: bool,
     }
 
@@ -152,7 +171,7 @@ mod tests {
     }
 
     fn settings() -> Settings {
-        let inner = Inner { floor: 0.5, on: false };
+        let inner = Inner { floor: 0.5, scale: 1.0, on: false };
         Settings { count: 3, name: "red".into(), loss: Loss::L1, seed: None, inner }
     }
 
@@ -181,6 +200,9 @@ mod tests {
             ("count", "-1", "train.count = -1: must be a whole number"),
             ("inner.floor", "nan", "train.inner.floor = nan: must be a number"),
             ("inner.floor", "1e999", "must be a number"),
+            ("inner.scale", "1e39", "train.inner.scale = 1e39: must be a number below 3.4e38"),
+            ("inner.scale", "-3.5e38", "must be a number below"),
+            ("loss", "{\"huber\": 1e39}", "must be a number below"),
             ("inner.on", "1", "must be true or false"),
             ("loss", "l3", "`l3`"),
             ("inner", "3", "train.inner = 3: "),
@@ -192,6 +214,22 @@ mod tests {
         }
         assert_eq!(split("a"), Err(ConfigError::Form { text: "a".into() }));
         assert_eq!(split(" a = b=c "), Ok(("a", "b=c")));
+    }
+
+    #[test]
+    fn long_texts_are_cut() {
+        let long = "a".repeat(100_000);
+        for error in [
+            apply(&settings(), "train", &long, "1").unwrap_err(),
+            apply(&settings(), "train", "count", &long).unwrap_err(),
+            apply(&settings(), "train", "loss", &long).unwrap_err(),
+            apply(&settings(), "train", "loss", &format!("{{\"{long}\": 1}}")).unwrap_err(),
+            split(&long).unwrap_err(),
+            resolve(&["a.x".into(), "a.y".into()], &long).unwrap_err(),
+        ] {
+            let said = error.to_string();
+            assert!(said.contains("aaaa") && said.len() < 700, "{} characters: {said:.200}", said.len());
+        }
     }
 
     #[test]

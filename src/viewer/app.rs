@@ -1,6 +1,7 @@
 //! Event loop of the viewer and life of its window.
 
 use std::collections::VecDeque;
+use std::io::Write as _;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -410,7 +411,9 @@ impl App {
 
     fn close(&mut self, events: &ActiveEventLoop) {
         for file in self.saver.abandon_pngs() {
-            eprintln!("note: {} was not written: the window closed before its picture was refined", file.display());
+            // Unlike `eprintln!`, without a panic where standard error is closed.
+            let note = "was not written: the window closed before its picture was refined";
+            let _ = writeln!(std::io::stderr(), "note: {} {note}", file.display());
         }
         if let Some(training) = &self.options.training {
             training.stop();

@@ -87,7 +87,7 @@ impl CameraPath {
 
     /// Whether a file was written by [`Self::save`] and so holds nothing but a path.
     pub(crate) fn is_path_file(path: &Path) -> bool {
-        let text = std::fs::read_to_string(path).ok();
+        let text = nstr_files::read_text(path).ok();
         let root = text.and_then(|text| serde_json::from_str::<Value>(&text).ok());
         root.is_some_and(|root| root.get("keys").is_some() && root.get("seconds_between_keys").is_some())
     }
@@ -99,14 +99,14 @@ impl CameraPath {
     /// Files that cannot be read or hold no cameras, with the reason.
     pub fn load(path: &Path, like: &ViewCamera) -> Result<Self, String> {
         let named = |e: String| format!("{}: {e}", path.display());
-        let text = std::fs::read_to_string(path).map_err(|e| named(e.to_string()))?;
+        let text = nstr_files::read_text(path).map_err(|e| named(e.to_string()))?;
         let cameras = parse_cameras(&text, Some((800, 800))).map_err(named)?;
         let root: Value = serde_json::from_str(&text).map_err(|e| named(e.to_string()))?;
         let interval = root.get("seconds_between_keys").and_then(Value::as_f64).unwrap_or(1.0 / FRAME_RATE);
         let stored = root.get("keys").cloned().map(serde_json::from_value::<Vec<StoredKey>>);
         let keys = match stored {
             Some(Ok(stored)) => stored.iter().map(|k| key(k, like)).collect::<Option<Vec<_>>>(),
-            Some(Err(e)) => return Err(named(format!("keys: {e}"))),
+            Some(Err(e)) => return Err(named(format!("keys: {}", nstr_files::shorten(&e.to_string())))),
             None => Some(cameras.iter().map(|c| like.at(c, like.pivot())).collect()),
         };
         let keys = keys.ok_or_else(|| named("keys: a key is not a valid camera".into()))?;

@@ -121,7 +121,7 @@ impl FromStr for DisplayMode {
         let named = || DisplayMode::ALL.into_iter().find(|mode| mode.name().eq_ignore_ascii_case(text));
         number.or_else(named).or_else(|| of_layer_name(text)).ok_or_else(|| {
             let names = DisplayMode::ALL.map(DisplayMode::name).join(", ");
-            format!("{text:?} is not a layer of the viewer; expected 1 to 9 or one of {names}")
+            format!("\"{}\" is not a layer of the viewer; expected 1 to 9 or one of {names}", nstr_files::excerpt(text))
         })
     }
 }

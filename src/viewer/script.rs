@@ -72,7 +72,7 @@ impl Script {
     /// Files that cannot be read; the first line that is not a step, by number.
     pub fn read(path: &Path) -> Result<Self, ViewerError> {
         let name = path.display().to_string();
-        let text = std::fs::read_to_string(path).map_err(|e| ViewerError::Script(format!("{name}: {e}")))?;
+        let text = nstr_files::read_text(path).map_err(|e| ViewerError::Script(format!("{name}: {e}")))?;
         let steps = Self::parse(&text).map_err(|e| ViewerError::Script(format!("{name}: {e}")))?.steps;
         Ok(Self { name, steps })
     }
@@ -120,9 +120,13 @@ fn step(line: &str) -> Result<ScriptStep, String> {
         ("click", [at]) => Ok(ScriptStep::Click(point(at)?)),
         ("wheel", [by]) => Ok(ScriptStep::Wheel(number(by)?)),
         ("resize", [size]) => {
-            let (w, h) = size.split_once('x').ok_or_else(|| format!("{size:?} is not a size; expected WxH"))?;
+            let (w, h) = size
+                .split_once('x')
+                .ok_or_else(|| format!("\"{}\" is not a size; expected WxH", nstr_files::excerpt(size)))?;
             let side = |v: &str| v.parse().ok().filter(|v| (1..=16384).contains(v));
-            let sides = side(w).zip(side(h)).ok_or_else(|| format!("{size:?} is not a size; expected WxH"))?;
+            let sides = side(w)
+                .zip(side(h))
+                .ok_or_else(|| format!("\"{}\" is not a size; expected WxH", nstr_files::excerpt(size)))?;
             Ok(ScriptStep::Resize(sides.0, sides.1))
         }
         ("minimise", []) => Ok(ScriptStep::Minimise(true)),
@@ -134,30 +138,36 @@ fn step(line: &str) -> Result<ScriptStep, String> {
         ("screenshot", [_, ..]) => Ok(ScriptStep::Screenshot(rest.into())),
         ("picture", [_, ..]) => match Path::new(rest).extension().and_then(|e| e.to_str()) {
             Some("png" | "exr") => Ok(ScriptStep::SaveImage(rest.into())),
-            _ => Err(format!("{rest:?}: pictures are .png or .exr")),
+            _ => Err(format!("\"{}\": pictures are .png or .exr", nstr_files::excerpt(rest))),
         },
         ("close", []) => Ok(ScriptStep::Close),
         _ => Err(format!(
-            "{line:?} is not a step; expected key, hold, drag, click, wheel, resize, minimise, restore, load, wait, \
-             screenshot, picture or close with its values (see docs/viewer.md)"
+            "\"{}\" is not a step; expected key, hold, drag, click, wheel, resize, minimise, restore, load, wait, \
+             screenshot, picture or close with its values (see docs/viewer.md)",
+            nstr_files::excerpt(line)
         )),
     }
 }
 
 fn number(text: &str) -> Result<f64, String> {
-    text.parse().ok().filter(|v: &f64| v.is_finite()).ok_or_else(|| format!("{text:?} is not a number"))
+    text.parse()
+        .ok()
+        .filter(|v: &f64| v.is_finite())
+        .ok_or_else(|| format!("\"{}\" is not a number", nstr_files::excerpt(text)))
 }
 
 fn seconds(text: &str) -> Result<Duration, String> {
     let value = number(text)?;
     match (0.0..=3600.0).contains(&value) {
         true => Ok(Duration::from_secs_f64(value)),
-        false => Err(format!("{text:?} is not a time; expected seconds from 0 to 3600")),
+        false => Err(format!("\"{}\" is not a time; expected seconds from 0 to 3600", nstr_files::excerpt(text))),
     }
 }
 
 fn point(text: &str) -> Result<DVec2, String> {
-    let (x, y) = text.split_once(',').ok_or_else(|| format!("{text:?} is not a position; expected X,Y"))?;
+    let (x, y) = text
+        .split_once(',')
+        .ok_or_else(|| format!("\"{}\" is not a position; expected X,Y", nstr_files::excerpt(text)))?;
     Ok(DVec2::new(number(x)?, number(y)?))
 }
 
@@ -181,7 +191,9 @@ fn button(name: &str) -> Result<(Button, Modifiers), String> {
         "left" => Button::Left,
         "right" => Button::Right,
         "middle" => Button::Middle,
-        other => return Err(format!("{other:?} is not a button; expected left, right or middle")),
+        other => {
+            return Err(format!("\"{}\" is not a button; expected left, right or middle", nstr_files::excerpt(other)));
+        }
     };
     Ok((button, held))
 }
@@ -199,7 +211,7 @@ fn key(name: &str) -> Result<(Key, Modifiers), String> {
         ("home", ..) => Some(Key::Home),
         _ => function(),
     };
-    key.map(|k| (k, held)).ok_or_else(|| format!("{name:?} is not a key"))
+    key.map(|k| (k, held)).ok_or_else(|| format!("\"{}\" is not a key", nstr_files::excerpt(name)))
 }
 
 #[cfg(test)]

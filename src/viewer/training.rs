@@ -264,6 +264,10 @@ impl FitObserver for SnapshotObserver<'_> {
         self.inner.message(text);
     }
 
+    fn warning(&mut self, text: &str) {
+        self.inner.warning(text);
+    }
+
     fn begin(&mut self, scene: FitScene) {
         self.training.start(scene.clone());
         self.inner.begin(scene);

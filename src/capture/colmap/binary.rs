@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use glam::DVec3;
 
-use crate::colmap::{Calibration, FieldError, ImageRecord, MODELS, side};
+use crate::colmap::{Calibration, FieldError, ImageRecord, MODELS, UNDISTORT, add_camera, side};
 
 /// Reads values off the front of a file.
 struct Reader<'a> {
@@ -82,14 +82,16 @@ pub(super) fn cameras(bytes: &[u8]) -> Result<HashMap<u32, Calibration>, FieldEr
         let id = reader.u32()?;
         let number = reader.u32()?;
         let model = MODELS.get(number as usize);
-        let (model, count) = *model.ok_or_else(|| reader.error(format!("camera {id}: model {number} is unknown")))?;
+        let unknown = || reader.error(format!("camera {id}: model {number} is unknown; {UNDISTORT}"));
+        let (model, count) = *model.ok_or_else(unknown)?;
         let mut size = [0; 2];
         for (value, field) in size.iter_mut().zip(["WIDTH", "HEIGHT"]) {
             let v = reader.u64()?;
             *value = side(v).map_err(|reason| reader.error(format!("camera {id}: {field}: {reason}")))?;
         }
         let parameters = (0..count).map(|_| reader.f64()).collect::<Result<_, _>>()?;
-        out.insert(id, Calibration { model, size: (size[0], size[1]), parameters });
+        let camera = Calibration { model, size: (size[0], size[1]), parameters };
+        add_camera(&mut out, id, camera).map_err(|reason| reader.error(reason))?;
     }
     Ok(out)
 }

@@ -1,21 +1,26 @@
-//! The text files of a COLMAP model: a record a line (two for an image), words between blanks, `#` for comments.
+//! The text files of a COLMAP model: a record a line, words between blanks, `#` for comments.
+//!
+//! An image has two lines, itself and its keypoints. The second is often empty, and tools and editors drop it: a line counts
+//! as keypoints only if it looks like them.
 
 use std::collections::HashMap;
-use std::str::{FromStr, SplitWhitespace};
+use std::str::FromStr;
 
 use glam::DVec3;
+use nstr_files::excerpt;
 
-use crate::colmap::{Calibration, FieldError, ImageRecord, MODELS, side};
+use crate::colmap::{Calibration, FieldError, ImageRecord, MODELS, UNDISTORT, add_camera, side};
 
 /// Words of a record, with its line for complaints.
 struct Words<'a> {
     line: usize,
-    words: SplitWhitespace<'a>,
+    /// What has not been read yet.
+    rest: &'a str,
 }
 
 impl<'a> Words<'a> {
     fn new(line: usize, text: &'a str) -> Self {
-        Self { line, words: text.split_whitespace() }
+        Self { line, rest: text.trim() }
     }
 
     fn error(&self, reason: impl Into<String>) -> FieldError {
@@ -23,12 +28,15 @@ impl<'a> Words<'a> {
     }
 
     fn word(&mut self, field: &str) -> Result<&'a str, FieldError> {
-        self.words.next().ok_or_else(|| self.error(format!("{field} is missing")))
+        let end = self.rest.find(char::is_whitespace).unwrap_or(self.rest.len());
+        let (word, rest) = self.rest.split_at(end);
+        self.rest = rest.trim_start();
+        if word.is_empty() { Err(self.error(format!("{field} is missing"))) } else { Ok(word) }
     }
 
     fn value<T: FromStr>(&mut self, field: &str) -> Result<T, FieldError> {
         let word = self.word(field)?;
-        word.parse().map_err(|_| self.error(format!("{field}: {word:?} is not a number of its kind")))
+        word.parse().map_err(|_| self.error(format!("{field}: {} is not a number of its kind", excerpt(word))))
     }
 
     fn values<const N: usize>(&mut self, fields: [&str; N]) -> Result<[f64; N], FieldError> {
@@ -53,41 +61,65 @@ pub(super) fn cameras(text: &str) -> Result<HashMap<u32, Calibration>, FieldErro
         let id = words.value("CAMERA_ID")?;
         let name = words.word("MODEL")?;
         let model = MODELS.iter().find(|m| m.0 == name);
-        let (model, count) = *model.ok_or_else(|| words.error(format!("MODEL: {name} is unknown")))?;
+        let unknown = || words.error(format!("MODEL: {} is unknown; {UNDISTORT}", excerpt(name)));
+        let (model, count) = *model.ok_or_else(unknown)?;
         let mut size = [0; 2];
         for (value, field) in size.iter_mut().zip(["WIDTH", "HEIGHT"]) {
             let v = words.value(field)?;
             *value = side(v).map_err(|reason| words.error(format!("{field}: {reason}")))?;
         }
         let parameters = (0..count).map(|_| words.value("PARAMS")).collect::<Result<_, _>>()?;
-        out.insert(id, Calibration { model, size: (size[0], size[1]), parameters });
+        let camera = Calibration { model, size: (size[0], size[1]), parameters };
+        add_camera(&mut out, id, camera).map_err(|reason| words.error(reason))?;
     }
     Ok(out)
 }
 
-/// `IMAGE_ID QW QX QY QZ TX TY TZ CAMERA_ID NAME`, each followed by a line of keypoints, which may be empty.
+/// `IMAGE_ID QW QX QY QZ TX TY TZ CAMERA_ID NAME`, each followed by a line of keypoints, which may be empty or missing.
 pub(super) fn images(text: &str) -> Result<Vec<ImageRecord>, FieldError> {
     let mut out = Vec::new();
-    let mut all = text.lines().enumerate();
-    while let Some((i, text)) = all.next() {
+    // Only the line after an image may be keypoints.
+    let mut after_image = false;
+    for (i, text) in text.lines().enumerate() {
         let text = text.trim();
-        if text.is_empty() || text.starts_with('#') {
+        if text.starts_with('#') {
             continue;
         }
-        let mut words = Words::new(i + 1, text);
-        let _: u32 = words.value("IMAGE_ID")?;
-        let rotation = words.values(["QW", "QX", "QY", "QZ"])?;
-        let translation = words.values(["TX", "TY", "TZ"])?;
-        let camera = words.value("CAMERA_ID")?;
-        // Names may hold blanks.
-        let name = words.words.by_ref().collect::<Vec<_>>().join(" ");
-        if name.is_empty() {
-            return Err(words.error("NAME is missing"));
+        let keypoints = after_image && is_keypoints(text);
+        after_image = false;
+        if text.is_empty() || keypoints {
+            continue;
         }
-        out.push(ImageRecord { rotation, translation, camera, name });
-        all.next();
+        out.push(image(&mut Words::new(i + 1, text))?);
+        after_image = true;
     }
     Ok(out)
+}
+
+fn image(words: &mut Words) -> Result<ImageRecord, FieldError> {
+    let _: u32 = words.value("IMAGE_ID")?;
+    let rotation = words.values(["QW", "QX", "QY", "QZ"])?;
+    let translation = words.values(["TX", "TY", "TZ"])?;
+    let camera = words.value("CAMERA_ID")?;
+    // Names may hold blanks.
+    match words.rest {
+        "" => Err(words.error("NAME is missing")),
+        name => Ok(ImageRecord { rotation, translation, camera, name: name.into() }),
+    }
+}
+
+/// True for `X Y POINT3D_ID` once or many times over, and where there are only numbers but too few of them.
+fn is_keypoints(text: &str) -> bool {
+    let is_number = |word: &str| word.parse::<f64>().is_ok();
+    let mut first = text.split_whitespace().take(10);
+    // The tenth word of an image is its name; one that looks like a number leaves it to the count.
+    if !first.by_ref().take(9).all(is_number) {
+        return false;
+    }
+    match first.next() {
+        None => true,
+        Some(tenth) => is_number(tenth) && text.split_whitespace().count().is_multiple_of(3),
+    }
 }
 
 /// `POINT3D_ID X Y Z R G B ERROR TRACK[]`; points that are not finite are left out.
@@ -114,6 +146,40 @@ mod tests {
         assert_eq!((poses[0].name.as_str(), poses[0].camera, poses[0].translation[2]), ("a b.png", 3, 5.0));
         assert_eq!((poses[1].name.as_str(), poses[1].translation), ("c.jpg", [1.0, 2.0, 3.0]));
         assert_eq!(points("7 1 2 3 0 0 0 0.5 1 2\n8 nan 0 0 1 1 1 1\n").unwrap(), [DVec3::new(1.0, 2.0, 3.0)]);
+    }
+
+    #[test]
+    fn lines_of_keypoints_may_be_missing() {
+        let image = |i: usize, name: &str| format!("{i} 1 0 0 0 0.5 -1e-3 5 3 {name}\n");
+        let names = |text: &str| images(text).unwrap().into_iter().map(|r| r.name).collect::<Vec<_>>();
+        let keypoints = "1.5 2.5 -1 3 4 7 1 2 3 4 5 6\n";
+        let (a, b, c) = (image(1, "a.png"), image(2, "cam 1/b  2.png"), image(3, "0003"));
+        let wanted = ["a.png", "cam 1/b  2.png", "0003"];
+        for text in [
+            format!("{a}{b}{c}"),
+            format!("{a}\n{b}\n{c}\n"),
+            format!("# x\n{a}# y\n{keypoints}\n\n{b}{keypoints}{c}"),
+            format!("{a}\n{b}{c}{keypoints}"),
+            format!("{a}{keypoints}{b}# z\n{c}"),
+            format!("{a}1.5 2.5\n{b}\n{c}{}", &keypoints[..10]),
+        ] {
+            assert_eq!(names(&text), wanted, "{text}");
+        }
+        let (at, said) = images(&format!("{a}\n{keypoints}")).unwrap_err();
+        assert!(at == "line 3" && said.contains("IMAGE_ID"), "{at}: {said}");
+        let (at, said) = images(&format!("{a}1 2 x\n")).unwrap_err();
+        assert!(at == "line 2" && said.contains("QX"), "{at}: {said}");
+        let long = images(&format!("1 1 0 {} 0 0 0 5 3 a", "z".repeat(100_000))).unwrap_err();
+        assert!(long.1.chars().count() < 200);
+    }
+
+    #[test]
+    fn a_camera_is_there_once() {
+        assert_eq!(cameras("1 PINHOLE 8 8 1 2 3 4\n1 PINHOLE 8 8 1 2 3 4\n").unwrap().len(), 1);
+        let (at, said) = cameras("1 PINHOLE 8 8 1 2 3 4\n\n1 PINHOLE 8 8 1 2 3 5\n").unwrap_err();
+        assert!(at == "line 3" && said.contains("camera 1 is there twice"), "{at}: {said}");
+        let said = cameras("1 LENS_OF_MINE 8 8 1 2 3 5\n").unwrap_err().1;
+        assert!(said.contains("LENS_OF_MINE") && said.contains("undistort"), "{said}");
     }
 
     #[test]

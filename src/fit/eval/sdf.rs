@@ -23,8 +23,9 @@ pub struct SdfScores {
     pub normal_consistency: f64,
     /// Largest sample-to-surface distance, as a fraction of the diagonal.
     pub hausdorff: f64,
-    /// `mesh` where the sign follows the faces' orientation; `solid` where the surface compared with is the boundary of
-    /// the solid that the sign method defines (double-sided soups, thickened sheets).
+    /// `mesh` where the sign follows the faces' orientation (faces inside the solid are left out); `solid` where the
+    /// surface compared with is the boundary of the solid that the sign method defines (double-sided soups, thickened
+    /// sheets).
     pub reference: String,
 }
 
@@ -90,7 +91,8 @@ fn solid(query: &DistanceQuery, cube: Cube, resolution: usize) -> Result<TriMesh
     let mut surface = sparse(&options, |points, values| {
         let world: Vec<DVec3> = points.iter().map(|p| cube.to_world(p.as_dvec3())).collect();
         query.signed_distances_serial(&world, None, values);
-        values.iter_mut().for_each(|v| *v /= cube.size as f32);
+        let size = (cube.size / query.unit()) as f32;
+        values.iter_mut().for_each(|v| *v /= size);
     })?;
     surface.mesh.positions.iter_mut().for_each(|p| *p = cube.to_world(*p));
     Ok(surface.mesh)
@@ -113,7 +115,7 @@ pub fn evaluate_sdf(
     }
     let oriented = query.sign().method() == SignMethod::Winding;
     let boundary = if oriented { None } else { Some(solid(query, cube, options.resolution.min(384))?) };
-    let reference = boundary.as_ref().unwrap_or(mesh);
+    let reference = boundary.as_ref().or(query.surface().map(AsRef::as_ref)).unwrap_or(mesh);
     let m = compare_meshes(&surface, reference, options.samples, options.seed)?;
     Ok(SdfScores {
         iou: lattice_iou(field, cube, mesh, query, options.lattice),

@@ -20,7 +20,7 @@ use thiserror::Error;
 pub struct ViewScores {
     /// Mean over views of the PSNR in dB.
     pub psnr: f64,
-    /// Mean over views of the SSIM.
+    /// Mean over views of the SSIM, over those that have a window without masked pixels; NaN where none has.
     pub ssim: f64,
     /// PSNR of each view, in the capture's order.
     pub psnr_per_view: Vec<f64>,
@@ -37,6 +37,12 @@ pub enum ViewEvalError {
     /// There are no views.
     #[error("no view to measure against: the capture has no test split; hold frames out with --holdout N")]
     NoViews,
+    /// A view without a pixel to measure.
+    #[error("view {name}: its masks leave no pixel to measure; swap black and white in them, or leave the view out")]
+    Masked {
+        /// Name of the view.
+        name: String,
+    },
     /// A view that cannot be rendered.
     #[error("view {name}: {source}")]
     Render {
@@ -97,24 +103,28 @@ fn rendered(
 /// PSNR of one view in dB over the pixels that are not masked.
 ///
 /// # Errors
-/// [`ViewEvalError::Render`].
+/// [`ViewEvalError::Render`], [`ViewEvalError::Masked`].
 pub fn view_psnr(renderer: &VolumeRenderer<'_>, view: &View, background: [f32; 3]) -> Result<f64, ViewEvalError> {
     let reference = reference(view, background);
     let picture = rendered(renderer, view, background, &reference)?;
-    Ok(measured_psnr(view, &picture, &reference))
+    measured_psnr(view, &picture, &reference)
 }
 
-fn measured_psnr(view: &View, picture: &[[f32; 3]], reference: &[[f32; 3]]) -> f64 {
-    let usable = (0..picture.len()).filter(|i| view.usable(*i)).count();
-    let fraction = usable.max(1) as f64 / picture.len().max(1) as f64;
-    image::psnr_from_mse(image::mse(picture.as_flattened(), reference.as_flattened()) / fraction)
+fn measured_psnr(view: &View, picture: &[[f32; 3]], reference: &[[f32; 3]]) -> Result<f64, ViewEvalError> {
+    let usable = view.usable_pixels();
+    if usable == 0 {
+        // An error of 0 on nothing would count as perfect.
+        return Err(ViewEvalError::Masked { name: view.name.clone() });
+    }
+    let fraction = usable as f64 / picture.len() as f64;
+    Ok(image::psnr_from_mse(image::mse(picture.as_flattened(), reference.as_flattened()) / fraction))
 }
 
 /// Metrics of the renderer's field against `views`; with `images` writes `render/NNN.png`, `reference/NNN.png` and
 /// `error/NNN.png` (absolute error in false colours, dark violet for 0 to yellow for 0.25 and more) below that folder.
 ///
 /// # Errors
-/// [`ViewEvalError`]: no views, a view that cannot be rendered or compared, pictures that cannot be written.
+/// [`ViewEvalError`]: no views, a view that cannot be rendered or compared or of which masks leave no pixel, pictures that cannot be written.
 pub fn evaluate_views(
     renderer: &VolumeRenderer<'_>,
     views: &[View],
@@ -129,18 +139,21 @@ pub fn evaluate_views(
         std::fs::create_dir_all(path).map_err(|source| ViewEvalError::Folder { path: path.clone(), source })?;
     }
     let mut scores = ViewScores { background: hex(background), ..ViewScores::default() };
+    let mut with_ssim = 0;
     for (i, view) in views.iter().enumerate() {
         let reference = reference(view, background);
         let start = Instant::now();
         let picture = rendered(renderer, view, background, &reference)?;
         scores.render_seconds += start.elapsed().as_secs_f64() / views.len() as f64;
         let size = (view.image.width as usize, view.image.height as usize);
-        let ssim = image::ssim(picture.as_flattened(), reference.as_flattened(), size, 3)
+        let (shown, wanted) = (picture.as_flattened(), reference.as_flattened());
+        let ssim = image::ssim_usable(shown, wanted, size, 3, view.mask.as_deref())
             .map_err(|source| ViewEvalError::Compare { name: view.name.clone(), source })?;
-        let psnr = measured_psnr(view, &picture, &reference);
+        let psnr = measured_psnr(view, &picture, &reference)?;
         scores.psnr_per_view.push(psnr);
         scores.psnr += psnr / views.len() as f64;
-        scores.ssim += ssim / views.len() as f64;
+        scores.ssim += ssim.unwrap_or(0.0) / views.len() as f64;
+        with_ssim += usize::from(ssim.is_some());
         if let Some([render, target, error]) = &folders {
             let name = format!("{i:03}.png");
             let size = (view.image.width, view.image.height);
@@ -156,6 +169,9 @@ pub fn evaluate_views(
                 png::write(&error.join(&name), &map)?;
             }
         }
+    }
+    if with_ssim < views.len() {
+        scores.ssim *= views.len() as f64 / with_ssim as f64;
     }
     Ok(scores)
 }

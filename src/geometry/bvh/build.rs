@@ -8,6 +8,8 @@ use crate::bvh::{Bvh, LEAF, Packet, WIDTH, WideNode};
 const BINS: usize = 16;
 /// Ranges above this many faces split on two threads.
 const PARALLEL: usize = 4096;
+/// Above this many faces with one centre, copies of a face are looked for.
+const MANY: usize = 4 * WIDTH;
 /// Below this depth ranges are halved by count, which bounds the tree's height on adversarial input.
 const MAX_SAH_DEPTH: usize = 48;
 
@@ -64,33 +66,61 @@ pub(super) fn build(bvh: &mut Bvh, ids: &[u32]) {
             Prim { bounds: Bounds { lo: a.min(b).min(c), hi: a.max(b).max(c) }, face }
         })
         .collect();
-    let tree = split(&mut prims, 0, 0);
+    let tree = split(bvh, &mut prims, 0, 0);
     let mut leaves = Vec::with_capacity(ids.len() / 8);
     collapse(bvh, &tree, &mut leaves);
+    bvh.count = leaves.iter().map(|&(_, count)| count as usize).sum();
     let bvh_ref = &*bvh;
     let packets = leaves.par_iter().map(|&(first, count)| packet(bvh_ref, &prims[first as usize..][..count as usize]));
     bvh.packets = packets.collect();
 }
 
-fn split(prims: &mut [Prim], first: u32, depth: usize) -> Tree {
+fn split(bvh: &Bvh, prims: &mut [Prim], first: u32, depth: usize) -> Tree {
     let bounds = prims.iter().fold(Bounds::EMPTY, |b, p| b.join(p.bounds));
     if prims.len() <= WIDTH {
         return Tree { bounds, kind: Kind::Leaf { first, count: prims.len() as u32 } };
     }
-    let middle = match depth < MAX_SAH_DEPTH {
-        true => partition(prims).unwrap_or(prims.len() / 2),
-        false => prims.len() / 2,
-    };
+    let parted = if depth < MAX_SAH_DEPTH { partition(prims) } else { None };
+    if parted.is_none() && prims.len() > MANY {
+        let kept = drop_copies(bvh, prims);
+        if kept < prims.len() {
+            return split(bvh, &mut prims[..kept], first, depth);
+        }
+    }
+    let middle = parted.unwrap_or(prims.len() / 2);
     let parallel = prims.len() > PARALLEL;
     let (left, right) = prims.split_at_mut(middle);
     let second = first + middle as u32;
     let children = if parallel {
-        let (l, r) = rayon::join(|| split(left, first, depth + 1), || split(right, second, depth + 1));
+        let (l, r) = rayon::join(|| split(bvh, left, first, depth + 1), || split(bvh, right, second, depth + 1));
         [l, r]
     } else {
-        [split(left, first, depth + 1), split(right, second, depth + 1)]
+        [split(bvh, left, first, depth + 1), split(bvh, right, second, depth + 1)]
     };
     Tree { bounds, kind: Kind::Inner(Box::new(children)) }
+}
+
+/// Moves all but [`WIDTH`] copies of each face to the end; returns the number of the others. `prims` is as it was where
+/// there are no more copies.
+///
+/// Every query would visit all copies of the face that is closest, and the winding number of so many is beyond doubt.
+fn drop_copies(bvh: &Bvh, prims: &mut [Prim]) -> usize {
+    // The corners as they are stored, from the lowest one on: copies may begin at any.
+    let key = |prim: &Prim| {
+        let corners = bvh.corners(prim.face).map(|p| (p.as_vec3() + 0.0).to_array().map(f32::to_bits));
+        let start = (0..3).min_by_key(|&k| corners[k]).unwrap_or(0);
+        [0, 1, 2].map(|k| corners[(start + k) % 3])
+    };
+    let mut order: Vec<_> = prims.iter().enumerate().map(|(i, prim)| (key(prim), i)).collect();
+    order.sort_unstable();
+    let mut kept = vec![true; prims.len()];
+    for copies in order.chunk_by(|a, b| a.0 == b.0) {
+        copies.iter().skip(WIDTH).for_each(|&(_, i)| kept[i] = false);
+    }
+    let all = prims.to_vec();
+    let of = |wanted: bool| all.iter().zip(&kept).filter(move |(_, kept)| **kept == wanted).map(|(prim, _)| *prim);
+    prims.iter_mut().zip(of(true).chain(of(false))).for_each(|(to, prim)| *to = prim);
+    of(true).count()
 }
 
 /// Reorders `prims` around the cheapest of the binned planes and returns the left count; `None` if all centres coincide.

@@ -1,13 +1,16 @@
 //! Mesh readers: the format follows from the content, and from the extension where the content leaves it open.
 
-mod glb;
+mod foreign;
+mod gltf;
 mod mtl;
+mod number;
 mod obj;
 mod off;
 mod ply;
 mod soup;
 mod stl;
 
+use std::borrow::Cow;
 use std::path::Path;
 
 use soup::{Soup, Triangles};
@@ -61,11 +64,12 @@ impl MeshFormat {
 
     /// The format that the first bytes tell; OBJ and binary STL carry no mark.
     fn sniff(data: &[u8]) -> Option<Self> {
-        let text = data.trim_ascii_start();
+        let start = start(data);
+        let text = start.trim_ascii_start();
         let word = &text[..text.len().min(16)];
         if data.starts_with(b"glTF") || (word.starts_with(b"{") && contains(text, b"\"asset\"")) {
             Some(Self::Gltf)
-        } else if data.starts_with(b"ply\n") || data.starts_with(b"ply\r") {
+        } else if start.starts_with(b"ply\n") || start.starts_with(b"ply\r") {
             Some(Self::Ply)
         } else if off::is_header(word) {
             Some(Self::Off)
@@ -77,8 +81,31 @@ impl MeshFormat {
     }
 }
 
+/// Bytes at the start of a file that its format is told from.
+const START: usize = 1 << 16;
+
+/// The first bytes, decoded where a byte order mark calls for it.
+fn start(data: &[u8]) -> Cow<'_, [u8]> {
+    // Whole units of UTF-16.
+    let first = &data[..data.len().min(START) & !1];
+    if first.starts_with(b"\xff\xfe") || first.starts_with(b"\xfe\xff") {
+        return nstr_files::decode_text(first.to_vec()).map_or(Cow::Borrowed(first), |t| Cow::Owned(t.into_bytes()));
+    }
+    Cow::Borrowed(without_mark(data))
+}
+
+/// The bytes behind a byte order mark of UTF-8.
+fn without_mark(data: &[u8]) -> &[u8] {
+    data.strip_prefix(b"\xef\xbb\xbf").unwrap_or(data)
+}
+
+/// All of a text file, decoded.
+fn text(data: Vec<u8>) -> Result<String, ParseError> {
+    nstr_files::decode_text(data).map_err(|e| ParseError::new(e.to_string()))
+}
+
 fn contains(data: &[u8], needle: &[u8]) -> bool {
-    data[..data.len().min(1 << 16)].windows(needle.len()).any(|w| w == needle)
+    data[..data.len().min(START)].windows(needle.len()).any(|w| w == needle)
 }
 
 /// A mesh as read from a file, its materials, and notes on what was ignored.
@@ -128,11 +155,20 @@ impl ParseError {
 /// # Errors
 /// [`MeshError`] naming the file and line or element: unreadable, unknown format, malformed or truncated, no faces.
 pub fn read_mesh(path: &Path) -> Result<MeshFile, MeshError> {
-    let data = std::fs::read(path).map_err(|source| MeshError::Io { path: path.into(), action: "read", source })?;
-    let format = MeshFormat::sniff(&data)
-        .or_else(|| MeshFormat::from_extension(path))
-        .ok_or_else(|| MeshError::UnknownFormat { path: path.into() })?;
-    read_mesh_bytes(&data, format, path)
+    let data = nstr_files::read(path).map_err(|source| MeshError::Io { path: path.into(), action: "read", source })?;
+    let unsupported = |foreign: &foreign::Foreign| MeshError::Unsupported {
+        path: path.into(),
+        format: foreign.name,
+        remedy: foreign.remedy,
+    };
+    let format = match (MeshFormat::sniff(&data), foreign::by_content(&data, path)) {
+        (Some(format), _) => format,
+        (None, Some(foreign)) => return Err(unsupported(foreign)),
+        (None, None) => MeshFormat::from_extension(path).ok_or_else(|| {
+            foreign::by_extension(path).map_or_else(|| MeshError::UnknownFormat { path: path.into() }, unsupported)
+        })?,
+    };
+    parse(data, format, path)
 }
 
 /// Reads a mesh of a known format from memory; `path` serves for messages and for files named beside it.
@@ -140,15 +176,19 @@ pub fn read_mesh(path: &Path) -> Result<MeshFile, MeshError> {
 /// # Errors
 /// As [`read_mesh`].
 pub fn read_mesh_bytes(data: &[u8], format: MeshFormat, path: &Path) -> Result<MeshFile, MeshError> {
+    parse(data.to_vec(), format, path)
+}
+
+fn parse(data: Vec<u8>, format: MeshFormat, path: &Path) -> Result<MeshFile, MeshError> {
     let read = match format {
-        MeshFormat::Obj => obj::read,
-        MeshFormat::Ply => ply::read,
-        MeshFormat::Stl => stl::read,
-        MeshFormat::Off => off::read,
-        MeshFormat::Gltf => glb::read,
+        MeshFormat::Obj => text(data).and_then(|text| obj::read(&text, path)),
+        MeshFormat::Ply => ply::read(data),
+        MeshFormat::Stl => stl::read(data),
+        MeshFormat::Off => text(data).and_then(|text| off::read(&text)),
+        MeshFormat::Gltf => gltf::read(&data, path),
     };
     let fail = |f: ParseError| MeshError::Malformed { path: path.into(), line: f.line, reason: f.reason };
-    let mut soup: Soup = read(data, path).map_err(fail)?;
+    let mut soup: Soup = read.map_err(fail)?;
     let Triangles { mesh, materials, polygons } = soup.triangles().map_err(fail)?;
     let notes = soup.notes();
     if mesh.faces.is_empty() {
@@ -158,5 +198,7 @@ pub fn read_mesh_bytes(data: &[u8], format: MeshFormat, path: &Path) -> Result<M
     Ok(MeshFile { mesh, materials, format, file_vertices: soup.positions.len(), polygons, lines: soup.lines, notes })
 }
 
+#[cfg(test)]
+mod format_tests;
 #[cfg(test)]
 mod tests;

@@ -9,11 +9,12 @@ use std::path::Path;
 
 use glam::DVec3;
 
-use crate::read::ParseError;
 use crate::read::mtl::Materials;
 use crate::read::soup::{BAD_INDEX, Soup};
+use crate::read::{ParseError, number};
 
-pub(super) fn read(data: &[u8], path: &Path) -> Result<Soup, ParseError> {
+pub(super) fn read(text: &str, path: &Path) -> Result<Soup, ParseError> {
+    let data = text.as_bytes();
     let folder = path.parent().unwrap_or(Path::new(""));
     let mut reader =
         Reader { soup: Soup::default(), folder, free_form: 0, corners: Vec::new(), materials: Materials::default() };
@@ -79,12 +80,16 @@ impl Reader<'_> {
         }
     }
 
-    fn vertex<'w>(&mut self, mut words: impl Iterator<Item = &'w [u8]>, number: usize) -> Result<(), ParseError> {
-        let mut coordinate = || words.next().and_then(parse_f64);
-        let (Some(x), Some(y), Some(z)) = (coordinate(), coordinate(), coordinate()) else {
-            return Err(ParseError::at(number, "a vertex needs three numbers: `v x y z`"));
-        };
-        self.soup.vertex(DVec3::new(x, y, z));
+    fn vertex<'w>(&mut self, mut words: impl Iterator<Item = &'w [u8]>, line: usize) -> Result<(), ParseError> {
+        let mut p = [0.0; 3];
+        for coordinate in &mut p {
+            let word = words.next().map(String::from_utf8_lossy);
+            let word = word.ok_or_else(|| ParseError::at(line, "a vertex needs three numbers: `v x y z`"))?;
+            *coordinate = number::parse(&word).ok_or_else(|| {
+                ParseError::at(line, format!("a vertex needs three numbers, `v x y z`: {}", number::fault(&word)))
+            })?;
+        }
+        self.soup.vertex(DVec3::from_array(p));
         Ok(())
     }
 
@@ -106,8 +111,4 @@ fn corner(word: &[u8], count: usize) -> u32 {
         _ => -1,
     };
     u32::try_from(index).unwrap_or(BAD_INDEX)
-}
-
-fn parse_f64(word: &[u8]) -> Option<f64> {
-    std::str::from_utf8(word).ok()?.parse().ok()
 }

@@ -1,26 +1,35 @@
 //! OFF and its variants: `[ST][C][N][4][n]OFF`, comments, counts on the header's line.
 //!
-//! Vertices and faces stand one a line, so colours, normals and texture coordinates after them need no parsing.
+//! The format knows no lines: a vertex may take several, or share one with others. Most files have vertices and faces one a
+//! line though, with colours or normals behind them that the header says nothing of. So what a vertex or face needs is
+//! read over any number of lines, and the rest of its last line is passed over; where that ends before or after the file's
+//! end, the file is read again with what the header says a vertex holds.
 
-use std::path::Path;
+use std::iter::Enumerate;
+use std::str::{FromStr, Lines, SplitAsciiWhitespace};
 
 use glam::DVec3;
 
-use crate::read::ParseError;
 use crate::read::soup::{BAD_INDEX, Soup};
+use crate::read::{ParseError, number};
 
 /// True where a file that starts with these bytes is an OFF file.
 pub(super) fn is_header(start: &[u8]) -> bool {
     Header::parse(start).is_some()
 }
 
+#[derive(Clone, Copy)]
 struct Header {
     homogeneous: bool,
     dimensions: bool,
+    /// Numbers of a vertex beyond its position.
+    extra: usize,
     length: usize,
 }
 
 impl Header {
+    const PLAIN: Self = Self { homogeneous: false, dimensions: false, extra: 0, length: 0 };
+
     /// Parses the leading keyword; counts may follow it without a space (ModelNet's files do so).
     fn parse(text: &[u8]) -> Option<Self> {
         let mut at = 0;
@@ -29,112 +38,150 @@ impl Header {
             at += if found { prefix.len() } else { 0 };
             found
         };
-        eat(b"ST");
-        eat(b"C");
-        eat(b"N");
+        let numbers = |found: bool, count: usize| if found { count } else { 0 };
+        let extra = numbers(eat(b"ST"), 2) + numbers(eat(b"C"), 4) + numbers(eat(b"N"), 3);
         let homogeneous = eat(b"4");
         let dimensions = eat(b"n");
         eat(b"OFF").then_some(())?;
-        Some(Self { homogeneous, dimensions, length: at })
+        Some(Self { homogeneous, dimensions, extra, length: at })
     }
 }
 
-/// Lines with something on them, comments cut off, with their numbers from 1.
-struct Lines<'a> {
-    lines: Box<dyn Iterator<Item = (usize, &'a [u8])> + 'a>,
-    last: usize,
+/// Words of a text with their lines, comments left out.
+struct Words<'a> {
+    lines: Enumerate<Lines<'a>>,
+    words: SplitAsciiWhitespace<'a>,
+    /// Line of the last word, from 1.
+    line: usize,
 }
 
-impl<'a> Lines<'a> {
-    fn new(data: &'a [u8]) -> Self {
-        let lines = data.split(|&b| b == b'\n').enumerate().filter_map(|(i, line)| {
-            let line = line.split(|&b| b == b'#').next().unwrap_or_default().trim_ascii();
-            (!line.is_empty()).then_some((i + 1, line))
-        });
-        Self { lines: Box::new(lines), last: 0 }
+impl<'a> Words<'a> {
+    fn new(text: &'a str) -> Self {
+        Self { lines: text.lines().enumerate(), words: "".split_ascii_whitespace(), line: 0 }
     }
 
-    fn next(&mut self, wanted: &str) -> Result<(usize, &'a [u8]), ParseError> {
-        let (number, line) = self
-            .lines
-            .next()
-            .ok_or_else(|| ParseError::at(self.last, format!("the file ends here, before {wanted}")))?;
-        self.last = number;
-        Ok((number, line))
+    fn next(&mut self, wanted: impl FnOnce() -> String) -> Result<&'a str, ParseError> {
+        loop {
+            if let Some(word) = self.words.next() {
+                // Not so in `1.#QNAN`, which is a number.
+                let comment = word.find('#').filter(|&at| !word[..at].ends_with("1."));
+                let Some(at) = comment else { return Ok(word) };
+                self.skip_line();
+                if at > 0 {
+                    return Ok(&word[..at]);
+                }
+            }
+            let Some((i, line)) = self.lines.next() else {
+                return Err(ParseError::at(self.line, format!("the file ends here, before {}", wanted())));
+            };
+            self.words = line.split_ascii_whitespace();
+            self.line = i + 1;
+        }
+    }
+
+    fn number(&mut self, wanted: impl Fn() -> String) -> Result<f64, ParseError> {
+        let word = self.next(&wanted)?;
+        number::parse(word)
+            .ok_or_else(|| ParseError::at(self.line, format!("expected {}: {}", wanted(), number::fault(word))))
+    }
+
+    fn integer<T: FromStr>(&mut self, wanted: &str) -> Result<T, ParseError> {
+        let word = self.next(|| wanted.into())?;
+        word.parse().map_err(|_| ParseError::at(self.line, format!("expected {wanted}: {}", number::fault(word))))
+    }
+
+    fn skip_line(&mut self) {
+        self.words = "".split_ascii_whitespace();
     }
 }
 
-fn words(line: &[u8]) -> impl Iterator<Item = &[u8]> {
-    line.split(u8::is_ascii_whitespace).filter(|w| !w.is_empty())
+pub(super) fn read(text: &str) -> Result<Soup, ParseError> {
+    match body(text, true) {
+        Ok((soup, true)) => Ok(soup),
+        by_lines => match body(text, false) {
+            Ok((soup, true)) => Ok(soup),
+            _ => by_lines.map(|(soup, _)| soup),
+        },
+    }
 }
 
-fn number<T: std::str::FromStr>(word: Option<&[u8]>) -> Option<T> {
-    std::str::from_utf8(word?).ok()?.parse().ok()
-}
-
-pub(super) fn read(data: &[u8], _path: &Path) -> Result<Soup, ParseError> {
-    let mut lines = Lines::new(data);
-    let (at, mut line) = lines.next("its header")?;
+/// Reads the whole text; `by_lines` passes over what follows a vertex or a face on its last line. Also tells whether that
+/// was all of the text.
+fn body(text: &str, by_lines: bool) -> Result<(Soup, bool), ParseError> {
+    let mut words = Words::new(text);
+    let first = words.next(|| "its header".into())?;
     // The keyword is optional in the format's definition.
-    let header = Header::parse(line).unwrap_or(Header { homogeneous: false, dimensions: false, length: 0 });
-    line = line[header.length..].trim_ascii();
-    if line.starts_with(b"BINARY") {
-        return Err(ParseError::at(at, "binary OFF is not supported; save it as text, or as binary PLY"));
+    let header = Header::parse(first.as_bytes()).unwrap_or(Header::PLAIN);
+    let rest = first.get(header.length..).unwrap_or_default();
+    let next = if rest.is_empty() { words.next(|| "the counts".into())? } else { rest };
+    if next.starts_with("BINARY") {
+        return Err(ParseError::at(words.line, "binary OFF is not supported; save it as text, or as binary PLY"));
     }
-    if line.is_empty() {
-        line = lines.next("the counts")?.1;
-    }
-    if header.dimensions {
-        if number::<usize>(words(line).next()) != Some(3) {
-            return Err(ParseError::at(lines.last, "only three-dimensional nOFF files hold a surface"));
+    let mut counts = Some(next);
+    let mut count = |words: &mut Words<'_>| -> Result<u64, ParseError> {
+        const WANTED: &str = "the numbers of vertices, faces and edges";
+        match counts.take() {
+            Some(word) => word.parse().map_err(|_| ParseError::at(words.line, format!("expected {WANTED}"))),
+            None => words.integer(WANTED),
         }
-        line = line[1..].trim_ascii();
-        if line.is_empty() {
-            line = lines.next("the counts")?.1;
-        }
-    }
-    let mut counts = words(line);
-    let (Some(vertices), Some(faces)) = (number::<u64>(counts.next()), number::<u64>(counts.next())) else {
-        return Err(ParseError::at(lines.last, "expected the numbers of vertices, faces and edges"));
     };
-    // A vertex line takes at least 6 bytes, a face line 2.
-    if vertices.saturating_mul(6).saturating_add(faces.saturating_mul(2)) > data.len() as u64 + 2 {
-        let reason = format!("{vertices} vertices and {faces} faces cannot fit in {} bytes", data.len());
-        return Err(ParseError::at(lines.last, format!("{reason}; the file is truncated or its counts are wrong")));
+    if header.dimensions && count(&mut words)? != 3 {
+        return Err(ParseError::at(words.line, "only three-dimensional nOFF files hold a surface"));
+    }
+    let vertices = count(&mut words)?;
+    let line = words.line;
+    let faces = count(&mut words)?;
+    // The number of edges, which many files leave out, ends its line; where the counts have no line, it has to be there.
+    if by_lines && words.line == line {
+        words.skip_line()
+    } else {
+        _ = count(&mut words)?
+    }
+    // A vertex takes at least 6 bytes, a face 2.
+    if vertices.saturating_mul(6).saturating_add(faces.saturating_mul(2)) > text.len() as u64 + 2 {
+        let reason = format!("{vertices} vertices and {faces} faces cannot fit in {} bytes", text.len());
+        return Err(ParseError::at(words.line, format!("{reason}; the file is truncated or its counts are wrong")));
     }
     let mut soup = Soup::default();
     for i in 0..vertices {
-        let (at, line) = lines.next(&format!("vertex {} of {vertices}", i + 1))?;
-        soup.vertex(vertex(line, header.homogeneous).ok_or_else(|| ParseError::at(at, "expected a vertex: `x y z`"))?);
+        let wanted = || format!("vertex {} of {vertices}, `x y z`", i + 1);
+        let p = DVec3::new(words.number(wanted)?, words.number(wanted)?, words.number(wanted)?);
+        soup.vertex(if header.homogeneous { p / words.number(wanted)? } else { p });
+        if by_lines {
+            words.skip_line();
+        } else {
+            (0..header.extra).try_for_each(|_| words.number(wanted).map(|_| ()))?;
+        }
     }
     for i in 0..faces {
-        let (at, line) = lines.next(&format!("face {} of {faces}", i + 1))?;
-        face(line, &mut soup).map_err(|reason| ParseError::at(at, reason))?;
+        face(&mut words, text.len(), &mut soup, || format!("face {} of {faces}", i + 1))?;
+        if by_lines {
+            words.skip_line();
+        }
     }
-    Ok(soup)
+    let is_all = words.next(String::new).is_err();
+    Ok((soup, is_all))
 }
 
-fn vertex(line: &[u8], homogeneous: bool) -> Option<DVec3> {
-    let mut w = words(line);
-    let p = DVec3::new(number(w.next())?, number(w.next())?, number(w.next())?);
-    Some(if homogeneous { p / number::<f64>(w.next())? } else { p })
-}
-
-fn face(line: &[u8], soup: &mut Soup) -> Result<(), String> {
-    let mut w = words(line);
-    let count: usize = number(w.next()).ok_or("expected a face: its number of corners, then their indices")?;
+fn face(words: &mut Words<'_>, size: usize, soup: &mut Soup, wanted: impl Fn() -> String) -> Result<(), ParseError> {
+    let word = words.next(&wanted)?;
+    let line = words.line;
+    let bad = |what: &str| ParseError::at(line, format!("{}: {what}", wanted()));
+    let count: usize =
+        word.parse().map_err(|_| bad("it begins with its number of corners, then their indices follow"))?;
     // Each corner takes at least two bytes, so a wrong count cannot make this loop long.
-    if count > line.len() {
-        return Err(format!("the face claims {count} corners, more than its line holds"));
+    let too_many = || bad(&format!("it claims {count} corners, more than the file holds"));
+    if count > size {
+        return Err(too_many());
     }
-    let mut corners = Vec::with_capacity(count);
+    let mut corners = Vec::new();
     for _ in 0..count {
-        let word = w.next().ok_or_else(|| format!("the face claims {count} corners, more than its line holds"))?;
-        corners.push(number(Some(word)).unwrap_or(BAD_INDEX));
+        let word = words.next(String::new).map_err(|_| too_many())?;
+        corners.push(word.parse().unwrap_or(BAD_INDEX));
     }
     match count {
-        1 | 2 => soup.lines += 1,
-        _ => soup.polygon(corners).map_err(|f| f.reason)?,
+        0..3 => soup.lines += 1,
+        _ => soup.polygon(corners)?,
     }
     Ok(())
 }

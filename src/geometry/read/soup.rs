@@ -19,6 +19,7 @@ pub(super) enum Skip {
     BadIndex,
     FewCorners,
     NotFinite,
+    TooFar,
 }
 
 /// Positions and polygons of a file, unchecked.
@@ -33,7 +34,9 @@ pub(super) struct Soup {
     pub lines: usize,
     extra_notes: Vec<String>,
     /// Per reason: how many, and the number (from 1) of the first such face in the file.
-    skipped: [(usize, usize); 3],
+    skipped: [(usize, usize); 4],
+    /// Polygons that cross or repeat themselves.
+    tangled: usize,
     unused: usize,
     /// Corners closer than [`NEAR`] of the bounding box's diagonal become one vertex: for formats without shared
     /// vertices, whose writers round the corners of neighbouring faces apart.
@@ -47,6 +50,9 @@ pub(super) struct Soup {
 
 /// Distance, as a fraction of the bounding box's diagonal, below which 32-bit rounding alone may separate corners.
 const NEAR: f64 = 1e-7;
+
+/// Coordinates up to which squares of distances are finite.
+const FARTHEST: f64 = 1e150;
 
 impl Soup {
     /// Adds a polygon; indices are checked later, against all vertices of the file.
@@ -78,11 +84,19 @@ impl Soup {
         if self.lines > 0 {
             notes.push(format!("{} line or point elements ignored", self.lines));
         }
-        let reasons = ["a corner names no vertex", "fewer than three corners", "a coordinate is not a finite number"];
+        let reasons = [
+            "a corner names no vertex",
+            "fewer than three corners",
+            "a coordinate is not a finite number",
+            "a coordinate is 1e150 or more, too far to measure; scale the mesh down",
+        ];
         for ((count, first), reason) in self.skipped.into_iter().zip(reasons) {
             if count > 0 {
                 notes.push(format!("{count} faces skipped: {reason} (first: face {first})"));
             }
+        }
+        if self.tangled > 0 {
+            notes.push(format!("{} polygons cross or repeat themselves; they are cut as fans", self.tangled));
         }
         if self.near_merged > 0 {
             notes.push(format!("{} vertices merged with one less than 1e-7 of the diagonal away", self.near_merged));
@@ -101,7 +115,11 @@ impl Soup {
         if polygon.iter().any(|&v| v as usize >= self.positions.len()) {
             return Some(Skip::BadIndex);
         }
-        polygon.iter().any(|&v| !self.positions[v as usize].is_finite()).then_some(Skip::NotFinite)
+        let position = |v: u32| self.positions[v as usize];
+        if polygon.iter().any(|&v| !position(v).is_finite()) {
+            return Some(Skip::NotFinite);
+        }
+        polygon.iter().any(|&v| position(v).abs().max_element() >= FARTHEST).then_some(Skip::TooFar)
     }
 
     /// Merges vertices at equal positions, drops unused ones, cuts polygons.
@@ -139,6 +157,7 @@ impl Soup {
             let cut = cutter.polygon(&points).iter().map(|t| t.map(|i| weld.map[corners[i as usize] as usize]));
             mesh.faces.extend(cut);
         }
+        self.tangled = cutter.tangled;
         if !self.material_runs.is_empty() {
             materials.resize(mesh.faces.len(), material);
         }

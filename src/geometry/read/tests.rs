@@ -156,8 +156,13 @@ fn stl_text_and_binary_are_told_apart() {
     binary.extend([0, 0]);
     assert_eq!(MeshFormat::sniff(&binary), Some(MeshFormat::Stl));
     assert_eq!(parse(&binary, MeshFormat::Stl).unwrap().mesh.faces.len(), 1);
-    binary[80] = 200;
-    assert!(message(&binary, MeshFormat::Stl).contains("truncated"), "claims more than it holds");
+    for claimed in [0u32, 2, 200, 0x7fff_ffff, u32::MAX] {
+        binary[80..84].copy_from_slice(&claimed.to_le_bytes());
+        let file = parse(&binary, MeshFormat::Stl).unwrap();
+        assert_eq!(file.mesh.faces.len(), 1);
+        let note = format!("claims {claimed} triangles, the file holds 1");
+        assert!(file.notes.iter().any(|n| n.contains(&note)), "{:?}", file.notes);
+    }
     assert!(message(b"short", MeshFormat::Stl).contains("84 bytes"));
 }
 

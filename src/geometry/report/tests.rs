@@ -19,6 +19,32 @@ fn a_clean_cube() {
 }
 
 #[test]
+fn tiny_and_huge_cubes_are_measured_and_printed() {
+    for size in [1e-20, 1e-39, 1e39, 1e100] {
+        let mut mesh = cube();
+        mesh.positions.iter_mut().for_each(|p| *p *= size);
+        let r = MeshReport::new(&mesh);
+        assert!(r.orientation_trusted() && r.oriented_outward && r.degenerate_faces == 0, "{size}");
+        assert!(
+            (r.area / size / size - 6.0).abs() < 1e-12 && (r.signed_volume / size / size / size - 1.0).abs() < 1e-12
+        );
+    }
+    let mut mesh = cube();
+    mesh.positions.iter_mut().for_each(|p| *p *= 1e-20);
+    let text = MeshReport::new(&mesh).to_string();
+    for part in ["x [0.000000e0, 1.000000e-20]", "1.732051e-20", "6.000000e-40", "1.000000e-60"] {
+        assert!(text.contains(part), "{part} is not in:\n{text}");
+    }
+    let text = MeshReport::new(&cube()).to_string();
+    assert!(text.contains("x [0.000000, 1.000000]") && text.contains("1.732051\n"), "{text}");
+    // A lid off: the share of holes does not depend on the size either.
+    let mut open = cube();
+    open.positions.iter_mut().for_each(|p| *p *= 1e100);
+    open.faces.truncate(10);
+    assert!((MeshReport::new(&open).openness - 0.2).abs() < 1e-12);
+}
+
+#[test]
 fn an_inside_out_cube_is_trusted_but_said_to_face_inward() {
     let mut mesh = cube();
     mesh.faces.iter_mut().for_each(|f| f.swap(0, 1));

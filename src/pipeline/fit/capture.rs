@@ -48,30 +48,36 @@ pub fn fit_capture(
     settings.near = Some(capture.scene.near);
     let camera_arc = nstr_capture::estimate_camera_arc(&capture.train);
     let record = FitRecord { capture: Some(settings), camera_arc, ..FitRecord::new(config, budget, options.seed) };
-    let cube = capture.scene.cube;
-    let job = FitJob::begin(request, "radiance", record, || Ok(cube), observer)?;
+    let job = FitJob::begin(request, "radiance", record, || Ok(capture.scene.cube), observer)?;
+    // Those of the checkpoint where there is one: the last bit of what is found anew may differ.
+    let (cube, kept) = (job.cube, job.record.capture.as_ref().and_then(|settings| settings.near));
+    let near = kept.unwrap_or(capture.scene.near);
     describe(input, &capture, open, observer);
     job.announce("radiance", observer);
 
-    let Capture { train, test, scene, hull, .. } = capture;
+    let Capture { train, test, hull, .. } = capture;
     let train = Arc::new(train);
-    let sampler = RaySampler::new(train.clone(), cube, scene.near)
-        .ok_or_else(|| Error::file(input, "the images have no pixels"))?;
+    let sampler = RaySampler::new(train.clone(), cube, near).ok_or_else(|| {
+        Error::file(input, "no pixel is left to train on: the images are empty, or masks leave all out")
+    })?;
     if !sampler.looks_inside() {
         let reason = format!(
             "no camera looks into the scene's cube (centre {}, edge {}) beyond the near distance {}; change --scene or --near",
             cube.centre(),
             cube.size,
-            scene.near
+            near
         );
         return Err(Error::file(input, reason));
     }
-    let free = FreeSpaceMask::new(grid.resolution, hull, &train, cube, scene.near);
-    let (resolution, march) = (grid.resolution, volume_settings(&rays, scene.near, cube));
+    let free = FreeSpaceMask::new(grid.resolution, hull, &train, cube, near);
+    let (resolution, march) = (grid.resolution, volume_settings(&rays, near, cube));
     let mut task = RadianceTask::new(&job.op, Arc::new(sampler), rays, grid, job.record.seed, |i| free.get(i));
     if job.resumed {
         task = task.resumed(&job.state.task).ok_or_else(|| {
-            Error::file(job.name(), "its checkpoint does not fit occupancy.resolution; fit afresh without --resume")
+            Error::file(
+                job.name(),
+                "its checkpoint does not fit occupancy.resolution, or is damaged; fit afresh without --resume",
+            )
         })?;
     }
     if options.validate
@@ -87,14 +93,14 @@ pub fn fit_capture(
             && reason == SaveReason::Finished
             && let (Some(occupancy), Some(density)) = (&mut model.occupancy, state.task.arrays.get("density"))
         {
-            *occupancy = cull_unseen_cells(occupancy, density, &train, cube, scene.near);
+            *occupancy = cull_unseen_cells(occupancy, density, &train, cube, near);
         }
         for (name, key) in [("rays", "drawn"), ("samples", "used")] {
             model.metrics.insert(name.into(), state.task.numbers.get(key).copied().unwrap_or(0.0));
         }
     };
     let model = job.train(TrainingData::Rays(Box::new(task)), &complete, observer)?;
-    job.finish(model, |model| {
+    job.finish(model, observer, |model| {
         if test.is_empty() {
             return Ok(None);
         }
@@ -128,8 +134,9 @@ fn describe(input: &Path, capture: &Capture, open: bool, observer: &mut dyn FitO
     ));
     capture.notes.iter().for_each(|note| observer.message(&format!("  note: {note}")));
     let [x, y, z] = capture.scene.cube.centre().to_array();
+    let digits = capture.scene.decimals() - 1;
     observer.message(&format!(
-        "  scene box: centre {x:.3} {y:.3} {z:.3}, edge {:.3} ({}); near {:.3}",
+        "  scene box: centre {x:.digits$} {y:.digits$} {z:.digits$}, edge {:.digits$} ({}); near {:.digits$}",
         capture.scene.cube.size, capture.scene_rule, capture.scene.near
     ));
     if open {

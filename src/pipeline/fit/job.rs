@@ -1,17 +1,18 @@
 //! The part that all fits share: resume, train, save what there is however it ends, and measure it.
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use nstr_backend::backend::FieldOp;
-use nstr_field::model::{Model, Precision};
+use nstr_field::model::{Model, ModelError, ModelErrorKind, Precision};
+use nstr_files::Target;
 use nstr_fit::{Observer, ObserverError, Progress, TrainError, TrainState, TrainingData, train};
 use nstr_space::Cube;
 use nstr_spec::init;
 
-use super::checkpoint::{self, checkpoint_path};
+use super::checkpoint::{self, checkpoint_path, is_finished};
 use super::transport::copy_transport;
 use super::{FitObserver, Fitted};
 use crate::error::{Context, Error};
@@ -79,8 +80,7 @@ impl<'a> FitJob<'a> {
             let op = FieldOp::new(record.fit.field.spec());
             Self { request, task, record, cube, op, state, resumed }
         };
-        let path = options.output.as_deref().map(checkpoint_path);
-        if let Some(path) = path.filter(|_| options.resume) {
+        if let Some(path) = checkpoint_of(options).filter(|_| options.resume) {
             if path.exists() {
                 let (record, cube, state) = checkpoint::resume(&path, &record, &request)?;
                 return Ok(ready(record, cube, state, true));
@@ -124,7 +124,8 @@ impl<'a> FitJob<'a> {
         let FitRequest { input, options, start } = self.request;
         let prepared = start.elapsed();
         let (config, budget) = (self.record.fit.train.clone(), self.record.budget);
-        let mut saver = Saver { job: self, complete, observer, saved: Instant::now() };
+        let mut saver =
+            Saver { job: self, complete, observer: &mut *observer, saved: Instant::now(), has_warned: false };
         let (state, failure) =
             match train(options.device, self.op.clone(), config, &self.state, data, budget, &mut saver) {
                 Ok(state) => (state, None),
@@ -139,12 +140,13 @@ impl<'a> FitJob<'a> {
                 Err(error) => return Err(error).at(input),
             };
         let stopped = failure.is_none() && budget.progress(state.step, state.elapsed) < 1.0;
-        if stopped {
-            self.save_checkpoint(&state, complete)?;
-        }
+        let checkpoint = checkpoint_of(options);
+        let saved = if stopped { self.save_checkpoint(&state, complete) } else { Ok(()) };
         let mut model = self.model(&state);
+        // A fit that is killed while it is measured has not finished.
+        let finished = failure.is_none() && !stopped && !options.evaluate;
         let metrics = [
-            ("finished", f64::from(u8::from(failure.is_none() && !stopped))),
+            ("finished", f64::from(u8::from(finished))),
             ("fit_seconds", state.elapsed.as_secs_f64() + prepared.as_secs_f64()),
             ("train_seconds", state.elapsed.as_secs_f64()),
             ("steps", state.step as f64),
@@ -152,7 +154,10 @@ impl<'a> FitJob<'a> {
         model.metrics.extend(metrics.map(|(name, v)| (name.to_string(), v)));
         complete(&mut model, &state, SaveReason::Finished);
         // Parameters of a run that diverged may be too large for f16.
-        let precision = if failure.is_some() { Precision::F32 } else { options.precision };
+        let precision = if failure.is_some() { Precision::F32 } else { precision(&model, options.precision) };
+        if precision != options.precision && failure.is_none() {
+            observer.warning("  warning: the parameters are too large for f16; the model is written in f32");
+        }
         let Some(output) = &options.output else {
             return match failure {
                 Some(failure) => Err(failure).at(input),
@@ -160,44 +165,80 @@ impl<'a> FitJob<'a> {
                 None => Ok(model.rounded(precision)?),
             };
         };
-        model.save(output, precision)?;
         if let Some(failure) = failure {
-            let kept = || format!("{} (the last good model is in {})", input.display(), output.display());
-            return Err(failure).context(kept);
+            let kept = beside_finished(output);
+            keep(&model, &kept, precision)?;
+            return Err(failure)
+                .context(|| format!("{} (the last good model is in {})", input.display(), kept.display()));
         }
-        let checkpoint = checkpoint_path(output);
         if stopped {
-            return Err(Error::Interrupted { step: state.step, model: output.clone(), checkpoint });
+            let checkpoint = match saved {
+                Ok(()) => checkpoint,
+                // Nothing else would keep what was learned.
+                Err(error) if is_finished(output) => {
+                    let kept = beside_finished(output);
+                    keep(&model, &kept, precision)?;
+                    return Err(error).context(|| format!("interrupted (the model so far is in {})", kept.display()));
+                }
+                Err(error) => {
+                    observer.warning(&format!("  warning: no checkpoint could be written: {error}"));
+                    None
+                }
+            };
+            // A finished model is worth more than a fit that has begun, which has its checkpoint.
+            let replaced = !is_finished(output);
+            if replaced {
+                keep(&model, output, precision)?;
+            }
+            return Err(Error::Interrupted { step: state.step, model: output.clone(), replaced, checkpoint });
         }
-        // The checkpoint has served its purpose; there may have been none.
-        let _ = std::fs::remove_file(&checkpoint);
+        // What can be written only once is written with its metrics.
+        if !is_file(output) {
+            return Ok(model.rounded(precision)?);
+        }
+        keep(&model, output, precision)?;
         // Metrics are taken on the rounded numbers of the file.
         Ok(Model::load(output)?)
     }
 
-    /// Measures a finished model where that is asked for, and stores the metrics with it. `evaluate` may have nothing to
-    /// measure against.
+    /// Measures a finished model where that is asked for, stores the metrics with it, and removes the checkpoint. `evaluate`
+    /// may have nothing to measure against.
     pub fn finish(
         &self,
         mut model: Model,
+        observer: &mut dyn FitObserver,
         evaluate: impl FnOnce(&Model) -> Result<Option<Scores>, Error>,
     ) -> Result<Fitted, Error> {
         let FitRequest { options, .. } = self.request;
-        let mut scores = None;
-        if options.evaluate {
-            scores = evaluate(&model).context(|| match &options.output {
-                Some(output) => format!("{} was written, but cannot be measured", output.display()),
-                None => format!("the model of {} cannot be measured", self.request.input.display()),
-            })?;
-        }
-        if let Some(scores) = &scores {
+        let scores = if options.evaluate { evaluate(&model) } else { Ok(None) };
+        model.metrics.insert("finished".into(), 1.0);
+        if let Ok(Some(scores)) = &scores {
             scores.store_in(&mut model);
-            if let Some(output) = &options.output {
-                model.save(output, options.precision)?;
-            }
         }
+        let precision = precision(&model, options.precision);
+        let mut is_stored = true;
+        match options.output.as_deref() {
+            Some(output) if !is_file(output) => keep(&model, output, precision)?,
+            // The model is there already, without them.
+            Some(output) if options.evaluate => {
+                if let Err(error) = model.save(output, precision) {
+                    is_stored = false;
+                    observer.warning(&format!("  warning: the metrics are not stored in the model: {error}"));
+                }
+            }
+            _ => {}
+        }
+        // Only now has the checkpoint served its purpose: a run that is killed while it measures goes on from there.
+        if let Some(checkpoint) = checkpoint_of(options).filter(|_| is_stored && !options.keep_checkpoint) {
+            // There may have been none.
+            let _ = std::fs::remove_file(checkpoint);
+        }
+        let scores = scores.context(|| match &options.output {
+            Some(output) => format!("{} was written, but cannot be measured", output.display()),
+            None => format!("the model of {} cannot be measured", self.request.input.display()),
+        })?;
         let size = |path: &Path| std::fs::metadata(path).map(|m| m.len()).map_err(Error::io(path));
-        let file_bytes = options.output.as_deref().map(size).transpose()?;
+        let file_bytes = options.output.as_deref().filter(|output| is_file(output)).map(size).transpose()?;
         Ok(Fitted { model, scores, file_bytes, mesh: None })
     }
 
@@ -232,9 +273,42 @@ impl<'a> FitJob<'a> {
     }
 
     fn save_checkpoint(&self, state: &TrainState, complete: CompleteModel<'_>) -> Result<(), Error> {
-        let Some(output) = &self.request.options.output else { return Ok(()) };
-        checkpoint::save(&checkpoint_path(output), self.unfinished_model(state, complete), state)
+        let Some(path) = checkpoint_of(self.request.options) else { return Ok(()) };
+        checkpoint::save(&path, self.unfinished_model(state, complete), state)
     }
+}
+
+/// File of the checkpoints of a fit; none where it writes no file, or into a device or a pipe.
+fn checkpoint_of(options: &FitOptions) -> Option<PathBuf> {
+    options.output.as_deref().filter(|output| is_file(output)).map(checkpoint_path)
+}
+
+/// `true` if a model that is written to `output` can be read back.
+fn is_file(output: &Path) -> bool {
+    // Where it can't be resolved, writing says why.
+    !matches!(nstr_files::resolve(output), Ok(Target::Stream(_) | Target::Stdout | Target::Stderr))
+}
+
+/// The precision that is asked for, or f32 where that cannot hold the parameters.
+fn precision(model: &Model, asked: Precision) -> Precision {
+    let holds = |e: ModelError| !matches!(e.kind, ModelErrorKind::Tensor { .. });
+    if model.rounded(asked).map_or_else(holds, |_| true) { asked } else { Precision::F32 }
+}
+
+/// `output`, or a name beside it where a finished model has that.
+fn beside_finished(output: &Path) -> PathBuf {
+    if is_finished(output) { output.with_extension("unfinished.safetensors") } else { output.to_path_buf() }
+}
+
+/// Writes a model to `output`, or to the folder for temporary files where that fails: the error then tells where it is.
+fn keep(model: &Model, output: &Path, precision: Precision) -> Result<(), Error> {
+    let Err(error) = model.save(output, precision) else { return Ok(()) };
+    let name = output.file_name().unwrap_or_default().to_string_lossy();
+    let rescued = std::env::temp_dir().join(format!("nstr-{}-{name}", std::process::id()));
+    if model.save(&rescued, precision).is_err() {
+        return Err(error.into());
+    }
+    Err(error).context(|| format!("the model is in {} instead", rescued.display()))
 }
 
 /// Passes a run's reports on to the fit's observer, and saves checkpoints.
@@ -243,12 +317,14 @@ struct Saver<'a> {
     complete: CompleteModel<'a>,
     observer: &'a mut dyn FitObserver,
     saved: Instant,
+    /// Whether the failure of a checkpoint was reported.
+    has_warned: bool,
 }
 
 impl Saver<'_> {
     fn is_due(&self) -> bool {
         let options = self.job.request.options;
-        options.output.is_some() && self.saved.elapsed() >= options.checkpoint_every
+        self.saved.elapsed() >= options.checkpoint_every && checkpoint_of(options).is_some()
     }
 }
 
@@ -267,7 +343,12 @@ impl Observer for Saver<'_> {
 
     fn checkpoint(&mut self, state: &TrainState) -> Result<(), ObserverError> {
         if self.is_due() {
-            self.job.save_checkpoint(state, self.complete)?;
+            // The fit is worth more than its checkpoints: the disk may have room again for the next one.
+            if let Err(error) = self.job.save_checkpoint(state, self.complete)
+                && !std::mem::replace(&mut self.has_warned, true)
+            {
+                self.observer.warning(&format!("  warning: no checkpoint could be written, the fit goes on: {error}"));
+            }
             self.saved = Instant::now();
         }
         if self.observer.wants_snapshot() {

@@ -79,8 +79,9 @@ pub fn fit_mesh(
         model.metrics.insert("lipschitz".into(), f64::from(lipschitz));
     };
     let model = job.train(Arc::new(sampler), &complete, observer)?;
-    let fitted =
-        job.finish(model, |model| Ok(Some(Scores::Sdf(SdfModel::open(model.clone()).evaluate(&mesh, &QUICK)?))))?;
+    let fitted = job.finish(model, observer, |model| {
+        Ok(Some(Scores::Sdf(SdfModel::open(model.clone()).evaluate(&mesh, &QUICK)?)))
+    })?;
     let facts = MeshFacts {
         faces: mesh.report.faces,
         watertight: mesh.report.watertight,

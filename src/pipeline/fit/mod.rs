@@ -20,7 +20,7 @@ use crate::evaluate::Scores;
 use crate::options::FitOptions;
 
 pub use capture::fit_capture;
-pub use checkpoint::checkpoint_path;
+pub use checkpoint::{checkpoint_path, is_finished};
 pub use mesh::fit_mesh;
 pub use observer::{FitObserver, FitScene};
 pub use signal::fit_signal;

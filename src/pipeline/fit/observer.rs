@@ -32,6 +32,11 @@ pub trait FitObserver {
     /// Takes a line about what was read and what is trained.
     fn message(&mut self, _text: &str) {}
 
+    /// Takes a line about something that went wrong without ending the fit; by default as a message.
+    fn warning(&mut self, text: &str) {
+        self.message(text);
+    }
+
     /// Takes the scene, once, before training begins. Pictures and sounds have none.
     fn begin(&mut self, _scene: FitScene) {}
 

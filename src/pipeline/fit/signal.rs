@@ -28,7 +28,7 @@ pub fn fit_signal(
 ) -> Result<Fitted, Error> {
     let request = FitRequest::new(input.as_ref(), options)?;
     let input = request.input;
-    let signal = Signal::read(input)?;
+    let (signal, notes) = Signal::read_noted(input)?;
     let (usual, kind) = match signal {
         Signal::Image(_) => ("image", "a picture"),
         Signal::Audio(_) => ("audio", "a sound"),
@@ -56,13 +56,14 @@ pub fn fit_signal(
     let record = FitRecord { signal: Some(info), ..FitRecord::new(config, budget, options.seed) };
     let job = FitJob::begin(request, usual, record, || Ok(Cube::default()), observer)?;
     observer.message(&format!("{}: {}", input.display(), signal.describe()));
+    notes.iter().for_each(|note| observer.message(&format!("  note: {note}")));
     job.announce(usual, observer);
     let (batch, seed) = (job.record.fit.train.batch, job.record.seed);
     let sampler = SignalSampler::new(&signal, transform, &sampling, batch, seed).ok_or_else(|| {
         Error::file(input, "signal.share, signal.block and signal.reduce leave nothing to learn from")
     })?;
     let model = job.train(TrainingData::Signal(Arc::new(sampler)), &|_, _, _| (), observer)?;
-    job.finish(model, |model| {
+    job.finish(model, observer, |model| {
         let opened = SignalModel::open(job.name(), model.clone())?;
         Ok(Some(Scores::Signal(opened.evaluate(&opened.reconstruct(), &signal)?)))
     })

@@ -13,7 +13,8 @@ const MAX_SIDE: u32 = 200;
 /// Views that are rendered.
 const VIEWS: usize = 2;
 
-/// Validator that gives the mean PSNR of views evenly picked from `test`, reduced in size; `None` without views.
+/// Validator that gives the mean PSNR of views evenly picked from `test`, reduced in size; `None` without views, and where
+/// masks leave no pixel of the reduced ones.
 pub(super) fn validator(
     spec: &FieldSpec,
     cube: Cube,
@@ -22,7 +23,8 @@ pub(super) fn validator(
     background: [f32; 3],
 ) -> Option<Validator> {
     let count = VIEWS.min(test.len());
-    let views: Vec<View> = (0..count).map(|i| reduced(&test[i * test.len() / count])).collect();
+    let views = (0..count).map(|i| reduced(&test[i * test.len() / count]));
+    let views: Vec<View> = views.filter(|v| v.usable_pixels() > 0).collect();
     if views.is_empty() {
         return None;
     }
