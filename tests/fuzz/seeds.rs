@@ -498,7 +498,7 @@ fn texts(seeds: &Seeds) -> Result<(), Failure> {
     seeds.put("set", "good_hash.txt", "sdf-tiny\nlatent.kind=hash\nmodulation=channels:3\nomega_scale=12.5\n")?;
     seeds.put("set", "good_head.txt", "radiance-tiny\ncolor_head.encoding=frequency:2\nlatent.features=4\n")?;
     seeds.put("fit_set", "good_train.txt", "sdf-tiny\ntrain.batch=4096\ntrain.net_lr=2e-3\nlatent.features=8\n")?;
-    seeds.put("fit_set", "good_rays.txt", "radiance-tiny\nrays.most=64\nschedule.warmup=10\n")?;
+    seeds.put("fit_set", "good_rays.txt", "radiance-tiny\nrays.max_rays=64\ntrain.schedule.warmup=10\n")?;
     for (name, text) in
         [("cube", "0,0,0.5,2.4"), ("colour", "#80ff00"), ("word", "transparent"), ("sign", "visibility")]
     {
