@@ -181,8 +181,8 @@ fn walk_riff(bytes: &[u8]) -> Chunks {
         }
         let next = body.saturating_add(length as usize);
         // Some writers leave out the padding of odd chunks.
-        let is_padded = length % 2 == 1
-            && !(bytes.get(next..).is_some_and(is_chunk) && !bytes.get(next + 1..).is_some_and(is_chunk));
+        let chunk_at = |place: usize| bytes.get(place..).is_some_and(is_chunk);
+        let is_padded = length % 2 == 1 && (chunk_at(next.saturating_add(1)) || !chunk_at(next));
         at = next.saturating_add(usize::from(is_padded));
     }
     found

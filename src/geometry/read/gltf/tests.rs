@@ -416,9 +416,8 @@ fn buffers_are_read_once_and_only_from_regular_files() {
 fn meshes_without_end_are_refused_and_shared_vertices_taken_once() {
     let again = |count: usize| changed(&[], |d| d["nodes"] = json!(vec![json!({"mesh": 0}); count]));
     assert_eq!(parse(&again(1000)).unwrap().mesh.faces.len(), 12_000);
-    let mut accessors = Vec::new();
     // 2^22 corners of one byte, used by a hundred nodes.
-    accessors.resize(1 << 22, 0u8);
+    let accessors = vec![0u8; 1 << 22];
     let heavy = changed(&accessors, |d| {
         d["accessors"][1] = json!({"bufferView": 2, "componentType": 5121, "count": 1 << 22, "type": "SCALAR"});
         d["nodes"] = json!(vec![json!({"mesh": 0}); 100]);
