@@ -78,7 +78,7 @@ pub fn lock(path: &Path) -> Result<Lock, LockError> {
         },
     };
     // Once more where the owner removed the file between its being opened and locked here.
-    for _ in 0..100 {
+    for tries in 0..100 {
         let mut file = match OpenOptions::new().create(true).truncate(false).read(true).write(true).open(&beside) {
             Ok(file) => file,
             Err(e) if e.kind() == io::ErrorKind::PermissionDenied && beside.exists() => return foreign(&beside),
@@ -91,7 +91,15 @@ pub fn lock(path: &Path) -> Result<Lock, LockError> {
                 let _ = file.set_len(0).and_then(|()| file.write_all(owner().as_bytes()));
                 return Ok(Lock { file: Some((file, beside)), note: None });
             }
-            Err(TryLockError::WouldBlock) => return Err(LockError::Held(describe(&start(&file)))),
+            Err(TryLockError::WouldBlock) => {
+                let owner = start(&file);
+                // It was taken this moment, and its owner has not written yet who that is.
+                if !owner.contains("since ") && tries < 10 {
+                    std::thread::sleep(Duration::from_millis(20));
+                    continue;
+                }
+                return Err(LockError::Held(describe(&owner)));
+            }
             Err(TryLockError::Error(e)) => {
                 let _ = std::fs::remove_file(&beside);
                 let note = format!("its file system has no locks ({e}); don't let two runs write it at a time");
