@@ -103,13 +103,15 @@ fn what(found: &Metadata) -> &'static str {
     if found.is_dir() { "a folder" } else { "a device" }
 }
 
+/// Whether that is a named pipe.
 #[cfg(unix)]
-fn is_fifo(found: &Metadata) -> bool {
+pub(crate) fn is_fifo(found: &Metadata) -> bool {
     std::os::unix::fs::FileTypeExt::is_fifo(&found.file_type())
 }
 
+/// There are none.
 #[cfg(not(unix))]
-fn is_fifo(_: &Metadata) -> bool {
+pub(crate) fn is_fifo(_: &Metadata) -> bool {
     false
 }
 

@@ -13,6 +13,8 @@ use std::time::Duration;
 
 use tempfile::NamedTempFile;
 
+use crate::input::is_fifo;
+
 /// Most links that a path may go through, as on Linux.
 const MOST_LINKS: usize = 40;
 /// Age from which a temporary file that nobody holds is a left-over of a process that was killed.
@@ -358,16 +360,6 @@ fn folder_named(path: &Path) -> io::Error {
 /// Folder that holds `path`.
 pub(crate) fn folder(path: &Path) -> &Path {
     path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."))
-}
-
-#[cfg(unix)]
-fn is_fifo(found: &Metadata) -> bool {
-    std::os::unix::fs::FileTypeExt::is_fifo(&found.file_type())
-}
-
-#[cfg(not(unix))]
-fn is_fifo(_: &Metadata) -> bool {
-    false
 }
 
 #[cfg(test)]
