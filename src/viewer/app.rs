@@ -1,6 +1,7 @@
 //! Event loop of the viewer and life of its window.
 
 use std::collections::VecDeque;
+use std::fmt::Arguments;
 use std::io::Write as _;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -106,6 +107,11 @@ const SOFTWARE_FRAME_INTERVAL: Duration = Duration::from_millis(30);
 const STATUS_INTERVAL: Duration = Duration::from_millis(250);
 /// Maximum time step of camera motion in seconds, so that a stalled frame does not jump.
 const MAX_TIME_STEP: f64 = 0.1;
+
+/// Prints a note on standard error; unlike `eprintln!`, without a panic where that is closed.
+fn note(text: Arguments<'_>) {
+    let _ = writeln!(std::io::stderr(), "note: {text}");
+}
 
 /// State that exists while the window is open.
 struct OpenWindow {
@@ -411,9 +417,8 @@ impl App {
 
     fn close(&mut self, events: &ActiveEventLoop) {
         for file in self.saver.abandon_pngs() {
-            // Unlike `eprintln!`, without a panic where standard error is closed.
-            let note = "was not written: the window closed before its picture was refined";
-            let _ = writeln!(std::io::stderr(), "note: {} {note}", file.display());
+            let reason = "was not written: the window closed before its picture was refined";
+            note(format_args!("{} {reason}", file.display()));
         }
         if let Some(training) = &self.options.training {
             training.stop();

@@ -34,7 +34,7 @@ impl Clipboard {
             if let (OutputCommand::CopyText(text), Some(system)) = (command, &mut self.0)
                 && let Err(error) = system.set_text(text.clone())
             {
-                eprintln!("note: the text was not copied: {error}");
+                super::note(format_args!("the text was not copied: {error}"));
             }
         }
     }
