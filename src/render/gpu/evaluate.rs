@@ -31,19 +31,42 @@ const FIXED: usize = 10;
 const PART: usize = 1 << 14;
 const ACROSS: u32 = 128;
 
-impl GpuField {
-    /// Everything at `points` (field coordinates), colours along the unit vectors `directions` (as many).
+/// Shader that evaluates fields at given points: all those of one [`Program::source`](crate::gpu::Program::source).
+#[derive(Debug)]
+pub struct PointShader {
+    /// Source of the fields' programs.
+    program: String,
+    shader: Shader,
+    layout: wgpu::BindGroupLayout,
+}
+
+impl PointShader {
+    /// Compiles the shader of `field`.
     ///
     /// # Errors
-    /// [`GpuError::Shader`] where the driver can't compile the field, [`GpuError::Lost`] where it fails at run time.
-    pub fn evaluate(&self, points: &[Vec3], directions: &[Vec3]) -> Result<Vec<PointValues>, GpuError> {
-        assert_eq!(points.len(), directions.len(), "a direction for each point");
-        let gpu = self.gpu();
+    /// [`GpuError::Shader`] where the driver can't compile the field.
+    pub fn new(field: &GpuField) -> Result<Self, GpuError> {
+        let (gpu, program) = (field.gpu(), field.source(true));
         let layout = gpu.layout(&[false, false, true], false);
-        let (fields, parameters) = self.group();
-        let source = self.source(true) + nstr_shaders::EVALUATE;
-        let shader = Shader::new(gpu, "evaluate", source, [fields, &layout])?;
-        let width = FIXED + self.spec().spectrum_width();
+        let source = program.clone() + nstr_shaders::EVALUATE;
+        let shader = Shader::new(gpu, "evaluate", source, [field.group().0, &layout])?;
+        Ok(Self { program, shader, layout })
+    }
+
+    /// Everything that `field` answers at `points` (field coordinates), colours along the unit vectors `directions` (as many).
+    ///
+    /// # Errors
+    /// [`GpuError::Lost`] where the device fails at run time.
+    pub fn evaluate(
+        &self,
+        field: &GpuField,
+        points: &[Vec3],
+        directions: &[Vec3],
+    ) -> Result<Vec<PointValues>, GpuError> {
+        assert!(self.program == field.source(true), "a field of the shader's program");
+        assert_eq!(points.len(), directions.len(), "a direction for each point");
+        let gpu = field.gpu();
+        let width = FIXED + field.spec().spectrum_width();
         let target = Attachment::new(gpu, ACROSS, PART as u32 / ACROSS)?;
         let mut out = Vec::with_capacity(points.len());
         for (points, directions) in points.chunks(PART).zip(directions.chunks(PART)) {
@@ -52,9 +75,9 @@ impl GpuField {
                 .map(|(name, v)| gpu.upload(name, bytemuck::cast_slice(&four(v))));
             let size = (points.len() * width * 4) as u64;
             let results = gpu.output("results", size)?;
-            let bound = gpu.bind(&layout, &[&x?, &d?, &results]);
+            let bound = gpu.bind(&self.layout, &[&x?, &d?, &results]);
             let rows = (points.len() as u32).div_ceil(ACROSS);
-            shader.run(gpu, [parameters, &bound], &target, [0, 0, ACROSS, rows]);
+            self.shader.run(gpu, [field.group().1, &bound], &target, [0, 0, ACROSS, rows]);
             let bytes = gpu.read(&results, size)?;
             let values: Vec<f32> = bytemuck::pod_collect_to_vec(&bytes);
             out.extend(values.chunks_exact(width).map(point));

@@ -20,7 +20,7 @@ mod weights;
 
 pub use device::{Gpu, PipelineKind};
 pub use error::GpuError;
-pub use evaluate::PointValues;
+pub use evaluate::{PointShader, PointValues};
 pub use field::GpuField;
 pub use program::{GridPrecision, Program};
 pub use render_target::RenderTarget;

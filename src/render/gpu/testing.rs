@@ -1,23 +1,13 @@
-//! One device for all tests of a process.
-
-use std::sync::OnceLock;
+//! Devices of tests.
 
 use nstr_files::testing::{Requirement, skip};
 
 use crate::gpu::device::Gpu;
 
-/// The device that tests run on; `None`, with a notice, on machines without an adapter.
-pub fn adapter() -> Option<&'static Gpu> {
-    static GPU: OnceLock<Option<Gpu>> = OnceLock::new();
-    let gpu = GPU.get_or_init(|| match Gpu::new() {
-        Ok(gpu) => {
-            eprintln!("rendering on {}", gpu.name());
-            Some(gpu)
-        }
-        Err(e) => {
-            skip(Requirement::Gpu, &e.to_string());
-            None
-        }
-    });
-    gpu.as_ref()
+/// A device of the test's own; `None`, with a notice, on machines without an adapter. Mesa's software driver compiles the
+/// shaders of a device one after the other, in its queue: tests that share none compile at the same time.
+pub fn adapter() -> Option<Gpu> {
+    let gpu = Gpu::new().inspect_err(|e| skip(Requirement::Gpu, &e.to_string())).ok()?;
+    eprintln!("rendering on {}", gpu.name());
+    Some(gpu)
 }
