@@ -21,17 +21,32 @@ use crate::reference;
 pub struct FieldOp {
     spec: FieldSpec,
     fused: Option<FusedField>,
+    /// Kernels of other devices, by the device's name.
+    #[cfg(any(feature = "cuda", feature = "wgpu"))]
+    on_devices: std::sync::Mutex<std::collections::BTreeMap<String, DeviceKernels>>,
 }
+
+/// Kernels of a device, of a type that its backend knows.
+#[cfg(any(feature = "cuda", feature = "wgpu"))]
+type DeviceKernels = Arc<dyn std::any::Any + Send + Sync>;
 
 impl FieldOp {
     /// Evaluates with fused kernels on backends that have them.
     pub fn new(spec: FieldSpec) -> Arc<Self> {
         let fused = Some(FusedField::new(&spec));
-        Arc::new(FieldOp { spec, fused })
+        Self::with(spec, fused)
     }
     /// Evaluates in plain tensors on every backend: the baseline of benches and the oracle of tests.
     pub fn plain(spec: FieldSpec) -> Arc<Self> {
-        Arc::new(FieldOp { spec, fused: None })
+        Self::with(spec, None)
+    }
+    fn with(spec: FieldSpec, fused: Option<FusedField>) -> Arc<Self> {
+        Arc::new(FieldOp {
+            spec,
+            fused,
+            #[cfg(any(feature = "cuda", feature = "wgpu"))]
+            on_devices: Default::default(),
+        })
     }
     /// The field's shape.
     pub fn spec(&self) -> &FieldSpec {
@@ -40,6 +55,12 @@ impl FieldOp {
     /// The kernels, or `None` where plain tensors are asked for.
     pub fn fused(&self) -> Option<&FusedField> {
         self.fused.as_ref()
+    }
+    /// The kernels of a device, made by `plan` when they are first asked for.
+    #[cfg(any(feature = "cuda", feature = "wgpu"))]
+    pub(crate) fn on_device(&self, device: String, plan: impl FnOnce() -> DeviceKernels) -> DeviceKernels {
+        let mut devices = self.on_devices.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        devices.entry(device).or_insert_with(plan).clone()
     }
 }
 
@@ -265,12 +286,3 @@ pub fn adam_step<B: FieldBackend>(
 pub fn ema_step<B: FieldBackend>(average: Tensor<B, 1>, values: Tensor<B, 1>, decay: f64) -> Tensor<B, 1> {
     tensor(B::ema_step(primitive(average), primitive(values), decay))
 }
-
-#[cfg(feature = "cuda")]
-impl FieldBackend for burn_cuda::Cuda {}
-#[cfg(feature = "cuda")]
-impl FieldBackend for burn::backend::Autodiff<burn_cuda::Cuda> {}
-#[cfg(feature = "wgpu")]
-impl FieldBackend for burn_wgpu::Vulkan {}
-#[cfg(feature = "wgpu")]
-impl FieldBackend for burn::backend::Autodiff<burn_wgpu::Vulkan> {}

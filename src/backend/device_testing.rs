@@ -23,7 +23,7 @@ pub fn apart<T: Copy + Into<f64>>(a: &[T], b: &[T]) -> f64 {
 macro_rules! on_devices {
     ($($test:ident => $check:expr;)*) => {
         $crate::on_devices!(cuda, "cuda", burn_cuda::Cuda, Device::Cuda, $($test => $check;)*);
-        $crate::on_devices!(vulkan, "wgpu", burn_wgpu::Vulkan, Device::Wgpu, $($test => $check;)*);
+        $crate::on_devices!(vulkan, "wgpu", burn_wgpu::Wgpu, Device::Wgpu, $($test => $check;)*);
     };
     ($module:ident, $feature:literal, $backend:ty, $device:expr, $($test:ident => $check:expr;)*) => {
         #[cfg(feature = $feature)]

@@ -2,6 +2,8 @@
 
 pub mod backend;
 pub mod compositing;
+#[cfg(any(feature = "cuda", feature = "wgpu"))]
+pub mod cube;
 pub mod device;
 #[doc(hidden)]
 pub mod device_testing;

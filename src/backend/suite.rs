@@ -127,6 +127,22 @@ where
     }
 }
 
+impl<B> On<B>
+where
+    B: FieldBackend,
+    Autodiff<B>: FieldBackend + AutodiffBackend<InnerBackend = B>,
+{
+    /// Gradients of `Σ weight·value` in the parameters alone, as training asks for them.
+    pub fn parameter_grads(&self, case: &Case, weight: &[f64]) -> Grads {
+        let (grid, net, x) = self.inputs(case);
+        let out = backend::forward(&self.op(case), grid.clone(), net.clone(), x.detach());
+        let weight = self.tensor(weight, out.dims());
+        let grads = (out * weight).sum().backward();
+        let [grid, net] = [grid, net].map(|t| gradient(&t, &grads));
+        Grads { grid, net, x: Vec::new() }
+    }
+}
+
 /// The scalar evaluator; gradients by [`PLAIN_F64`].
 pub struct Judge;
 

@@ -5,4 +5,5 @@
 //! `cargo test --profile quick -p nstr-fit --features wgpu --lib -- device_suite --nocapture`, or with `cuda`, or both.
 
 mod fields;
+mod speed;
 mod training;

@@ -59,7 +59,7 @@ pub fn train(
         #[cfg(feature = "cuda")]
         Device::Cuda => run.on::<burn_cuda::Cuda>(),
         #[cfg(feature = "wgpu")]
-        Device::Wgpu => run.on::<burn_wgpu::Vulkan>(),
+        Device::Wgpu => run.on::<burn_wgpu::Wgpu>(),
         #[cfg(not(all(feature = "cuda", feature = "wgpu")))]
         absent => Err(nstr_backend::device::DeviceError::not_built(absent).into()),
     }

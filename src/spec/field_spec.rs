@@ -123,7 +123,7 @@ fn one<T: From<u8>>() -> T {
 }
 
 /// Activation of hidden layers; the last layer of every network is linear.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, Default)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, Default)]
 #[serde(rename_all = "kebab-case")]
 pub enum Activation {
     /// `max(0, a)`; its second derivative is taken as 0.

@@ -1,0 +1,301 @@
+//! The fused GPU kernels ([`nstr_gpu`]) behind [`FieldBackend`] for Burn's CubeCL backends: CUDA, Vulkan, Metal, ROCm.
+//!
+//! Kernels read and write the tensors' own buffers. Under `Autodiff` each forward registers one step whose backward is
+//! the adjoint kernel; it keeps the inputs (shared, not copied). What has no kernel runs in plain tensors: outputs with
+//! derivatives, adjoints of coordinates, types other than f32, and fields too large for the device's workgroup memory.
+
+use std::any::Any;
+use std::sync::Arc;
+
+use burn::backend::Autodiff;
+use burn::backend::autodiff::NodeId;
+use burn::backend::autodiff::checkpoint::base::Checkpointer;
+use burn::backend::autodiff::checkpoint::strategy::CheckpointStrategy;
+use burn::backend::autodiff::grads::Gradients;
+use burn::backend::autodiff::ops::{Backward, Ops, OpsKind};
+use burn::tensor::ops::FloatTensor;
+use burn::tensor::{DType, Shape, TensorMetadata};
+use burn_cubecl::kernel::into_contiguous;
+use burn_cubecl::ops::numeric::{empty_device_contiguous_dtype, zeros_client};
+use burn_cubecl::tensor::CubeTensor;
+use burn_cubecl::{BoolElement, CubeBackend, CubeRuntime, FloatElement, IntElement};
+use nstr_gpu::rays::LossKind;
+use nstr_gpu::run::{self, DeviceRays, FieldKernels, Parameters, Points, Tuning};
+use nstr_kernel::adam::AdamHyper;
+use nstr_kernel::{PointLoss, RayBatch, RayLoss, RayStats};
+
+use crate::backend::{
+    FieldBackend, FieldOp, Moments, Step, plain_adam_step, plain_ema_step, plain_ray_loss, primitive, tensor,
+};
+use crate::reference;
+
+/// The kernels of `op` on the tensors' device, planned once; `None` where plain tensors do the work.
+fn kernels<R: CubeRuntime>(op: &FieldOp, tensors: &[&CubeTensor<R>]) -> Option<Arc<FieldKernels<R>>> {
+    op.fused()?;
+    if tensors.iter().any(|t| t.dtype != DType::F32) {
+        return None;
+    }
+    let of = tensors.first()?;
+    let planned = op.on_device(format!("{:?}", of.device), || {
+        let client = of.client.clone();
+        let tuning = Tuning::of(&client);
+        let kernels = FieldKernels::new(client, op.spec(), tuning).inspect_err(|e| log::warn!("no fused kernels: {e}"));
+        Arc::new(kernels.ok().map(Arc::new)) as Arc<dyn Any + Send + Sync>
+    });
+    planned.downcast_ref::<Option<Arc<FieldKernels<R>>>>()?.clone()
+}
+
+/// The tensors of one evaluation, contiguous.
+#[derive(Clone, Debug)]
+struct Inputs<R: CubeRuntime> {
+    grid: CubeTensor<R>,
+    net: CubeTensor<R>,
+    x: CubeTensor<R>,
+}
+
+impl<R: CubeRuntime> Inputs<R> {
+    fn new(op: &FieldOp, grid: CubeTensor<R>, net: CubeTensor<R>, x: CubeTensor<R>) -> Self {
+        let inputs = Inputs { grid: into_contiguous(grid), net: into_contiguous(net), x: into_contiguous(x) };
+        let lengths = [&inputs.grid, &inputs.net].map(|t| t.shape().num_elements());
+        assert_eq!(
+            lengths,
+            [op.spec().grid_len(), op.spec().net_len()],
+            "lengths of grid and net against the field's spec"
+        );
+        assert_eq!(inputs.x.shape()[1], op.spec().dim, "coordinates of each point against the field's dimensions");
+        inputs
+    }
+    fn points(&self) -> usize {
+        self.x.shape()[0]
+    }
+    fn parameters(&self, kernels: &FieldKernels<R>) -> Parameters {
+        Parameters { grid: self.grid.handle.clone(), packed: kernels.pack(&self.net.handle) }
+    }
+    fn forward(&self, kernels: &FieldKernels<R>, outputs: usize) -> CubeTensor<R> {
+        let out = empty(&self.x, [self.points(), outputs]);
+        kernels.values_into(&self.parameters(kernels), &self.x.handle, self.points(), &out.handle);
+        out
+    }
+}
+
+/// A new tensor without defined values on the device of another.
+fn empty<R: CubeRuntime>(on: &CubeTensor<R>, shape: impl Into<Shape>) -> CubeTensor<R> {
+    empty_device_contiguous_dtype(on.client.clone(), on.device.clone(), shape.into(), DType::F32)
+}
+
+fn zeros_like<R: CubeRuntime>(of: &CubeTensor<R>) -> CubeTensor<R> {
+    zeros_client(of.client.clone(), of.device.clone(), of.shape(), DType::F32)
+}
+
+/// A tensor that may be overwritten: itself where nothing else holds its buffer, else a copy.
+fn owned<R: CubeRuntime>(tensor: CubeTensor<R>) -> CubeTensor<R> {
+    let tensor = into_contiguous(tensor);
+    if tensor.can_mut() { tensor } else { into_contiguous(tensor.copy()) }
+}
+
+impl<R, F, I, BT> FieldBackend for CubeBackend<R, F, I, BT>
+where
+    R: CubeRuntime,
+    F: FloatElement,
+    I: IntElement,
+    BT: BoolElement,
+    Self: burn::tensor::backend::Backend<FloatTensorPrimitive = CubeTensor<R>>,
+{
+    fn field_forward(op: &Arc<FieldOp>, grid: CubeTensor<R>, net: CubeTensor<R>, x: CubeTensor<R>) -> CubeTensor<R> {
+        match kernels(op, &[&grid, &net, &x]) {
+            Some(kernels) => Inputs::new(op, grid, net, x).forward(&kernels, op.spec().outputs),
+            None => primitive(reference::forward::<Self>(op.spec(), tensor(grid), tensor(net), tensor(x))),
+        }
+    }
+
+    fn adam_step(params: CubeTensor<R>, grads: CubeTensor<R>, moments: Moments<Self>, hyper: &AdamHyper) -> Step<Self> {
+        let [m, v] = moments;
+        if [&params, &grads, &m, &v].iter().any(|t| t.dtype != DType::F32) {
+            return plain_adam_step::<Self>(params, grads, [m, v], hyper);
+        }
+        let [params, m, v] = [params, m, v].map(owned);
+        let grads = into_contiguous(grads);
+        let hyper = run::AdamHyper {
+            lr: hyper.lr,
+            beta1: hyper.beta1,
+            beta2: hyper.beta2,
+            eps: hyper.eps,
+            weight_decay: hyper.weight_decay,
+            bias1: hyper.bias1,
+            bias2: hyper.bias2,
+        };
+        let n = params.shape().num_elements();
+        let both = [m.handle.clone(), v.handle.clone()];
+        run::adam(&params.client, &params.handle, &grads.handle, &both, n, &hyper);
+        (params, [m, v])
+    }
+
+    fn ema_step(average: CubeTensor<R>, values: CubeTensor<R>, decay: f64) -> CubeTensor<R> {
+        if [&average, &values].iter().any(|t| t.dtype != DType::F32) {
+            return plain_ema_step::<Self>(average, values, decay);
+        }
+        let (average, values) = (owned(average), into_contiguous(values));
+        let n = average.shape().num_elements();
+        run::ema(&average.client, &average.handle, &values.handle, n, decay);
+        average
+    }
+}
+
+/// Backward of the values.
+#[derive(Debug)]
+struct ValueStep;
+
+/// Inputs of the step, and the kernels that took them.
+#[derive(Clone)]
+struct ValueState<R: CubeRuntime> {
+    inputs: Inputs<R>,
+    kernels: Arc<FieldKernels<R>>,
+}
+
+impl<R: CubeRuntime> std::fmt::Debug for ValueState<R> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("ValueState").field("inputs", &self.inputs).finish_non_exhaustive()
+    }
+}
+
+/// Registers the gradient of each tracked parent.
+fn register<B: FieldBackend, const N: usize>(
+    grads: &mut Gradients,
+    parents: [Option<NodeId>; N],
+    values: [FloatTensor<B>; N],
+) {
+    for (id, value) in parents.into_iter().zip(values) {
+        if let Some(id) = id {
+            grads.register::<B>(id, value);
+        }
+    }
+}
+
+impl<R, F, I, BT> Backward<CubeBackend<R, F, I, BT>, 2> for ValueStep
+where
+    R: CubeRuntime,
+    F: FloatElement,
+    I: IntElement,
+    BT: BoolElement,
+    CubeBackend<R, F, I, BT>: FieldBackend<FloatTensorPrimitive = CubeTensor<R>>,
+{
+    type State = ValueState<R>;
+
+    fn backward(self, ops: Ops<Self::State, 2>, grads: &mut Gradients, _: &mut Checkpointer) {
+        let d_out = into_contiguous(grads.consume::<CubeBackend<R, F, I, BT>>(&ops.node));
+        let ValueState { inputs, kernels } = ops.state;
+        let (d_grid, d_net) = (zeros_like(&inputs.grid), zeros_like(&inputs.net));
+        let n = inputs.points();
+        let count = kernels.count(n);
+        let to = run::Gradients { grid: d_grid.handle.clone(), net: d_net.handle.clone() };
+        let points = Points { x: &inputs.x.handle, len: n, list: None, count: &count, limit: n };
+        kernels.adjoint(&inputs.parameters(&kernels), &points, &d_out.handle, &to);
+        register::<CubeBackend<R, F, I, BT>, 2>(grads, ops.parents.map(|node| node.map(|n| n.id)), [d_grid, d_net]);
+    }
+}
+
+/// Backward of a loss whose gradient came with its value: the state is the gradient.
+#[derive(Debug)]
+struct LossStep;
+
+impl<R, F, I, BT> Backward<CubeBackend<R, F, I, BT>, 2> for LossStep
+where
+    R: CubeRuntime,
+    F: FloatElement,
+    I: IntElement,
+    BT: BoolElement,
+    CubeBackend<R, F, I, BT>: FieldBackend<FloatTensorPrimitive = CubeTensor<R>>,
+{
+    type State = [CubeTensor<R>; 2];
+
+    fn backward(self, ops: Ops<Self::State, 2>, grads: &mut Gradients, _: &mut Checkpointer) {
+        let upstream = grads.consume::<CubeBackend<R, F, I, BT>>(&ops.node);
+        // On the device: reading the factor, which is nearly always 1, would wait for everything before.
+        let scaled = ops.state.map(|grad| {
+            let factor = tensor::<CubeBackend<R, F, I, BT>, 1>(upstream.clone());
+            primitive(tensor::<CubeBackend<R, F, I, BT>, 1>(grad) * factor)
+        });
+        register::<CubeBackend<R, F, I, BT>, 2>(grads, ops.parents.map(|node| node.map(|n| n.id)), scaled);
+    }
+}
+
+impl<R, F, I, BT, C> FieldBackend for Autodiff<CubeBackend<R, F, I, BT>, C>
+where
+    R: CubeRuntime,
+    F: FloatElement,
+    I: IntElement,
+    BT: BoolElement,
+    C: CheckpointStrategy,
+    CubeBackend<R, F, I, BT>: FieldBackend<FloatTensorPrimitive = CubeTensor<R>>,
+{
+    fn field_forward(
+        op: &Arc<FieldOp>,
+        grid: FloatTensor<Self>,
+        net: FloatTensor<Self>,
+        x: FloatTensor<Self>,
+    ) -> FloatTensor<Self> {
+        let found = kernels(op, &[&grid.primitive, &net.primitive, &x.primitive]);
+        let Some(kernels) = found.filter(|_| x.node.requirement.is_none()) else {
+            return primitive(reference::forward::<Self>(op.spec(), tensor(grid), tensor(net), tensor(x)));
+        };
+        let inputs = Inputs::new(op, grid.primitive, net.primitive, x.primitive);
+        let output = inputs.forward(&kernels, op.spec().outputs);
+        match ValueStep.prepare::<C>([grid.node, net.node]).compute_bound().stateful() {
+            OpsKind::Tracked(prep) => prep.finish(ValueState { inputs, kernels }, output),
+            OpsKind::UnTracked(prep) => prep.finish(output),
+        }
+    }
+
+    fn ray_loss(
+        op: &Arc<FieldOp>,
+        grid: FloatTensor<Self>,
+        net: FloatTensor<Self>,
+        rays: &RayBatch,
+        loss: RayLoss,
+    ) -> (FloatTensor<Self>, RayStats) {
+        let found = kernels(op, &[&grid.primitive, &net.primitive]);
+        let samples = rays.t.len();
+        let Some(kernels) = found.filter(|_| samples > 0) else {
+            return plain_ray_loss::<Self>(op, grid, net, rays, loss);
+        };
+        let [grid_in, net_in] = [grid.primitive, net.primitive].map(into_contiguous);
+        let (d_grid, d_net) = (zeros_like(&grid_in), zeros_like(&net_in));
+        let at = Parameters { grid: grid_in.handle.clone(), packed: kernels.pack(&net_in.handle) };
+        let count = rays.slices().rays();
+        let buffers = kernels.ray_buffers(count, samples);
+        let to = run::Gradients { grid: d_grid.handle.clone(), net: d_net.handle.clone() };
+        kernels.ray_step(&at, &upload(&kernels, rays), comparison(loss), &buffers, &to);
+        let client = grid_in.client.clone();
+        let losses =
+            CubeTensor::new_contiguous(client, grid_in.device.clone(), [count].into(), buffers.losses, DType::F32);
+        let value = primitive(tensor::<CubeBackend<R, F, I, BT>, 1>(losses).sum());
+        let value = match LossStep.prepare::<C>([grid.node, net.node]).compute_bound().stateful() {
+            OpsKind::Tracked(prep) => prep.finish([d_grid, d_net], value),
+            OpsKind::UnTracked(prep) => prep.finish(value),
+        };
+        (value, RayStats { loss: 0.0, evaluated: samples, used: samples })
+    }
+}
+
+fn upload<R: CubeRuntime>(kernels: &FieldKernels<R>, rays: &RayBatch) -> DeviceRays {
+    DeviceRays {
+        rays: rays.slices().rays(),
+        samples: rays.t.len(),
+        first: kernels.upload_words(&rays.first),
+        x: kernels.upload(&rays.x),
+        t: kernels.upload(&rays.t),
+        dt: kernels.upload(&rays.dt),
+        direction: kernels.upload(&rays.direction),
+        target: kernels.upload(&rays.target),
+        background: kernels.upload(&rays.background),
+    }
+}
+
+fn comparison(loss: RayLoss) -> run::RayLoss {
+    let (kind, delta) = match loss.loss {
+        PointLoss::L1 => (LossKind::L1, 1.0),
+        PointLoss::L2 => (LossKind::L2, 1.0),
+        PointLoss::Huber(delta) => (LossKind::Huber, delta),
+    };
+    run::RayLoss { kind, delta, min_transmittance: loss.min_transmittance, distortion: loss.distortion }
+}
