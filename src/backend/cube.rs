@@ -273,6 +273,7 @@ where
             OpsKind::Tracked(prep) => prep.finish([d_grid, d_net], value),
             OpsKind::UnTracked(prep) => prep.finish(value),
         };
+        // How many samples counted stays on the device: reading it would wait for everything before.
         (value, RayStats { loss: 0.0, evaluated: samples, used: samples })
     }
 }
