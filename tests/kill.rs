@@ -104,6 +104,9 @@ fn kill_and_resume(input: &str, arguments: &[&str]) {
         child.kill().unwrap();
         child.wait().unwrap();
         killed += 1;
+        if killed % 20 == 0 {
+            eprintln!("{input}: {killed} kills and {ends} whole fits so far");
+        }
         let [has_model, has_checkpoint] = check(&at.join("killed"), "m.safetensors");
         assert!(has_model || has_checkpoint || !had_checkpoint, "seed {seed}, kill {killed}: the checkpoint is lost");
         had_checkpoint = has_checkpoint || (had_checkpoint && !has_model);

@@ -2,12 +2,12 @@
 //!
 //! With `α = 1 − exp(−σ·dt)` and transmittance `T`, `C = Σ T·α·c + T_end·background`. A step is
 //!
-//! 1. [`values`](crate::field::points::values) of the trunk at all samples,
-//! 2. [`list_samples`]: per ray its weights, and the list of samples before it ends,
-//! 3. [`colours`] of the listed samples,
-//! 4. [`composite`]: losses, and adjoints of colours and raw densities,
-//! 5. [`colours_adjoint`]: gradients of the head, adjoint of the trunk's values,
-//! 6. [`adjoint`](crate::field::points::adjoint) of the trunk at the listed samples.
+//! 1. [`values`](crate::field::points::values()) of the trunk at all samples,
+//! 2. [`list_samples()`]: per ray its weights, and the list of samples before it ends,
+//! 3. [`colours()`] of the listed samples,
+//! 4. [`composite()`]: losses, and adjoints of colours and raw densities,
+//! 5. [`colours_adjoint()`]: gradients of the head, adjoint of the trunk's values,
+//! 6. [`adjoint`](crate::field::points::adjoint()) of the trunk at the listed samples.
 
 use cubecl::prelude::*;
 use nstr_spec::MAX_RAW_DENSITY;

@@ -214,7 +214,7 @@ fn factor(f: usize, #[comptime] i: usize, #[comptime] shape: Shape) -> usize {
     comptime!(shape.u.at) + (group * comptime!(shape.product) + i) * features + f % features
 }
 
-/// Adjoint of [`multiply`], from the rows of z over the factors in those of u. Every unit must have passed a barrier;
+/// Adjoint of [`multiply()`], from the rows of z over the factors in those of u. Every unit must have passed a barrier;
 /// ends with one.
 #[cube]
 pub fn multiply_backward(rows: &mut TileRows, #[comptime] shape: Shape) {

@@ -38,7 +38,7 @@ pub fn sine(x: Float4) -> Float4 {
     y
 }
 
-/// Cosine in radians, as exact as [`sine`].
+/// Cosine in radians, as exact as [`sine()`].
 #[cube]
 pub fn cosine(x: Float4) -> Float4 {
     let mut y = Float4::empty();

@@ -81,7 +81,7 @@ fn basis_of(shape: &Shape, _: usize) -> crate::shape::Basis {
     shape.basis.expect("the shape has a basis")
 }
 
-/// Adjoint of [`forward`], which left the tile; the output's rows hold the values' adjoint. Every unit must have passed
+/// Adjoint of [`forward()`], which left the tile; the output's rows hold the values' adjoint. Every unit must have passed
 /// a barrier. Ends with one.
 #[cube]
 pub fn backward<G: Add, W: Add, N: Size>(
