@@ -71,9 +71,9 @@ impl<R: CubeRuntime> Inputs<R> {
     fn parameters(&self, kernels: &FieldKernels<R>) -> Parameters {
         Parameters { grid: self.grid.handle.clone(), packed: kernels.pack(&self.net.handle) }
     }
-    fn forward(&self, kernels: &FieldKernels<R>, outputs: usize) -> CubeTensor<R> {
+    fn forward(&self, kernels: &FieldKernels<R>, at: &Parameters, outputs: usize) -> CubeTensor<R> {
         let out = empty(&self.x, [self.points(), outputs]);
-        kernels.values_into(&self.parameters(kernels), &self.x.handle, self.points(), &out.handle);
+        kernels.values_into(at, &self.x.handle, self.points(), &out.handle);
         out
     }
 }
@@ -103,7 +103,10 @@ where
 {
     fn field_forward(op: &Arc<FieldOp>, grid: CubeTensor<R>, net: CubeTensor<R>, x: CubeTensor<R>) -> CubeTensor<R> {
         match kernels(op, &[&grid, &net, &x]) {
-            Some(kernels) => Inputs::new(op, grid, net, x).forward(&kernels, op.spec().outputs),
+            Some(kernels) => {
+                let inputs = Inputs::new(op, grid, net, x);
+                inputs.forward(&kernels, &inputs.parameters(&kernels), op.spec().outputs)
+            }
             None => primitive(reference::forward::<Self>(op.spec(), tensor(grid), tensor(net), tensor(x))),
         }
     }
@@ -145,10 +148,11 @@ where
 #[derive(Debug)]
 struct ValueStep;
 
-/// Inputs of the step, and the kernels that took them.
+/// Inputs of the step, and the kernels that took them with the parameters as they were packed for them.
 #[derive(Clone)]
 struct ValueState<R: CubeRuntime> {
     inputs: Inputs<R>,
+    at: Parameters,
     kernels: Arc<FieldKernels<R>>,
 }
 
@@ -183,13 +187,13 @@ where
 
     fn backward(self, ops: Ops<Self::State, 2>, grads: &mut Gradients, _: &mut Checkpointer) {
         let d_out = into_contiguous(grads.consume::<CubeBackend<R, F, I, BT>>(&ops.node));
-        let ValueState { inputs, kernels } = ops.state;
+        let ValueState { inputs, at, kernels } = ops.state;
         let (d_grid, d_net) = (zeros_like(&inputs.grid), zeros_like(&inputs.net));
         let n = inputs.points();
         let count = kernels.count(n);
         let to = run::Gradients { grid: d_grid.handle.clone(), net: d_net.handle.clone() };
         let points = Points { x: &inputs.x.handle, len: n, list: None, count: &count, limit: n };
-        kernels.adjoint(&inputs.parameters(&kernels), &points, &d_out.handle, &to);
+        kernels.adjoint(&at, &points, &d_out.handle, &to);
         register::<CubeBackend<R, F, I, BT>, 2>(grads, ops.parents.map(|node| node.map(|n| n.id)), [d_grid, d_net]);
     }
 }
@@ -239,9 +243,10 @@ where
             return primitive(reference::forward::<Self>(op.spec(), tensor(grid), tensor(net), tensor(x)));
         };
         let inputs = Inputs::new(op, grid.primitive, net.primitive, x.primitive);
-        let output = inputs.forward(&kernels, op.spec().outputs);
+        let at = inputs.parameters(&kernels);
+        let output = inputs.forward(&kernels, &at, op.spec().outputs);
         match ValueStep.prepare::<C>([grid.node, net.node]).compute_bound().stateful() {
-            OpsKind::Tracked(prep) => prep.finish(ValueState { inputs, kernels }, output),
+            OpsKind::Tracked(prep) => prep.finish(ValueState { inputs, at, kernels }, output),
             OpsKind::UnTracked(prep) => prep.finish(output),
         }
     }

@@ -15,10 +15,10 @@ use nstr_spec::MAX_RAW_DENSITY;
 use crate::field::add::Add;
 use crate::field::math::sigmoids;
 use crate::field::mlp;
-use crate::field::product::{BlockSums, Finish, Target, clear_sums, flush_sums, product};
+use crate::field::product::{BlockSums, Target, clear_sums, flush_sums, product};
 use crate::field::tile::terms_into;
 use crate::field::{Float4, TileRows, direction_encoding};
-use crate::shape::{HeadShape, Rows};
+use crate::shape::HeadShape;
 
 /// A listed sample: weight of its colour, transmittance behind it, density, and its place among all samples.
 pub const SAMPLE_WORDS: usize = 4;
@@ -351,17 +351,19 @@ pub fn colours_adjoint<W: Add>(
             }
             sync_cube();
             mlp::backward::<W>(&mut rows, weights, &mut sums, d_net, comptime!(shape.layers.clone()), summed, tile);
-            product(&mut rows, weights, comptime!(terms_into(&shape.layers, shape.f)), comptime!(store(shape.f)), tile);
+            product(
+                &mut rows,
+                weights,
+                comptime!(terms_into(&shape.layers, shape.f)),
+                comptime!(Target::store(shape.f)),
+                tile,
+            );
             write_adjoint(&rows, d_raw, d_values, first, count, comptime!(shape.clone()));
             sync_cube();
         }
     }
     sync_cube();
     flush_sums::<W>(&sums, d_net, comptime!(shape.sums.clone()), units);
-}
-
-fn store(rows: Rows) -> Target {
-    Target { rows, bias: None, finish: Finish::Store }
 }
 
 #[cube]

@@ -22,6 +22,13 @@ pub struct Target {
     pub finish: Finish,
 }
 
+impl Target {
+    /// Plain sums into `rows`.
+    pub fn store(rows: Rows) -> Self {
+        Self { rows, bias: None, finish: Finish::Store }
+    }
+}
+
 /// Last step of a product.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Finish {

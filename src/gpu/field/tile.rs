@@ -6,7 +6,7 @@
 use cubecl::prelude::*;
 
 use super::add::Add;
-use super::product::{BlockSums, Finish, Target, product};
+use super::product::{BlockSums, Target, product};
 use super::{Float4, TileRows, Uint4, basis, latent, mlp};
 use crate::shape::{Layer, Rows, Shape, Term};
 
@@ -67,17 +67,13 @@ pub fn forward<N: Size>(
     }
     mlp::forward(rows, weights, comptime!(shape.spectrum.clone()), comptime!(shape.tile));
     if comptime!(shape.basis.is_some()) {
-        #[unroll]
-        for b in 0..1usize {
-            let basis = comptime!(basis_of(&shape, b));
-            basis::forward(rows, weights, basis, comptime!(shape.clone()));
-        }
+        basis::forward(rows, weights, comptime!(basis_of(&shape)), comptime!(shape.clone()));
     }
     mlp::forward(rows, weights, comptime!(shape.decoder.clone()), comptime!(shape.tile));
 }
 
 #[expect(clippy::expect_used, reason = "called where the shape has a basis")]
-fn basis_of(shape: &Shape, _: usize) -> crate::shape::Basis {
+fn basis_of(shape: &Shape) -> crate::shape::Basis {
     shape.basis.expect("the shape has a basis")
 }
 
@@ -97,28 +93,20 @@ pub fn backward<G: Add, W: Add, N: Size>(
     let summed = comptime!(shape.sums.vectors > 0);
     mlp::backward::<W>(rows, weights, sums, d_net, comptime!(shape.decoder.clone()), summed, tile);
     if comptime!(shape.basis.is_some()) {
-        product(rows, weights, comptime!(terms_into(&shape.decoder, shape.m)), comptime!(store(shape.m)), tile);
-        #[unroll]
-        for b in 0..1usize {
-            let basis = comptime!(basis_of(&shape, b));
-            basis::backward::<W>(rows, weights, sums, d_net, basis, comptime!(shape.clone()));
-        }
+        product(rows, weights, comptime!(terms_into(&shape.decoder, shape.m)), comptime!(Target::store(shape.m)), tile);
+        basis::backward::<W>(rows, weights, sums, d_net, comptime!(basis_of(&shape)), comptime!(shape.clone()));
     }
     if comptime!(!shape.spectrum.is_empty()) {
         mlp::backward::<W>(rows, weights, sums, d_net, comptime!(shape.spectrum.clone()), summed, tile);
     }
     if comptime!(shape.levels > 0) {
-        product(rows, weights, comptime!(all_terms_into(&shape)), comptime!(store(shape.z)), tile);
+        product(rows, weights, comptime!(all_terms_into(&shape)), comptime!(Target::store(shape.z)), tile);
         if comptime!(shape.product > 1) {
             latent::multiply_backward(rows, comptime!(shape.clone()));
         }
         latent::scatter::<G, N>(rows, levels, d_grid, comptime!(shape.clone()));
     }
     sync_cube();
-}
-
-fn store(rows: Rows) -> Target {
-    Target { rows, bias: None, finish: Finish::Store }
 }
 
 /// Products that give the adjoint of a network's inputs in `rows`.
