@@ -7,6 +7,7 @@ use nstr_gpu::rays::LossKind;
 use nstr_gpu::run::{AdamHyper, FieldKernels, Gradients, Points, RayLoss, Tuning, adam};
 use nstr_spec::FieldSpec;
 use nstr_spec::config::preset;
+use serde_json::{Value, json};
 
 use crate::check::{Case, place, place_rays, rays, upload};
 
@@ -82,8 +83,8 @@ fn is_large<R: Runtime>(client: &ComputeClient<R>) -> bool {
         && client.properties().hardware.max_shared_memory_size > 40 << 10
 }
 
-/// Multiply-adds a second, printed with the copy bandwidth.
-pub fn probe<R: Runtime>(client: &ComputeClient<R>) -> f64 {
+/// The device's rates, printed: figures, and multiply-adds a second.
+pub fn probe<R: Runtime>(client: &ComputeClient<R>, device: &str) -> (Value, f64) {
     let large = is_large(client);
     let (blocks, turns) = if large { (4096, 256) } else { (16, 64) };
     let n = blocks * 256;
@@ -126,14 +127,17 @@ pub fn probe<R: Runtime>(client: &ComputeClient<R>) -> f64 {
             );
         }
     });
+    let copied = 8.0 * floats as f64 / time;
     println!(
-        "multiply-adds {:.1} T/s ({:.1} TFLOP/s), copy {:.2} TB/s read and written, a launch {:.1} us",
+        "multiply-adds {:.4} T/s, copy {:.4} TB/s read and written, a launch {:.1} us",
         rate / 1e12,
-        2.0 * rate / 1e12,
-        8.0 * floats as f64 / time / 1e12,
+        copied / 1e12,
         empty * 1e6
     );
-    rate
+    let figures = json!({
+        "device": device, "multiply_adds_per_second": rate, "bytes_per_second": copied, "launch_seconds": empty
+    });
+    (figures, rate)
 }
 
 /// Multiply-adds of one point through the networks: the trunk's, and the head's.
@@ -147,15 +151,15 @@ fn multiplications(spec: &FieldSpec) -> [f64; 2] {
     ]
 }
 
-/// Times every kernel of the presets; returns JSON lines.
-pub fn run<R: Runtime>(client: &ComputeClient<R>, base: Tuning, device: &str, only: Option<&str>) -> String {
-    let rate = probe(client);
+/// Times every kernel of the presets; returns the figures.
+pub fn run<R: Runtime>(client: &ComputeClient<R>, tunings: &[Tuning], device: &str, only: Option<&str>) -> Vec<Value> {
+    let (figures, rate) = probe(client, device);
     let large = is_large(client);
-    let mut lines = vec![format!("{{\"device\": \"{device}\", \"multiply_adds_per_second\": {rate:e}}}")];
+    let mut lines = vec![figures];
     let mut report = |name: &str, tuning: Tuning, points: usize, work: f64, time: f64, note: &str| {
         let (per_second, share) = (points as f64 / time, points as f64 * work / time / rate);
         println!(
-            "{device:5} {name:34} P {:3} U {:3} blocks {} grid {:5}: {:8.1} M/s {:7.3} ms, {:4.1} % of multiply-adds {note}",
+            "{device:5} {name:34} P {:3} U {:3} blocks {} grid {:5}: {:9.3} M/s {:7.3} ms, {:4.1} % of multiply-adds {note}",
             tuning.points,
             tuning.units,
             tuning.blocks,
@@ -164,10 +168,10 @@ pub fn run<R: Runtime>(client: &ComputeClient<R>, base: Tuning, device: &str, on
             time * 1e3,
             share * 100.0
         );
-        lines.push(format!(
-            "{{\"device\": \"{device}\", \"kernel\": \"{name}\", \"points\": {}, \"units\": {}, \"per_second\": {per_second:e}, \"share\": {share:.4}}}",
-            tuning.points, tuning.units
-        ));
+        lines.push(json!({
+            "device": device, "kernel": name, "points": tuning.points, "units": tuning.units, "blocks": tuning.blocks,
+            "quad": tuning.quad, "per_second": per_second, "share": share
+        }));
     };
     for preset_name in ["radiance", "sdf", "radiance-fine"] {
         if only.is_some_and(|only| only != preset_name) {
@@ -180,22 +184,7 @@ pub fn run<R: Runtime>(client: &ComputeClient<R>, base: Tuning, device: &str, on
         let d_out = upload(client, &case.normal(n * spec.outputs));
         let count = client.create_from_slice(u32::as_bytes(&[n as u32, 0, 0, 0]));
         let [trunk, head] = multiplications(&spec);
-        let forms: Vec<Tuning> = if large && preset_name == "radiance" {
-            let mut forms = Vec::new();
-            for (points, units, blocks) in
-                [(32, 64, 8), (32, 128, 6), (64, 64, 5), (64, 128, 4), (64, 256, 3), (128, 128, 2), (128, 256, 2)]
-            {
-                forms.push(Tuning { points, units, blocks, ..base });
-            }
-            if base.quad {
-                forms.push(Tuning { quad: false, ..base });
-            }
-            forms.push(Tuning { grid: base.grid * 8, ..base });
-            forms
-        } else {
-            vec![base]
-        };
-        for tuning in forms {
+        for &tuning in tunings {
             let kernels = FieldKernels::new(client.clone(), &spec, tuning).expect("the preset fits");
             let at = place(&kernels, &case);
             let out = client.empty(4 * n * spec.outputs);
@@ -242,5 +231,5 @@ pub fn run<R: Runtime>(client: &ComputeClient<R>, base: Tuning, device: &str, on
             );
         }
     }
-    lines.join(",\n")
+    lines
 }

@@ -6,5 +6,4 @@
 #![allow(clippy::unwrap_used, reason = "for tests only: a panic is how they fail")]
 
 mod fields;
-mod speed;
 mod training;

@@ -57,9 +57,11 @@ impl Tuning {
     pub fn of<R: Runtime>(client: &ComputeClient<R>) -> Self {
         let hardware = &client.properties().hardware;
         let large = hardware.max_shared_memory_size > 64 << 10;
+        // Of eight lanes only on software adapters, which gain most if every unit has points of its own.
+        let software = hardware.plane_size_max <= 8;
         Self {
             points: if large { 64 } else { 32 },
-            units: 128,
+            units: if software { 8 } else { 128 },
             blocks: if large { 3 } else { 1 },
             grid: hardware.num_streaming_multiprocessors.map_or(256, |n| 8 * n as usize),
             quad: false,

@@ -6,7 +6,7 @@ use cubecl::prelude::*;
 use super::add::Add;
 use super::math::{cosine, sine};
 use super::product::{BlockSums, add_gradient};
-use super::{Float4, TileRows};
+use super::{Float4, TileRows, item_of};
 use crate::shape::{Basis, LANES, Rows, Shape, pad};
 
 /// θ of sinusoid `k` at a vector of points.
@@ -44,14 +44,13 @@ pub fn forward(rows: &mut TileRows, weights: &Array<Float4>, #[comptime] basis: 
     let vectors = comptime!(shape.tile.vectors());
     let (x, s, m) = comptime!((shape.x, shape.s, shape.m));
     let units = comptime!(shape.tile.units);
-    let items = comptime!(m.count * vectors);
-    let turns = comptime!(items.div_ceil(units));
+    let turns = comptime!((m.count * vectors).div_ceil(units));
     #[unroll(turns == 1)]
     for turn in 0..turns {
-        let item = turn * units + UNIT_POS as usize;
-        if item < items {
-            let p = item % vectors;
-            let k = item / vectors;
+        let item = item_of(turn, vectors, units);
+        if item.work < comptime!(m.count) {
+            let p = item.p;
+            let k = item.work;
             let mut value = Float4::new(0.0f32);
             if comptime!(basis.channels == 0) {
                 value = sine(phases(rows, weights, k, p, basis, x, vectors));
@@ -85,14 +84,13 @@ pub fn backward<A: Add>(
     let vectors = comptime!(shape.tile.vectors());
     let (x, s, m, d_theta) = comptime!((shape.x, shape.s, shape.m, basis.d_theta));
     let units = comptime!(shape.tile.units);
-    let items = comptime!(basis.count * vectors);
-    let turns = comptime!(items.div_ceil(units));
+    let turns = comptime!((basis.count * vectors).div_ceil(units));
     #[unroll(turns == 1)]
     for turn in 0..turns {
-        let item = turn * units + UNIT_POS as usize;
-        if item < items {
-            let p = item % vectors;
-            let k = item / vectors;
+        let item = item_of(turn, vectors, units);
+        if item.work < comptime!(basis.count) {
+            let p = item.p;
+            let k = item.work;
             let theta = phases(rows, weights, k, p, basis, x, vectors);
             let (sin, cos) = (sine(theta), cosine(theta));
             let to = comptime!(d_theta.at * vectors) + k * vectors + p;

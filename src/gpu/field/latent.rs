@@ -7,7 +7,7 @@
 use cubecl::prelude::*;
 
 use super::add::Add;
-use super::{Float4, TileRows, Uint4};
+use super::{Float4, Item, TileRows, Uint4, item_of};
 use crate::shape::Shape;
 
 /// Corner of a point's cell on a level: entry and blending weight.
@@ -87,6 +87,18 @@ fn coordinates(rows: &TileRows, p: usize, #[comptime] i: usize, #[comptime] shap
     x
 }
 
+/// The item of a unit in a turn: the parts of one point's features in neighbouring lanes, unless parameters are shared
+/// by the subgroup (see [`item_of()`]). Work is level and part.
+#[cube]
+fn feature_item(turn: usize, #[comptime] parts: usize, #[comptime] vectors: usize, #[comptime] units: usize) -> Item {
+    if comptime!(vectors == units) {
+        item_of(turn, vectors, units)
+    } else {
+        let item = turn * units + UNIT_POS as usize;
+        Item { p: item / parts % vectors, work: item / comptime!(parts * vectors) * parts + item % parts }
+    }
+}
+
 /// Interpolated features into the rows of u. Ends with a barrier.
 #[cube]
 pub fn gather<N: Size>(
@@ -98,15 +110,14 @@ pub fn gather<N: Size>(
     let (vectors, units) = comptime!((shape.tile.vectors(), shape.tile.units));
     let width = comptime!(shape.feature_width);
     let parts = comptime!(shape.features / shape.feature_width);
-    let items = comptime!(shape.levels * parts * vectors);
-    let turns = comptime!(items.div_ceil(units));
+    let turns = comptime!((shape.levels * parts * vectors).div_ceil(units));
     #[unroll(turns == 1)]
     for turn in 0..turns {
-        let item = turn * units + UNIT_POS as usize;
-        if item < items {
-            let part = item % parts;
-            let p = item / parts % vectors;
-            let l = item / comptime!(parts * vectors);
+        let item = feature_item(turn, parts, vectors, units);
+        let l = item.work / parts;
+        if l < comptime!(shape.levels) {
+            let part = item.work % parts;
+            let p = item.p;
             let level = level(levels, l);
             let mut values = Array::<Vector<f32, N>>::new(4usize);
             #[unroll]
@@ -147,15 +158,14 @@ pub fn scatter<A: Add, N: Size>(
     let (vectors, units) = comptime!((shape.tile.vectors(), shape.tile.units));
     let width = comptime!(shape.feature_width);
     let parts = comptime!(shape.features / shape.feature_width);
-    let items = comptime!(shape.levels * parts * vectors);
-    let turns = comptime!(items.div_ceil(units));
+    let turns = comptime!((shape.levels * parts * vectors).div_ceil(units));
     #[unroll(turns == 1)]
     for turn in 0..turns {
-        let item = turn * units + UNIT_POS as usize;
-        if item < items {
-            let part = item % parts;
-            let p = item / parts % vectors;
-            let l = item / comptime!(parts * vectors);
+        let item = feature_item(turn, parts, vectors, units);
+        let l = item.work / parts;
+        if l < comptime!(shape.levels) {
+            let part = item.work % parts;
+            let p = item.p;
             let level = level(levels, l);
             let mut adjoints = Array::<Float4>::new(width);
             #[unroll]
@@ -187,14 +197,13 @@ pub fn scatter<A: Add, N: Size>(
 #[cube]
 pub fn multiply(rows: &mut TileRows, #[comptime] shape: Shape) {
     let (vectors, tile) = comptime!((shape.tile.vectors(), shape.tile));
-    let items = comptime!(shape.z.count * vectors);
-    let turns = comptime!(items.div_ceil(tile.units));
+    let turns = comptime!((shape.z.count * vectors).div_ceil(tile.units));
     #[unroll(turns == 1)]
     for turn in 0..turns {
-        let item = turn * comptime!(tile.units) + UNIT_POS as usize;
-        if item < items {
-            let p = item % vectors;
-            let f = item / vectors;
+        let item = item_of(turn, vectors, comptime!(tile.units));
+        if item.work < comptime!(shape.z.count) {
+            let p = item.p;
+            let f = item.work;
             let mut value = Float4::new(1.0f32);
             #[unroll]
             for i in 0..comptime!(shape.product) {
@@ -219,14 +228,13 @@ fn factor(f: usize, #[comptime] i: usize, #[comptime] shape: Shape) -> usize {
 #[cube]
 pub fn multiply_backward(rows: &mut TileRows, #[comptime] shape: Shape) {
     let (vectors, tile) = comptime!((shape.tile.vectors(), shape.tile));
-    let items = comptime!(shape.z.count * vectors);
-    let turns = comptime!(items.div_ceil(tile.units));
+    let turns = comptime!((shape.z.count * vectors).div_ceil(tile.units));
     #[unroll(turns == 1)]
     for turn in 0..turns {
-        let item = turn * comptime!(tile.units) + UNIT_POS as usize;
-        if item < items {
-            let p = item % vectors;
-            let f = item / vectors;
+        let item = item_of(turn, vectors, comptime!(tile.units));
+        if item.work < comptime!(shape.z.count) {
+            let p = item.p;
+            let f = item.work;
             let d = rows[comptime!(shape.z.at * vectors) + f * vectors + p];
             let mut values = Array::<Float4>::new(comptime!(shape.product));
             #[unroll]

@@ -18,3 +18,25 @@ pub type Float4 = Vector<f32, Const<4>>;
 pub type Uint4 = Vector<u32, Const<4>>;
 /// Rows of a tile in workgroup memory, `[row][point]`.
 pub type TileRows = SharedMemory<Float4>;
+
+/// A unit's item of work on a tile: a group of points, and what is done with it.
+#[derive(CubeType)]
+pub struct Item {
+    /// Group of points.
+    pub p: usize,
+    /// Number of the work.
+    pub work: usize,
+}
+
+/// The item of a unit in a turn. Groups of points lie next to each other, so that a subgroup reads rows in order. Where
+/// they are as many as the units, the work is the turn's for all units, and compilers see that all read the same
+/// parameters: software adapters then load them once for a subgroup instead of once a lane.
+#[cube]
+pub fn item_of(turn: usize, #[comptime] groups: usize, #[comptime] units: usize) -> Item {
+    if comptime!(groups == units) {
+        Item { p: UNIT_POS as usize, work: turn }
+    } else {
+        let item = turn * units + UNIT_POS as usize;
+        Item { p: item % groups, work: item / groups }
+    }
+}

@@ -8,7 +8,7 @@ use nstr_spec::Activation;
 
 use super::add::Add;
 use super::math::{activate, slope};
-use super::{Float4, TileRows};
+use super::{Float4, TileRows, item_of};
 use crate::shape::{GradientSlot, LANES, Rows, Sums, Term, TileSize, pad};
 
 /// Columns of a product and what is done with them before they are stored.
@@ -46,7 +46,10 @@ fn block(columns: usize, tile: TileSize) -> (usize, usize) {
     let fits = |&(p, o): &(usize, usize)| {
         points.is_multiple_of(p) && groups.is_multiple_of(o) && points / p * (groups / o) >= tile.units
     };
-    [(2, 2), (2, 1), (1, 2)].into_iter().find(fits).unwrap_or((1, 1))
+    // Parameters that a whole subgroup shares are cheap: more columns a unit (see `item_of`).
+    let shared = |&(p, o): &(usize, usize)| points / p == tile.units && groups.is_multiple_of(o);
+    let usual = || [(2, 2), (2, 1), (1, 2)].into_iter().find(fits);
+    [(1, 4), (1, 2), (1, 1)].into_iter().find(shared).or_else(usual).unwrap_or((1, 1))
 }
 
 /// Sum of `terms`, rows of the tile times packed matrices, into rows of the tile. Ends with a barrier.
@@ -63,14 +66,13 @@ pub fn product(
     let (per_p, per_o) = comptime!(block(target.rows.count, tile));
     let groups_p = comptime!(vectors / per_p);
     let groups_o = comptime!(columns / per_o);
-    let items = comptime!(groups_p * groups_o);
-    let turns = comptime!(items.div_ceil(tile.units));
+    let turns = comptime!((groups_p * groups_o).div_ceil(tile.units));
     #[unroll(turns == 1)]
     for turn in 0..turns {
-        let item = turn * comptime!(tile.units) + UNIT_POS as usize;
-        if item < items {
-            let p = item % groups_p;
-            let o = item / groups_p;
+        let item = item_of(turn, groups_p, comptime!(tile.units));
+        if item.work < groups_o {
+            let p = item.p;
+            let o = item.work;
             let mut sums = Array::<Float4>::new(comptime!(4 * per_o * per_p));
             #[unroll]
             for j in 0..per_o {
@@ -221,6 +223,38 @@ pub fn add_gradient<A: Add>(
     #[comptime] summed: bool,
     #[comptime] tile: TileSize,
 ) {
+    let units = comptime!(tile.units);
+    if comptime!(tile.vectors() == units && slot.parts == 1 && slot.input.is_some()) {
+        // Neighbouring units take the longer side's blocks and share the shorter side's (see `item_of`).
+        let (groups_i, groups_o) = comptime!((slot.input_groups(), slot.output_groups()));
+        let (long, short) = comptime!((groups_i.max(groups_o), groups_i.min(groups_o)));
+        let rounds = comptime!(long.div_ceil(units));
+        for turn in 0..comptime!(rounds * short) {
+            let own = turn % rounds * units + UNIT_POS as usize;
+            let shared = turn / rounds;
+            if own < long {
+                if comptime!(groups_i > groups_o) {
+                    weight_block::<A>(rows, sums, d_net, 0usize, own, shared, slot, summed, tile);
+                } else {
+                    weight_block::<A>(rows, sums, d_net, 0usize, shared, own, slot, summed, tile);
+                }
+            }
+        }
+    } else {
+        each_block::<A>(rows, sums, d_net, slot, summed, tile);
+    }
+}
+
+/// [`add_gradient()`], a block and a part of the points an item.
+#[cube]
+fn each_block<A: Add>(
+    rows: &TileRows,
+    sums: &mut BlockSums,
+    d_net: &mut Array<A::Cell>,
+    #[comptime] slot: GradientSlot,
+    #[comptime] summed: bool,
+    #[comptime] tile: TileSize,
+) {
     let groups_o = comptime!(slot.output_groups());
     let blocks = comptime!(slot.input_groups() * slot.output_groups());
     let items = comptime!(blocks * slot.parts);
@@ -251,6 +285,13 @@ fn first_vector(rows: Option<Rows>, tile: TileSize) -> usize {
     rows.map_or(0, |rows| rows.at * tile.vectors())
 }
 
+/// A step of `share`: each unit begins elsewhere, so that a subgroup's reads spread over the memory's banks; together
+/// where what they read is shared.
+#[cube]
+fn turned(step: usize, #[comptime] share: usize, #[comptime] together: bool) -> usize {
+    if comptime!(together) { step } else { (step + UNIT_POS as usize) % share }
+}
+
 /// Gradient of 4 × 4 weights over a part of the points.
 #[cube]
 fn weight_block<A: Add>(
@@ -274,8 +315,7 @@ fn weight_block<A: Add>(
     let x_at = comptime!(first_vector(slot.input, tile)) + i * comptime!(4 * vectors);
     let d_at = comptime!(slot.adjoint.at * vectors) + o * comptime!(4 * vectors);
     for step in 0..share {
-        // Each unit begins elsewhere, so that a subgroup's reads spread over the memory's banks.
-        let p = part * share + (step + UNIT_POS as usize) % share;
+        let p = part * share + turned(step, share, comptime!(vectors == tile.units));
         let mut x = Array::<Float4>::new(4usize);
         let mut d = Array::<Float4>::new(4usize);
         #[unroll]
@@ -331,7 +371,7 @@ fn bias_block<A: Add>(
         block[b] = Float4::new(0.0f32);
     }
     for step in 0..share {
-        let p = part * share + (step + UNIT_POS as usize) % share;
+        let p = part * share + turned(step, share, comptime!(vectors == tile.units));
         #[unroll]
         for b in 0..4usize {
             block[b] += rows[d_at + b * vectors + p];
