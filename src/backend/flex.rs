@@ -266,8 +266,7 @@ impl<C: CheckpointStrategy> FieldBackend for Autodiff<Flex, C> {
         let [grid_in, net_in] = both.map(|t| t.to_contiguous());
         let [mut d_grid, mut d_net] = both.map(|t| FlexTensor::zeros(t.shape(), DType::F32));
         let to = GradientSlices { d_grid: d_grid.storage_mut(), d_net: d_net.storage_mut(), d_x: None };
-        let (stats, results) =
-            fused.ray_step(grid_in.storage(), net_in.storage(), rays.slices(), loss, outputs, to);
+        let (stats, results) = fused.ray_step(grid_in.storage(), net_in.storage(), rays.slices(), loss, outputs, to);
         let output = filled([1], |out| out[0] = stats.loss as f32);
         let value = match LossStep.prepare::<C>([grid.node.clone(), net.node.clone()]).compute_bound().stateful() {
             OpsKind::Tracked(prep) => prep.finish([d_grid, d_net], output),

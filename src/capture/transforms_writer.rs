@@ -131,7 +131,8 @@ mod tests {
             })
             .collect();
         let other = tempfile::tempdir().unwrap();
-        for (file, inside) in [(folder.path().join("transforms.json"), true), (other.path().join("transforms.json"), false)]
+        for (file, inside) in
+            [(folder.path().join("transforms.json"), true), (other.path().join("transforms.json"), false)]
         {
             write_transforms(&file, &frames, &files).unwrap();
             let read = read_capture(&file, &CaptureOptions::default()).unwrap();
