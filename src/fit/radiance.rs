@@ -45,7 +45,9 @@ pub struct RadianceTask {
     ray_count: usize,
     validation: Option<Validation>,
     counters: RayCounters,
+    /// Corrections of the training cameras, where they are refined.
     cameras: Option<CameraRefinement>,
+    /// Affine colours of the training images, where they are found.
     exposure: Option<ExposureFit>,
 }
 
@@ -151,15 +153,15 @@ where
 {
     fn loss(&mut self, context: &StepContext<'_, B>) -> Result<Tensor<Autodiff<B>, 1>, TrainError> {
         let c = &self.rays;
-        let cameras = self.cameras.as_mut().filter(|cameras| cameras.is_active(context.progress));
-        let exposure = self.exposure.as_mut().filter(|exposure| exposure.is_active(context.progress));
         let corrections = ViewCorrections {
-            cameras: cameras.as_ref().map(|cameras| cameras.cameras()),
-            colours: exposure.as_ref().map(|exposure| exposure.colours()),
+            cameras: self.cameras.as_ref().map(CameraRefinement::cameras),
+            colours: self.exposure.as_ref().map(ExposureFit::colours),
         };
         let at = [self.seed, context.step];
         let drawn = self.sampler.draw_corrected(c, self.cells.occupancy(), at, self.ray_count, corrections);
         let rays = &drawn.rays;
+        let cameras = self.cameras.as_mut().filter(|cameras| cameras.is_active(context.progress));
+        let exposure = self.exposure.as_mut().filter(|exposure| exposure.is_active(context.progress));
         let how =
             RayLoss { loss: context.config.loss, min_transmittance: c.min_transmittance, distortion: c.distortion };
         let outputs = RayOutputs { colours: exposure.is_some(), gradients: cameras.is_some() };
