@@ -12,7 +12,7 @@ use burn::tensor::backend::Backend;
 use burn::tensor::ops::FloatTensor;
 use burn::tensor::{Tensor, TensorPrimitive};
 use nstr_kernel::adam::AdamHyper;
-use nstr_kernel::{FusedField, PointLoss, RayBatch, RayLoss, RayStats};
+use nstr_kernel::{FusedField, PointLoss, RayBatch, RayLoss, RayOutputs, RayResults, RayStats};
 use nstr_spec::FieldSpec;
 
 use crate::reference;
@@ -117,6 +117,20 @@ pub trait FieldBackend: Backend {
         loss: RayLoss,
     ) -> (FloatTensor<Self>, RayStats) {
         plain_ray_loss::<Self>(op, grid, net, rays, loss)
+    }
+
+    /// [`Self::ray_loss`] that also returns what `outputs` asks for of each ray; `None` where the backend has no kernels for
+    /// that, as those of GPUs and plain tensors.
+    fn ray_step(
+        op: &Arc<FieldOp>,
+        grid: FloatTensor<Self>,
+        net: FloatTensor<Self>,
+        rays: &RayBatch,
+        loss: RayLoss,
+        outputs: RayOutputs,
+    ) -> (FloatTensor<Self>, RayStats, Option<RayResults>) {
+        let (value, stats) = Self::ray_loss(op, grid, net, rays, loss);
+        (value, stats, outputs.is_empty().then(RayResults::default))
     }
 
     /// One optimiser step on a flat buffer (see [`AdamHyper`]); `m` and `v` are the moments. Called on a backend
@@ -268,6 +282,19 @@ pub fn ray_loss<B: FieldBackend>(
 ) -> (Tensor<B, 1>, RayStats) {
     let (value, stats) = B::ray_loss(op, primitive(grid), primitive(net), rays, loss);
     (tensor(value), stats)
+}
+
+/// [`FieldBackend::ray_step`] on tensors.
+pub fn ray_step<B: FieldBackend>(
+    op: &Arc<FieldOp>,
+    grid: Tensor<B, 1>,
+    net: Tensor<B, 1>,
+    rays: &RayBatch,
+    loss: RayLoss,
+    outputs: RayOutputs,
+) -> (Tensor<B, 1>, RayStats, Option<RayResults>) {
+    let (value, stats, results) = B::ray_step(op, primitive(grid), primitive(net), rays, loss, outputs);
+    (tensor(value), stats, results)
 }
 
 /// [`FieldBackend::adam_step`] on tensors: updated parameters and moments `[m, v]`. The inputs' storage is reused where

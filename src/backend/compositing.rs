@@ -20,25 +20,47 @@ pub fn ray_loss<B: FieldBackend>(
     rays: &RayBatch,
     loss: RayLoss,
 ) -> Tensor<B, 1> {
+    if rays.t.is_empty() {
+        // Nothing depends on the field, but the gradient must exist.
+        let (background, target) = (host(&rays.background, 3, &grid), host(&rays.target, 3, &grid));
+        return pointwise(background - target, loss.loss).mean() + (grid.sum() + net.sum()) * 0.0;
+    }
+    let at = positions(op, rays, &grid);
+    ray_loss_at(op, grid, net, rays, loss, at)
+}
+
+/// A matrix of `columns` columns where `like` is.
+fn host<B: FieldBackend>(values: &[f32], columns: usize, like: &Tensor<B, 1>) -> Tensor<B, 2> {
+    let data = TensorData::new(values.to_vec(), [values.len() / columns, columns]);
+    Tensor::from_data(data, (&like.device(), like.dtype()))
+}
+
+/// Positions `[sample, 3]` and encoded directions `[sample, width]` of the rays' samples, where `like` is.
+pub fn positions<B: FieldBackend>(op: &FieldOp, rays: &RayBatch, like: &Tensor<B, 1>) -> [Tensor<B, 2>; 2] {
+    let width = op.spec().color_head.map_or(1, |head| head.encoding.width());
+    [host(&rays.x, 3, like), host(&encoded(op, rays), width, like)]
+}
+
+/// [`ray_loss`] with the samples at the given [`positions`], differentiable in these too. There must be a sample.
+pub fn ray_loss_at<B: FieldBackend>(
+    op: &Arc<FieldOp>,
+    grid: Tensor<B, 1>,
+    net: Tensor<B, 1>,
+    rays: &RayBatch,
+    loss: RayLoss,
+    [x, code]: [Tensor<B, 2>; 2],
+) -> Tensor<B, 1> {
     let count = rays.first.len().saturating_sub(1);
-    let host = |values: &[f32], columns: usize| -> Tensor<B, 2> {
-        let data = TensorData::new(values.to_vec(), [values.len() / columns, columns]);
-        Tensor::from_data(data, (&grid.device(), grid.dtype()))
-    };
+    let place = grid.clone();
+    let host = |values: &[f32], columns: usize| host(values, columns, &place);
     let (target, background) = (host(&rays.target, 3), host(&rays.background, 3));
     let longest = rays.first.windows(2).map(|w| w[1] - w[0]).max().unwrap_or(0) as usize;
-    if longest == 0 {
-        // Nothing depends on the field, but the gradient must exist.
-        let zero = (grid.sum() + net.sum()) * 0.0;
-        return pointwise(background - target, loss.loss).mean() + zero;
-    }
     let (index, mask) = rows(&rays.first, longest);
     let mask = host(&mask, longest);
     let index = Tensor::<B, 1, Int>::from_ints(TensorData::from(index.as_slice()), &grid.device());
     let spread = |column: Tensor<B, 2>| column.reshape([-1]).select(0, index.clone()).reshape([count, longest]);
 
-    let values = backend::forward(op, grid.clone(), net.clone(), host(&rays.x, 3));
-    let code = host(&encoded(op, rays), op.spec().color_head.map_or(1, |head| head.encoding.width()));
+    let values = backend::forward(op, grid.clone(), net.clone(), x);
     let colour = reference::head(op.spec(), net, values.clone(), code);
     let sigma = values.narrow(1, 0, 1).clamp_max(f64::from(MAX_RAW_DENSITY)).exp();
     let depth = spread(sigma * host(&rays.dt, 1)) * mask.clone();

@@ -17,7 +17,9 @@ use burn::tensor::{DType, Shape, TensorMetadata};
 use burn_flex::{Flex, FlexTensor};
 use nstr_kernel::adam::{self, AdamHyper};
 use nstr_kernel::ema;
-use nstr_kernel::{FusedField, GradientSlices, Outputs, PointLoss, RayBatch, RayLoss, RayStats, Targets};
+use nstr_kernel::{
+    FusedField, GradientSlices, Outputs, PointLoss, RayBatch, RayLoss, RayOutputs, RayResults, RayStats, Targets,
+};
 use nstr_spec::FieldSpec;
 
 use crate::backend::{
@@ -244,21 +246,33 @@ impl<C: CheckpointStrategy> FieldBackend for Autodiff<Flex, C> {
         rays: &RayBatch,
         loss: RayLoss,
     ) -> (FloatTensor<Self>, RayStats) {
+        let (value, stats, _) = Self::ray_step(op, grid, net, rays, loss, RayOutputs::default());
+        (value, stats)
+    }
+
+    fn ray_step(
+        op: &Arc<FieldOp>,
+        grid: FloatTensor<Self>,
+        net: FloatTensor<Self>,
+        rays: &RayBatch,
+        loss: RayLoss,
+        outputs: RayOutputs,
+    ) -> (FloatTensor<Self>, RayStats, Option<RayResults>) {
         let both = [&grid.primitive, &net.primitive];
         let Some(fused) = op.fused().filter(|_| both.iter().all(|t| t.dtype() == DType::F32)) else {
-            return plain_ray_loss::<Self>(op, grid, net, rays, loss);
+            let (value, stats) = plain_ray_loss::<Self>(op, grid, net, rays, loss);
+            return (value, stats, outputs.is_empty().then(RayResults::default));
         };
         let [grid_in, net_in] = both.map(|t| t.to_contiguous());
         let [mut d_grid, mut d_net] = both.map(|t| FlexTensor::zeros(t.shape(), DType::F32));
-        let (grid_sums, net_sums) = (d_grid.storage_mut(), d_net.storage_mut());
-        let stats =
-            fused.ray_loss_backward(grid_in.storage(), net_in.storage(), rays.slices(), loss, grid_sums, net_sums);
+        let to = GradientSlices { d_grid: d_grid.storage_mut(), d_net: d_net.storage_mut(), d_x: None };
+        let (stats, results) = fused.ray_step(grid_in.storage(), net_in.storage(), rays.slices(), loss, outputs, to);
         let output = filled([1], |out| out[0] = stats.loss as f32);
         let value = match LossStep.prepare::<C>([grid.node.clone(), net.node.clone()]).compute_bound().stateful() {
             OpsKind::Tracked(prep) => prep.finish([d_grid, d_net], output),
             OpsKind::UnTracked(prep) => prep.finish(output),
         };
-        (value, stats)
+        (value, stats, Some(results))
     }
 }
 

@@ -1,6 +1,7 @@
 //! Ray steps of kernels and plain tensors against the judge.
 
-use nstr_kernel::{FusedField, Outputs, PointLoss, RayLoss};
+use nstr_kernel::direction_encoding::encode_adjoint;
+use nstr_kernel::{FusedField, GradientSlices, Outputs, PointLoss, RayLoss, RayOutputs};
 use rand_pcg::Pcg64;
 use rand_pcg::rand_core::SeedableRng;
 
@@ -49,6 +50,45 @@ fn fused_and_reference_steps_agree_with_the_judge() {
                 assert_eq!(got.3.used, rays.t.len(), "{what}");
             }
         }
+    }
+}
+
+/// Gradients of rays against those of the samples' positions and encoded directions in plain tensors.
+#[test]
+fn gradients_of_rays_are_sums_over_their_samples() {
+    let outputs = RayOutputs { colours: true, gradients: true };
+    for (i, (name, spec)) in radiance_variants().into_iter().enumerate() {
+        let case = Case::random(&spec, 1, 81 + i as u64);
+        let rays = rays(60, 20, 82);
+        let on_f64 = |v: &Vec<f64>| PLAIN_F64.tensor(v, [v.len()]);
+        let (grid, net) = (on_f64(&case.grid), on_f64(&case.net));
+        let op = PLAIN_F64.op(&case);
+        let [x, code] = crate::compositing::positions(&op, &rays, &grid).map(|t| t.require_grad());
+        let at = [x.clone(), code.clone()];
+        let grads = crate::compositing::ray_loss_at(&op, grid, net, &rays, LOSS, at).backward();
+        let (d_x, d_code) = (gradient(&x, &grads), gradient(&code, &grads));
+
+        let fused = FusedField::new(&spec);
+        let (grid, net) = (narrow(&case.grid), narrow(&case.net));
+        let (mut d_grid, mut d_net) = (vec![0.0; grid.len()], vec![0.0; net.len()]);
+        let to = GradientSlices { d_grid: &mut d_grid, d_net: &mut d_net, d_x: None };
+        let (_, found) = fused.ray_step(&grid, &net, rays.slices(), LOSS, outputs, to);
+        let encoding = spec.color_head.unwrap().encoding;
+        let width = encoding.width();
+        let (mut origin, mut direction) = (Vec::new(), Vec::new());
+        for (w, d) in rays.first.windows(2).zip(rays.direction.as_chunks::<3>().0) {
+            let samples = w[0] as usize..w[1] as usize;
+            let sum = |f: &dyn Fn(usize) -> f64| samples.clone().map(f).sum::<f64>();
+            let of_code: Vec<f32> = (0..width).map(|c| sum(&|s| d_code[s * width + c]) as f32).collect();
+            let through_head = encode_adjoint(encoding, *d, &of_code);
+            for j in 0..3 {
+                origin.push(sum(&|s| d_x[3 * s + j]));
+                direction.push(sum(&|s| f64::from(rays.t[s]) * d_x[3 * s + j]) + f64::from(through_head[j]));
+            }
+        }
+        let wide = |v: &[f32]| v.iter().map(|v| f64::from(*v)).collect::<Vec<_>>();
+        assert_close(&format!("{name}: d_origin"), &wide(&found.d_origin), &origin, 1e-4);
+        assert_close(&format!("{name}: d_direction"), &wide(&found.d_direction), &direction, 1e-4);
     }
 }
 

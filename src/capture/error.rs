@@ -13,6 +13,14 @@ pub enum CaptureError {
         /// The system's reason.
         source: std::io::Error,
     },
+    /// A file could not be written.
+    #[error("{}: cannot write: {source}", path.display())]
+    Write {
+        /// The file.
+        path: PathBuf,
+        /// The system's reason.
+        source: std::io::Error,
+    },
     /// Nothing there looks like a capture.
     #[error(
         "{}: not a capture; expected transforms.json, transforms_train.json, poses_bounds.npy or a COLMAP model in sparse/0",

@@ -4,6 +4,7 @@
 //! of the scene lives in. Cameras follow the convention of [`nstr_camera::camera`] whatever the file's was; the world
 //! keeps the file's axes and unit. `docs/captures.md` describes formats, conventions and the scene box.
 
+mod alignment;
 mod camera_arc;
 mod colmap;
 pub mod draw;
@@ -19,6 +20,7 @@ mod masks;
 mod memory;
 mod scene;
 mod transforms;
+mod transforms_writer;
 mod view;
 
 #[cfg(test)]
@@ -26,6 +28,7 @@ pub(crate) mod testing;
 #[cfg(test)]
 mod tests;
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
@@ -35,12 +38,14 @@ use glam::DVec3;
 use nstr_files::excerpt;
 use scene::SceneBoxEstimator;
 
+pub use alignment::{PoseErrors, Similarity, pose_errors};
 pub use camera_arc::estimate_camera_arc;
 pub use error::CaptureError;
 pub use hull::{HULL_CELLS, Hull};
 pub use lens::Lens;
 pub use scene::{CentredCube, SceneBox, SceneRule};
-pub use view::{Image, View};
+pub use transforms_writer::{CameraFrame, check_transforms, write_transforms};
+pub use view::{Image, LensCamera, View};
 
 /// Storage format of a capture.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
@@ -180,6 +185,8 @@ pub struct Capture {
     pub format: CaptureFormat,
     /// The file that poses came from.
     pub source: PathBuf,
+    /// The image file of each view, by the view's name.
+    pub image_files: BTreeMap<String, PathBuf>,
     /// Views to train on.
     pub train: Vec<View>,
     /// Views to test on.
@@ -242,6 +249,7 @@ pub fn read_capture(path: &Path, options: &CaptureOptions) -> Result<Capture, Ca
 fn load(format: CaptureFormat, mut list: FrameList, options: &CaptureOptions) -> Result<Capture, CaptureError> {
     let (train, test) = split(&mut list, options)?;
     let records: Vec<&FrameRecord> = train.iter().chain(&test).collect();
+    let image_files = records.iter().map(|record| (record.name.clone(), record.image.clone())).collect();
     if options.images {
         memory::check(&records, &list.source, options.downscale)?;
     }
@@ -277,6 +285,7 @@ fn load(format: CaptureFormat, mut list: FrameList, options: &CaptureOptions) ->
     Ok(Capture {
         format,
         source: list.source,
+        image_files,
         train,
         test,
         scene: found.scene,

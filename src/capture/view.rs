@@ -49,14 +49,12 @@ impl View {
     /// The ray's origin is the camera's position and its direction has length 1. Where the lens model has no ray, the
     /// nearest that it has; such pixels are out of [`View::mask`].
     pub fn ray(&self, x: f64, y: f64) -> Ray {
-        if self.lens == Lens::Pinhole {
-            return self.camera.ray(x, y);
-        }
-        let d = (DVec2::new(x, y) - self.camera.centre) / self.camera.focal;
-        let direction = self.lens.nearest_direction(d);
-        let [right, up, back] = self.camera.axes();
-        let world = right * direction.x - up * direction.y - back * direction.z;
-        Ray { origin: self.camera.position(), direction: world.normalize(), cosine: direction.z }
+        ray_through(&self.camera, &self.lens, x, y)
+    }
+
+    /// Camera and lens, without the pixels.
+    pub fn lens_camera(&self) -> LensCamera {
+        LensCamera { camera: self.camera, lens: self.lens }
     }
 
     /// Pixel coordinates of a world position, or `None` where the camera can't see it (the image's edges aside).
@@ -134,6 +132,33 @@ impl View {
         let usable = (0..w as usize * h as usize).map(|i| self.usable(i) && valid(i)).collect();
         self.mask = Some(usable);
     }
+}
+
+/// A camera and its lens.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct LensCamera {
+    /// The camera; its own rays know no lens.
+    pub camera: Camera,
+    /// The lens model.
+    pub lens: Lens,
+}
+
+impl LensCamera {
+    /// World ray through `(x, y)`, as [`View::ray`].
+    pub fn ray(&self, x: f64, y: f64) -> Ray {
+        ray_through(&self.camera, &self.lens, x, y)
+    }
+}
+
+fn ray_through(camera: &Camera, lens: &Lens, x: f64, y: f64) -> Ray {
+    if *lens == Lens::Pinhole {
+        return camera.ray(x, y);
+    }
+    let d = (DVec2::new(x, y) - camera.centre) / camera.focal;
+    let direction = lens.nearest_direction(d);
+    let [right, up, back] = camera.axes();
+    let world = right * direction.x - up * direction.y - back * direction.z;
+    Ray { origin: camera.position(), direction: world.normalize(), cosine: direction.z }
 }
 
 impl CameraModel for View {

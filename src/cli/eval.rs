@@ -129,6 +129,7 @@ pub fn describe(metrics: &Map<String, Value>) -> String {
         line("PSNR", format!("{psnr:.3} dB{of}"));
     }
     for (name, title, unit) in [
+        ("psnr_affine", "PSNR, own exposure", " dB"),
         ("psnr_held_out", "PSNR, held out", " dB"),
         ("ssim", "SSIM", ""),
         ("relative_mse", "relative MSE", ""),

@@ -40,7 +40,8 @@ pub struct FitArgs {
     #[arg(long)]
     pub preset: Option<String>,
     /// Change an option of the preset, for example latent.features=16, train.net_lr=1e-3, sample.surface=0.4,
-    /// rays.step=0.002 or signal.share=0.25
+    /// rays.step=0.002, cameras.refine=true (refine the poses of a capture), exposure.enabled=true (find the exposure of each
+    /// of its images) or signal.share=0.25
     #[arg(long, value_name = "KEY=VALUE")]
     pub set: Vec<String>,
     /// Train for this many steps
@@ -65,6 +66,9 @@ pub struct FitArgs {
     pub sign: SignArgs,
     #[command(flatten)]
     pub capture: CaptureArgs,
+    /// Captures: write the cameras as the fit leaves them, refined by --set cameras.refine=true, as a transforms.json
+    #[arg(long, value_name = "JSON")]
+    pub write_cameras: Option<PathBuf>,
     /// Background on which images with alpha are measured and shown: white, black or #rrggbb (they are trained on random
     /// colours)
     #[arg(long, default_value = "white")]
@@ -116,6 +120,7 @@ impl FitArgs {
         options.output.clone_from(&self.output);
         options.transport_from.clone_from(&self.transport_from);
         (options.sign, options.capture) = (self.sign.options(), self.capture.settings());
+        options.cameras_file.clone_from(&self.write_cameras);
         (options.background, options.precision) = (self.background, self.precision);
         options.checkpoint_every = self.checkpoint_every;
         (options.evaluate, options.validate) = (!self.no_eval, !self.no_eval);
@@ -133,6 +138,9 @@ impl FitArgs {
                 "{name}: --downscale, --every, --holdout, --scene, --near and --capture-format are for captures; this is \
                  {what}"
             );
+        }
+        if kind != FieldKind::Radiance && self.write_cameras.is_some() {
+            bail!("{name}: --write-cameras is for captures; this is {what}");
         }
         Ok(())
     }
@@ -215,6 +223,9 @@ fn checked_fit(
         };
         outputs.file(file, "the name of what --render writes", endings)?;
     }
+    if let Some(file) = &options.cameras_file {
+        outputs.file(file, "the cameras' name", &["json"])?;
+    }
     earlier::check_model(output, input, replace)?;
     let _lock = lock(output)?;
     Ok(nstr_pipeline::fit(input, options, observer)?)
@@ -233,6 +244,9 @@ pub fn fit_and_report(
     let metrics = evaluate::metrics(&fitted.model, fitted.scores.as_ref(), fitted.file_bytes);
     stdout!("{}", eval::describe(&metrics));
     stdout!("wrote {}", output.display());
+    if let Some(file) = &options.cameras_file {
+        stdout!("wrote {}", file.display());
+    }
     // One that fails does not keep the other from being written.
     let json = extra.json.as_deref().map_or(Ok(()), |file| eval::write_json(file, &metrics));
     let picture = extra.render.as_deref().map_or(Ok(()), |file| render::portrait(&output, fitted.model, file));

@@ -6,7 +6,9 @@ use nstr_spec::overrides;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
+use crate::camera_refinement::CameraConfig;
 use crate::check::check;
+use crate::exposure::ExposureConfig;
 use crate::occupancy_grid::OccupancyConfig;
 use crate::rays::RayConfig;
 use crate::sdf::SdfSampleConfig;
@@ -30,6 +32,12 @@ pub struct FitConfig {
     /// Occupancy grid of a radiance field; keys begin with `occupancy.`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub occupancy: Option<OccupancyConfig>,
+    /// Refinement of the cameras of a radiance field; keys begin with `cameras.`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cameras: Option<CameraConfig>,
+    /// Exposure of the images of a radiance field; keys begin with `exposure.`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub exposure: Option<ExposureConfig>,
     /// Training samples of a picture or a sound; keys begin with `signal.`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub signal: Option<SignalConfig>,
@@ -68,6 +76,8 @@ impl FitConfig {
                 (part @ "sample", key) => set_part(self.sample.as_mut(), part, key, value)?,
                 (part @ "rays", key) => set_part(self.rays.as_mut(), part, key, value)?,
                 (part @ "occupancy", key) => set_part(self.occupancy.as_mut(), part, key, value)?,
+                (part @ "cameras", key) => set_part(self.cameras.as_mut(), part, key, value)?,
+                (part @ "exposure", key) => set_part(self.exposure.as_mut(), part, key, value)?,
                 (part @ "signal", key) => set_part(self.signal.as_mut(), part, key, value)?,
                 _ => false,
             };
@@ -88,6 +98,8 @@ impl FitConfig {
                 options.extend(self.sample.iter().flat_map(|sample| overrides::list_keys(sample, "sample")));
                 options.extend(self.rays.iter().flat_map(|rays| overrides::list_keys(rays, "rays")));
                 options.extend(self.occupancy.iter().flat_map(|grid| overrides::list_keys(grid, "occupancy")));
+                options.extend(self.cameras.iter().flat_map(|cameras| overrides::list_keys(cameras, "cameras")));
+                options.extend(self.exposure.iter().flat_map(|exposure| overrides::list_keys(exposure, "exposure")));
                 options.extend(self.signal.iter().flat_map(|signal| overrides::list_keys(signal, "signal")));
                 ConfigError::UnknownKey { key, options }
             }
@@ -109,6 +121,8 @@ impl FitConfig {
         self.sample.as_ref().map_or(Ok(()), SdfSampleConfig::validate)?;
         self.signal.as_ref().map_or(Ok(()), SignalConfig::validate)?;
         self.rays.as_ref().map_or(Ok(()), RayConfig::validate)?;
+        self.cameras.as_ref().map_or(Ok(()), CameraConfig::validate)?;
+        self.exposure.as_ref().map_or(Ok(()), ExposureConfig::validate)?;
         self.occupancy.as_ref().map_or(Ok(()), OccupancyConfig::validate)
     }
 }
@@ -125,7 +139,8 @@ fn set_part<T: Serialize + DeserializeOwned>(
     Ok(true)
 }
 
-/// A configuration as files hold it: older ones have the settings of the occupancy grid among those of the rays.
+/// A configuration as files hold it: older ones have the settings of the occupancy grid among those of the rays, and none of
+/// cameras and exposure.
 #[derive(Deserialize)]
 struct StoredFitConfig {
     field: FieldConfig,
@@ -133,6 +148,8 @@ struct StoredFitConfig {
     sample: Option<SdfSampleConfig>,
     rays: Option<StoredRayConfig>,
     occupancy: Option<OccupancyConfig>,
+    cameras: Option<CameraConfig>,
+    exposure: Option<ExposureConfig>,
     signal: Option<SignalConfig>,
 }
 
@@ -162,9 +179,12 @@ impl StoredRayConfig {
 
 impl From<StoredFitConfig> for FitConfig {
     fn from(stored: StoredFitConfig) -> Self {
-        let StoredFitConfig { field, train, sample, rays, occupancy, signal } = stored;
+        let StoredFitConfig { field, train, sample, rays, occupancy, cameras, exposure, signal } = stored;
         let occupancy = occupancy.or_else(|| rays.as_ref().map(StoredRayConfig::occupancy));
-        Self { field, train, sample, rays: rays.map(|stored| stored.rays), occupancy, signal }
+        // Fits before there were any left cameras and colours as they are.
+        let cameras = cameras.or_else(|| rays.as_ref().map(|_| CameraConfig::default()));
+        let exposure = exposure.or_else(|| rays.as_ref().map(|_| ExposureConfig::default()));
+        Self { field, train, sample, rays: rays.map(|stored| stored.rays), occupancy, cameras, exposure, signal }
     }
 }
 
@@ -217,6 +237,8 @@ mod tests {
         let rays = set("radiance", "rays.max_rays=100").unwrap().rays.unwrap();
         assert_eq!(rays.max_rays, 100);
         assert_eq!(set("radiance", "occupancy.decay=.5").unwrap().occupancy.unwrap().decay, 0.5);
+        assert!(set("radiance", "cameras.refine=true").unwrap().cameras.unwrap().refine);
+        assert!(set("radiance", "exposure.enabled=true").unwrap().exposure.unwrap().enabled);
         assert_eq!(set("image", "signal.share=.5").unwrap().signal.unwrap().share, 0.5);
         assert_eq!(set("audio", "train.net_lr=.5").unwrap().train.net_lr, 0.5);
         for (bad, word) in [
@@ -224,6 +246,13 @@ mod tests {
             ("occupancy.threshold=1", "must be 0 to below 1"),
             ("rays.background=none", "random"),
             ("rays.cells=32", "rays.max_rays"),
+            ("cameras.lr=0", "cameras.lr"),
+            ("cameras.start=1", "cameras.start"),
+            ("cameras.floor=0", "cameras.floor"),
+            ("cameras.prior=-1", "cameras.prior"),
+            ("cameras.poses=true", "cameras.refine"),
+            ("exposure.prior=0", "exposure.prior"),
+            ("exposure.memory=1", "exposure.memory"),
         ] {
             let error = set("radiance", bad).unwrap_err().to_string();
             assert!(error.contains(word), "{bad}: {error}");
@@ -236,7 +265,7 @@ mod tests {
         let mut tree = serde_json::to_value(&config).unwrap();
         assert_eq!(serde_json::from_value::<FitConfig>(tree.clone()).unwrap(), config);
         let root = tree.as_object_mut().unwrap();
-        root.remove("occupancy");
+        ["occupancy", "cameras", "exposure"].map(|part| root.remove(part));
         root["rays"] = serde_json::from_str(
             r#"{"samples": 5, "most": 6, "step": 0.0033333334, "cone": 0.5, "limit": 7, "min_transmittance": 0.001,
                 "background": "white", "distortion": 0.25, "cells": 64, "every": 8, "probes": 9, "decay": 0.75,

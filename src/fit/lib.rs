@@ -1,11 +1,13 @@
 //! Training of neural fields: the loop, its data and its schedule, and one file for each task.
 
 mod batch_loader;
+mod camera_refinement;
 pub mod cell_masks;
 mod check;
 mod config;
 mod error;
 pub mod eval;
+mod exposure;
 mod gaussian;
 mod observer;
 pub mod occupancy_grid;
@@ -28,12 +30,14 @@ pub mod unseen_cells;
 mod usable_pixels;
 
 pub use batch_loader::{Batch, BatchLoader, BatchSource, LoaderConfig};
+pub use camera_refinement::{CameraConfig, CameraRefinement};
 pub use config::FitConfig;
 pub use error::{ObserverError, TrainError};
+pub use exposure::{AffineColour, ExposureConfig, ExposureFit};
 pub use observer::{Observer, Progress};
 pub use occupancy_grid::OccupancyConfig;
 pub use radiance::RadianceTask;
-pub use rays::{RayConfig, RaySampler};
+pub use rays::{DrawnRays, RayConfig, RayPixel, RaySampler, ViewCorrections};
 pub use regularizers::Regularizers;
 pub use schedule::{Budget, LrDecay, Schedule};
 pub use state::{TaskState, TrainState};

@@ -6,7 +6,9 @@ use nstr_kernel::PointLoss;
 use nstr_spec::config::{ConfigError, preset as field_preset};
 
 use crate::batch_loader::LoaderConfig;
+use crate::camera_refinement::CameraConfig;
 use crate::config::FitConfig;
+use crate::exposure::ExposureConfig;
 use crate::occupancy_grid::OccupancyConfig;
 use crate::rays::RayConfig;
 use crate::regularizers::Regularizers;
@@ -23,13 +25,22 @@ impl FitConfig {
     pub fn preset(name: &str) -> Result<(Self, Budget), ConfigError> {
         let field = field_preset(name)?;
         let (is_radiance, dim) = (field.color_head.is_some(), field.dim);
-        let bare =
-            Self { field, train: TrainConfig::default(), sample: None, rays: None, occupancy: None, signal: None };
+        let bare = Self {
+            field,
+            train: TrainConfig::default(),
+            sample: None,
+            rays: None,
+            occupancy: None,
+            cameras: None,
+            exposure: None,
+            signal: None,
+        };
         Ok(if is_radiance {
             let (rays, occupancy) = (Some(RayConfig::default()), Some(OccupancyConfig::default()));
+            let (cameras, exposure) = (Some(CameraConfig::default()), Some(ExposureConfig::default()));
             let minutes = if name == "radiance-fine" { 30 } else { 10 };
             let budget = Budget::Time(Duration::from_secs(60 * minutes));
-            (Self { train: radiance_training(name), rays, occupancy, ..bare }, budget)
+            (Self { train: radiance_training(name), rays, occupancy, cameras, exposure, ..bare }, budget)
         } else if dim == 3 {
             let steps = match name {
                 "sdf-tiny" => 4000,

@@ -8,13 +8,15 @@ use burn::tensor::Tensor;
 use burn::tensor::backend::AutodiffBackend;
 use nstr_backend::backend;
 use nstr_backend::backend::{FieldBackend, FieldOp};
-use nstr_kernel::{FusedField, RayLoss};
+use nstr_kernel::{FusedField, RayLoss, RayOutputs};
 use nstr_space::occupancy::Occupancy;
 
+use crate::camera_refinement::{CameraConfig, CameraRefinement};
 use crate::error::TrainError;
+use crate::exposure::{ExposureConfig, ExposureFit};
 use crate::occupancy_grid::{DensityGrid, OccupancyConfig};
 use crate::parameters::to_vec;
-use crate::rays::{RayConfig, RaySampler};
+use crate::rays::{RayConfig, RaySampler, ViewCorrections};
 use crate::state::TaskState;
 use crate::task::{StepContext, Task};
 
@@ -43,6 +45,10 @@ pub struct RadianceTask {
     ray_count: usize,
     validation: Option<Validation>,
     counters: RayCounters,
+    /// Corrections of the training cameras, where they are refined.
+    cameras: Option<CameraRefinement>,
+    /// Affine colours of the training images, where they are found.
+    exposure: Option<ExposureFit>,
 }
 
 /// Validation in the background of a run.
@@ -88,7 +94,22 @@ impl RadianceTask {
             occupancy,
             validation: None,
             counters: RayCounters::default(),
+            cameras: None,
+            exposure: None,
         }
+    }
+
+    /// Refines the cameras of the training views, where `config` asks for it. Training must then run on the CPU.
+    pub fn with_cameras(mut self, config: &CameraConfig) -> Self {
+        let refinement = || CameraRefinement::new(config.clone(), self.sampler.views(), self.sampler.cube());
+        self.cameras = config.is_on().then(refinement);
+        self
+    }
+
+    /// Finds an affine colour of each training image, where `config` asks for it. Training must then run on the CPU.
+    pub fn with_exposure(mut self, config: &ExposureConfig) -> Self {
+        self.exposure = config.enabled.then(|| ExposureFit::new(config.clone(), self.sampler.views().len()));
+        self
     }
 
     /// Validates from time to time for the progress line; every 30 s of training where no interval is given.
@@ -111,6 +132,12 @@ impl RadianceTask {
         self.ray_count = (rays as usize).clamp(1, self.rays.ray_limit());
         let count = |name: &str| number(name).unwrap_or(0.0) as u64;
         self.counters = RayCounters { rays: count("drawn"), evaluated: count("evaluated"), used: count("used") };
+        if let Some(cameras) = self.cameras.take() {
+            self.cameras = Some(cameras.resumed(state)?);
+        }
+        if let Some(exposure) = self.exposure.take() {
+            self.exposure = Some(exposure.resumed(state)?);
+        }
         Some(self)
     }
 
@@ -126,10 +153,27 @@ where
 {
     fn loss(&mut self, context: &StepContext<'_, B>) -> Result<Tensor<Autodiff<B>, 1>, TrainError> {
         let c = &self.rays;
-        let rays = self.sampler.draw(c, self.cells.occupancy(), self.seed, context.step, self.ray_count);
+        let corrections = ViewCorrections {
+            cameras: self.cameras.as_ref().map(CameraRefinement::cameras),
+            colours: self.exposure.as_ref().map(ExposureFit::colours),
+        };
+        let at = [self.seed, context.step];
+        let drawn = self.sampler.draw_corrected(c, self.cells.occupancy(), at, self.ray_count, corrections);
+        let rays = &drawn.rays;
+        let cameras = self.cameras.as_mut().filter(|cameras| cameras.is_active(context.progress));
+        let exposure = self.exposure.as_mut().filter(|exposure| exposure.is_active(context.progress));
         let how =
             RayLoss { loss: context.config.loss, min_transmittance: c.min_transmittance, distortion: c.distortion };
-        let (loss, stats) = backend::ray_loss(context.op, context.grid.clone(), context.net.clone(), &rays, how);
+        let outputs = RayOutputs { colours: exposure.is_some(), gradients: cameras.is_some() };
+        let (grid, net) = (context.grid.clone(), context.net.clone());
+        let (loss, stats, results) = backend::ray_step(context.op, grid, net, rays, how, outputs);
+        let results = results.ok_or(TrainError::RayOutputs)?;
+        if let Some(cameras) = cameras {
+            cameras.step(context.progress, &drawn.pixels, rays, &results);
+        }
+        if let Some(exposure) = exposure {
+            exposure.observe(self.sampler.views(), &drawn.pixels, &results);
+        }
         self.counters.rays += self.ray_count as u64;
         self.counters.evaluated += stats.evaluated as u64;
         self.counters.used += stats.used as u64;
@@ -177,9 +221,16 @@ where
             ("evaluated", self.counters.evaluated as f64),
             ("used", self.counters.used as f64),
         ];
-        TaskState {
+        let mut state = TaskState {
             numbers: numbers.map(|(name, v)| (name.to_string(), v)).into(),
             arrays: [("density".to_string(), self.cells.density().to_vec())].into(),
+        };
+        if let Some(cameras) = &self.cameras {
+            cameras.store_in(&mut state);
         }
+        if let Some(exposure) = &self.exposure {
+            exposure.store_in(&mut state);
+        }
+        state
     }
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use glam::Vec3;
-use nstr_capture::View;
+use nstr_capture::{LensCamera, View};
 use nstr_image::colour::Background;
 use nstr_kernel::RayBatch;
 use nstr_space::Cube;
@@ -15,6 +15,7 @@ use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use crate::check::{check, check_below_one, check_count, check_not_negative};
+use crate::exposure::AffineColour;
 use crate::usable_pixels::UsablePixels;
 
 /// Drawing and marching of rays; `--set rays.key=value` reaches each. Lengths are in field coordinates.
@@ -104,6 +105,33 @@ pub struct RaySampler {
     masked: Option<UsablePixels>,
 }
 
+/// A pixel of a view.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RayPixel {
+    /// Number of the view.
+    pub view: u32,
+    /// Number of the pixel in it, row by row.
+    pub index: u32,
+}
+
+/// Rays with the pixels that they go through.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct DrawnRays {
+    /// The rays with their samples.
+    pub rays: RayBatch,
+    /// The pixel of each ray.
+    pub pixels: Vec<RayPixel>,
+}
+
+/// What is known better about the views than their capture says; the default is nothing.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct ViewCorrections<'a> {
+    /// Cameras in place of the views' own.
+    pub cameras: Option<&'a [LensCamera]>,
+    /// Affine colours of the images, which are undone.
+    pub colours: Option<&'a [AffineColour]>,
+}
+
 /// Most tries to find a pixel that the capture's masks let pass; then one of them is drawn by its number.
 const TRIES: usize = 64;
 /// Share of usable pixels below which trying is no use: 1 in so many.
@@ -142,23 +170,22 @@ impl RaySampler {
     }
 
     /// A random pixel that no mask leaves out: view and index in it.
-    fn pixel(&self, rng: &mut Pcg64) -> (&View, usize) {
+    fn pixel(&self, rng: &mut Pcg64) -> (usize, usize) {
         let total = self.starts[self.starts.len() - 1];
         let is_sparse = |m: &UsablePixels| m.total() < total / SPARSE;
         let tries = if self.masked.as_ref().is_some_and(is_sparse) { 0 } else { TRIES };
-        let mut found = (&self.views[0], 0);
+        let mut found = (0, 0);
         for _ in 0..tries {
             let at = rng.random_range(0..total);
             let v = self.starts.partition_point(|s| *s <= at) - 1;
-            found = (&self.views[v], (at - self.starts[v]) as usize);
-            if found.0.usable(found.1) {
+            found = (v, (at - self.starts[v]) as usize);
+            if self.views[v].usable(found.1) {
                 return found;
             }
         }
         // Without masks the first try has succeeded.
         let Some(masked) = &self.masked else { return found };
-        let (v, index) = masked.find(&self.views, rng.random_range(0..masked.total()));
-        (&self.views[v], index)
+        masked.find(&self.views, rng.random_range(0..masked.total()))
     }
 
     /// `true` if any of a sparse lattice of pixels looks into the cube, beyond the near distance.
@@ -183,16 +210,30 @@ impl RaySampler {
 
     /// `count` random rays with their samples in the occupied cells. The same for the same seed, step and occupancy.
     pub fn draw(&self, config: &RayConfig, occupancy: &Occupancy, seed: u64, step: u64, count: usize) -> RayBatch {
+        self.draw_corrected(config, occupancy, [seed, step], count, ViewCorrections::default()).rays
+    }
+
+    /// [`Self::draw`] with corrected views, and the pixels that the rays go through. `at` is seed and step.
+    pub fn draw_corrected(
+        &self,
+        config: &RayConfig,
+        occupancy: &Occupancy,
+        at: [u64; 2],
+        count: usize,
+        corrections: ViewCorrections<'_>,
+    ) -> DrawnRays {
+        let [seed, step] = at;
         let background = config.background.parse::<Background>().ok().and_then(Background::srgb);
-        let parts: Vec<RayBatch> = (0..count.div_ceil(JOB))
+        let parts: Vec<DrawnRays> = (0..count.div_ceil(JOB))
             .into_par_iter()
             .map(|job| {
                 let mut rng = Pcg64::new(u128::from(seed) ^ 0x7a75_0000, u128::from(step) << 32 | job as u128);
-                let mut rays = RayBatch { first: vec![0], ..RayBatch::default() };
+                let rays = RayBatch { first: vec![0], ..RayBatch::default() };
+                let mut drawn = DrawnRays { rays, pixels: Vec::new() };
                 for _ in 0..JOB.min(count - job * JOB) {
-                    self.push(config, occupancy, background, &mut rng, &mut rays);
+                    self.push(config, occupancy, background, corrections, &mut rng, &mut drawn);
                 }
-                rays
+                drawn
             })
             .collect();
         join(parts)
@@ -203,17 +244,22 @@ impl RaySampler {
         config: &RayConfig,
         occupancy: &Occupancy,
         background: Option<[f32; 3]>,
+        corrections: ViewCorrections<'_>,
         rng: &mut Pcg64,
-        to: &mut RayBatch,
+        to: &mut DrawnRays,
     ) {
-        let (view, index) = self.pixel(rng);
+        let (number, index) = self.pixel(rng);
+        to.pixels.push(RayPixel { view: number as u32, index: index as u32 });
+        let (view, to) = (&self.views[number], &mut to.rays);
         let width = view.image.width as usize;
         let [x, y] = [index % width, index / width].map(|v| v as f64 + 0.5);
-        let ray = VolumeRay::from_world(&view.ray(x, y), self.cube, self.near, f64::INFINITY);
+        let world = corrections.cameras.map_or_else(|| view.ray(x, y), |cameras| cameras[number].ray(x, y));
+        let ray = VolumeRay::from_world(&world, self.cube, self.near, f64::INFINITY);
         let steps = RaySampling { step: config.step, cone: config.cone, jitter: rng.random() };
         let background = background.unwrap_or_else(|| rng.random());
         let [r, g, b, a] = view.image.pixels[index].map(|v| f32::from(v) / 255.0);
-        to.target.extend([r, g, b].iter().zip(background).map(|(c, b)| c * a + b * (1.0 - a)));
+        let colour = corrections.colours.map_or([r, g, b], |colours| colours[number].undo([r, g, b]));
+        to.target.extend(colour.iter().zip(background).map(|(c, b)| c * a + b * (1.0 - a)));
         to.background.extend(background);
         to.direction.extend(ray.direction.to_array());
         let end = to.t.len() + config.max_samples_per_ray;
@@ -228,10 +274,12 @@ impl RaySampler {
 }
 
 /// One batch of all parts, in their order.
-fn join(parts: Vec<RayBatch>) -> RayBatch {
+fn join(parts: Vec<DrawnRays>) -> DrawnRays {
     let mut all = RayBatch { first: vec![0], ..RayBatch::default() };
-    all.x.reserve(parts.iter().map(|p| p.x.len()).sum());
-    for part in parts {
+    let mut pixels = Vec::new();
+    all.x.reserve(parts.iter().map(|p| p.rays.x.len()).sum());
+    for DrawnRays { rays: part, pixels: through } in parts {
+        pixels.extend(through);
         let base = all.t.len() as u32;
         all.first.extend(part.first[1..].iter().map(|f| f + base));
         all.x.extend(part.x);
@@ -241,7 +289,7 @@ fn join(parts: Vec<RayBatch>) -> RayBatch {
         all.target.extend(part.target);
         all.background.extend(part.background);
     }
-    all
+    DrawnRays { rays: all, pixels }
 }
 
 #[cfg(test)]
@@ -267,8 +315,7 @@ mod tests {
     /// Views and pixels of 2000 draws.
     fn drawn(sampler: &RaySampler) -> Vec<(usize, usize)> {
         let mut rng = Pcg64::new(7, 1);
-        let place = |view: &View| sampler.views.iter().position(|v| std::ptr::eq(v, view)).unwrap();
-        (0..2000).map(|_| sampler.pixel(&mut rng)).map(|(view, index)| (place(view), index)).collect()
+        (0..2000).map(|_| sampler.pixel(&mut rng)).collect()
     }
 
     #[test]

@@ -492,6 +492,81 @@ fn a_radiance_fit_learns_finds_what_is_empty_and_goes_on_bit_for_bit() {
     assert!(numbers["evaluated"] >= numbers["used"] && numbers["drawn"] > 150.0);
 }
 
+/// A fit that refines cameras and lens and finds exposures, from `state` to the end or the step after which it is stopped.
+fn refining_fit(state: &TrainState, stop: u64) -> TrainState {
+    let spec = preset("radiance-tiny").unwrap().set(&["latent.hashmap_size=1024"]).unwrap().spec();
+    let op = FieldOp::new(spec);
+    let rays = RayConfig { samples_per_step: 3000, ..RayConfig::default() };
+    let occupancy = OccupancyConfig { resolution: 32, cells_per_update: 2000, ..OccupancyConfig::default() };
+    let cameras = CameraConfig { refine: true, focal: true, distortion: true, start: 0.2, ..CameraConfig::default() };
+    let exposure = ExposureConfig { enabled: true, start: 0.3, ..ExposureConfig::default() };
+    let mut task = RadianceTask::new(&op, tea_pixels(), rays, occupancy, 5, |_| false)
+        .with_cameras(&cameras)
+        .with_exposure(&exposure);
+    if state.step > 0 {
+        task = task.resumed(&state.task).unwrap();
+    }
+    let config = FitConfig::preset("radiance-tiny").unwrap().0.train;
+    let data = TrainingData::Rays(Box::new(task));
+    train(Device::Cpu, op, config, state, data, Budget::Steps(60), &mut Watch::new(stop)).unwrap()
+}
+
+#[test]
+fn a_fit_that_refines_cameras_goes_on_bit_for_bit() {
+    let spec = preset("radiance-tiny").unwrap().set(&["latent.hashmap_size=1024"]).unwrap().spec();
+    let first = start(&spec, 3);
+    let whole = refining_fit(&first, u64::MAX);
+    let mut state = first.clone();
+    for stop in [1, 17, 33] {
+        state = refining_fit(&state, stop);
+        assert!(state.step >= stop && state.step < 60);
+    }
+    let end = refining_fit(&state, u64::MAX);
+    assert_eq!(bits(&end), bits(&whole), "resumed");
+    assert_eq!(end.task, whole.task);
+    let arrays = &whole.task.arrays;
+    assert!(arrays["cameras.lens"][0] != 0.0 && arrays["cameras.lens"][1] != 0.0);
+    assert!(arrays["cameras.motions"].chunks(19).all(|view| view[..6].iter().any(|v| *v != 0.0)), "every view moves");
+    assert!(arrays["exposure.sums"].iter().any(|sum| *sum > 0.0));
+}
+
+#[test]
+fn a_fit_without_corrections_keeps_none() {
+    let spec = preset("radiance-tiny").unwrap().set(&["latent.hashmap_size=1024"]).unwrap().spec();
+    let op = FieldOp::new(spec);
+    let occupancy = OccupancyConfig { resolution: 16, ..OccupancyConfig::default() };
+    let task = RadianceTask::new(&op, tea_pixels(), RayConfig::default(), occupancy, 5, |_| false)
+        .with_cameras(&CameraConfig::default())
+        .with_exposure(&ExposureConfig::default());
+    let state = Task::<burn_flex::Flex>::state(&task);
+    assert_eq!(state.arrays.keys().collect::<Vec<_>>(), ["density"]);
+}
+
+#[test]
+fn corrected_views_change_rays_and_colours_and_nothing_else() {
+    let pixels = tea_pixels();
+    let occupancy = nstr_space::occupancy::Occupancy::full(16);
+    let config = RayConfig::default();
+    let own: Vec<nstr_capture::LensCamera> = pixels.views().iter().map(nstr_capture::View::lens_camera).collect();
+    let plain = pixels.draw(&config, &occupancy, 7, 4, 300);
+    let draw = |corrections| pixels.draw_corrected(&config, &occupancy, [7, 4], 300, corrections);
+    let colours = vec![AffineColour::IDENTITY; own.len()];
+    let same = draw(ViewCorrections { cameras: Some(&own), colours: Some(&colours) });
+    assert!(same.rays == plain && same.pixels.len() == 300);
+    let darker = vec![AffineColour { gain: [2.0; 3], offset: [0.0; 3] }; own.len()];
+    let dark = draw(ViewCorrections { cameras: None, colours: Some(&darker) });
+    assert!(dark.pixels == same.pixels && dark.rays.x == plain.x && dark.rays.background == plain.background);
+    for (i, pixel) in dark.pixels.iter().enumerate() {
+        let [r, _, _, a] = pixels.views()[pixel.view as usize].image.pixels[pixel.index as usize].map(f32::from);
+        let want = 0.5 * r / 255.0 * a / 255.0 + plain.background[3 * i] * (1.0 - a / 255.0);
+        assert!((dark.rays.target[3 * i] - want).abs() < 1e-6);
+    }
+    let mut moved = own.clone();
+    moved.iter_mut().for_each(|camera| camera.camera.camera_to_world.w_axis.z += 0.1);
+    let away = draw(ViewCorrections { cameras: Some(&moved), colours: None });
+    assert!(away.pixels == same.pixels && away.rays.direction == plain.direction && away.rays.x != plain.x);
+}
+
 #[test]
 fn a_step_may_have_few_rays_and_none_more_than_memory_holds() {
     let rays = |max_rays, max_samples_per_ray| RayConfig { max_rays, max_samples_per_ray, ..RayConfig::default() };

@@ -12,9 +12,9 @@ use crate::ray_step::{RayBuffers, RayStep};
 
 impl RayStep<'_> {
     /// Colours of the chunk's rays, their loss, and its adjoints with respect to raw colours (in the head's tiles) and raw
-    /// densities (in `d_value`).
+    /// densities (in `d_value`). Colours go into `colours` too, `[ray][3]`, unless that is empty.
     #[inline(always)]
-    pub(super) fn composite(&self, rays: Range<usize>, b: &mut RayBuffers) -> f64 {
+    pub(super) fn composite(&self, rays: Range<usize>, b: &mut RayBuffers, colours: &mut [f32]) -> f64 {
         let (batch, outputs, columns) = (self.batch, self.plan.outputs, self.head.mlp.output_columns());
         b.d_value.clear();
         b.d_value.resize(b.rows.len() * outputs, 0.0);
@@ -39,6 +39,9 @@ impl RayStep<'_> {
             }
             let background = &batch.background[3 * r..3 * r + 3];
             let mut d_colour = [0.0; 3];
+            if let Some(to) = colours.get_mut(3 * i..3 * i + 3) {
+                to.iter_mut().enumerate().for_each(|(j, to)| *to = colour[j] + transmittance * background[j]);
+            }
             for j in 0..3 {
                 let error = colour[j] + transmittance * background[j] - batch.target[3 * r + j];
                 let (l, slope) = self.loss.loss.evaluate(error);

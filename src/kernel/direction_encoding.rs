@@ -43,9 +43,85 @@ fn harmonics(degree: usize, [x, y, z]: [f32; 3], out: &mut [f32]) {
     out[..count].copy_from_slice(&all[..count]);
 }
 
+/// Gradient in the direction of what [`encode`] writes, from its adjoint `code` (at least [`DirectionEncoding::width`] values).
+///
+/// Harmonics are polynomials of x, y and z here, off the sphere too; what a rotation of the direction changes is the part of
+/// the gradient across it.
+pub fn encode_adjoint(encoding: DirectionEncoding, d: [f32; 3], code: &[f32]) -> [f32; 3] {
+    match encoding {
+        DirectionEncoding::Sh(degree) => harmonics_adjoint(degree, d, code),
+        DirectionEncoding::Frequency(octaves) => {
+            let mut gradient = [code[0], code[1], code[2]];
+            for (i, from) in code[3..].chunks_exact(6).take(octaves).enumerate() {
+                let factor = std::f32::consts::PI * (1u32 << i) as f32;
+                for j in 0..3 {
+                    let (sin, cos) = (factor * d[j]).sin_cos();
+                    gradient[j] += factor * (cos * from[2 * j] - sin * from[2 * j + 1]);
+                }
+            }
+            gradient
+        }
+    }
+}
+
+/// The derivatives of the harmonics, in the order of [`harmonics`].
+fn harmonics_adjoint(degree: usize, [x, y, z]: [f32; 3], code: &[f32]) -> [f32; 3] {
+    let (xx, yy, zz) = (x * x, y * y, z * z);
+    let slopes: [[f32; 3]; 16] = [
+        [0.0; 3],
+        [0.0, -0.488_602_5, 0.0],
+        [0.0, 0.0, 0.488_602_5],
+        [-0.488_602_5, 0.0, 0.0],
+        [1.092_548_4 * y, 1.092_548_4 * x, 0.0],
+        [0.0, -1.092_548_4 * z, -1.092_548_4 * y],
+        [0.0, 0.0, 6.0 * 0.315_391_57 * z],
+        [-1.092_548_4 * z, 0.0, -1.092_548_4 * x],
+        [2.0 * 0.546_274_2 * x, -2.0 * 0.546_274_2 * y, 0.0],
+        [-6.0 * 0.590_043_6 * x * y, -3.0 * 0.590_043_6 * (xx - yy), 0.0],
+        [2.890_611_4 * y * z, 2.890_611_4 * x * z, 2.890_611_4 * x * y],
+        [0.0, -0.457_045_8 * (5.0 * zz - 1.0), -10.0 * 0.457_045_8 * y * z],
+        [0.0, 0.0, 0.373_176_33 * (15.0 * zz - 3.0)],
+        [-0.457_045_8 * (5.0 * zz - 1.0), 0.0, -10.0 * 0.457_045_8 * x * z],
+        [2.0 * 1.445_305_7 * x * z, -2.0 * 1.445_305_7 * y * z, 1.445_305_7 * (xx - yy)],
+        [-3.0 * 0.590_043_6 * (xx - yy), 6.0 * 0.590_043_6 * x * y, 0.0],
+    ];
+    let mut gradient = [0.0; 3];
+    for (slope, c) in slopes.iter().zip(code).take(degree * degree) {
+        for j in 0..3 {
+            gradient[j] += slope[j] * c;
+        }
+    }
+    gradient
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Central differences of every value along every axis.
+    #[test]
+    fn the_adjoint_is_the_slope() {
+        let encodings = (1..=4).map(DirectionEncoding::Sh).chain((0..3).map(DirectionEncoding::Frequency));
+        for encoding in encodings {
+            let (d, h) = ([0.36, -0.48, 0.8], 1e-3);
+            for value in 0..encoding.width() {
+                let mut code = [0.0; 32];
+                code[value] = 1.0;
+                let slope = encode_adjoint(encoding, d, &code);
+                for axis in 0..3 {
+                    let at = |step: f32| {
+                        let mut moved = d;
+                        moved[axis] += step;
+                        let mut out = [0.0; 32];
+                        encode(encoding, moved, &mut out);
+                        out[value]
+                    };
+                    let numeric = (at(h) - at(-h)) / (2.0 * h);
+                    assert!((numeric - slope[axis]).abs() < 2e-3, "{encoding:?} {value} {axis}: {numeric} {slope:?}");
+                }
+            }
+        }
+    }
 
     /// The integral of any two of them over the sphere is 1 or 0 (midpoint rule over latitude and longitude).
     #[test]

@@ -22,5 +22,5 @@ mod tile;
 pub(crate) use arch::arch;
 pub use fused::{FusedField, GradientSlices, Targets};
 pub use loss::PointLoss;
-pub use radiance::{RayBatch, RayBatchRef, RayLoss, RayStats, density};
+pub use radiance::{RayBatch, RayBatchRef, RayLoss, RayOutputs, RayResults, RayStats, density};
 pub use tile::{Outputs, PackedWeights};

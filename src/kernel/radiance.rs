@@ -9,10 +9,10 @@ use rayon::prelude::*;
 
 use crate::arch;
 use crate::direction_encoding::encode;
-use crate::fused::{FusedField, take};
+use crate::fused::{FusedField, GradientSlices, take};
 use crate::loss::PointLoss;
 use crate::mlp::TILE;
-use crate::ray_step::{HeadTile, RayStep, RayTask};
+use crate::ray_step::{HeadTile, RaySlices, RayStep, RayTask};
 use crate::tile::{GradientBuffers, HeadPlan, Outputs, PackedWeights, Plan, Tile};
 
 /// Density per unit of field coordinates from the decoder's raw value.
@@ -96,6 +96,34 @@ pub struct RayStats {
     pub used: usize,
 }
 
+/// What a step returns of each ray beside the gradient of the parameters.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct RayOutputs {
+    /// Composited colours.
+    pub colours: bool,
+    /// Gradients in the rays' origins and directions: every sample is looked up with slopes, and positions have an adjoint.
+    pub gradients: bool,
+}
+
+impl RayOutputs {
+    /// `true` where nothing is asked for.
+    pub fn is_empty(self) -> bool {
+        self == Self::default()
+    }
+}
+
+/// Results of a step for each ray, `[ray][3]` each; empty where [`RayOutputs`] did not ask for them.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct RayResults {
+    /// Colour over the ray's background.
+    pub colour: Vec<f32>,
+    /// Gradient of the mean loss in the ray's origin, field coordinates. Distances and lengths of samples count as constant.
+    pub d_origin: Vec<f32>,
+    /// Gradient of the mean loss in the ray's direction: through the samples' positions `origin + t · direction`, and through
+    /// the colour head. Its part along the direction has no meaning where directions have length 1.
+    pub d_direction: Vec<f32>,
+}
+
 impl FusedField {
     #[expect(clippy::expect_used, reason = "documented as a panic of the functions of colour")]
     fn head_plan(&self) -> &HeadPlan {
@@ -150,6 +178,23 @@ impl FusedField {
         d_grid: &mut [f32],
         d_net: &mut [f32],
     ) -> RayStats {
+        let to = GradientSlices { d_grid, d_net, d_x: None };
+        self.ray_step(grid, net, batch, loss, RayOutputs::default(), to).0
+    }
+
+    /// [`Self::ray_loss_backward`] that also returns what `outputs` asks for of each ray. `to.d_x` is not used.
+    ///
+    /// # Panics
+    /// If the spec has no colour head or slices have other lengths.
+    pub fn ray_step(
+        &self,
+        grid: &[f32],
+        net: &[f32],
+        batch: RayBatchRef<'_>,
+        loss: RayLoss,
+        outputs: RayOutputs,
+        to: GradientSlices<'_>,
+    ) -> (RayStats, RayResults) {
         assert_eq!(grid.len(), self.spec().grid_len(), "grid has the spec's length");
         let samples = batch.first.last().map_or(0, |n| *n as usize);
         let lengths = [batch.x.len() / 3, batch.t.len(), batch.dt.len()];
@@ -158,24 +203,57 @@ impl FusedField {
         assert_eq!(rays, [batch.rays(); 3], "one direction, colour and background a ray");
         let weights = &self.pack(net);
         let head = self.head_plan();
-        let done: Vec<(RayStats, GradientBuffers)> = shares(batch.first, rayon::current_num_threads())
+        let room = |wanted: bool| if wanted { vec![0.0; 3 * batch.rays()] } else { Vec::new() };
+        let mut results = RayResults {
+            colour: room(outputs.colours),
+            d_origin: room(outputs.gradients),
+            d_direction: room(outputs.gradients),
+        };
+        let shares = shares(batch.first, rayon::current_num_threads());
+        let slices = results.split(&shares);
+        let done: Vec<(RayStats, GradientBuffers)> = shares
             .into_par_iter()
-            .map(|range| {
+            .zip(slices)
+            .map(|(range, slices)| {
                 let mut sums = take(&self.sums).unwrap_or_else(|| self.plan.gradient_buffers());
                 let mut buffers = take(&self.rays).unwrap_or_default();
                 let (plan, b, s) = (&self.plan, &mut buffers, &mut sums);
                 let step = RayStep { plan, head, weights, grid, batch, loss, scale: 1.0 / batch.rays().max(1) as f32 };
-                let stats = arch().dispatch(RayTask { step, range, buffers: b, sums: s });
+                let gradients = outputs.gradients;
+                let stats = arch().dispatch(RayTask { step, range, buffers: b, sums: s, slices, gradients });
                 self.rays.lock().unwrap_or_else(PoisonError::into_inner).push(buffers);
                 (stats, sums)
             })
             .collect();
-        self.collect(done, d_grid, d_net).into_iter().fold(RayStats::default(), |a, b| RayStats {
+        let stats = self.collect(done, to.d_grid, to.d_net).into_iter().fold(RayStats::default(), |a, b| RayStats {
             loss: a.loss + b.loss,
             evaluated: a.evaluated + b.evaluated,
             used: a.used + b.used,
-        })
+        });
+        (stats, results)
     }
+}
+
+impl RayResults {
+    /// The parts of consecutive ranges of rays, the first of which begins at 0.
+    fn split(&mut self, ranges: &[Range<usize>]) -> Vec<RaySlices<'_>> {
+        let [mut colour, mut origin, mut direction] =
+            [&mut self.colour, &mut self.d_origin, &mut self.d_direction].map(Vec::as_mut_slice);
+        let part = |range: &Range<usize>| RaySlices {
+            colour: split_rays(&mut colour, range.len()),
+            origin: split_rays(&mut origin, range.len()),
+            direction: split_rays(&mut direction, range.len()),
+        };
+        ranges.iter().map(part).collect()
+    }
+}
+
+/// Cuts the first rays off a slice that is `[ray][3]`, or empty.
+fn split_rays<'a>(from: &mut &'a mut [f32], rays: usize) -> &'a mut [f32] {
+    let whole = std::mem::take(from);
+    let (part, rest) = whole.split_at_mut((3 * rays).min(whole.len()));
+    *from = rest;
+    part
 }
 
 /// Cuts rays into ranges of about as many samples.

@@ -9,7 +9,7 @@ use std::ops::Range;
 use pulp::{Simd, WithSimd};
 
 use crate::compositing::absorb;
-use crate::direction_encoding::encode;
+use crate::direction_encoding::{encode, encode_adjoint};
 use crate::gemm::Init;
 use crate::math::sigmoid;
 use crate::mlp::{Activations, MatrixView, TILE};
@@ -84,6 +84,33 @@ pub(super) struct RayBuffers {
     pub(super) weight: Vec<f32>,
     pub(super) transmittance_after: Vec<f32>,
     pub(super) slope: Vec<f32>,
+    /// Whether the trunk's tiles look slopes up, which the adjoint of positions needs.
+    has_slopes: bool,
+    /// Adjoint of the positions, `[row of the trunk's tiles][3]`; empty where it is not asked for.
+    d_x: Vec<f32>,
+}
+
+/// What a range of rays returns, `[ray][3]` each from its first ray on; empty where it is not asked for.
+pub(super) struct RaySlices<'a> {
+    pub(super) colour: &'a mut [f32],
+    pub(super) origin: &'a mut [f32],
+    pub(super) direction: &'a mut [f32],
+}
+
+impl RaySlices<'_> {
+    /// The part of some rays, counted from the range's first.
+    fn part(&mut self, rays: Range<usize>) -> RaySlices<'_> {
+        let at = |slice: &mut [f32]| {
+            let [from, to] = [rays.start, rays.end].map(|ray| (3 * ray).min(slice.len()));
+            from..to
+        };
+        let [colour, origin, direction] = [at(self.colour), at(self.origin), at(self.direction)];
+        RaySlices {
+            colour: &mut self.colour[colour],
+            origin: &mut self.origin[origin],
+            direction: &mut self.direction[direction],
+        }
+    }
 }
 
 /// Inputs of every chunk of a step.
@@ -103,14 +130,21 @@ pub(super) struct RayTask<'a> {
     pub(super) range: Range<usize>,
     pub(super) buffers: &'a mut RayBuffers,
     pub(super) sums: &'a mut GradientBuffers,
+    pub(super) slices: RaySlices<'a>,
+    /// Whether `slices` has room for gradients.
+    pub(super) gradients: bool,
 }
 
 impl WithSimd for RayTask<'_> {
     type Output = RayStats;
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) -> RayStats {
-        let Self { step, range, buffers, sums } = self;
+        let Self { step, range, buffers, sums, mut slices, gradients } = self;
         let mut stats = RayStats::default();
+        if buffers.has_slopes != gradients {
+            buffers.trunk.clear();
+            buffers.has_slopes = gradients;
+        }
         let first = step.batch.first;
         let mut from = range.start;
         while from < range.end {
@@ -122,8 +156,12 @@ impl WithSimd for RayTask<'_> {
             step.trunk(simd, from..to, buffers, &mut stats);
             step.colours(simd, from..to, buffers);
             stats.used += buffers.used.iter().sum::<usize>();
-            stats.loss += step.composite(from..to, buffers);
+            let part = slices.part(from - range.start..to - range.start);
+            stats.loss += step.composite(from..to, buffers, part.colour);
             step.adjoint(simd, buffers, sums);
+            if gradients {
+                step.ray_gradients(from..to, buffers, part.origin, part.direction);
+            }
             from = to;
         }
         stats
@@ -182,7 +220,7 @@ impl RayStep<'_> {
         b.transmittance.resize(room, 1.0);
         for (i, rows) in b.rows[start..].chunks(TILE).enumerate() {
             if first + i == b.trunk.len() {
-                b.trunk.push(self.plan.tile(Outputs::Value, false));
+                b.trunk.push(self.plan.tile(Outputs::Value, b.has_slopes));
             }
             let tile = &mut b.trunk[first + i];
             b.x.clear();
@@ -255,8 +293,162 @@ impl RayStep<'_> {
             let to = &mut b.d_value[row as usize * outputs..][..outputs];
             to.iter_mut().zip(d).for_each(|(to, d)| *to += d);
         }
+        b.d_x.clear();
+        b.d_x.resize(if b.has_slopes { 3 * b.rows.len() } else { 0 }, 0.0);
+        let mut d_x = b.d_x.chunks_mut(3 * TILE);
         for (tile, d_out) in b.trunk.iter_mut().zip(b.d_value.chunks(TILE * outputs)) {
-            plan.backward(simd, self.weights, self.grid, tile, TileAdjoint { d_out, sums, d_x: None });
+            plan.backward(simd, self.weights, self.grid, tile, TileAdjoint { d_out, sums, d_x: d_x.next() });
         }
+    }
+
+    /// Sums the adjoints of each ray's samples to the gradients in its origin and its direction.
+    fn ray_gradients(&self, rays: Range<usize>, b: &RayBuffers, origin: &mut [f32], direction: &mut [f32]) {
+        let (batch, head) = (self.batch, self.head);
+        let (origin, direction) = (origin.as_chunks_mut::<3>().0, direction.as_chunks_mut::<3>().0);
+        let mut at = 0;
+        for (((r, &used), d_origin), d_direction) in rays.zip(&b.used).zip(origin).zip(direction) {
+            let mut d_code = [0.0; 32];
+            let (mut force, mut moment) = ([0.0; 3], [0.0; 3]);
+            let distances = &batch.t[batch.first[r] as usize..][..used];
+            for (h, t) in (at..at + used).zip(distances) {
+                let code = &b.head[h / TILE].d_rows[h % TILE * head.row..][head.encoding_at..head.row];
+                d_code.iter_mut().zip(code).for_each(|(sum, d)| *sum += d);
+                let d_x = &b.d_x[3 * b.source[h] as usize..][..3];
+                for j in 0..3 {
+                    force[j] += d_x[j];
+                    moment[j] += t * d_x[j];
+                }
+            }
+            at += used;
+            let d = &batch.direction[3 * r..3 * r + 3];
+            let through_head = encode_adjoint(head.encoding, [d[0], d[1], d[2]], &d_code);
+            *d_origin = force;
+            *d_direction = std::array::from_fn(|j| moment[j] + through_head[j]);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use nstr_spec::config::preset;
+    use nstr_spec::init::parameters;
+    use nstr_spec::{Activation, FieldSpec, Interpolation};
+    use rand::{RngExt, SeedableRng};
+    use rand_pcg::Pcg64;
+
+    use crate::{FusedField, GradientSlices, PointLoss, RayBatch, RayLoss, RayOutputs, RayResults, RayStats};
+
+    const EVERYTHING: RayOutputs = RayOutputs { colours: true, gradients: true };
+
+    /// A field with its parameters and gradients of the last step.
+    struct Case {
+        fused: FusedField,
+        grid: Vec<f32>,
+        net: Vec<f32>,
+    }
+
+    impl Case {
+        /// Random parameters of a preset without kinks, so that central differences are exact to their second order.
+        fn smooth(name: &str) -> Self {
+            let mut config = preset(name).unwrap();
+            (config.init.grid_scale, config.init.omega_scale) = (0.5, 4.0);
+            let mut spec: FieldSpec = config.spec();
+            spec.latent.interpolation = Interpolation::Smoothstep;
+            spec.latent.levels.iter_mut().for_each(|level| level.resolution = level.resolution.min(9));
+            (spec.spectrum.activation, spec.decoder.activation) = (Activation::Silu, Activation::Silu);
+            if let Some(head) = &mut spec.color_head {
+                head.mlp.activation = Activation::Silu;
+            }
+            let (grid, net) = parameters(&spec, &config.init);
+            Self { fused: FusedField::new(&spec), grid, net }
+        }
+
+        fn step(&self, rays: &RayBatch, loss: RayLoss, outputs: RayOutputs) -> (RayStats, RayResults, [Vec<f32>; 2]) {
+            let (mut d_grid, mut d_net) = (vec![0.0; self.grid.len()], vec![0.0; self.net.len()]);
+            let to = GradientSlices { d_grid: &mut d_grid, d_net: &mut d_net, d_x: None };
+            let (stats, results) = self.fused.ray_step(&self.grid, &self.net, rays.slices(), loss, outputs, to);
+            (stats, results, [d_grid, d_net])
+        }
+    }
+
+    /// Rays of 0 to 24 samples from the cube's middle.
+    fn rays(count: usize) -> RayBatch {
+        let mut rng = Pcg64::seed_from_u64(11);
+        let mut rays = RayBatch { first: vec![0], ..RayBatch::default() };
+        for i in 0..count {
+            let direction: [f32; 3] = std::array::from_fn(|_| rng.random_range(-1.0..1.0f32));
+            let length = direction.iter().map(|d| d * d).sum::<f32>().sqrt().max(0.1);
+            let direction = direction.map(|d| d / length);
+            for s in 0..(5 * i) % 25 {
+                let t = 0.02 * (s as f32 + rng.random_range(0.0..1.0f32));
+                rays.x.extend(direction.map(|d| 0.5 + 0.9 * t * d));
+                rays.t.push(t);
+                rays.dt.push(0.1);
+            }
+            rays.first.push(rays.t.len() as u32);
+            rays.direction.extend(direction);
+            rays.target.extend((0..3).map(|_| rng.random_range(0.0..1.0f32)));
+            rays.background.extend((0..3).map(|_| rng.random_range(0.0..1.0f32)));
+        }
+        rays
+    }
+
+    /// The batch with one ray's origin or direction moved along an axis.
+    fn moved(rays: &RayBatch, ray: usize, axis: usize, by: f32, turned: bool) -> RayBatch {
+        let mut rays = rays.clone();
+        for s in rays.first[ray] as usize..rays.first[ray + 1] as usize {
+            rays.x[3 * s + axis] += if turned { by * rays.t[s] } else { by };
+        }
+        if turned {
+            rays.direction[3 * ray + axis] += by;
+        }
+        rays
+    }
+
+    #[test]
+    fn gradients_of_rays_are_the_slopes_of_the_loss() {
+        const COUNT: usize = 24;
+        let rays = rays(COUNT);
+        let loss = RayLoss { loss: PointLoss::L2, min_transmittance: 0.0, distortion: 0.05 };
+        for name in ["radiance-tiny", "radiance-ngp", "radiance-planes", "radiance-vm"] {
+            let case = Case::smooth(name);
+            let (_, found, _) = case.step(&rays, loss, EVERYTHING);
+            for (turned, gradients) in [(false, &found.d_origin), (true, &found.d_direction)] {
+                let h = 2e-3;
+                let value = |ray, axis, by| case.step(&moved(&rays, ray, axis, by, turned), loss, EVERYTHING).0.loss;
+                let largest = gradients.iter().fold(0.0f32, |m, g| m.max(g.abs()));
+                assert!(largest > 1e-4, "{name}: nothing to compare");
+                for ray in 0..COUNT {
+                    for axis in 0..3 {
+                        let numeric = ((value(ray, axis, h) - value(ray, axis, -h)) / f64::from(2.0 * h)) as f32;
+                        let analytic = gradients[3 * ray + axis];
+                        let bound = 0.01 * analytic.abs() + 0.003 * largest;
+                        assert!((numeric - analytic).abs() < bound, "{name} {turned} {ray}: {numeric} {analytic}");
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn results_of_rays_change_nothing_else() {
+        let (case, rays) = (Case::smooth("radiance-tiny"), rays(200));
+        let loss = RayLoss { loss: PointLoss::L2, min_transmittance: 1e-3, distortion: 0.0 };
+        let (stats, none, gradients) = case.step(&rays, loss, RayOutputs::default());
+        assert_eq!(none, RayResults::default());
+        let with = |colours, gradients| case.step(&rays, loss, RayOutputs { colours, gradients });
+        let colours = with(true, false);
+        assert!(colours.0 == stats && colours.2 == gradients && colours.1.d_origin.is_empty());
+        let all = with(true, true);
+        assert!(all.0 == stats && all.2 == gradients && all.1.colour == colours.1.colour);
+        assert_eq!((all.1.d_origin.len(), all.1.d_direction.len()), (600, 600));
+        // Tiles with slopes are not left to the steps that follow.
+        assert!(with(false, false).2 == gradients && with(true, true) == all);
+        // A ray without samples shows its background; the loss is the mean of the colours' errors.
+        assert_eq!(all.1.colour[..3], rays.background[..3]);
+        assert!(all.1.d_origin[..3] == [0.0; 3] && all.1.d_direction[..3] == [0.0; 3]);
+        let error = |(c, t): (&f32, &f32)| f64::from((c - t) * (c - t));
+        let mean = all.1.colour.iter().zip(&rays.target).map(error).sum::<f64>() / 600.0;
+        assert!((mean - stats.loss).abs() < 1e-6 * mean, "{mean} {}", stats.loss);
     }
 }

@@ -59,6 +59,7 @@ impl Scores {
             }
             Self::Views(scores) => {
                 store("psnr", scores.psnr);
+                store("psnr_affine", scores.psnr_affine.unwrap_or(f64::NAN));
                 store("ssim", scores.ssim);
                 model.provenance.insert("background".into(), scores.background.clone());
             }
@@ -231,13 +232,15 @@ impl SdfModel {
 }
 
 impl RadianceModel {
-    /// Metrics against views, images with alpha over `background` (sRGB values, 0 to 1); with `images` the compared pictures
-    /// are written below that folder.
+    /// Metrics against views, images with alpha over `background` (sRGB values, 0 to 1); where the fit found exposures also
+    /// after each view's own affine colour. With `images` the compared pictures are written below that folder.
     ///
     /// # Errors
     /// No views, views that cannot be rendered, pictures that cannot be written.
     pub fn evaluate(&self, views: &[View], background: [f32; 3], images: Option<&Path>) -> Result<ViewScores, Error> {
-        Ok(evaluate_views(&self.renderer()?, views, background, images)?)
+        let record = FitRecord::of(&self.model).ok();
+        let affine = record.and_then(|record| record.fit.exposure).is_some_and(|exposure| exposure.enabled);
+        Ok(evaluate_views(&self.renderer()?, views, background, affine, images)?)
     }
 }
 

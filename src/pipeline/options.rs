@@ -109,6 +109,8 @@ pub struct FitOptions {
     pub sign: SignSettings,
     /// Reading of captures.
     pub capture: CaptureSettings,
+    /// File for the cameras of a capture's views as the fit leaves them, a `transforms.json`; without one they are not written.
+    pub cameras_file: Option<PathBuf>,
     /// Background that views with alpha are measured on.
     pub background: Background,
     /// Numbers in the model file.
@@ -137,6 +139,7 @@ impl Default for FitOptions {
             transport_from: None,
             sign: SignSettings::default(),
             capture: CaptureSettings::default(),
+            cameras_file: None,
             background: Background::White,
             precision: Precision::F16,
             checkpoint_every: Duration::from_secs(60),

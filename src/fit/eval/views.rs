@@ -15,6 +15,8 @@ use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
+use crate::exposure::LineSums;
+
 /// Metrics of a radiance field against views.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct ViewScores {
@@ -24,6 +26,9 @@ pub struct ViewScores {
     pub ssim: f64,
     /// PSNR of each view, in the capture's order.
     pub psnr_per_view: Vec<f64>,
+    /// Mean over views of the PSNR in dB after the best affine colour of each view, where exposures were fitted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub psnr_affine: Option<f64>,
     /// Background under images with alpha, `#rrggbb` in sRGB values.
     pub background: String,
     /// Seconds a view took to render, mean.
@@ -120,7 +125,32 @@ fn measured_psnr(view: &View, picture: &[[f32; 3]], reference: &[[f32; 3]]) -> R
     Ok(image::psnr_from_mse(image::mse(picture.as_flattened(), reference.as_flattened()) / fraction))
 }
 
-/// Metrics of the renderer's field against `views`; with `images` writes `render/NNN.png`, `reference/NNN.png` and
+/// The rendered view after the affine colour of each channel that brings it nearest to the image in the mean of squares, over
+/// opaque pixels that may be used; the background of transparent ones stays as it is.
+fn with_affine_colour(view: &View, picture: &[[f32; 3]], reference: &[[f32; 3]]) -> Vec<[f32; 3]> {
+    // Only keeps the equations solvable where a view has one colour.
+    const PRIOR: f64 = 1e-3;
+    let mut lines = [LineSums::default(); 3];
+    for (i, (p, y)) in picture.iter().zip(reference).enumerate() {
+        if view.usable(i) && view.image.pixels[i][3] == 255 {
+            (0..3).for_each(|c| lines[c].add(p[c].into(), y[c].into(), 1.0));
+        }
+    }
+    let lines = lines.map(|line| line.solve(PRIOR));
+    let changed = |(i, p): (usize, &[f32; 3])| {
+        if !view.usable(i) {
+            return *p;
+        }
+        let alpha = f32::from(view.image.pixels[i][3]) / 255.0;
+        std::array::from_fn(|c| {
+            let whole = (lines[c].0 * f64::from(p[c]) + lines[c].1).clamp(0.0, 1.0) as f32;
+            p[c] + alpha * (whole - p[c])
+        })
+    };
+    picture.iter().enumerate().map(changed).collect()
+}
+
+/// Metrics of the renderer's field against `views`, with `affine` also after the best affine colour of each view; with `images` writes `render/NNN.png`, `reference/NNN.png` and
 /// `error/NNN.png` (absolute error in false colours, dark violet for 0 to yellow for 0.25 and more) below that folder.
 ///
 /// # Errors
@@ -129,6 +159,7 @@ pub fn evaluate_views(
     renderer: &VolumeRenderer<'_>,
     views: &[View],
     background: [f32; 3],
+    affine: bool,
     images: Option<&Path>,
 ) -> Result<ViewScores, ViewEvalError> {
     if views.is_empty() {
@@ -150,6 +181,10 @@ pub fn evaluate_views(
         let ssim = image::ssim_usable(shown, wanted, size, 3, view.mask.as_deref())
             .map_err(|source| ViewEvalError::Compare { name: view.name.clone(), source })?;
         let psnr = measured_psnr(view, &picture, &reference)?;
+        if affine {
+            let psnr = measured_psnr(view, &with_affine_colour(view, &picture, &reference), &reference)?;
+            *scores.psnr_affine.get_or_insert(0.0) += psnr / views.len() as f64;
+        }
         scores.psnr_per_view.push(psnr);
         scores.psnr += psnr / views.len() as f64;
         scores.ssim += ssim.unwrap_or(0.0) / views.len() as f64;
@@ -179,4 +214,29 @@ pub fn evaluate_views(
 fn hex(colour: [f32; 3]) -> String {
     let [r, g, b] = colour.map(|c| (c.clamp(0.0, 1.0) * 255.0).round() as u8);
     format!("#{r:02x}{g:02x}{b:02x}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use glam::DMat4;
+    use nstr_camera::camera::Camera;
+    use nstr_capture::{Image, Lens};
+
+    #[test]
+    fn an_affine_colour_is_taken_out_of_opaque_pixels() {
+        let pixels: Vec<[u8; 4]> = (0..100u32).map(|i| [i as u8 + 60, 200 - i as u8, 90, 255]).collect();
+        let camera = Camera::with_fov_y(10, 10, 40.0, DMat4::IDENTITY).unwrap();
+        let image = Image { width: 10, height: 10, pixels };
+        let mut view = View { name: String::new(), camera, lens: Lens::Pinhole, image, mask: None };
+        view.image.pixels[3] = [0, 0, 0, 0];
+        view.mask = Some((0..100).map(|i| i != 5).collect());
+        let reference = reference(&view, [1.0; 3]);
+        let mut picture: Vec<[f32; 3]> = reference.iter().map(|c| c.map(|c| (c - 0.1) / 0.8)).collect();
+        (picture[3], picture[5]) = ([1.0; 3], [0.25; 3]);
+        let changed = with_affine_colour(&view, &picture, &reference);
+        assert_eq!((changed[3], changed[5]), ([1.0; 3], [0.25; 3]));
+        let error = |i: usize| (0..3).map(|c| (changed[i][c] - reference[i][c]).abs()).fold(0.0, f32::max);
+        assert!((6..100).all(|i| error(i) < 2e-3), "{}", error(7));
+    }
 }

@@ -1,15 +1,17 @@
 //! Fits of radiance fields to captures.
 
+use std::cell::RefCell;
 use std::path::Path;
 use std::sync::Arc;
 
+use nstr_backend::device::Device;
 use nstr_camera::Up;
-use nstr_capture::{Capture, Split, read_capture};
+use nstr_capture::{CameraFrame, Capture, LensCamera, Split, View, check_transforms, read_capture, write_transforms};
 use nstr_field::model::Model;
 use nstr_fit::cell_masks::FreeSpaceMask;
 use nstr_fit::occupancy_grid::saved_occupancy;
 use nstr_fit::unseen_cells::cull_unseen_cells;
-use nstr_fit::{RadianceTask, RaySampler, TrainState, TrainingData};
+use nstr_fit::{CameraRefinement, FitConfig, RadianceTask, RaySampler, TaskState, TrainState, TrainingData};
 
 use super::job::{FitJob, FitRequest, SaveReason};
 use super::validation::validator;
@@ -33,6 +35,8 @@ pub fn fit_capture(
     let request = FitRequest::new(input.as_ref(), options)?;
     let input = request.input;
     let background = options.opaque_background()?;
+    // Before images are read.
+    check_device(&options.config("radiance", |config| config)?.0, options.device)?;
     let capture = read_capture(input, &options.capture.options(Split::All))?;
     if capture.train.is_empty() {
         return Err(Error::file(input, "no view is left to train on; lower --every or --holdout"));
@@ -43,6 +47,10 @@ pub fn fit_capture(
         let reason = "a capture needs one of the presets radiance-tiny, radiance, radiance-fine";
         return Err(Error::file(input, reason));
     };
+    let (cameras, exposure) = (config.cameras.clone().unwrap_or_default(), config.exposure.clone().unwrap_or_default());
+    if let Some(file) = &options.cameras_file {
+        capture.views().try_for_each(|view| check_transforms(file, &view.name, &view.lens))?;
+    }
     let mut settings = options.capture.clone();
     // As it was found in this capture, so that the model keeps it.
     settings.near = Some(capture.scene.near);
@@ -55,7 +63,7 @@ pub fn fit_capture(
     describe(input, &capture, open, observer);
     job.announce("radiance", observer);
 
-    let Capture { train, test, hull, .. } = capture;
+    let Capture { train, test, hull, image_files, .. } = capture;
     let train = Arc::new(train);
     let sampler = RaySampler::new(train.clone(), cube, near).ok_or_else(|| {
         Error::file(input, "no pixel is left to train on: the images are empty, or masks leave all out")
@@ -69,14 +77,18 @@ pub fn fit_capture(
         );
         return Err(Error::file(input, reason));
     }
+    // Silhouettes of cameras that are a little wrong carve parts of the object away.
+    let hull = hull.filter(|_| !cameras.is_on());
     let free = FreeSpaceMask::new(grid.resolution, hull, &train, cube, near);
     let (resolution, march) = (grid.resolution, volume_settings(&rays, near, cube));
-    let mut task = RadianceTask::new(&job.op, Arc::new(sampler), rays, grid, job.record.seed, |i| free.get(i));
+    let mut task = RadianceTask::new(&job.op, Arc::new(sampler), rays, grid, job.record.seed, |i| free.get(i))
+        .with_cameras(&cameras)
+        .with_exposure(&exposure);
     if job.resumed {
         task = task.resumed(&job.state.task).ok_or_else(|| {
             Error::file(
                 job.name(),
-                "its checkpoint does not fit occupancy.resolution, or is damaged; fit afresh without --resume",
+                "its checkpoint does not fit occupancy.resolution or the views, or is damaged; fit afresh without --resume",
             )
         })?;
     }
@@ -86,7 +98,11 @@ pub fn fit_capture(
         task = task.with_validator(validator, observer.validate_every());
     }
     observer.begin(FitScene { bounds: cube.bounds(), up: Up::Z, views: train.clone() });
+    let last_state = RefCell::new(TaskState::default());
     let complete = |model: &mut Model, state: &TrainState, reason: SaveReason| {
+        if reason == SaveReason::Finished && options.cameras_file.is_some() {
+            *last_state.borrow_mut() = state.task.clone();
+        }
         model.occupancy = saved_occupancy(&state.task, resolution);
         // A room has a back that no camera saw; what is shown as an object keeps the inside that closes it.
         if open
@@ -100,6 +116,17 @@ pub fn fit_capture(
         }
     };
     let model = job.train(TrainingData::Rays(Box::new(task)), &complete, observer)?;
+    if let Some(file) = &options.cameras_file {
+        // The training views' own where nothing was refined.
+        let refined = CameraRefinement::new(cameras, &train, cube).resumed(&last_state.borrow());
+        let plain = || train.iter().map(View::lens_camera).collect::<Vec<LensCamera>>();
+        let found = refined.map_or_else(plain, |refined| refined.cameras().to_vec());
+        let frame = |view: &View, camera, is_test| CameraFrame { name: view.name.clone(), camera, is_test };
+        let mut frames: Vec<CameraFrame> =
+            train.iter().zip(found).map(|(view, camera)| frame(view, camera, false)).collect();
+        frames.extend(test.iter().map(|view| frame(view, view.lens_camera(), true)));
+        write_transforms(file, &frames, &image_files)?;
+    }
     job.finish(model, observer, |model| {
         if test.is_empty() {
             return Ok(None);
@@ -107,6 +134,18 @@ pub fn fit_capture(
         let opened = RadianceModel::open(job.name(), model.clone())?;
         Ok(Some(Scores::Views(opened.evaluate(&test, background, None)?)))
     })
+}
+
+/// Refuses devices that have no gradients of rays where the settings ask for them.
+fn check_device(config: &FitConfig, device: Device) -> Result<(), Error> {
+    let refines = config.cameras.as_ref().is_some_and(|cameras| cameras.is_on());
+    let exposes = config.exposure.as_ref().is_some_and(|exposure| exposure.enabled);
+    match (refines, exposes) {
+        _ if device == Device::Cpu => Ok(()),
+        (true, _) => Err(Error::option("camera refinement (cameras.refine, focal, distortion) needs --device cpu")),
+        (_, true) => Err(Error::option("exposure.enabled needs --device cpu")),
+        _ => Ok(()),
+    }
 }
 
 /// `true` if the cameras stand among what they show: most of them inside the scene's cube.
