@@ -7,7 +7,7 @@ use nstr::camera::{Camera, Orbit};
 use nstr::render::cpu::DistanceGrid;
 use nstr::render::{RenderSettings, Shading, SphereTracer, TracerSettings};
 use nstr::space::analytic::{AnalyticSdf, still_life};
-use nstr::space::{Cube, Occupancy, RaySampling, VolumeRay};
+use nstr::space::{Cube, Occupancy, RaySampling, SceneMap, VolumePath};
 
 fn view() -> Camera {
     let bounds = (DVec3::splat(0.1), DVec3::splat(0.9));
@@ -48,10 +48,10 @@ fn frames(criterion: &mut Criterion) {
 }
 
 /// Rays of the view, in field coordinates.
-fn rays() -> Vec<VolumeRay> {
+fn rays() -> Vec<VolumePath> {
     let camera = view().resized(256, 256);
     let pixels = (0..256 * 256).map(|i| ((i % 256) as f64 + 0.5, (i / 256) as f64 + 0.5));
-    pixels.map(|(x, y)| VolumeRay::from_world(&camera.ray(x, y), Cube::default(), 0.0, f64::INFINITY)).collect()
+    pixels.map(|(x, y)| SceneMap::default().path(&camera.ray(x, y), 0.0, f64::INFINITY)).collect()
 }
 
 fn occupancies(criterion: &mut Criterion) {

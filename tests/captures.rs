@@ -26,7 +26,7 @@ fn foreground(views: &[View], stride: usize) -> impl Iterator<Item = (&View, f64
 /// Where a ray is within the scene's cube.
 fn crossing(capture: &Capture, view: &View, x: f64, y: f64) -> Option<(DVec3, DVec3, f64, f64)> {
     let ray = view.ray(x, y);
-    let (low, high) = capture.scene.cube.bounds();
+    let (low, high) = capture.scene.cube().bounds();
     let (a, b) = ((low - ray.origin) / ray.direction, (high - ray.origin) / ray.direction);
     let (enter, leave) = (a.min(b).max_element(), a.max(b).min_element());
     (enter < leave).then_some((ray.origin, ray.direction, enter, leave))
@@ -36,7 +36,7 @@ fn crossing(capture: &Capture, view: &View, x: f64, y: f64) -> Option<(DVec3, DV
 fn explained(capture: &Capture, views: &[View]) -> f64 {
     let hull = capture.hull.as_ref().unwrap();
     let n = hull.resolution as f64;
-    let cube = capture.scene.cube;
+    let cube = capture.scene.cube();
     let (mut rays, mut met) = (0, 0);
     for (view, x, y) in foreground(views, 211) {
         rays += 1;
@@ -63,11 +63,11 @@ fn lego_is_held_tightly() {
     // 1111.1 pixels at 800.
     assert!((capture.train[0].camera.focal.x - 1111.111 / 4.0).abs() < 0.01);
     assert_eq!((explained(&capture, &capture.train), explained(&capture, &capture.test)), (1.0, 1.0));
-    assert!(capture.views().all(|v| capture.scene.cube.distance(v.camera.position()) > capture.scene.near));
+    assert!(capture.views().all(|v| capture.scene.cube().distance(v.camera.position()) > capture.scene.near));
     let scene = capture.scene;
     println!("{scene:?} hull {}", capture.hull.as_ref().unwrap().fraction());
     // The model is about 2.3 long: the box wastes little along its longest side.
-    assert!(scene.cube.size > 2.2 && scene.cube.size < 2.7, "{scene:?}");
+    assert!(scene.cube().size > 2.2 && scene.cube().size < 2.7, "{scene:?}");
     let (low, high) = capture.hull.as_ref().unwrap().bounds().unwrap();
     assert!((high - low).max_element() > 0.93, "{low} {high}");
 }
@@ -94,7 +94,7 @@ fn wrong_axes_would_show_in_the_hull() {
     assert_eq!(explained(&right, &right.train), 1.0);
     // Silhouettes that contradict each other are explained by little less than everything, or not at all.
     println!("{:?} right, {:?} wrong", right.scene, wrong.scene);
-    assert!(wrong.scene.cube.size > 2.0 * right.scene.cube.size);
+    assert!(wrong.scene.cube().size > 2.0 * right.scene.cube().size);
 }
 
 #[test]
@@ -106,9 +106,9 @@ fn hotdog_is_held() {
     let (low, high) = capture.hull.as_ref().unwrap().bounds().unwrap();
     println!("{:?} {} {low} {high}", capture.scene, capture.scene_rule);
     // A plate of about 2.6 across that lies near the world's origin.
-    assert!(capture.scene.cube.size < 3.2 && capture.scene.cube.centre().length() < 0.6, "{:?}", capture.scene);
+    assert!(capture.scene.cube().size < 3.2 && capture.scene.cube().centre().length() < 0.6, "{:?}", capture.scene);
     assert_eq!((explained(&capture, &capture.train), explained(&capture, &capture.test)), (1.0, 1.0));
-    assert!(capture.views().all(|v| capture.scene.cube.distance(v.camera.position()) > capture.scene.near));
+    assert!(capture.views().all(|v| capture.scene.cube().distance(v.camera.position()) > capture.scene.near));
 }
 
 #[test]
@@ -123,7 +123,7 @@ fn fox_has_a_lens_and_missing_frames() {
     assert!((view.camera.focal.x - 1375.52 / 4.0).abs() < 1e-9 && (view.camera.centre.y - 965.268 / 4.0).abs() < 1e-9);
     assert!(matches!(view.lens, Lens::OpenCv { .. }) && !capture.has_alpha && view.mask.is_none());
     assert_eq!(capture.scene_rule, SceneRule::Declared);
-    assert!((capture.scene.cube.size - 4.0 / 0.33).abs() < 1e-9);
+    assert!((capture.scene.cube().size - 4.0 / 0.33).abs() < 1e-9);
     for (x, y) in [(0.5, 0.5), (269.5, 479.5), (20.5, 300.5)] {
         let ray = view.ray(x, y);
         let back = view.project(ray.origin + ray.direction * 3.0).unwrap();

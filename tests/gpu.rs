@@ -106,7 +106,7 @@ fn a_signed_distance_looks_the_same_on_both() {
     let extra = ["--preset", "sdf-tiny", "--steps", "1500", "--set", "train.batch=4096"];
     let model = Model::load(fitted("scenes/bracket.stl", dir.path(), &extra)).unwrap();
     let field = NeuralSdf::new(&model.spec, model.grid.clone(), &model.net, None);
-    let cube = model.cube;
+    let cube = model.cube();
     let tracer = SphereTracer::new(&field, cube, TracerSettings::default()).unwrap();
     // More blocks of 32 pixels than a first dispatch takes, and not whole ones at the edges.
     let camera = camera(tracer.bounds(), Up::Y, (90, 66));
@@ -152,7 +152,7 @@ fn a_radiance_field_looks_the_same_on_both() {
     let model = Model::load(fitted("scenes/teaset", dir.path(), &extra)).unwrap();
     let occupancy = model.occupancy.clone().unwrap();
     let field = NeuralRadiance::new(&model.spec, model.grid.clone(), &model.net, occupancy.clone());
-    let cube = model.cube;
+    let cube = model.cube();
     let even = VolumeSettings { step: 1.0 / 400.0, ..VolumeSettings::default() };
     let growing = VolumeSettings { step: 2e-3, cone: 1.0 / 256.0, near: 0.3, ..VolumeSettings::default() };
     // Half the bits lose nothing: the model was saved in f16.

@@ -35,11 +35,11 @@ fn start(folder: &Path, arguments: &[&str]) -> Child {
 /// Everything of a model that must not depend on how often its fit was interrupted: all but times.
 fn identity(model: &Model) -> (Vec<u32>, [u64; 4], String, String) {
     let parameters = model.grid.iter().chain(&model.net).map(|v| v.to_bits()).collect();
-    let [x, y, z] = model.cube.origin.to_array().map(f64::to_bits);
+    let [x, y, z] = model.cube().origin.to_array().map(f64::to_bits);
     let metrics: BTreeMap<_, _> = model.metrics.iter().filter(|(name, _)| !name.ends_with("seconds")).collect();
     let rest = format!("{:?} {metrics:?} {:?}", model.spec, model.occupancy.as_ref().map(|o| o.to_bytes()));
     // The same digits, not only the same values.
-    (parameters, [x, y, z, model.cube.size.to_bits()], model.config.to_string(), rest)
+    (parameters, [x, y, z, model.cube().size.to_bits()], model.config.to_string(), rest)
 }
 
 /// Asserts that two models are the same, without printing either.

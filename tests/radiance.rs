@@ -181,7 +181,7 @@ fn a_killed_fit_goes_on_bit_for_bit_and_leaves_no_broken_file() {
     assert_eq!(parameters(&at.join("k.safetensors")), parameters(&at.join("w.safetensors")), "resumed and whole");
     // What was found in the images too, digit for digit.
     let [resumed, whole] = ["k.safetensors", "w.safetensors"].map(|name| Model::load(at.join(name)).unwrap());
-    assert_eq!((resumed.config.to_string(), resumed.cube), (whole.config.to_string(), whole.cube));
+    assert_eq!((resumed.config.to_string(), resumed.map), (whole.config.to_string(), whole.map));
     assert!(!checkpoint.exists());
     let other = fails(at, &["fit", &teaset, "-o", "w.safetensors", "--preset", "sdf", "--steps", "1"]);
     assert!(other.contains("radiance-tiny"), "{other}");

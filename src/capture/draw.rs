@@ -61,10 +61,10 @@ fn up(capture: &Capture) -> DVec3 {
 
 /// Depth to which frusta are drawn: a share of the extent of all cameras.
 fn frustum_depth(capture: &Capture) -> f64 {
-    let centre = capture.scene.cube.centre();
+    let centre = capture.scene.cube().centre();
     let farthest = capture.views().map(|v| v.camera.position().distance(centre)).fold(0.0, f64::max);
     let many = (capture.train.len() + capture.test.len()) as f64;
-    (farthest.max(0.5 * capture.scene.cube.size)) * 0.35 / many.max(1.0).powf(0.25)
+    (farthest.max(0.5 * capture.scene.cube().size)) * 0.35 / many.max(1.0).powf(0.25)
 }
 
 /// Camera position and the corners of its picture at a depth, clockwise from the upper left.
@@ -79,7 +79,7 @@ fn frustum(view: &View, depth: f64) -> [DVec3; 5] {
 
 /// Corners of the scene box, numbered by bits x, y, z.
 fn corners(capture: &Capture) -> [DVec3; 8] {
-    let (low, high) = capture.scene.cube.bounds();
+    let (low, high) = capture.scene.cube().bounds();
     std::array::from_fn(|i| DVec3::from_array(std::array::from_fn(|a| if i >> a & 1 == 1 { high[a] } else { low[a] })))
 }
 
@@ -111,7 +111,7 @@ fn dots(canvas: &mut Canvas, capture: &Capture) {
     let mut points: Vec<DVec3> = Vec::new();
     if let Some(hull) = &capture.hull {
         let n = hull.resolution;
-        let cube = capture.scene.cube;
+        let cube = capture.scene.cube();
         let open = |x: usize, y: usize, z: usize| x >= n || y >= n || z >= n || !hull.get(x, y, z);
         for i in (0..n * n * n).filter(|i| hull.cells[*i]) {
             let (x, y, z) = (i % n, i / n % n, i / n / n);

@@ -9,6 +9,7 @@ mod camera_arc;
 mod colmap;
 pub mod draw;
 mod error;
+mod forward;
 mod frame_record;
 mod hull;
 mod image;
@@ -19,6 +20,7 @@ mod llff;
 mod masks;
 mod memory;
 mod scene;
+mod space;
 mod transforms;
 mod transforms_writer;
 mod view;
@@ -44,6 +46,7 @@ pub use error::CaptureError;
 pub use hull::{HULL_CELLS, Hull};
 pub use lens::Lens;
 pub use scene::{CentredCube, SceneBox, SceneRule};
+pub use space::{SpaceChoice, SpaceRule};
 pub use transforms_writer::{CameraFrame, check_transforms, write_transforms};
 pub use view::{Image, LensCamera, View};
 
@@ -135,7 +138,9 @@ pub struct CaptureOptions {
     pub images: bool,
     /// The scene's cube, in place of what the rules find.
     pub scene: Option<CentredCube>,
-    /// [`SceneBox::near`], in place of what the rules find.
+    /// The kind of space that is modelled; found by the rules where [`SpaceChoice::Auto`].
+    pub space: SpaceChoice,
+    /// [`SceneBox::near`], in place of what the rules find; of a forward space the distance of its near plane.
     pub near: Option<f64>,
     /// The format, in place of [`CaptureFormat::detect`].
     pub format: Option<CaptureFormat>,
@@ -150,6 +155,7 @@ impl Default for CaptureOptions {
             split: Split::All,
             images: true,
             scene: None,
+            space: SpaceChoice::Auto,
             near: None,
             format: None,
         }
@@ -191,10 +197,12 @@ pub struct Capture {
     pub train: Vec<View>,
     /// Views to test on.
     pub test: Vec<View>,
-    /// The cube to model.
+    /// The space to model.
     pub scene: SceneBox,
-    /// The rule that gave the cube.
+    /// The rule that gave its cube or frustum.
     pub scene_rule: SceneRule,
+    /// The rule that chose the kind of space.
+    pub space_rule: SpaceRule,
     /// Cells of the cube that can hold anything, for captures with alpha.
     pub hull: Option<Hull>,
     /// Points on surfaces, for COLMAP models; else empty.
@@ -273,10 +281,12 @@ fn load(format: CaptureFormat, mut list: FrameList, options: &CaptureOptions) ->
         points: &list.points,
         extent: &list.extent,
         given: options.scene,
+        space: options.space,
         near: options.near,
     }
-    .estimate();
-    let is_usable = found.scene.cube.is_valid() && found.scene.near.is_finite() && found.scene.near > 0.0;
+    .estimate()
+    .map_err(|reason| CaptureError::Option { option: "space", reason })?;
+    let is_usable = found.scene.map.is_valid() && found.scene.near.is_finite() && found.scene.near > 0.0;
     if !is_usable {
         let reason = "the cameras make no finite box; scale the poses, or set it with --scene and --near";
         return Err(CaptureError::field(&list.source, "scene box", reason));
@@ -290,6 +300,7 @@ fn load(format: CaptureFormat, mut list: FrameList, options: &CaptureOptions) ->
         test,
         scene: found.scene,
         scene_rule: found.rule,
+        space_rule: found.space_rule,
         hull: found.hull,
         points: list.points,
         has_alpha,

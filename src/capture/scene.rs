@@ -1,4 +1,4 @@
-//! The scene box: the cube that a field of a capture lives in, and the distance at which rays begin to sample.
+//! The scene box: the space that a field of a capture lives in, and the distance at which rays begin to sample.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -7,10 +7,12 @@ use std::str::FromStr;
 use glam::{DMat3, DVec3};
 use nalgebra::Matrix3;
 use nstr_files::excerpt;
-use nstr_space::Cube;
+use nstr_space::{Cube, Frustum, SceneMap};
 
+use crate::forward::{self, NearestDepth};
 use crate::frame_record::SceneExtentHint;
 use crate::hull::{Carver, Hull};
+use crate::space::{SpaceChoice, SpaceRule};
 use crate::view::View;
 
 /// Fraction of a model's points that may lie outside the box, at either end of each axis.
@@ -28,24 +30,36 @@ const DEPTH_RANGE: f64 = 20.0;
 /// else the origin's distance decides what round-off is.
 const FAR_AWAY: f64 = 1e3;
 
-/// Cube that is modelled, and the distance at which rays begin to sample.
+/// Least length of the mean viewing direction at which depth bounds make a box: cameras all around have no far side.
+const DEPTHS_SPREAD: f64 = 0.6;
+/// Edge of a declared cube over that around the cameras from which on it tells of surroundings.
+const LARGE_DECLARED: f64 = 2.0;
+
+/// Space that is modelled, and the distance at which rays begin to sample.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct SceneBox {
-    /// The cube in world space.
-    pub cube: Cube,
+    /// Map from the world to the field's unit cube.
+    pub map: SceneMap,
     /// Distance from a camera, in world units, before which its rays take no samples; above 0.
     pub near: f64,
 }
 
 impl SceneBox {
-    /// Digits after the point that tell lengths in the box apart, at least 4.
-    pub fn decimals(&self) -> usize {
-        (3.0 - self.cube.size.log10().floor()).clamp(4.0, 60.0) as usize
+    /// The cube that is modelled, or modelled in detail: see [`SceneMap::cube`].
+    pub fn cube(&self) -> Cube {
+        self.map.cube()
     }
 
-    /// Greatest distance in world units from any of the views' cameras to a corner of the cube.
+    /// Digits after the point that tell lengths in the box apart, at least 4.
+    pub fn decimals(&self) -> usize {
+        (3.0 - self.cube().size.log10().floor()).clamp(4.0, 60.0) as usize
+    }
+
+    /// Greatest distance in world units from any of the views' cameras to a corner of the cube; infinite where the map reaches
+    /// to infinity.
     pub fn far<'a>(&self, views: impl IntoIterator<Item = &'a View>) -> f64 {
-        let farthest = |v: &View| ((v.camera.position() - self.cube.centre()).abs() + 0.5 * self.cube.size).length();
+        let SceneMap::Box(cube) = self.map else { return f64::INFINITY };
+        let farthest = |v: &View| ((v.camera.position() - cube.centre()).abs() + 0.5 * cube.size).length();
         views.into_iter().map(farthest).fold(0.0, f64::max)
     }
 }
@@ -117,6 +131,8 @@ pub enum SceneRule {
     Declared,
     /// It holds the cameras, around the point that they look at.
     Cameras,
+    /// It is the frustum of what the views see beyond the nearest depth.
+    Frustum,
 }
 
 impl fmt::Display for SceneRule {
@@ -128,6 +144,7 @@ impl fmt::Display for SceneRule {
             Self::Depths => "around what lies between the depth bounds",
             Self::Declared => "as the capture's file declares",
             Self::Cameras => "around the cameras and what they look at",
+            Self::Frustum => "what the views see beyond the nearest depth",
         })
     }
 }
@@ -136,6 +153,7 @@ impl fmt::Display for SceneRule {
 pub(super) struct SceneBoxEstimate {
     pub scene: SceneBox,
     pub rule: SceneRule,
+    pub space_rule: SpaceRule,
     pub hull: Option<Hull>,
     pub notes: Vec<String>,
 }
@@ -148,60 +166,133 @@ pub(super) struct SceneBoxEstimator<'a> {
     pub points: &'a [DVec3],
     pub extent: &'a SceneExtentHint,
     pub given: Option<CentredCube>,
+    pub space: SpaceChoice,
     pub near: Option<f64>,
 }
 
+/// A cube and the rules that found it.
+struct FoundCube {
+    cube: CentredCube,
+    rule: SceneRule,
+    is_open: bool,
+    space_rule: SpaceRule,
+}
+
 impl SceneBoxEstimator<'_> {
-    /// The scene box: as given, else by silhouettes, points, a declared cube, depth bounds or cameras.
-    pub fn estimate(&self) -> SceneBoxEstimate {
+    /// The scene box: as given, else by silhouettes, the frustum of cameras that look the same way, points, a declared cube,
+    /// depth bounds or cameras.
+    ///
+    /// # Errors
+    /// The reason why the capture has no space of the kind that is asked for.
+    pub fn estimate(&self) -> Result<SceneBoxEstimate, String> {
         let mut notes = Vec::new();
         let focus = focus(self.views);
-        let carver = self.silhouettes.then(|| Carver::new(self.views));
+        let is_forward = self.space == SpaceChoice::Forward;
+        if is_forward && self.given.is_some() {
+            return Err("forward has no cube; leave out --scene, or take --space open".into());
+        }
+        // A hull lies in the cells of a box.
+        let boxed = matches!(self.space, SpaceChoice::Auto | SpaceChoice::Box);
+        let carver = (self.silhouettes && boxed).then(|| Carver::new(self.views));
+        let asked = |rule| if self.space == SpaceChoice::Auto { rule } else { SpaceRule::Asked };
         let mut hull = None;
-        let (cube, rule) = if let Some(given) = self.given {
-            hull = carver.map(|c| c.carve(&given)).filter(|h| h.bounds().is_some());
-            (given, SceneRule::Given)
+        let found = if let Some(cube) = self.given {
+            hull = carver.map(|c| c.carve(&cube)).filter(|h| h.bounds().is_some());
+            FoundCube { cube, rule: SceneRule::Given, is_open: !boxed, space_rule: asked(SpaceRule::Scene) }
         } else if let Some((cube, found)) = carver.as_ref().and_then(|c| c.fit(around_cameras(self.views, focus))) {
             hull = Some(found);
-            (cube, SceneRule::Silhouettes)
+            let space_rule = asked(SpaceRule::Silhouettes);
+            FoundCube { cube, rule: SceneRule::Silhouettes, is_open: false, space_rule }
         } else {
             if carver.is_some() {
                 notes.push("the silhouettes share no volume: poses or alpha may be wrong".into());
             }
-            self.without_silhouettes(focus, &mut notes)
-        };
-        let near = self.near.unwrap_or_else(|| self.nearest(&cube, rule, focus));
-        let scene = SceneBox { cube: cube.into(), near };
-        SceneBoxEstimate { scene, rule, hull, notes }
-    }
-
-    fn without_silhouettes(&self, focus: Option<DVec3>, notes: &mut Vec<String>) -> (CentredCube, SceneRule) {
-        if let Some(cube) = around_points(self.points) {
-            return (cube, SceneRule::Points);
-        }
-        match self.extent {
-            SceneExtentHint::Declared(centre, size) => {
-                return (CentredCube { centre: *centre, size: *size }, SceneRule::Declared);
-            }
-            // Cameras all around have no far side: what they see behind the object is the room.
-            SceneExtentHint::Depths(depths) if spread(self.views) < 0.6 => {
-                if let Some(cube) = around_depths(self.views, depths) {
-                    return (cube, SceneRule::Depths);
+            if is_forward || self.space == SpaceChoice::Auto {
+                match self.frustum(is_forward) {
+                    Ok(frustum) => {
+                        // No ray comes as far before it has passed the near plane.
+                        let scene = SceneBox { map: frustum.into(), near: frustum.near };
+                        let space_rule = asked(SpaceRule::SameWay);
+                        return Ok(SceneBoxEstimate { scene, rule: SceneRule::Frustum, space_rule, hull: None, notes });
+                    }
+                    Err(reason) if is_forward => return Err(format!("forward does not fit this capture: {reason}")),
+                    Err(_) => {}
                 }
             }
-            _ => {}
+            self.without_silhouettes(focus, &mut notes)
+        };
+        let near = self.near.unwrap_or_else(|| self.nearest(&found, focus));
+        let cube = found.cube.into();
+        let map = if found.is_open { SceneMap::Open(cube) } else { SceneMap::Box(cube) };
+        let scene = SceneBox { map, near };
+        Ok(SceneBoxEstimate { scene, rule: found.rule, space_rule: found.space_rule, hull, notes })
+    }
+
+    /// The frustum of cameras that look the same way; `is_asked`: a given near distance suffices to know where the scene begins.
+    fn frustum(&self, is_asked: bool) -> Result<Frustum, String> {
+        let known = match self.extent {
+            SceneExtentHint::Depths(depths) => NearestDepth::Bounds(depths),
+            _ => NearestDepth::Points(self.points),
+        };
+        let Some(near) = self.near else { return forward::frustum(self.views, known) };
+        if !is_asked {
+            // A near distance alone says nothing of the kind of space.
+            forward::frustum(self.views, known)?;
         }
-        if focus.is_none() {
+        forward::frustum(self.views, NearestDepth::Given(near))
+    }
+
+    fn without_silhouettes(&self, focus: Option<DVec3>, notes: &mut Vec<String>) -> FoundCube {
+        let cameras = around_cameras(self.views, focus);
+        let points = around_points(self.points);
+        let found = |cube, rule, is_open, space_rule| FoundCube { cube, rule, is_open, space_rule };
+        if self.space == SpaceChoice::Box {
+            let (cube, rule) = match (points, self.extent) {
+                (Some(cube), _) => (cube, SceneRule::Points),
+                (None, SceneExtentHint::Declared(centre, size)) => {
+                    (CentredCube { centre: *centre, size: *size }, SceneRule::Declared)
+                }
+                (None, SceneExtentHint::Depths(depths)) if spread(self.views) > DEPTHS_SPREAD => {
+                    around_depths(self.views, depths).map_or((cameras, SceneRule::Cameras), |c| (c, SceneRule::Depths))
+                }
+                _ => (cameras, SceneRule::Cameras),
+            };
+            self.note_guess(rule, focus, notes);
+            return found(cube, rule, false, SpaceRule::Asked);
+        }
+        let is_auto = self.space == SpaceChoice::Auto;
+        let space_rule = if is_auto { SpaceRule::Surroundings } else { SpaceRule::Asked };
+        if let Some(cube) = points {
+            let outside = self.points.iter().filter(|p| cameras.distance(**p) > 0.0).count();
+            if is_auto && outside as f64 <= OUTLIERS * self.points.len() as f64 {
+                return found(cube, SceneRule::Points, false, SpaceRule::Bounded);
+            }
+            if cube.size < cameras.size {
+                return found(cube, SceneRule::Points, true, space_rule);
+            }
+        } else if let (SceneExtentHint::Declared(centre, size), true) = (self.extent, is_auto)
+            && *size <= LARGE_DECLARED * cameras.size
+        {
+            let cube = CentredCube { centre: *centre, size: *size };
+            return found(cube, SceneRule::Declared, false, SpaceRule::Declared);
+        }
+        self.note_guess(SceneRule::Cameras, focus, notes);
+        found(cameras, SceneRule::Cameras, true, space_rule)
+    }
+
+    fn note_guess(&self, rule: SceneRule, focus: Option<DVec3>, notes: &mut Vec<String>) {
+        if rule == SceneRule::Cameras && focus.is_none() {
             notes.push("the cameras look at no common point: the scene box is a guess; set it with --scene".into());
         }
-        (around_cameras(self.views, focus), SceneRule::Cameras)
     }
 
     /// A small distance that keeps samples off the cameras.
-    fn nearest(&self, cube: &CentredCube, rule: SceneRule, focus: Option<DVec3>) -> f64 {
+    fn nearest(&self, found: &FoundCube, focus: Option<DVec3>) -> f64 {
+        let FoundCube { cube, rule, is_open, .. } = found;
         let floor = 1e-3 * cube.size;
         let clearance = self.views.iter().map(|v| cube.distance(v.camera.position())).fold(f64::INFINITY, f64::min);
-        if clearance > floor && clearance.is_finite() {
+        // Around the cube of an open space there may be something too.
+        if !is_open && clearance > floor && clearance.is_finite() {
             return 0.5 * clearance;
         }
         let near = match (rule, self.extent) {
@@ -340,9 +431,18 @@ pub(super) fn nearest_quantile(values: &mut [f64], q: f64) -> Option<f64> {
 mod tests {
     use super::*;
     use crate::testing::{ball_views, ring};
+    use nstr_camera::camera::Camera;
 
     fn estimator<'a>(views: &'a [View], points: &'a [DVec3], extent: &'a SceneExtentHint) -> SceneBoxEstimator<'a> {
-        SceneBoxEstimator { views, silhouettes: false, points, extent, given: None, near: None }
+        SceneBoxEstimator {
+            views,
+            silhouettes: false,
+            points,
+            extent,
+            given: None,
+            space: SpaceChoice::Auto,
+            near: None,
+        }
     }
 
     #[test]
@@ -350,15 +450,17 @@ mod tests {
         let middle = DVec3::new(1.0, 2.0, 3.0);
         let views = ball_views(&ring(9, 4.0, middle), 8, middle, 1.0);
         assert!((focus(&views).unwrap() - middle).length() < 1e-9);
-        let found = estimator(&views, &[], &SceneExtentHint::Unknown).estimate();
+        let found = estimator(&views, &[], &SceneExtentHint::Unknown).estimate().unwrap();
         assert_eq!(found.rule, SceneRule::Cameras);
         assert!(
-            (found.scene.cube.size - 8.8).abs() < 1e-6 && (found.scene.near - 0.4).abs() < 1e-6,
+            (found.scene.cube().size - 8.8).abs() < 1e-6 && (found.scene.near - 0.4).abs() < 1e-6,
             "{:?}",
             found.scene
         );
         assert_eq!(focus(&views[..1]), None);
-        assert!(estimator(&views[..1], &[], &SceneExtentHint::Unknown).estimate().notes[0].contains("--scene"));
+        assert!(
+            estimator(&views[..1], &[], &SceneExtentHint::Unknown).estimate().unwrap().notes[0].contains("--scene")
+        );
     }
 
     #[test]
@@ -368,11 +470,11 @@ mod tests {
         let at = DVec3::new(512_345.678, 5_412_345.678, 321.5);
         let far = ball_views(&ring(9, 4.0, at), 32, at, 1.0);
         for (silhouettes, tolerance) in [(false, 1e-6), (true, 0.05)] {
-            let [a, b] =
-                [&near, &far].map(|v| SceneBoxEstimator { silhouettes, ..estimator(v, &[], &extent) }.estimate());
+            let [a, b] = [&near, &far]
+                .map(|v| SceneBoxEstimator { silhouettes, ..estimator(v, &[], &extent) }.estimate().unwrap());
             assert_eq!(a.rule, b.rule);
-            assert!((b.scene.cube.centre() - at - a.scene.cube.centre()).length() < tolerance, "{:?}", b.scene);
-            assert!((b.scene.cube.size - a.scene.cube.size).abs() < tolerance, "{:?}", b.scene);
+            assert!((b.scene.cube().centre() - at - a.scene.cube().centre()).length() < tolerance, "{:?}", b.scene);
+            assert!((b.scene.cube().size - a.scene.cube().size).abs() < tolerance, "{:?}", b.scene);
             assert!((b.scene.near - a.scene.near).abs() < tolerance);
         }
         // The pixels agree to f64's precision too: the same rays in the box's own coordinates.
@@ -390,9 +492,9 @@ mod tests {
             view.camera.camera_to_world.w_axis = (place + off).extend(1.0);
         }
         assert_eq!(focus(&views), None);
-        let found = estimator(&views, &[], &SceneExtentHint::Unknown).estimate();
-        assert!(found.scene.cube.size > 1e-6 && found.scene.near > 0.0, "{:?}", found.scene);
-        assert!((found.scene.cube.centre() - place).length() < 0.5 * found.scene.cube.size, "{:?}", found.scene);
+        let found = estimator(&views, &[], &SceneExtentHint::Unknown).estimate().unwrap();
+        assert!(found.scene.cube().size > 1e-6 && found.scene.near > 0.0, "{:?}", found.scene);
+        assert!((found.scene.cube().centre() - place).length() < 0.5 * found.scene.cube().size, "{:?}", found.scene);
         assert!(found.notes[0].contains("--scene"));
     }
 
@@ -400,19 +502,24 @@ mod tests {
     fn rules_in_their_order() {
         let views = ball_views(&ring(9, 4.0, DVec3::ZERO), 32, DVec3::ZERO, 1.0);
         let declared = SceneExtentHint::Declared(DVec3::X, 3.0);
-        let found = estimator(&views, &[], &declared).estimate();
+        let found = estimator(&views, &[], &declared).estimate().unwrap();
         assert_eq!(
-            (found.rule, found.scene.cube.centre(), found.scene.cube.size),
+            (found.rule, found.scene.cube().centre(), found.scene.cube().size),
             (SceneRule::Declared, DVec3::X, 3.0)
         );
         let points: Vec<DVec3> = (0..100).map(|i| DVec3::splat(if i == 7 { 1e6 } else { i as f64 * 0.01 })).collect();
-        let found = estimator(&views, &points, &declared).estimate();
+        let found = estimator(&views, &points, &declared).estimate().unwrap();
         assert_eq!(found.rule, SceneRule::Points);
-        assert!(found.scene.cube.size < 1.2 && (found.scene.cube.centre() - 0.5).length() < 0.1, "{:?}", found.scene);
-        let found = SceneBoxEstimator { silhouettes: true, ..estimator(&views, &points, &declared) }.estimate();
+        assert!(
+            found.scene.cube().size < 1.2 && (found.scene.cube().centre() - 0.5).length() < 0.1,
+            "{:?}",
+            found.scene
+        );
+        let found =
+            SceneBoxEstimator { silhouettes: true, ..estimator(&views, &points, &declared) }.estimate().unwrap();
         assert_eq!(found.rule, SceneRule::Silhouettes);
         assert!(
-            found.hull.is_some() && found.scene.cube.size > 2.0 && found.scene.cube.size < 2.8,
+            found.hull.is_some() && found.scene.cube().size > 2.0 && found.scene.cube().size < 2.8,
             "{:?}",
             found.scene
         );
@@ -425,19 +532,96 @@ mod tests {
             near: Some(0.7),
             ..estimator(&views, &points, &declared)
         }
-        .estimate();
-        assert_eq!((found.rule, found.scene.cube.size, found.scene.near), (SceneRule::Given, 5.0, 0.7));
+        .estimate()
+        .unwrap();
+        assert_eq!((found.rule, found.scene.cube().size, found.scene.near), (SceneRule::Given, 5.0, 0.7));
         assert!(found.hull.is_some());
+    }
+
+    /// Cameras in a plane that look along y.
+    fn row() -> Vec<View> {
+        let at = |i: usize| DVec3::new((i % 4) as f64 * 0.3, 0.0, (i / 4) as f64 * 0.3);
+        let pose = |i: usize| Camera::look_at(at(i), at(i) + DVec3::new(0.02 * i as f64 - 0.1, 1.0, 0.0), DVec3::Z);
+        let poses: Vec<_> = (0..12).map(|i| pose(i).unwrap()).collect();
+        ball_views(&poses, 16, DVec3::Y * 6.0, 1.0)
+    }
+
+    #[test]
+    fn cameras_that_look_the_same_way_get_a_frustum() {
+        let views = row();
+        let depths: Vec<_> = views.iter().map(|v| (v.name.clone(), 4.0, 60.0)).collect();
+        let extent = SceneExtentHint::Depths(depths);
+        let found = estimator(&views, &[], &extent).estimate().unwrap();
+        assert_eq!((found.rule, found.space_rule), (SceneRule::Frustum, SpaceRule::SameWay));
+        let SceneMap::Forward(frustum) = found.scene.map else { panic!("{:?}", found.scene) };
+        assert!(frustum.near > 3.4 && frustum.near < 3.6 && found.scene.near == frustum.near);
+        assert_eq!(found.scene.far(&views), f64::INFINITY);
+        // Read again with the near distance that was found: the same frustum.
+        let again = SceneBoxEstimator { near: Some(found.scene.near), ..estimator(&views, &[], &extent) };
+        assert_eq!(again.estimate().unwrap().scene, found.scene);
+        // As a box, the depth bounds hold.
+        let boxed =
+            SceneBoxEstimator { space: SpaceChoice::Box, ..estimator(&views, &[], &extent) }.estimate().unwrap();
+        assert_eq!((boxed.rule, boxed.space_rule), (SceneRule::Depths, SpaceRule::Asked));
+        assert!(boxed.scene.cube().bounds().1.y > 50.0 && boxed.scene.near > 1.9, "{:?}", boxed.scene);
+        // Without a known depth there is no near plane.
+        let unknown = estimator(&views, &[], &SceneExtentHint::Unknown).estimate().unwrap();
+        assert_eq!((unknown.scene.map.name(), unknown.space_rule), ("open", SpaceRule::Surroundings));
+        let near = SceneBoxEstimator { near: Some(2.0), ..estimator(&views, &[], &SceneExtentHint::Unknown) };
+        assert_eq!(near.estimate().unwrap().scene.map.name(), "open");
+        let forced =
+            SceneBoxEstimator { space: SpaceChoice::Forward, ..estimator(&views, &[], &SceneExtentHint::Unknown) };
+        assert!(forced.estimate().err().unwrap().contains("--near"));
+        let given = Some(CentredCube { centre: DVec3::ZERO, size: 5.0 });
+        let both = SceneBoxEstimator { space: SpaceChoice::Forward, given, ..estimator(&views, &[], &extent) };
+        assert!(both.estimate().err().unwrap().contains("--scene"));
+    }
+
+    #[test]
+    fn opaque_images_show_an_open_space_unless_the_points_end() {
+        let views = ball_views(&ring(9, 4.0, DVec3::ZERO), 32, DVec3::ZERO, 1.0);
+        let unknown = SceneExtentHint::Unknown;
+        let space = |points: &[DVec3], extent: &SceneExtentHint| {
+            let found = estimator(&views, points, extent).estimate().unwrap();
+            (found.scene.map.name(), found.space_rule, found.rule, found.scene.cube().size)
+        };
+        let (name, rule, _, size) = space(&[], &unknown);
+        assert!((name, rule) == ("open", SpaceRule::Surroundings) && (size - 8.8).abs() < 1e-6);
+        // The cube around the cameras reaches to 4.4 on each side.
+        let within = |share: usize| -> Vec<DVec3> {
+            let far = |i: usize| if i % 100 < share { 50.0 } else { 1.0 };
+            (0..400).map(|i| DVec3::new((i % 7) as f64 - 3.0, (i % 5) as f64 - 2.0, 0.5) / 3.0 * far(i)).collect()
+        };
+        assert_eq!(space(&within(1), &unknown).1, SpaceRule::Bounded);
+        let (name, rule, of, size) = space(&within(30), &unknown);
+        assert_eq!((name, rule, of), ("open", SpaceRule::Surroundings, SceneRule::Cameras));
+        assert!((size - 8.8).abs() < 1e-6);
+        // Declared cubes: about as large as the cameras need, and far larger.
+        let declared = |size: f64| space(&[], &SceneExtentHint::Declared(DVec3::ZERO, size));
+        assert_eq!(declared(12.0), ("box", SpaceRule::Declared, SceneRule::Declared, 12.0));
+        let (name, _, of, size) = declared(48.0);
+        assert!((name, of) == ("open", SceneRule::Cameras) && (size - 8.8).abs() < 1e-6);
+        // What is asked for holds.
+        let asked = |space, silhouettes| SceneBoxEstimator { space, silhouettes, ..estimator(&views, &[], &unknown) };
+        let boxed = asked(SpaceChoice::Box, false).estimate().unwrap();
+        assert_eq!((boxed.scene.map.name(), boxed.space_rule), ("box", SpaceRule::Asked));
+        let open = asked(SpaceChoice::Open, true).estimate().unwrap();
+        assert!(open.scene.map.name() == "open" && open.hull.is_none() && open.rule == SceneRule::Cameras);
+        let given = Some(CentredCube { centre: DVec3::X, size: 3.0 });
+        let open = SceneBoxEstimator { given, ..asked(SpaceChoice::Open, false) }.estimate().unwrap();
+        assert_eq!((open.scene.map.name(), open.scene.cube().size, open.rule), ("open", 3.0, SceneRule::Given));
+        let silhouettes = asked(SpaceChoice::Auto, true).estimate().unwrap();
+        assert_eq!((silhouettes.scene.map.name(), silhouettes.space_rule), ("box", SpaceRule::Silhouettes));
     }
 
     #[test]
     fn distances_to_the_box() {
-        let scene = SceneBox { cube: Cube { origin: DVec3::splat(-1.0), size: 2.0 }, near: 0.1 };
-        assert_eq!(scene.cube.distance(DVec3::new(4.0, 5.0, 0.0)), 5.0);
-        assert_eq!(scene.cube.distance(DVec3::splat(0.9)), 0.0);
-        assert_eq!(scene.cube.bounds(), (DVec3::splat(-1.0), DVec3::splat(1.0)));
+        let scene = SceneBox { map: Cube { origin: DVec3::splat(-1.0), size: 2.0 }.into(), near: 0.1 };
+        assert_eq!(scene.cube().distance(DVec3::new(4.0, 5.0, 0.0)), 5.0);
+        assert_eq!(scene.cube().distance(DVec3::splat(0.9)), 0.0);
+        assert_eq!(scene.cube().bounds(), (DVec3::splat(-1.0), DVec3::splat(1.0)));
         let views = ball_views(&ring(4, 3.0, DVec3::ZERO), 8, DVec3::ZERO, 1.0);
-        let decimals = |size: f64| SceneBox { cube: Cube { origin: DVec3::ZERO, size }, near: 1.0 }.decimals();
+        let decimals = |size: f64| SceneBox { map: Cube { origin: DVec3::ZERO, size }.into(), near: 1.0 }.decimals();
         assert_eq!([1e39, 1.0, 0.1, 0.05, 1e-20].map(decimals), [4, 4, 4, 5, 23]);
         assert!(scene.far(&views) > 4.0 && scene.far(&views) < 3.0 + 3f64.sqrt() + 1e-9);
     }

@@ -4,9 +4,10 @@ use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 
 use clap::Args;
-use nstr_capture::{Capture, CaptureFormat, CentredCube, Split, View, draw, read_capture};
+use nstr_capture::{Capture, CaptureFormat, CentredCube, SpaceChoice, Split, View, draw, read_capture};
 use nstr_image::png;
 use nstr_pipeline::CaptureSettings;
+use nstr_space::SceneMap;
 use serde_json::{Value, json};
 
 use super::output::Outputs;
@@ -28,7 +29,11 @@ pub struct CaptureArgs {
     /// The cube to model, in the capture's world: centre and edge
     #[arg(long, value_name = "X,Y,Z,EDGE", allow_hyphen_values = true)]
     pub scene: Option<CentredCube>,
-    /// Distance from a camera before which nothing is sampled
+    /// The space to model: a box, a box with all around it contracted (open), what cameras see that look the same way
+    /// (forward), or which of them the capture asks for (auto)
+    #[arg(long, default_value_t = SpaceChoice::Auto, value_name = "auto|box|open|forward")]
+    pub space: SpaceChoice,
+    /// Distance from a camera before which nothing is sampled; of a forward space the distance of its near plane
     #[arg(long, value_name = "DISTANCE")]
     pub near: Option<f64>,
     /// Format of the capture, where its files leave it open: blender, transforms, llff or colmap
@@ -39,7 +44,7 @@ pub struct CaptureArgs {
 /// The defaults of the options.
 impl Default for CaptureArgs {
     fn default() -> Self {
-        Self { downscale: 1, every: 1, holdout: 8, scene: None, near: None, format: None }
+        Self { downscale: 1, every: 1, holdout: 8, scene: None, space: SpaceChoice::Auto, near: None, format: None }
     }
 }
 
@@ -48,7 +53,8 @@ impl CaptureArgs {
     pub fn settings(&self) -> CaptureSettings {
         let mut settings = CaptureSettings::default();
         (settings.downscale, settings.every, settings.holdout) = (self.downscale, self.every, self.holdout);
-        (settings.scene, settings.near, settings.format) = (self.scene, self.near, self.format);
+        (settings.scene, settings.space) = (self.scene, self.space);
+        (settings.near, settings.format) = (self.near, self.format);
         settings
     }
 }
@@ -137,11 +143,15 @@ fn print(path: &Path, capture: &Capture) {
     let s = &capture.scene;
     let digits = s.decimals();
     let text = |v: f64| format!("{v:.digits$}");
-    let [x, y, z] = s.cube.centre().to_array().map(text);
-    let [size, near, far] = [s.cube.size, s.near, s.far(capture.views())].map(text);
+    let [x, y, z] = s.cube().centre().to_array().map(text);
+    let [size, near, far] = [s.cube().size, s.near, s.far(capture.views())].map(text);
     stdout!("  {:<11} centre {x} {y} {z}, edge {size}, {}", "scene box", capture.scene_rule);
     stdout!("  {:<11} near {near}, far {far}", "rays");
-    stdout!("  {:<11} --scene={x},{y},{z},{size} --near {near}", "override");
+    stdout!("  {:<11} {}, {}", "space", s.map.name(), capture.space_rule);
+    match s.map {
+        SceneMap::Forward(_) => stdout!("  {:<11} --space forward --near {near}", "override"),
+        map => stdout!("  {:<11} --space {} --scene={x},{y},{z},{size} --near {near}", "override", map.name()),
+    }
     if let Some(hull) = &capture.hull {
         stdout!("  {:<11} {:.1} % of {}³ cells can hold anything", "hull", 100.0 * hull.fraction(), hull.resolution);
     }
@@ -177,6 +187,7 @@ fn report(capture: &Capture) -> Value {
     let mut sizes: BTreeMap<String, usize> = BTreeMap::new();
     capture.views().for_each(|v| *sizes.entry(format!("{}x{}", v.camera.width, v.camera.height)).or_default() += 1);
     let s = &capture.scene;
+    let far = s.far(capture.views());
     json!({
         "format": capture.format,
         "source": capture.source,
@@ -187,8 +198,8 @@ fn report(capture: &Capture) -> Value {
         "sizes": sizes,
         "intrinsics": intrinsics,
         "scene": {
-            "centre": s.cube.centre(), "size": s.cube.size, "near": s.near, "far": s.far(capture.views()),
-            "rule": capture.scene_rule,
+            "centre": s.cube().centre(), "size": s.cube().size, "near": s.near, "far": far.is_finite().then_some(far),
+            "rule": capture.scene_rule, "space": s.map.name(), "space_rule": capture.space_rule,
         },
         "hull_fraction": capture.hull.as_ref().map(|h| h.fraction()),
         "points": capture.points.len(),

@@ -135,7 +135,7 @@ impl FitArgs {
         }
         if kind != FieldKind::Radiance && self.capture != CaptureArgs::default() {
             bail!(
-                "{name}: --downscale, --every, --holdout, --scene, --near and --capture-format are for captures; this is \
+                "{name}: --downscale, --every, --holdout, --scene, --space, --near and --capture-format are for captures; this is \
                  {what}"
             );
         }

@@ -120,7 +120,8 @@ fn model(args: &InspectArgs) -> anyhow::Result<()> {
         "network_parameters": model.net.len(),
         "file_bytes": bytes,
         "domain": {
-            "origin": model.cube.origin.to_array(), "size": model.cube.size, "units": model.units,
+            "origin": model.cube().origin.to_array(), "size": model.cube().size, "units": model.units,
+            "map": model.map.name(),
         },
         "spec": model.spec,
         "provenance": model.provenance,
@@ -139,7 +140,9 @@ fn model(args: &InspectArgs) -> anyhow::Result<()> {
         model.grid.len(),
         bytes as f64 / 1e3
     );
-    stdout!("  domain      origin {:?}, edge {}", model.cube.origin.to_array(), model.cube.size);
+    let cube = model.cube();
+    let map = if model.map.is_box() { String::new() } else { format!(", {} space", model.map.name()) };
+    stdout!("  domain      origin {:?}, edge {}{map}", cube.origin.to_array(), cube.size);
     for l in &s.latent.levels {
         let kind = l.hashmap_size.map_or("dense".to_string(), |t| format!("hashed to {t} entries"));
         stdout!(

@@ -7,6 +7,7 @@ use clap::Args;
 use glam::{DVec3, Vec3};
 use npyz::{NpyFile, WriterBuilder};
 use nstr_pipeline::{Field, SignalModel};
+use nstr_space::SceneMap;
 
 use super::output::Outputs;
 use super::terminal::{stderr, stdout};
@@ -37,7 +38,7 @@ pub fn run(args: &QueryArgs) -> anyhow::Result<()> {
         return samples(args, signal);
     }
     let Points { mut points, directions, rounding } = Points::read(&args.points)?;
-    let cube = field.model().cube;
+    let (map, cube) = (field.model().map, field.model().cube());
     if rounding > MOST_ROUNDING * cube.size {
         stderr!(
             "note: {}: its float32 points are rounded by up to {rounding:.3e}; save them as float64",
@@ -45,27 +46,30 @@ pub fn run(args: &QueryArgs) -> anyhow::Result<()> {
         );
     }
     let is_outside = |p: &&DVec3| {
-        let unit = cube.to_unit(**p).as_vec3();
-        unit.cmplt(Vec3::ZERO).any() || unit.cmpgt(Vec3::ONE).any()
+        let unit = map.to_unit(**p).as_vec3();
+        !(unit.cmpge(Vec3::ZERO).all() && unit.cmple(Vec3::ONE).all())
     };
     let outside = points.iter().filter(is_outside).count();
     if outside > 0 {
-        stderr!("note: {outside} of {} points lie outside the model's cube, where it was not trained", points.len());
+        stderr!(
+            "note: {outside} of {} points lie outside of what the model covers, where it was not trained",
+            points.len()
+        );
     }
     let with_gradient = |(values, gradients): (Vec<f32>, Vec<Vec3>)| {
         let rows = values.iter().zip(&gradients).flat_map(|(v, g)| [*v, g.x, g.y, g.z]);
         (rows.collect(), 4)
     };
     // The field is asked in units of its cube where 32-bit floats would not hold its values in world units.
-    let unit = if ORDINARY.contains(&cube.size) { None } else { Some(cube.size) };
+    let unit = if ORDINARY.contains(&cube.size) || !map.is_box() { None } else { Some(cube.size) };
     if unit.is_some() {
         points.iter_mut().for_each(|p| *p = cube.to_unit(*p));
-        let model = match &mut field {
-            Field::Sdf(field) => &mut field.model.cube,
-            Field::Radiance(field) => &mut field.model.cube,
-            Field::Signal(field) => &mut field.model.cube,
+        let map = match &mut field {
+            Field::Sdf(field) => &mut field.model.map,
+            Field::Radiance(field) => &mut field.model.map,
+            Field::Signal(field) => &mut field.model.map,
         };
-        (model.origin, model.size) = (DVec3::ZERO, 1.0);
+        *map = SceneMap::default();
     }
     let is_distance = matches!(field, Field::Sdf(_));
     let has_directions = directions.is_some();

@@ -45,6 +45,7 @@ pub(crate) fn apply_fit(options: &mut FitOptions, texts: &[String]) -> Result<()
             "every" => options.capture.every = parse(text, value)?,
             "holdout" => options.capture.holdout = parse(text, value)?,
             "scene" => options.capture.scene = Some(parse(text, value)?),
+            "space" => options.capture.space = parse(text, value)?,
             "near" => options.capture.near = Some(parse(text, value)?),
             "capture-format" => options.capture.format = Some(parse(text, value)?),
             "background" => options.background = parse(text, value)?,

@@ -94,7 +94,7 @@ pub(crate) const UNKNOWN: &str = "the model file does not say how it was fitted"
 pub(crate) fn mesh_data(mesh: Option<&MeshInput>, model: &Model, record: &FitRecord) -> Result<MakeData, String> {
     let (mesh, sample) = mesh.zip(record.fit.sample.clone()).ok_or(UNKNOWN)?;
     let (query, batch) = (mesh.query.clone(), record.fit.train.batch);
-    let sampler = SdfSampler::new(mesh.mesh.clone(), query, model.cube, sample, batch, record.seed);
+    let sampler = SdfSampler::new(mesh.mesh.clone(), query, model.cube(), sample, batch, record.seed);
     let sampler = sampler.ok_or("the reference's faces have no area")?;
     Ok(Box::new(move |_| TrainingData::Points(Arc::new(sampler))))
 }
@@ -107,13 +107,13 @@ pub(crate) fn capture_data(path: Option<&Path>, model: &Model, record: &FitRecor
     let (rays, settings) = record.fit.rays.clone().zip(record.capture.clone()).ok_or(UNKNOWN)?;
     let grid = record.fit.occupancy.clone().ok_or(UNKNOWN)?;
     let capture = read_capture(path.ok_or(UNKNOWN)?, &settings.options(Split::Train)).map_err(|e| e.to_string())?;
-    let (cube, near) = (model.cube, settings.near.unwrap_or(capture.scene.near));
+    let (map, near) = (model.map, settings.near.unwrap_or(capture.scene.near));
     // The hull lies in the cube that was found with it; the model's went through text, which may cost the last digit.
-    let found = capture.scene.cube;
+    let (cube, found) = (map.cube(), capture.scene.cube());
     let distance = (cube.origin - found.origin).abs().max_element().max((cube.size - found.size).abs());
-    let hull = capture.hull.filter(|_| distance <= 1e-9 * found.size);
-    let mask = FreeSpaceMask::new(grid.resolution, hull, &capture.train, cube, near);
-    let pixels = RaySampler::new(Arc::new(capture.train), cube, near).ok_or("the images have no pixels")?;
+    let hull = capture.hull.filter(|_| map.is_box() && distance <= 1e-9 * found.size);
+    let mask = FreeSpaceMask::new(grid.resolution, hull, &capture.train, map, near);
+    let pixels = RaySampler::new(Arc::new(capture.train), map, near).ok_or("the images have no pixels")?;
     let seed = record.seed;
     let task = move |op: &FieldOp| RadianceTask::new(op, Arc::new(pixels), rays, grid, seed, |i| mask.get(i));
     Ok(Box::new(move |op| TrainingData::Rays(Box::new(task(op)))))

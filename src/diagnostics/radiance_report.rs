@@ -12,7 +12,7 @@ use nstr_render::RenderSettings;
 use nstr_render::volume::VolumeRenderer;
 use nstr_render::{Frame, Layer, LayerSet};
 use nstr_render::{ValueRange, layer_image};
-use nstr_space::Cube;
+use nstr_space::SceneMap;
 use nstr_spec::init::InitConfig;
 use serde_json::{Value, json};
 
@@ -63,7 +63,7 @@ pub struct RadianceInput<'a> {
 /// Views that cannot be rendered.
 pub fn analyze(input: &RadianceInput<'_>, seed: u64) -> Result<(ReportSection, Value), RenderError> {
     let RadianceInput { model, renderer, views, init, without_spectrum } = input;
-    let cube = model.cube;
+    let map = model.map;
     let layers =
         [Layer::Colour, Layer::Alpha, Layer::DepthRay, Layer::Position, Layer::SpectrumGradientNorm, Layer::Residual];
     let settings = RenderSettings { layers: LayerSet::of(&layers), ..RenderSettings::default() };
@@ -71,7 +71,7 @@ pub fn analyze(input: &RadianceInput<'_>, seed: u64) -> Result<(ReportSection, V
     let mut first: Option<Frame> = None;
     for (i, view) in views.iter().enumerate() {
         let frame = renderer.render(*view, &settings)?;
-        pixels.add(&frame, cube, i as u32);
+        pixels.add(&frame, &map, i as u32);
         first.get_or_insert(frame);
     }
     let probe = PointEvaluator::new(&model.spec, &model.grid, &model.net);
@@ -161,12 +161,12 @@ fn jump(frame: &Frame, x: u32, y: u32) -> Option<f32> {
 }
 
 impl Pixels {
-    fn add(&mut self, frame: &Frame, cube: Cube, view: u32) {
+    fn add(&mut self, frame: &Frame, map: &SceneMap, view: u32) {
         for y in 0..frame.height {
             for x in 0..frame.width {
                 let Some(jump) = jump(frame, x, y) else { continue };
                 let i = (y * frame.width + x) as usize;
-                let place = cube.to_unit(DVec3::from(frame.position[i].map(f64::from)));
+                let place = map.to_unit(DVec3::from(frame.position[i].map(f64::from)));
                 self.x.extend(place.to_array());
                 self.jump.push(f64::from(jump));
                 self.blocks.push((view * 4096 + y / BLOCK_SIZE) * 4096 + x / BLOCK_SIZE);
@@ -232,7 +232,7 @@ mod tests {
         frame.alpha[3 * w as usize + 2] = 0.1;
         assert!(jump(&frame, 2, 3).is_none() && jump(&frame, 3, 3).is_none() && jump(&frame, 0, 3).is_none());
         let mut pixels = Pixels::default();
-        pixels.add(&frame, Cube::default(), 0);
+        pixels.add(&frame, &SceneMap::default(), 0);
         assert_eq!(pixels.jump.len(), 10 * 6 - 5);
         assert_eq!(pixels.x.len(), 3 * pixels.jump.len());
     }

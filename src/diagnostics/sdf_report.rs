@@ -118,7 +118,7 @@ pub fn analyze(
     input: &SdfInput<'_>,
     options: &SdfReportOptions,
 ) -> Result<((ReportSection, Value), ColouredSurface), Error> {
-    let cube = input.model.cube;
+    let cube = input.model.cube();
     let probe = PointEvaluator::new(&input.model.spec, &input.model.grid, &input.model.net);
     let mesh = extract_surface(input.field, cube, options.resolution)?.mesh;
     let sampler = SurfaceSampler::new(&mesh).ok_or(SdfEvalError::NoSurface)?;

@@ -376,7 +376,7 @@ mod tests {
         let made = untrained(&spec, &InitConfig { grid_scale: 1.0, ..InitConfig::default() });
         Model {
             spec,
-            cube: Default::default(),
+            map: Default::default(),
             units: String::new(),
             grid: made.grid,
             net: made.net,

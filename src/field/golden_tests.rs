@@ -41,8 +41,8 @@ fn a_distance_field_loads_with_its_values() {
     assert_eq!((spec.modulation, spec.basis_omega_0, spec.color_head), (Modulation::Product, 1, None));
     assert_eq!((spec.skip_latent, spec.input_coords, spec.spectrum_input), (true, true, false));
     assert_eq!(spec.decoder, MlpSpec::new(2, 10, Activation::Relu));
-    assert_eq!(model.cube.origin.to_array(), [-0.531355, -0.05040500000000003, -0.594455]);
-    assert_eq!((model.cube.size, model.provenance["input"].as_str()), (1.06271, "chair.obj"));
+    assert_eq!(model.cube().origin.to_array(), [-0.531355, -0.05040500000000003, -0.594455]);
+    assert_eq!((model.cube().size, model.provenance["input"].as_str()), (1.06271, "chair.obj"));
     assert_eq!(model.metrics["steps"], 5.0);
 
     assert_eq!((model.grid[0], model.grid[280], model.grid[559]), (-0.005_960_141_3, 0.007_822_047, 0.007_123_656));
@@ -98,7 +98,7 @@ fn a_radiance_field_loads_with_its_values_and_its_occupied_cells() {
     let mut out = [[0.0; 4]; 4];
     field.radiance(&POINTS, &directions, &mut out);
     // The command gives densities per world unit.
-    out.iter_mut().for_each(|row| row[3] /= model.cube.size as f32);
+    out.iter_mut().for_each(|row| row[3] /= model.cube().size as f32);
     assert_close(
         &out.concat(),
         &[

@@ -18,11 +18,11 @@ use std::fs;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
-use glam::DVec3;
+use glam::{DMat3, DVec2, DVec3};
 use half::f16;
 use nstr_files::{excerpt, shorten};
-use nstr_space::Cube;
 use nstr_space::occupancy::Occupancy;
+use nstr_space::{Cube, Frustum, SceneMap};
 use nstr_spec::FieldSpec;
 use nstr_spec::config;
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
@@ -41,21 +41,81 @@ const MAX_FILE: u64 = 1 << 33;
 /// Bytes before the header, which hold its length.
 const LENGTH: usize = 8;
 
-/// [`Model::cube`] and [`Model::units`] as the header keeps them: `world = origin + size · x`.
+/// [`Model::map`] and [`Model::units`] as the header keeps them.
 #[derive(Serialize, Deserialize)]
 struct Domain {
-    /// World position of `x = 0`.
+    /// Lowest corner of the cube; of a box the world position of `x = 0`.
     origin: [f64; 3],
     /// Edge of the cube in world units; values of a distance field are multiplied by it.
     size: f64,
+    /// Map from the world to the unit cube; absent for a box: `world = origin + size · x`.
+    #[serde(default, skip_serializing_if = "MapHeader::is_box")]
+    map: MapHeader,
     /// Name of the world's unit, where known.
     #[serde(default)]
     units: String,
 }
 
+/// Kind of a [`SceneMap`], with what the cube does not tell.
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase", deny_unknown_fields)]
+enum MapHeader {
+    /// The cube.
+    #[default]
+    Box,
+    /// The cube, and the world contracted around it.
+    Open,
+    /// A frustum; the cube only frames it.
+    Forward {
+        /// World position of the apex.
+        eye: [f64; 3],
+        /// Axes in the world: right, down, ahead.
+        axes: [[f64; 3]; 3],
+        /// Bounds of x/z and y/z.
+        low: [f64; 2],
+        /// Bounds of x/z and y/z.
+        high: [f64; 2],
+        /// Distance of the near plane.
+        near: f64,
+    },
+}
+
+impl MapHeader {
+    fn is_box(&self) -> bool {
+        matches!(self, Self::Box)
+    }
+}
+
 impl Domain {
-    fn cube(&self) -> Cube {
-        Cube { origin: DVec3::from(self.origin), size: self.size }
+    fn new(map: &SceneMap, units: &str) -> Self {
+        let cube = map.cube();
+        let header = match map {
+            SceneMap::Box(_) => MapHeader::Box,
+            SceneMap::Open(_) => MapHeader::Open,
+            SceneMap::Forward(Frustum { eye, axes, low, high, near }) => MapHeader::Forward {
+                eye: eye.to_array(),
+                axes: axes.to_cols_array_2d(),
+                low: low.to_array(),
+                high: high.to_array(),
+                near: *near,
+            },
+        };
+        Self { origin: cube.origin.to_array(), size: cube.size, map: header, units: units.to_string() }
+    }
+
+    fn map(&self) -> SceneMap {
+        let cube = Cube { origin: DVec3::from(self.origin), size: self.size };
+        match self.map {
+            MapHeader::Box => SceneMap::Box(cube),
+            MapHeader::Open => SceneMap::Open(cube),
+            MapHeader::Forward { eye, axes, low, high, near } => SceneMap::Forward(Frustum {
+                eye: eye.into(),
+                axes: DMat3::from_cols_array_2d(&axes),
+                low: DVec2::from(low),
+                high: DVec2::from(high),
+                near,
+            }),
+        }
     }
 }
 
@@ -64,8 +124,9 @@ impl Domain {
 pub struct Model {
     /// Its shape.
     pub spec: FieldSpec,
-    /// Cube of the world that its unit cube stands for; values of a distance field are multiplied by its size.
-    pub cube: Cube,
+    /// Map from the world to its unit cube; a box for all but radiance fields. Values of a distance field are multiplied by the
+    /// size of the cube.
+    pub map: SceneMap,
     /// Name of the world's unit, where known.
     pub units: String,
     /// Latent features, [`FieldSpec::grid_len`] of them.
@@ -210,9 +271,26 @@ struct Header {
     state: Option<Value>,
 }
 
-/// Checks that the cube has an inside and corners.
-fn check_cube(cube: &Cube) -> Result<(), ModelErrorKind> {
-    if cube.is_valid() && cube.bounds().1.is_finite() && cube.size.recip().is_finite() {
+/// Checks that the map can be inverted, and that its cube has an inside and corners.
+fn check_map(map: &SceneMap, spec: &FieldSpec) -> Result<(), ModelErrorKind> {
+    if !map.is_box() && spec.color_head.is_none() {
+        let reason = format!("map: {}: only radiance fields have one; must be absent", map.name());
+        return Err(ModelErrorKind::Header { field: "domain", reason });
+    }
+    if let (SceneMap::Forward(frustum), false) = (map, map.is_valid()) {
+        let Frustum { eye, axes, low, high, near } = frustum;
+        let reason = format!(
+            "map: forward: eye {:?}, axes {:?}, low {:?}, high {:?}, near {near:?}: must be finite, axes orthonormal and \
+             right-handed, low below high, near above 0",
+            eye.to_array(),
+            axes.to_cols_array_2d(),
+            low.to_array(),
+            high.to_array()
+        );
+        return Err(ModelErrorKind::Header { field: "domain", reason });
+    }
+    let cube = map.cube();
+    if map.is_valid() && cube.bounds().1.is_finite() && cube.size.recip().is_finite() {
         return Ok(());
     }
     let (origin, size) = (cube.origin.to_array(), cube.size);
@@ -241,6 +319,11 @@ const TASK: &str = "task.";
 const OCCUPANCY: &str = "occupancy";
 
 impl Model {
+    /// Cube of the world that the field is defined on, or that its map is detailed in: see [`SceneMap::cube`].
+    pub fn cube(&self) -> Cube {
+        self.map.cube()
+    }
+
     /// The model as it is after being written in `precision` and read back: the rounded numbers.
     ///
     /// # Errors
@@ -404,7 +487,7 @@ impl<'a> Reader<'a> {
         }
         let header: Header = serde_json::from_value(tree).map_err(wrong)?;
         config::validate(&header.spec).map_err(|e| ModelErrorKind::Header { field: "spec", reason: e.to_string() })?;
-        check_cube(&header.domain.cube())?;
+        check_map(&header.domain.map(), &header.spec)?;
         let file = SafeTensors::deserialize(bytes).map_err(format)?;
         Ok((Reader { file }, header))
     }
@@ -418,8 +501,8 @@ impl<'a> Reader<'a> {
         };
         let (grid, net) = (gather(grid_tensors(&spec))?, gather(net_tensors(&spec))?);
         let metrics = metrics.into_iter().filter_map(|(name, value)| Some((name, value?))).collect();
-        let cube = domain.cube();
-        Ok(Model { spec, cube, units: domain.units, grid, net, config, provenance, metrics, occupancy })
+        let map = domain.map();
+        Ok(Model { spec, map, units: domain.units, grid, net, config, provenance, metrics, occupancy })
     }
 
     fn occupancy(&self, cells: usize) -> Result<Occupancy, ModelErrorKind> {
@@ -504,12 +587,12 @@ impl Writer {
     }
 
     fn serialize(&self, model: &Model, state: Option<Value>) -> Result<Vec<u8>, ModelErrorKind> {
-        // A cube or metric that is not finite would be written as `null`.
-        check_cube(&model.cube)?;
+        // A map or metric that is not finite would be written as `null`.
+        check_map(&model.map, &model.spec)?;
         let header = Header {
             version: FORMAT_VERSION,
             spec: model.spec.clone(),
-            domain: Domain { origin: model.cube.origin.to_array(), size: model.cube.size, units: model.units.clone() },
+            domain: Domain::new(&model.map, &model.units),
             config: model.config.clone(),
             provenance: model.provenance.clone(),
             metrics: model.metrics.iter().filter(|m| m.1.is_finite()).map(|(n, v)| (n.clone(), Some(*v))).collect(),

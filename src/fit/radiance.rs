@@ -101,7 +101,7 @@ impl RadianceTask {
 
     /// Refines the cameras of the training views, where `config` asks for it. Training must then run on the CPU.
     pub fn with_cameras(mut self, config: &CameraConfig) -> Self {
-        let refinement = || CameraRefinement::new(config.clone(), self.sampler.views(), self.sampler.cube());
+        let refinement = || CameraRefinement::new(config.clone(), self.sampler.views(), self.sampler.map().cube());
         self.cameras = config.is_on().then(refinement);
         self
     }

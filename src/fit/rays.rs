@@ -6,8 +6,8 @@ use glam::Vec3;
 use nstr_capture::{LensCamera, View};
 use nstr_image::colour::Background;
 use nstr_kernel::RayBatch;
-use nstr_space::Cube;
-use nstr_space::occupancy::{Occupancy, RaySampling, VolumeRay};
+use nstr_space::SceneMap;
+use nstr_space::occupancy::{Occupancy, RaySampling};
 use nstr_spec::config::ConfigError;
 use rand::RngExt;
 use rand_pcg::Pcg64;
@@ -93,12 +93,12 @@ impl RayConfig {
     }
 }
 
-/// Draws rays through pixels of all images, in the coordinates of the field's cube.
+/// Draws rays through pixels of all images, as paths through the field's unit cube.
 pub struct RaySampler {
     views: Arc<Vec<View>>,
     /// First pixel of each view, and past the last the total.
     starts: Vec<u64>,
-    cube: Cube,
+    map: SceneMap,
     /// World distance before which rays are not sampled.
     near: f64,
     /// Where masks leave pixels out.
@@ -140,9 +140,10 @@ const SPARSE: u64 = 16;
 const JOB: usize = 128;
 
 impl RaySampler {
-    /// The pixels of `views`, which must be loaded, in the cube of the field. `None` where there are none, or masks leave
+    /// The pixels of `views`, which must be loaded; `map` takes the world, or the cube that is modelled, to the field's unit
+    /// cube. `None` where there are none, or masks leave
     /// all of them out.
-    pub fn new(views: Arc<Vec<View>>, cube: Cube, near: f64) -> Option<Self> {
+    pub fn new(views: Arc<Vec<View>>, map: impl Into<SceneMap>, near: f64) -> Option<Self> {
         let mut starts = vec![0];
         for view in views.iter() {
             starts.push(starts[starts.len() - 1] + view.image.pixels.len() as u64);
@@ -151,7 +152,7 @@ impl RaySampler {
         let masked = views.iter().any(|v| v.mask.is_some()).then(|| UsablePixels::new(&views));
         let usable = masked.as_ref().map_or(total, UsablePixels::total);
         let masked = masked.filter(|_| usable < total);
-        (usable > 0).then_some(Self { views, starts, cube, near, masked })
+        (usable > 0).then_some(Self { views, starts, map: map.into(), near, masked })
     }
 
     /// The images.
@@ -159,9 +160,9 @@ impl RaySampler {
         &self.views
     }
 
-    /// The field's cube in the world.
-    pub fn cube(&self) -> Cube {
-        self.cube
+    /// Map from the world to the field's unit cube.
+    pub fn map(&self) -> SceneMap {
+        self.map
     }
 
     /// World distance before which rays are not sampled.
@@ -197,9 +198,9 @@ impl RaySampler {
         self.views.par_iter().any(|view| {
             (0..SIDE * SIDE).any(|i| {
                 let (x, y) = (at(view.image.width, i % SIDE), at(view.image.height, i / SIDE));
-                let ray = VolumeRay::from_world(&view.ray(x, y), self.cube, self.near, f64::INFINITY);
+                let path = self.map.path(&view.ray(x, y), self.near, f64::INFINITY);
                 let mut met = false;
-                whole.march(&ray, &steps, |_| {
+                whole.march(&path, &steps, |_| {
                     met = true;
                     false
                 });
@@ -253,18 +254,19 @@ impl RaySampler {
         let (view, to) = (&self.views[number], &mut to.rays);
         let width = view.image.width as usize;
         let [x, y] = [index % width, index / width].map(|v| v as f64 + 0.5);
-        let world = corrections.cameras.map_or_else(|| view.ray(x, y), |cameras| cameras[number].ray(x, y));
-        let ray = VolumeRay::from_world(&world, self.cube, self.near, f64::INFINITY);
+        let ray = corrections.cameras.map_or_else(|| view.ray(x, y), |cameras| cameras[number].ray(x, y));
+        let path = self.map.path(&ray, self.near, f64::INFINITY);
         let steps = RaySampling { step: config.step, cone: config.cone, jitter: rng.random() };
         let background = background.unwrap_or_else(|| rng.random());
         let [r, g, b, a] = view.image.pixels[index].map(|v| f32::from(v) / 255.0);
         let colour = corrections.colours.map_or([r, g, b], |colours| colours[number].undo([r, g, b]));
         to.target.extend(colour.iter().zip(background).map(|(c, b)| c * a + b * (1.0 - a)));
         to.background.extend(background);
-        to.direction.extend(ray.direction.to_array());
+        // Colours depend on the direction in the world, whatever the path does.
+        to.direction.extend(ray.direction.as_vec3().to_array());
         let end = to.t.len() + config.max_samples_per_ray;
-        occupancy.march(&ray, &steps, |sample| {
-            to.x.extend((ray.origin + ray.direction * sample.t).clamp(Vec3::ZERO, Vec3::ONE).to_array());
+        occupancy.march(&path, &steps, |sample| {
+            to.x.extend(sample.position.clamp(Vec3::ZERO, Vec3::ONE).to_array());
             to.t.push(sample.t);
             to.dt.push(sample.dt);
             to.t.len() < end
@@ -298,6 +300,7 @@ mod tests {
     use glam::{DMat4, DVec3};
     use nstr_camera::camera::Camera;
     use nstr_capture::{Image, Lens};
+    use nstr_space::Cube;
 
     const SIDE: usize = 100;
 
@@ -331,6 +334,29 @@ mod tests {
             assert!(different.len() >= (usable * 9 / 10).min(700), "{} of {usable}", different.len());
         }
         assert!(sampler(vec![Some(vec![false; SIDE * SIDE]); 2]).is_none(), "nothing to draw from");
+    }
+
+    #[test]
+    fn samples_of_open_scenes_lie_where_the_map_takes_the_rays() {
+        let views = sampler(vec![None]).unwrap().views;
+        let map = SceneMap::Open(Cube { origin: DVec3::splat(-0.25), size: 0.5 });
+        let sampler = RaySampler::new(views.clone(), map, 0.1).unwrap();
+        assert!(sampler.looks_inside());
+        let batch = sampler.draw(&RayConfig::default(), &Occupancy::full(16), 3, 5, 64);
+        assert_eq!(batch.first.len(), 65);
+        let mut beyond = 0;
+        for (i, range) in batch.first.windows(2).enumerate() {
+            let direction = Vec3::from_slice(&batch.direction[3 * i..3 * i + 3]).as_dvec3();
+            for k in range[0] as usize..range[1] as usize {
+                let place = Vec3::from_slice(&batch.x[3 * k..3 * k + 3]).as_dvec3();
+                let Some(world) = map.to_world(place).filter(|w| w.length() < 100.0) else { continue };
+                // The camera stands at the origin.
+                let off = world.normalize().dot(direction);
+                assert!(off > 1.0 - 1e-6 && world.length() > 0.099, "{world} {direction}");
+                beyond += usize::from(world.length() > 1.0);
+            }
+        }
+        assert!(beyond > 500, "{beyond}");
     }
 
     #[test]

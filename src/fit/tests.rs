@@ -450,7 +450,7 @@ fn tea_pixels() -> Arc<RaySampler> {
     let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../scenes/teaset");
     let options = nstr_capture::CaptureOptions { downscale: 4, ..Default::default() };
     let capture = nstr_capture::read_capture(&folder, &options).unwrap();
-    Arc::new(RaySampler::new(Arc::new(capture.train), capture.scene.cube, capture.scene.near).unwrap())
+    Arc::new(RaySampler::new(Arc::new(capture.train), capture.scene.map, capture.scene.near).unwrap())
 }
 
 fn radiance_fit(config: &TrainConfig, state: &TrainState, steps: u64, stop: u64) -> TrainState {
@@ -633,12 +633,12 @@ fn rays_are_the_same_for_the_same_step_and_lie_in_occupied_cells() {
 #[test]
 fn cells_that_too_few_cameras_see_are_free() {
     let pixels = tea_pixels();
-    let cube = pixels.cube();
-    let seen = cell_masks::FrustumMask::new(pixels.views(), cube, pixels.near());
+    let map = pixels.map();
+    let seen = cell_masks::FrustumMask::new(pixels.views(), map, pixels.near());
     assert!(seen.get([0.5, 0.5, 0.5]), "all cameras look at the middle");
-    let behind = cell_masks::FrustumMask::new(&pixels.views()[..1], cube, pixels.near());
+    let behind = cell_masks::FrustumMask::new(&pixels.views()[..1], map, pixels.near());
     assert!(behind.get([0.5; 3]), "one camera suffices where there is only one");
     // Nothing of the cube lies so far from every camera.
-    let far = cell_masks::FrustumMask::new(pixels.views(), cube, 1e6);
+    let far = cell_masks::FrustumMask::new(pixels.views(), map, 1e6);
     assert!(!far.get([0.5; 3]));
 }

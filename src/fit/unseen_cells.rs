@@ -8,9 +8,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use glam::{DVec3, IVec3};
 use nstr_capture::View;
-use nstr_space::Cube;
-use nstr_space::Ray;
 use nstr_space::occupancy::Occupancy;
+use nstr_space::{Ray, SceneMap};
 use rayon::prelude::*;
 
 /// Optical depth at which a ray ends. Cells know the largest density that was found in them, several times the mean at a
@@ -23,13 +22,19 @@ const MAX_RAYS: usize = 2_000_000;
 
 /// The cells of `occupancy` that rays of the views reach through matter of `density` (of each cell, x fastest, a unit of field
 /// coordinates; values below 0 and `f32::MAX` count as nothing), beginning `near` world units from the cameras.
-pub fn cull_unseen_cells(occupancy: &Occupancy, density: &[f32], views: &[View], cube: Cube, near: f64) -> Occupancy {
-    let reached = reached_cells(views, cube, occupancy.cells(), density, near);
+pub fn cull_unseen_cells(
+    occupancy: &Occupancy,
+    density: &[f32],
+    views: &[View],
+    map: impl Into<SceneMap>,
+    near: f64,
+) -> Occupancy {
+    let reached = reached_cells(views, map.into(), occupancy.cells(), density, near);
     Occupancy::from_bits(occupancy.cells(), |i| occupancy.get(i) && reached[i])
 }
 
 /// `true` if rays of the views reach each of the `cells`³ cells.
-fn reached_cells(views: &[View], cube: Cube, cells: usize, density: &[f32], near: f64) -> Vec<bool> {
+fn reached_cells(views: &[View], map: SceneMap, cells: usize, density: &[f32], near: f64) -> Vec<bool> {
     let bits: Vec<AtomicU64> = (0..(cells * cells * cells).div_ceil(64)).map(|_| AtomicU64::new(0)).collect();
     let grid = ReachedGrid { cells, density, bits: &bits };
     let pixels: usize = views.iter().map(|v| v.camera.width as usize * v.camera.height as usize).sum();
@@ -43,7 +48,7 @@ fn reached_cells(views: &[View], cube: Cube, cells: usize, density: &[f32], near
                 continue;
             }
             let ray = view.ray(f64::from(x) + 0.5, f64::from(*y) + 0.5);
-            grid.march(&ray, cube, near);
+            grid.march(&ray, map, near);
         }
     });
     let reached = (0..density.len()).map(|i| bits[i / 64].load(Ordering::Relaxed) >> (i % 64) & 1 == 1).collect();
@@ -61,6 +66,16 @@ fn widened(set: &[bool], cells: usize, axis: u32) -> Vec<bool> {
     (0..set.len()).into_par_iter().map(near).collect()
 }
 
+/// A straight line in cells: the point at parameter t is `origin + t·direction`.
+struct Line {
+    origin: DVec3,
+    direction: DVec3,
+    near: f64,
+    far: f64,
+    /// Parameter of a unit of field coordinates.
+    unit: f64,
+}
+
 struct ReachedGrid<'a> {
     cells: usize,
     density: &'a [f32],
@@ -69,15 +84,37 @@ struct ReachedGrid<'a> {
 
 impl ReachedGrid<'_> {
     /// Marks the cells that the ray passes before it has become opaque.
-    fn march(&self, ray: &Ray, cube: Cube, near: f64) {
+    fn march(&self, ray: &Ray, map: SceneMap, near: f64) {
         let n = self.cells as f64;
-        // In cells, with parameters in world units along the ray.
-        let origin = (ray.origin - cube.origin) * (n / cube.size);
-        let direction = ray.direction * (n / cube.size);
+        let mut depth = 0.0;
+        match map {
+            SceneMap::Box(cube) => {
+                // In cells, with parameters in world units along the ray.
+                let origin = (ray.origin - cube.origin) * (n / cube.size);
+                let direction = ray.direction * (n / cube.size);
+                self.march_line(Line { origin, direction, near, far: f64::INFINITY, unit: cube.size }, &mut depth);
+            }
+            map => {
+                for piece in map.path(ray, near, f64::INFINITY).pieces() {
+                    let (origin, direction) = (piece.ray.origin.as_dvec3() * n, piece.ray.direction.as_dvec3() * n);
+                    let (near, far) = (f64::from(piece.ray.near), f64::from(piece.ray.far));
+                    self.march_line(Line { origin, direction, near, far, unit: 1.0 }, &mut depth);
+                    if depth >= MAX_DEPTH {
+                        return;
+                    }
+                }
+            }
+        }
+    }
+
+    /// Marks the cells of a straight line until `depth`, the optical depth so far, has become [`MAX_DEPTH`].
+    fn march_line(&self, line: Line, depth: &mut f32) {
+        let Line { origin, direction, near, far, unit } = line;
+        let n = self.cells as f64;
         let inverse = direction.recip();
         let (a, b) = (-origin * inverse, (DVec3::splat(n) - origin) * inverse);
         let enter = a.min(b).max_element().max(near);
-        let leave = a.max(b).min_element();
+        let leave = a.max(b).min_element().min(far);
         if enter.is_nan() || leave.is_nan() || enter >= leave {
             return;
         }
@@ -86,15 +123,15 @@ impl ReachedGrid<'_> {
         let step = IVec3::new(1, 1, 1) * direction.signum().as_ivec3();
         let ahead = step.max(IVec3::ZERO).as_dvec3();
         let mut next = (cell.as_dvec3() + ahead - origin) * inverse;
-        let (mut t, mut depth) = (enter, 0.0f32);
-        while depth < MAX_DEPTH {
+        let mut t = enter;
+        while *depth < MAX_DEPTH {
             let i = cell.x as usize + self.cells * (cell.y as usize + self.cells * cell.z as usize);
             self.bits[i / 64].fetch_or(1 << (i % 64), Ordering::Relaxed);
             let axis = if next.x <= next.y.min(next.z) { 0 } else { 1 + usize::from(next.z < next.y) };
             let until = next[axis].min(leave);
             let density = self.density[i];
             if density > 0.0 && density < f32::MAX {
-                depth += density * ((until - t) / cube.size) as f32;
+                *depth += density * ((until - t) / unit) as f32;
             }
             cell[axis] += step[axis];
             if next[axis] >= leave || !(0..side).contains(&cell[axis]) {
@@ -112,6 +149,7 @@ mod tests {
     use glam::{DMat4, DVec2};
     use nstr_camera::camera::Camera;
     use nstr_capture::{Image, Lens};
+    use nstr_space::Cube;
 
     const CELLS: usize = 32;
 
@@ -145,7 +183,7 @@ mod tests {
     #[test]
     fn light_ends_in_a_wall_and_passes_a_mist() {
         let (views, cube, wall) = scene(1e4);
-        let row_of = |d: &[f32]| row(&reached_cells(&views, cube, CELLS, d, 0.1));
+        let row_of = |d: &[f32]| row(&reached_cells(&views, cube.into(), CELLS, d, 0.1));
         let seen = row_of(&wall);
         assert!(seen[..15].iter().all(|s| *s) && seen[18..].iter().all(|s| !s), "{seen:?}");
         let (_, _, mist) = scene(10.0);
@@ -157,11 +195,11 @@ mod tests {
     #[test]
     fn only_what_the_picture_shows_beyond_near() {
         let (views, cube, wall) = scene(1e4);
-        let seen = reached_cells(&views, cube, CELLS, &wall, 2.5);
+        let seen = reached_cells(&views, cube.into(), CELLS, &wall, 2.5);
         let row = row(&seen);
         assert!(row[..5].iter().all(|s| !s) && row[8..15].iter().all(|s| *s), "{row:?}");
         // The field of view's half angle has the tangent 0.5/1.4: at x = −1, 2 away, it spans 0.71 to either side.
-        let all = reached_cells(&views, cube, CELLS, &wall, 0.0);
+        let all = reached_cells(&views, cube.into(), CELLS, &wall, 0.0);
         let at = |y: usize| all[1 + CELLS * (y + CELLS * 16)];
         assert!(at(8) && at(24) && !at(0) && !at(31));
     }
@@ -170,10 +208,24 @@ mod tests {
     fn masked_pixels_reach_nothing() {
         let (mut views, cube, wall) = scene(1e4);
         views[0].mask = Some((0..64 * 64).map(|i| i % 64 < 32).collect());
-        let seen = reached_cells(&views, cube, CELLS, &wall, 0.0);
+        let seen = reached_cells(&views, cube.into(), CELLS, &wall, 0.0);
         let at = |y: usize| seen[4 + CELLS * (y + CELLS * 16)];
         // The camera looks along x with z up: y falls from left to right.
         assert!(at(22) && !at(10));
+    }
+
+    #[test]
+    fn light_passes_the_inner_box_of_an_open_scene_and_ends_behind() {
+        let pose = Camera::look_at(DVec3::new(-0.9, 0.01, 0.02), DVec3::new(0.0, 0.01, 0.02), DVec3::Z).unwrap();
+        let (views, map) = (view(pose, 64), SceneMap::Open(Cube { origin: DVec3::splat(-1.0), size: 2.0 }));
+        // A wall beyond the inner box, which ends at cell 24.
+        let wall: Vec<f32> =
+            (0..CELLS.pow(3)).map(|i| if (26..28).contains(&(i % CELLS)) { 1e4 } else { 0.0 }).collect();
+        let seen = row(&reached_cells(&views, map, CELLS, &wall, 0.0));
+        // The camera stands in cell 8.8, and cells around those reached count too.
+        assert!(seen[..6].iter().all(|s| !s) && seen[8..27].iter().all(|s| *s) && !seen[30], "{seen:?}");
+        let empty = row(&reached_cells(&views, map, CELLS, &vec![0.0; CELLS.pow(3)], 0.0));
+        assert!(empty[8..].iter().all(|s| *s), "{empty:?}");
     }
 
     #[test]
@@ -182,7 +234,7 @@ mod tests {
         let views = view(pose, 16);
         let cube = Cube { origin: DVec3::new(-1.1, -0.9, -1.0), size: 2.0 };
         let empty = vec![0.0; CELLS.pow(3)];
-        let seen = reached_cells(&views, cube, CELLS, &empty, 0.0);
+        let seen = reached_cells(&views, cube.into(), CELLS, &empty, 0.0);
         let mut met = 0;
         for i in 0..256 {
             let ray = views[0].ray(f64::from(i % 16) + 0.5, f64::from(i / 16) + 0.5);

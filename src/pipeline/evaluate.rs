@@ -227,7 +227,7 @@ impl SdfModel {
     /// # Errors
     /// Fields without a surface, resolutions that need too much memory.
     pub fn evaluate(&self, mesh: &MeshInput, options: &SdfEvalOptions) -> Result<SdfScores, SdfEvalError> {
-        evaluate_sdf(&self.field, self.model.cube, &mesh.mesh, &mesh.query, options)
+        evaluate_sdf(&self.field, self.model.cube(), &mesh.mesh, &mesh.query, options)
     }
 }
 

@@ -16,7 +16,7 @@ use nstr_render::RenderError;
 use nstr_render::volume::{LevelSet, LevelSetError, level_set};
 use nstr_render::{SphereTracer, TracerSettings, VolumeRenderer};
 use nstr_signal::{Signal, SignalInfo};
-use nstr_space::{Cube, DistanceField, Occupancy, RadianceField};
+use nstr_space::{Cube, DistanceField, Occupancy, RadianceField, SceneMap};
 
 use crate::error::Error;
 use crate::record::{FitRecord, MarchSettings, unreadable};
@@ -223,7 +223,7 @@ impl SdfModel {
 
     /// The cube of the world that the field is defined on.
     pub fn cube(&self) -> Cube {
-        self.model.cube
+        self.model.cube()
     }
 
     /// Signed distances at world points, world units, negative inside.
@@ -258,7 +258,7 @@ impl SdfModel {
     /// # Errors
     /// Resolutions that need too much memory.
     pub fn surface(&self, resolution: usize) -> Result<(TriMesh, Vec<Vec3>, usize), SdfEvalError> {
-        let surface = extract_surface(&self.field, self.model.cube, resolution)?;
+        let surface = extract_surface(&self.field, self.cube(), resolution)?;
         let unit = to_unit(self.cube(), &surface.mesh.positions);
         let (mut distance, mut normals) = (vec![0.0; unit.len()], vec![Vec3::ZERO; unit.len()]);
         self.field.distance_gradient(&unit, &mut distance, &mut normals);
@@ -290,37 +290,62 @@ impl RadianceModel {
         Ok(Self { model, field, march })
     }
 
-    /// The cube of the world that the field is defined on.
+    /// The cube of the world that the field is defined on, or that its map is detailed in.
     pub fn cube(&self) -> Cube {
-        self.model.cube
+        self.model.cube()
     }
 
-    /// Densities at world points, per world unit.
+    /// The map from the world to the field's unit cube.
+    pub fn map(&self) -> SceneMap {
+        self.model.map
+    }
+
+    /// Places of world points in the unit cube, and the world lengths of its unit there. What the map does not reach is put
+    /// outside of the cube.
+    fn places(&self, points: &[DVec3]) -> (Vec<Vec3>, Vec<f32>) {
+        let map = self.map();
+        let place = |p: &DVec3| {
+            let unit = map.to_unit(*p);
+            let unit = if unit.is_nan() { DVec3::splat(-1.0) } else { unit };
+            (unit.as_vec3(), map.length_scale_at(unit) as f32)
+        };
+        points.iter().map(place).unzip()
+    }
+
+    /// Densities at world points, per world unit. Where the map is no similarity, densities depend on the direction that the unit
+    /// has: this is their geometric mean.
     pub fn density(&self, points: &[DVec3]) -> Vec<f32> {
-        let cube = self.cube();
+        let (places, scales) = self.places(points);
         let mut density = vec![0.0; points.len()];
-        self.field.density(&to_unit(cube, points), &mut density);
-        density.iter_mut().for_each(|d| *d /= cube.size as f32);
+        self.field.density(&places, &mut density);
+        density.iter_mut().zip(scales).for_each(|(d, scale)| *d /= scale);
         density
     }
 
-    /// Densities at world points, per world unit, and their gradients.
+    /// Densities at world points, per world unit, and their gradients. Where the map is no similarity, the gradient is that of the
+    /// density in the unit cube, at the point's scale.
     pub fn density_gradient(&self, points: &[DVec3]) -> (Vec<f32>, Vec<Vec3>) {
-        let size = self.cube().size as f32;
+        let map = self.map();
+        let (places, scales) = self.places(points);
         let (mut density, mut gradient) = (vec![0.0; points.len()], vec![Vec3::ZERO; points.len()]);
-        self.field.density_gradient(&to_unit(self.cube(), points), &mut density, &mut gradient);
-        density.iter_mut().for_each(|d| *d /= size);
-        gradient.iter_mut().for_each(|g| *g /= size * size);
+        self.field.density_gradient(&places, &mut density, &mut gradient);
+        density.iter_mut().zip(&scales).for_each(|(d, scale)| *d /= scale);
+        for ((g, place), scale) in gradient.iter_mut().zip(&places).zip(&scales) {
+            *g = match map {
+                SceneMap::Box(_) => *g / (*scale * *scale),
+                map => map.gradient_to_world(place.as_dvec3(), g.as_dvec3()).as_vec3() / *scale,
+            };
+        }
         (density, gradient)
     }
 
-    /// Red, green, blue (sRGB values, 0 to 1) and density per world unit at world points seen along unit `directions`, from
-    /// the eye into the scene.
+    /// Red, green, blue (sRGB values, 0 to 1) and density per world unit (see [`Self::density`]) at world points seen along unit
+    /// `directions`, from the eye into the scene.
     pub fn radiance(&self, points: &[DVec3], directions: &[Vec3]) -> Vec<[f32; 4]> {
-        let cube = self.cube();
+        let (places, scales) = self.places(points);
         let mut out = vec![[0.0; 4]; points.len()];
-        self.field.radiance(&to_unit(cube, points), directions, &mut out);
-        out.iter_mut().for_each(|p| p[3] /= cube.size as f32);
+        self.field.radiance(&places, directions, &mut out);
+        out.iter_mut().zip(scales).for_each(|(p, scale)| p[3] /= scale);
         out
     }
 
@@ -329,16 +354,16 @@ impl RadianceModel {
     /// # Errors
     /// Settings and cubes that cannot be rendered.
     pub fn renderer(&self) -> Result<VolumeRenderer<'_>, RenderError> {
-        VolumeRenderer::new(&self.field, self.cube(), self.march.volume)
+        VolumeRenderer::new(&self.field, self.map(), self.march.volume)
     }
 
     /// The surface where the density per edge of the cube is `level`, with normals and colours, `resolution` cells along
-    /// the cube's edge.
+    /// the cube's edge; see [`level_set`].
     ///
     /// # Errors
     /// Levels that the density does not reach, resolutions that need too much memory.
     pub fn surface(&self, level: f32, resolution: usize) -> Result<LevelSet, LevelSetError> {
-        level_set(&self.field, self.cube(), level, resolution)
+        level_set(&self.field, self.map(), level, resolution)
     }
 }
 

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use nstr_backend::device::Device;
-use nstr_capture::{CaptureFormat, CaptureOptions, CentredCube, Split};
+use nstr_capture::{CaptureFormat, CaptureOptions, CentredCube, SpaceChoice, Split};
 use nstr_field::model::Precision;
 use nstr_fit::{Budget, FitConfig};
 use nstr_geometry::SignMethod;
@@ -44,6 +44,9 @@ pub struct CaptureSettings {
     pub holdout: usize,
     /// Cube to model, in the capture's world; found from the cameras and images where absent.
     pub scene: Option<CentredCube>,
+    /// Kind of space to model.
+    #[serde(default)]
+    pub space: SpaceChoice,
     /// Distance from a camera before which nothing is sampled, world units; found from the capture where absent.
     pub near: Option<f64>,
     /// Format of the capture; found from its files where absent.
@@ -52,7 +55,7 @@ pub struct CaptureSettings {
 
 impl Default for CaptureSettings {
     fn default() -> Self {
-        Self { downscale: 1, every: 1, holdout: 8, scene: None, near: None, format: None }
+        Self { downscale: 1, every: 1, holdout: 8, scene: None, space: SpaceChoice::Auto, near: None, format: None }
     }
 }
 
@@ -66,6 +69,7 @@ impl CaptureSettings {
             split,
             images: true,
             scene: self.scene,
+            space: self.space,
             near: self.near,
             format: self.format,
         }

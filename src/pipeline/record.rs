@@ -10,7 +10,7 @@ use nstr_image::format::MAX_PIXELS;
 use nstr_render::VolumeSettings;
 use nstr_signal::SignalInfo;
 use nstr_signal::audio::MAX_SAMPLES;
-use nstr_space::Cube;
+use nstr_space::SceneMap;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -200,7 +200,7 @@ impl MarchSettings {
         let bare = || unreadable(path, &RecordError("it has no rays".into()), "capture");
         let (rays, capture) = record.fit.rays.zip(record.capture).ok_or_else(bare)?;
         let resolution = record.fit.occupancy.ok_or_else(bare)?.resolution;
-        let volume = volume_settings(&rays, capture.near.unwrap_or(0.0), model.cube);
+        let volume = volume_settings(&rays, capture.near.unwrap_or(0.0), &model.map);
         Ok(Self { volume, resolution, camera_arc: record.camera_arc.filter(CameraArc::is_valid) })
     }
 }
@@ -210,11 +210,11 @@ impl MarchSettings {
 const REFINEMENT: f32 = 2.0;
 
 /// Marching of rays through a field that was fitted with `rays`; `near` in world units.
-pub fn volume_settings(rays: &RayConfig, near: f64, cube: Cube) -> VolumeSettings {
+pub fn volume_settings(rays: &RayConfig, near: f64, map: &SceneMap) -> VolumeSettings {
     VolumeSettings {
         step: (rays.step / REFINEMENT).max(1e-5),
         cone: rays.cone / REFINEMENT,
-        near: (near / cube.size) as f32,
+        near: (near / map.length_scale()) as f32,
         min_transmittance: rays.min_transmittance,
         ..VolumeSettings::default()
     }
@@ -241,7 +241,7 @@ mod tests {
         let (grid, net) = init::parameters(&spec, &record.fit.field.init);
         Model {
             spec,
-            cube: Cube::default(),
+            map: SceneMap::default(),
             units: String::new(),
             grid,
             net,

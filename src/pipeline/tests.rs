@@ -98,7 +98,7 @@ fn a_checkpoint_stays_as_long_as_it_is_needed() {
     assert!(Checkpoint::load(&checkpoint).unwrap().state["step"].as_u64().unwrap() > 0);
     std::fs::remove_file(&file).unwrap();
     let end = fit_signal(scene("chirp.png"), &FitOptions { resume: true, ..options() }, &mut ()).unwrap().model;
-    assert!(end.grid == whole.grid && end.net == whole.net && end.cube == whole.cube);
+    assert!(end.grid == whole.grid && end.net == whole.net && end.map == whole.map);
     assert_eq!(end.config.to_string(), whole.config.to_string());
     assert!(finished() == 1.0 && !checkpoint.exists());
     fit_signal(scene("chirp.png"), &options().without_evaluation(), &mut ()).unwrap();

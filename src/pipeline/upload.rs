@@ -4,6 +4,7 @@ use nstr_field::model::Model;
 use nstr_render::cpu::DistanceGrid;
 use nstr_render::gpu::{Gpu, GpuError, GpuField, GpuRenderer, GridPrecision};
 use nstr_render::{TracerSettings, VolumeSettings};
+use nstr_space::SceneMap;
 use nstr_space::occupancy::Occupancy;
 
 /// Kind of rendering, with its data beside the parameters.
@@ -28,10 +29,12 @@ pub enum RenderKind<'a> {
 /// Uploads a model of three coordinates; its grid in f16 where that loses nothing.
 ///
 /// # Errors
-/// Those of [`GpuField::new`], [`GpuRenderer::sdf`] and [`GpuRenderer::volume`].
+/// Models whose map is no box, which the shaders do not know; those of [`GpuField::new`], [`GpuRenderer::sdf`] and [`GpuRenderer::volume`].
 pub fn renderer(gpu: &Gpu, model: &Model, kind: &RenderKind<'_>) -> Result<GpuRenderer, GpuError> {
+    let SceneMap::Box(cube) = model.map else {
+        return Err(GpuError::Unsupported { what: format!("a field of {} space", model.map.name()) });
+    };
     let field = GpuField::new(gpu, &model.spec, &model.grid, &model.net, GridPrecision::lossless(&model.grid))?;
-    let cube = model.cube;
     match *kind {
         RenderKind::Surface { lipschitz, empty } => {
             GpuRenderer::sdf(field, cube, TracerSettings::default(), lipschitz, empty)
@@ -41,7 +44,7 @@ pub fn renderer(gpu: &Gpu, model: &Model, kind: &RenderKind<'_>) -> Result<GpuRe
 }
 
 /// Replaces the model in `renderer`, which keeps its compiled shaders. Returns `false`, and does nothing, where the new model
-/// has another shape or cube, or would lose digits.
+/// has another shape or map, or would lose digits.
 ///
 /// # Errors
 /// Those of [`GpuRenderer::update_sdf`] and [`GpuRenderer::update_volume`].
@@ -49,7 +52,7 @@ pub fn update(renderer: &mut GpuRenderer, model: &Model, kind: &RenderKind<'_>) 
     let field = renderer.field();
     let holds =
         || field.precision() == GridPrecision::F32 || GridPrecision::lossless(&model.grid) == GridPrecision::F16;
-    if *field.spec() != model.spec || renderer.cube() != model.cube || !holds() {
+    if *field.spec() != model.spec || model.map != SceneMap::Box(renderer.cube()) || !holds() {
         return Ok(false);
     }
     match *kind {

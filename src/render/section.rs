@@ -119,6 +119,19 @@ impl Plane {
             false => Some((0.0, if rise > 0.0 { t } else { f64::INFINITY })),
         }
     }
+
+    /// Hit of a ray on the plane, where the plane shows the field, and `true` if what is kept begins there.
+    pub fn hit(&self, origin: DVec3, direction: DVec3) -> Option<(SectionHit, bool)> {
+        if self.show != SectionView::Field {
+            return None;
+        }
+        let (from, to) = self.clip_interval(origin, direction)?;
+        let normal = self.normal.as_vec3();
+        if from > 0.0 {
+            return Some((SectionHit { t: from, normal }, true));
+        }
+        to.is_finite().then_some((SectionHit { t: to, normal: -normal }, false))
+    }
 }
 
 /// Clips a ray in field coordinates to the unit cube and the side that `plane` keeps.

@@ -13,9 +13,9 @@ use nstr_pipeline::renderer::CpuRenderer;
 use nstr_render::RenderError;
 use nstr_render::cpu::DistanceGrid;
 use nstr_render::{SphereTracer, TracerSettings, VolumeRenderer, VolumeSettings};
-use nstr_space::Cube;
 use nstr_space::fields::DistanceField;
 use nstr_space::fields::RadianceField;
+use nstr_space::{Cube, SceneMap};
 
 /// Field that a scene renders.
 pub enum SceneField {
@@ -29,8 +29,10 @@ pub enum SceneField {
 pub struct Scene {
     /// The field.
     pub(crate) field: SceneField,
-    /// Placement of the unit cube of the field in the world.
+    /// Placement of the unit cube of the field in the world; of maps that are no similarity the cube that they are detailed in.
     pub cube: Cube,
+    /// Map from the world to the unit cube of a radiance field.
+    map: SceneMap,
     /// Model of the field, for renderers that upload its parameters; `None` for fields without one.
     pub(crate) model: Option<Arc<Model>>,
     /// Arc of the cameras of a one-sided capture.
@@ -51,7 +53,7 @@ impl Scene {
     /// A field without a model in its unit cube.
     pub fn new(field: SceneField, cube: Cube) -> Self {
         let grid_cells = TracerSettings::default().grid_cells;
-        Self { field, cube, model: None, camera_arc: None, grid_cells, grid: OnceLock::new() }
+        Self { field, cube, map: cube.into(), model: None, camera_arc: None, grid_cells, grid: OnceLock::new() }
     }
 
     /// The scene of a model; `path`, its file, is named in errors.
@@ -59,14 +61,15 @@ impl Scene {
     /// # Errors
     /// Models of pictures and sounds, and those that cannot be opened.
     pub fn of_model(path: &Path, model: Arc<Model>) -> Result<Self, Error> {
-        let cube = model.cube;
+        let (cube, map) = (model.cube(), model.map);
         match nstr_pipeline::Field::open(path, Model::clone(&model))? {
             nstr_pipeline::Field::Sdf(opened) => {
                 Ok(Self { model: Some(model), ..Self::new(SceneField::Sdf(Arc::new(opened.field)), cube) })
             }
             nstr_pipeline::Field::Radiance(opened) => {
                 let field = SceneField::Radiance(Arc::new(opened.field), opened.march.volume);
-                Ok(Self { model: Some(model), camera_arc: opened.march.camera_arc, ..Self::new(field, cube) })
+                let camera_arc = opened.march.camera_arc;
+                Ok(Self { model: Some(model), camera_arc, map, ..Self::new(field, cube) })
             }
             nstr_pipeline::Field::Signal(_) => Err(Error::file(path, NO_VIEWS)),
         }
@@ -94,7 +97,7 @@ impl Scene {
     pub(crate) fn renderer(&self) -> Result<CpuRenderer<'_>, RenderError> {
         match &self.field {
             SceneField::Radiance(source, settings) => {
-                Ok(CpuRenderer::Volume(VolumeRenderer::new(source.as_ref(), self.cube, *settings)?))
+                Ok(CpuRenderer::Volume(VolumeRenderer::new(source.as_ref(), self.map, *settings)?))
             }
             SceneField::Sdf(source) => {
                 let settings = TracerSettings { grid_cells: self.grid_cells, tile: TILE, ..TracerSettings::default() };

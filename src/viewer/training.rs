@@ -312,7 +312,7 @@ mod tests {
 
     use glam::DVec3;
     use nstr_camera::Up;
-    use nstr_space::Cube;
+    use nstr_space::SceneMap;
     use nstr_spec::{config, init};
 
     struct Inner(usize);
@@ -328,7 +328,7 @@ mod tests {
         let (grid, net) = init::parameters(&config.spec(), &config.init);
         Model {
             spec: config.spec(),
-            cube: Cube::default(),
+            map: SceneMap::default(),
             units: String::new(),
             grid,
             net,

@@ -454,7 +454,7 @@ fn small(name: &str, changes: &[&str]) -> Result<Model, Failure> {
     let spec = config.spec();
     let (grid, net) = init::parameters(&spec, &config.init);
     Ok(Model {
-        cube: Cube { origin: DVec3::new(-1.5, 0.25, 1e-3), size: 2.125 },
+        map: Cube { origin: DVec3::new(-1.5, 0.25, 1e-3), size: 2.125 }.into(),
         units: "mm".into(),
         grid,
         net,

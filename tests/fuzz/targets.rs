@@ -175,7 +175,8 @@ fn captured(path: &Path, format: CaptureFormat) -> bool {
         let ray = view.ray(0.5, f64::from(*height) - 0.5);
         assert!(ray.origin.is_finite() && ray.direction.is_finite(), "{}: {ray:?}", view.name);
     }
-    let cube = scene.cube;
+    assert!(scene.map.is_valid(), "{scene:?}");
+    let cube = scene.cube();
     assert!(cube.origin.is_finite() && cube.size.is_finite() && cube.size > 0.0, "{cube:?}");
     assert!(scene.near.is_finite() && scene.near > 0.0, "near: {}", scene.near);
     assert!(points.iter().all(|p| p.is_finite()));
@@ -231,7 +232,7 @@ fn llff(folder: &Path, data: &[u8]) -> bool {
 fn whole(model: &Model) {
     assert_eq!((model.grid.len(), model.net.len()), (model.spec.grid_len(), model.spec.net_len()));
     assert!(model.grid.iter().chain(&model.net).all(|v| v.is_finite()));
-    assert!(model.cube.origin.is_finite() && model.cube.size.is_finite() && model.cube.size > 0.0);
+    assert!(model.cube().origin.is_finite() && model.cube().size.is_finite() && model.cube().size > 0.0);
     if model.spec.color_head.is_none() {
         let values = NeuralSignal::of(model).at(&vec![0.25; 2 * model.spec.dim]);
         assert_eq!(values.len(), 2 * model.spec.outputs);

@@ -115,8 +115,8 @@ fn cameras_far_from_the_origin_keep_their_rays() {
         }
     }
     let (near, far) = (read(&transforms()).unwrap(), read(&value).unwrap());
-    assert!((far.scene.cube.centre() - at - near.scene.cube.centre()).length() < 1e-6, "{:?}", far.scene);
-    assert!((far.scene.cube.size - near.scene.cube.size).abs() < 1e-6 && far.scene_rule == near.scene_rule);
+    assert!((far.scene.cube().centre() - at - near.scene.cube().centre()).length() < 1e-6, "{:?}", far.scene);
+    assert!((far.scene.cube().size - near.scene.cube().size).abs() < 1e-6 && far.scene_rule == near.scene_rule);
     for (view, pixel) in far.views().zip(PIXELS) {
         assert!((view.project(POINT + at).unwrap() - pixel).length() < 1e-6);
     }

@@ -9,7 +9,7 @@ fn model() -> Model {
     let spec = config.spec();
     let (grid, net) = init::parameters(&spec, &config.init);
     Model {
-        cube: Cube { origin: DVec3::new(-1.5, 0.25, 1e-3), size: 2.125 },
+        map: Cube { origin: DVec3::new(-1.5, 0.25, 1e-3), size: 2.125 }.into(),
         units: "mm".into(),
         grid,
         net,
@@ -226,10 +226,72 @@ fn numbers_that_json_cannot_hold_never_make_an_unreadable_file() {
         (DVec3::ZERO, 1e-320),
         (DVec3::splat(1e308), 1e308),
     ] {
-        let model = Model { cube: Cube { origin, size }, ..model.clone() };
+        let model = Model { map: Cube { origin, size }.into(), ..model.clone() };
         let message = file.serialize(&model, None).unwrap_err().to_string();
         assert!(message.contains("the header's `domain`"), "{message}");
     }
+}
+
+/// A radiance field with a map.
+fn radiance(map: SceneMap) -> Model {
+    let config = config::preset("radiance-tiny").unwrap().set(&["latent.resolution=2", "spectrum.width=4"]).unwrap();
+    let spec = config.spec();
+    let (grid, net) = init::parameters(&spec, &config.init);
+    Model { spec, grid, net, map, occupancy: Some(Occupancy::full(16)), ..model() }
+}
+
+fn frustum() -> Frustum {
+    Frustum {
+        eye: DVec3::new(0.1, 0.2, -0.3),
+        axes: DMat3::from_rotation_y(0.3),
+        low: DVec2::new(-0.7, -0.4),
+        high: DVec2::new(0.8, 0.55),
+        near: 3.25,
+    }
+}
+
+#[test]
+fn maps_come_back_and_hostile_ones_are_refused_by_name() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("m.safetensors");
+    let cube = Cube { origin: DVec3::new(-1.5, 0.25, 1e-3), size: 2.125 };
+    for (map, text) in [
+        (SceneMap::Box(cube), r#"\"size\":2.125,\"units\""#),
+        (SceneMap::Open(cube), r#"\"size\":2.125,\"map\":\"open\""#),
+        (SceneMap::Forward(frustum()), r#"\"map\":{\"forward\":{\"eye\":[0.1,0.2,-0.3]"#),
+    ] {
+        let model = radiance(map);
+        model.save(&path, Precision::F32).unwrap();
+        let header = String::from_utf8_lossy(&fs::read(&path).unwrap()).into_owned();
+        assert!(header.contains(text), "{}", map.name());
+        assert_eq!(Model::load(&path).unwrap(), model);
+    }
+    let good = fs::read(&path).unwrap();
+    // Of the same length each, so that the header's length holds.
+    for (from, to) in [
+        (r#"\"near\":3.25"#, r#"\"near\":-3.2"#),
+        (r#"\"near\":3.25"#, r#"\"near\":null"#),
+        (r#"\"high\":[0.8"#, r#"\"high\":[-.9"#),
+        (r#"\"high\":[0.8"#, r#"\"high\":[-99"#),
+        (r#"\"low\":[-0.7"#, r#"\"low\":[1e99"#),
+        (r#"\"forward\""#, r#"\"fordward\""#),
+        (r#"\"axes\":[[0."#, r#"\"axes\":[[9."#),
+    ] {
+        let Some(at) = good.windows(from.len()).position(|w| w == from.as_bytes()) else { panic!("{from}") };
+        let mut bad = good.clone();
+        bad.splice(at..at + from.len(), to.bytes());
+        let length = u64::from_le_bytes(good[..8].try_into().unwrap()) + to.len() as u64 - from.len() as u64;
+        bad[..8].copy_from_slice(&length.to_le_bytes());
+        fs::write(&path, &bad).unwrap();
+        let message = Model::load(&path).unwrap_err().to_string();
+        assert!(message.contains("header"), "{to}: {message}");
+    }
+    // Surfaces know boxes only.
+    let sdf = Model { map: SceneMap::Open(cube), ..model() };
+    let message = sdf.save(&path, Precision::F32).unwrap_err().to_string();
+    assert!(message.contains("`domain`") && message.contains("radiance"), "{message}");
+    let flat = radiance(SceneMap::Forward(Frustum { near: f64::NAN, ..frustum() }));
+    assert!(flat.save(&path, Precision::F32).unwrap_err().to_string().contains("near NaN"));
 }
 
 #[cfg(unix)]
@@ -271,13 +333,13 @@ proptest! {
         let cube = Cube { origin: DVec3::new(n[0], n[1], n[2]), size: n[3].abs() };
         let metrics = BTreeMap::from([("psnr".to_string(), n[6]), ("zero".to_string(), -0.0)]);
         let written = SMALL.with(|(model, file)| {
-            let model = Model { cube, config: config.clone(), metrics, ..model.clone() };
+            let model = Model { map: cube.into(), config: config.clone(), metrics, ..model.clone() };
             (file.serialize(&model, Some(state.clone())), model)
         });
         let (bytes, model) = (written.0.unwrap(), written.1);
         let (back, back_state) = parse(&bytes).unwrap();
         let numbers = |m: &Model| -> Vec<u64> {
-            let cube = m.cube.origin.to_array().into_iter().chain([m.cube.size]);
+            let cube = m.cube().origin.to_array().into_iter().chain([m.cube().size]);
             cube.chain(m.metrics.values().copied()).map(f64::to_bits).collect()
         };
         prop_assert_eq!(numbers(&back), numbers(&model));

@@ -12,6 +12,7 @@ use nstr_fit::cell_masks::FreeSpaceMask;
 use nstr_fit::occupancy_grid::saved_occupancy;
 use nstr_fit::unseen_cells::cull_unseen_cells;
 use nstr_fit::{CameraRefinement, FitConfig, RadianceTask, RaySampler, TaskState, TrainState, TrainingData};
+use nstr_space::SceneMap;
 
 use super::job::{FitJob, FitRequest, SaveReason};
 use super::validation::validator;
@@ -48,6 +49,11 @@ pub fn fit_capture(
         return Err(Error::file(input, reason));
     };
     let (cameras, exposure) = (config.cameras.clone().unwrap_or_default(), config.exposure.clone().unwrap_or_default());
+    if cameras.is_on() && !capture.scene.map.is_box() {
+        let space = capture.scene.map.name();
+        let reason = format!("camera refinement (cameras.refine, focal, distortion) needs --space box, not {space}");
+        return Err(Error::option(reason));
+    }
     if let Some(file) = &options.cameras_file {
         capture.views().try_for_each(|view| check_transforms(file, &view.name, &view.lens))?;
     }
@@ -56,19 +62,20 @@ pub fn fit_capture(
     settings.near = Some(capture.scene.near);
     let camera_arc = nstr_capture::estimate_camera_arc(&capture.train);
     let record = FitRecord { capture: Some(settings), camera_arc, ..FitRecord::new(config, budget, options.seed) };
-    let job = FitJob::begin(request, "radiance", record, || Ok(capture.scene.cube), observer)?;
+    let job = FitJob::begin(request, "radiance", record, || Ok(capture.scene.map), observer)?;
     // Those of the checkpoint where there is one: the last bit of what is found anew may differ.
-    let (cube, kept) = (job.cube, job.record.capture.as_ref().and_then(|settings| settings.near));
+    let (map, kept) = (job.map, job.record.capture.as_ref().and_then(|settings| settings.near));
     let near = kept.unwrap_or(capture.scene.near);
     describe(input, &capture, open, observer);
     job.announce("radiance", observer);
 
     let Capture { train, test, hull, image_files, .. } = capture;
     let train = Arc::new(train);
-    let sampler = RaySampler::new(train.clone(), cube, near).ok_or_else(|| {
+    let sampler = RaySampler::new(train.clone(), map, near).ok_or_else(|| {
         Error::file(input, "no pixel is left to train on: the images are empty, or masks leave all out")
     })?;
     if !sampler.looks_inside() {
+        let cube = map.cube();
         let reason = format!(
             "no camera looks into the scene's cube (centre {}, edge {}) beyond the near distance {}; change --scene or --near",
             cube.centre(),
@@ -79,8 +86,8 @@ pub fn fit_capture(
     }
     // Silhouettes of cameras that are a little wrong carve parts of the object away.
     let hull = hull.filter(|_| !cameras.is_on());
-    let free = FreeSpaceMask::new(grid.resolution, hull, &train, cube, near);
-    let (resolution, march) = (grid.resolution, volume_settings(&rays, near, cube));
+    let free = FreeSpaceMask::new(grid.resolution, hull, &train, map, near);
+    let (resolution, march) = (grid.resolution, volume_settings(&rays, near, &map));
     let mut task = RadianceTask::new(&job.op, Arc::new(sampler), rays, grid, job.record.seed, |i| free.get(i))
         .with_cameras(&cameras)
         .with_exposure(&exposure);
@@ -93,11 +100,11 @@ pub fn fit_capture(
         })?;
     }
     if options.validate
-        && let Some(validator) = validator(job.op.spec(), cube, march, &test, background)
+        && let Some(validator) = validator(job.op.spec(), map, march, &test, background)
     {
         task = task.with_validator(validator, observer.validate_every());
     }
-    observer.begin(FitScene { bounds: cube.bounds(), up: Up::Z, views: train.clone() });
+    observer.begin(FitScene { bounds: map.cube().bounds(), up: Up::Z, views: train.clone() });
     let last_state = RefCell::new(TaskState::default());
     let complete = |model: &mut Model, state: &TrainState, reason: SaveReason| {
         if reason == SaveReason::Finished && options.cameras_file.is_some() {
@@ -109,7 +116,7 @@ pub fn fit_capture(
             && reason == SaveReason::Finished
             && let (Some(occupancy), Some(density)) = (&mut model.occupancy, state.task.arrays.get("density"))
         {
-            *occupancy = cull_unseen_cells(occupancy, density, &train, cube, near);
+            *occupancy = cull_unseen_cells(occupancy, density, &train, map, near);
         }
         for (name, key) in [("rays", "drawn"), ("samples", "used")] {
             model.metrics.insert(name.into(), state.task.numbers.get(key).copied().unwrap_or(0.0));
@@ -118,7 +125,7 @@ pub fn fit_capture(
     let model = job.train(TrainingData::Rays(Box::new(task)), &complete, observer)?;
     if let Some(file) = &options.cameras_file {
         // The training views' own where nothing was refined.
-        let refined = CameraRefinement::new(cameras, &train, cube).resumed(&last_state.borrow());
+        let refined = CameraRefinement::new(cameras, &train, map.cube()).resumed(&last_state.borrow());
         let plain = || train.iter().map(View::lens_camera).collect::<Vec<LensCamera>>();
         let found = refined.map_or_else(plain, |refined| refined.cameras().to_vec());
         let frame = |view: &View, camera, is_test| CameraFrame { name: view.name.clone(), camera, is_test };
@@ -148,9 +155,14 @@ fn check_device(config: &FitConfig, device: Device) -> Result<(), Error> {
     }
 }
 
-/// `true` if the cameras stand among what they show: most of them inside the scene's cube.
+/// `true` if the cameras stand among what they show: in an open space, or most of them inside the scene's box.
 fn is_open(capture: &Capture) -> bool {
-    let (lo, hi) = capture.scene.cube.bounds();
+    match capture.scene.map {
+        SceneMap::Box(_) => {}
+        SceneMap::Open(_) => return true,
+        SceneMap::Forward(_) => return false,
+    }
+    let (lo, hi) = capture.scene.cube().bounds();
     let inside = capture.train.iter().filter(|v| {
         let p = v.camera.position();
         p.cmpge(lo).all() && p.cmple(hi).all()
@@ -172,14 +184,21 @@ fn describe(input: &Path, capture: &Capture, open: bool, observer: &mut dyn FitO
         if capture.has_alpha { ", with alpha" } else { "" },
     ));
     capture.notes.iter().for_each(|note| observer.message(&format!("  note: {note}")));
-    let [x, y, z] = capture.scene.cube.centre().to_array();
+    let [x, y, z] = capture.scene.cube().centre().to_array();
     let digits = capture.scene.decimals() - 1;
     observer.message(&format!(
         "  scene box: centre {x:.digits$} {y:.digits$} {z:.digits$}, edge {:.digits$} ({}); near {:.digits$}",
-        capture.scene.cube.size, capture.scene_rule, capture.scene.near
+        capture.scene.cube().size,
+        capture.scene_rule,
+        capture.scene.near
     ));
+    observer.message(&format!("  space: {} ({})", capture.scene.map.name(), capture.space_rule));
     if open {
-        observer
-            .message("  open scene: the cameras stand inside the box; steps grow with the distance, the grid is finer");
+        observer.message(match capture.scene.map {
+            SceneMap::Open(_) => {
+                "  open scene: all around the box is contracted; steps grow with the distance, the grid is finer"
+            }
+            _ => "  open scene: the cameras stand inside the box; steps grow with the distance, the grid is finer",
+        });
     }
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use nstr_field::model::{Checkpoint, Model};
 use nstr_files::excerpt;
 use nstr_fit::{TaskState, TrainState};
-use nstr_space::Cube;
+use nstr_space::SceneMap;
 use serde_json::{Value, json};
 
 use super::job::FitRequest;
@@ -45,14 +45,14 @@ pub(super) fn save(path: &Path, mut model: Model, state: &TrainState) -> Result<
     Ok(Checkpoint { model, grid_moments, net_moments, state: progress, arrays }.save(path)?)
 }
 
-/// Record, cube and state of the checkpoint at `path`, where it was made with the settings and the input of `wanted`.
+/// Record, map and state of the checkpoint at `path`, where it was made with the settings and the input of `wanted`.
 ///
 /// The checkpoint's budget holds where none was asked for.
 pub(super) fn resume(
     path: &Path,
     wanted: &FitRecord,
     request: &FitRequest<'_>,
-) -> Result<(FitRecord, Cube, TrainState), Error> {
+) -> Result<(FitRecord, SceneMap, TrainState), Error> {
     let checkpoint = Checkpoint::load(path)?;
     let saved = FitRecord::of(&checkpoint.model).map_err(|e| {
         Error::file(path, format!("its record of the fit cannot be read ({e}); fit afresh without --resume"))
@@ -74,11 +74,11 @@ pub(super) fn resume(
         return Err(Error::file(path, reason));
     }
     let budget = if request.options.budget.is_some() { wanted.budget } else { saved.budget };
-    let cube = checkpoint.model.cube;
+    let map = checkpoint.model.map;
     let state = train_state(checkpoint).map_err(|reason| {
         Error::file(path, format!("{reason}; take another copy of it, or fit afresh without --resume"))
     })?;
-    Ok((FitRecord { budget, ..saved }, cube, state))
+    Ok((FitRecord { budget, ..saved }, map, state))
 }
 
 /// The state of training in a checkpoint, or what is wrong with it.

@@ -9,7 +9,7 @@ use nstr_backend::backend::FieldOp;
 use nstr_field::model::{Model, ModelError, ModelErrorKind, Precision};
 use nstr_files::Target;
 use nstr_fit::{Observer, ObserverError, Progress, TrainError, TrainState, TrainingData, train};
-use nstr_space::Cube;
+use nstr_space::{Cube, SceneMap};
 use nstr_spec::init;
 
 use super::checkpoint::{self, checkpoint_path, is_finished};
@@ -56,45 +56,45 @@ pub(super) struct FitJob<'a> {
     /// Name of the task in the model's file.
     task: &'static str,
     pub record: FitRecord,
-    /// Cube of the world that the field is defined on.
-    pub cube: Cube,
+    /// Map from the world to the field's unit cube.
+    pub map: SceneMap,
     pub op: Arc<FieldOp>,
     pub state: TrainState,
     pub resumed: bool,
 }
 
 impl<'a> FitJob<'a> {
-    /// The job from its record: a fresh state in `cube`, or the checkpoint's, whose record then holds but for a budget that
+    /// The job from its record: a fresh state in the cube of `map`, or the checkpoint's, whose record then holds but for a budget that
     /// is asked for.
     pub fn begin(
         request: FitRequest<'a>,
         task: &'static str,
         mut record: FitRecord,
-        cube: impl FnOnce() -> Result<Cube, Error>,
+        map: impl FnOnce() -> Result<SceneMap, Error>,
         observer: &mut dyn FitObserver,
     ) -> Result<Self, Error> {
         let FitRequest { input, options, .. } = request;
         record.fit.field.init.seed = record.seed;
         record.input = Some(input_fingerprint(input).map_err(Error::io(input))?);
-        let ready = |record: FitRecord, cube, state, resumed| {
+        let ready = |record: FitRecord, map, state, resumed| {
             let op = FieldOp::new(record.fit.field.spec());
-            Self { request, task, record, cube, op, state, resumed }
+            Self { request, task, record, map, op, state, resumed }
         };
         if let Some(path) = checkpoint_of(options).filter(|_| options.resume) {
             if path.exists() {
-                let (record, cube, state) = checkpoint::resume(&path, &record, &request)?;
-                return Ok(ready(record, cube, state, true));
+                let (record, map, state) = checkpoint::resume(&path, &record, &request)?;
+                return Ok(ready(record, map, state, true));
             }
             observer.message(&format!("  no checkpoint at {}: starting afresh", path.display()));
         }
-        let cube = cube()?;
+        let map = map()?;
         let spec = record.fit.field.spec();
         let (grid, mut net) = init::parameters(&spec, &record.fit.field.init);
         record.transport_from.clone_from(&options.transport_from);
         if let Some(other) = &options.transport_from {
             copy_transport(&spec, &mut net, other)?;
         }
-        Ok(ready(record, cube, TrainState::new(grid, net), false))
+        Ok(ready(record, map, TrainState::new(grid, net), false))
     }
 
     /// Sends the line about what is trained; `usual` is the preset where none is named.
@@ -242,6 +242,11 @@ impl<'a> FitJob<'a> {
         Ok(Fitted { model, scores, file_bytes, mesh: None })
     }
 
+    /// Cube of the world that the field is defined on.
+    pub fn cube(&self) -> Cube {
+        self.map.cube()
+    }
+
     /// Name of the model in messages.
     pub fn name(&self) -> &Path {
         self.request.options.output.as_deref().unwrap_or(self.request.input)
@@ -251,7 +256,7 @@ impl<'a> FitJob<'a> {
         let (grid, net) = state.inference_params();
         Model {
             spec: self.record.fit.field.spec(),
-            cube: self.cube,
+            map: self.map,
             units: String::new(),
             grid: grid.to_vec(),
             net: net.to_vec(),

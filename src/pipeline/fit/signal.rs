@@ -6,7 +6,7 @@ use std::sync::Arc;
 use nstr_fit::TrainingData;
 use nstr_fit::signal::SignalSampler;
 use nstr_signal::Signal;
-use nstr_space::Cube;
+use nstr_space::SceneMap;
 
 use super::job::{FitJob, FitRequest};
 use super::{FitObserver, Fitted};
@@ -54,7 +54,7 @@ pub fn fit_signal(
     let info = signal.info(sampling.encoding);
     let transform = info.transform();
     let record = FitRecord { signal: Some(info), ..FitRecord::new(config, budget, options.seed) };
-    let job = FitJob::begin(request, usual, record, || Ok(Cube::default()), observer)?;
+    let job = FitJob::begin(request, usual, record, || Ok(SceneMap::default()), observer)?;
     observer.message(&format!("{}: {}", input.display(), signal.describe()));
     notes.iter().for_each(|note| observer.message(&format!("  note: {note}")));
     job.announce(usual, observer);

@@ -5,7 +5,7 @@ use nstr_field::radiance::NeuralRadiance;
 use nstr_fit::eval::view_psnr;
 use nstr_fit::radiance::Validator;
 use nstr_render::{VolumeRenderer, VolumeSettings};
-use nstr_space::Cube;
+use nstr_space::SceneMap;
 use nstr_spec::FieldSpec;
 
 /// Pixels along the longer side of a validated view, at most.
@@ -17,7 +17,7 @@ const VIEWS: usize = 2;
 /// masks leave no pixel of the reduced ones.
 pub(super) fn validator(
     spec: &FieldSpec,
-    cube: Cube,
+    map: SceneMap,
     settings: VolumeSettings,
     test: &[View],
     background: [f32; 3],
@@ -31,7 +31,7 @@ pub(super) fn validator(
     let spec = spec.clone();
     Some(Box::new(move |grid, net, occupancy| {
         let field = NeuralRadiance::new(&spec, grid, net, occupancy.clone());
-        let Ok(renderer) = VolumeRenderer::new(&field, cube, settings) else { return f64::NAN };
+        let Ok(renderer) = VolumeRenderer::new(&field, map, settings) else { return f64::NAN };
         let psnr = |view| view_psnr(&renderer, view, background).unwrap_or(f64::NAN);
         views.iter().map(psnr).sum::<f64>() / views.len() as f64
     }))

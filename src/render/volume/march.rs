@@ -6,8 +6,10 @@
 //! transmittance left ends and counts as opaque: its sums are scaled to a total weight of 1.
 
 use glam::Vec3;
+use nstr_space::SceneMap;
+use nstr_space::VolumePath;
 use nstr_space::fields::RadianceField;
-use nstr_space::occupancy::{OccupancyTraversal, RaySample, RaySampling, VolumeRay};
+use nstr_space::occupancy::{OccupancyTraversal, RaySample, RaySampling};
 
 use crate::frame::RenderStats;
 use crate::section::density_colour;
@@ -34,9 +36,9 @@ pub(super) struct RayIntegral {
     pub colour: Vec3,
     /// Light that passes through.
     pub transmittance: f32,
-    /// Σ w·t.
+    /// Σ w·s with s the arc length along the path.
     pub depth: f32,
-    /// Σ w·n with n the direction in which density falls.
+    /// Σ w·n with n the direction in the world in which density falls.
     pub normal: Vec3,
     /// Σ w·‖∇S‖.
     pub grad_s: f32,
@@ -74,9 +76,11 @@ impl RayIntegral {
 /// Ray to march, and the position of its samples in their strata.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct MarchRay {
-    pub ray: VolumeRay,
+    pub path: VolumePath,
+    /// Unit direction in the world, that colours depend on.
+    pub direction: Vec3,
     pub jitter: f32,
-    /// Plane that stops the remaining light and shows the field: its distance and its normal.
+    /// Plane that stops the remaining light and shows the field: its arc length along the path and its normal.
     pub shown: Option<(f32, Vec3)>,
 }
 
@@ -92,6 +96,7 @@ pub(super) struct RayBundle {
 /// Field and settings that all rays of a bundle share.
 pub(super) struct Marcher<'a> {
     pub source: &'a dyn RadianceField,
+    pub map: SceneMap,
     pub step: f32,
     pub cone: f32,
     /// Transmittance below which rays end.
@@ -132,7 +137,7 @@ impl Marcher<'_> {
         let occupancy = self.source.occupancy();
         let start = |(i, march_ray): (usize, &MarchRay)| {
             let steps = RaySampling { step: self.step, cone: self.cone, jitter: march_ray.jitter };
-            MarchState { ray: i as u32, march: occupancy.traverse(&march_ray.ray, &steps), first: 0, count: 0 }
+            MarchState { ray: i as u32, march: occupancy.traverse(&march_ray.path, &steps), first: 0, count: 0 }
         };
         let mut live: Vec<MarchState> = march_rays.iter().enumerate().map(start).collect();
         let mut batch = Batch::default();
@@ -167,7 +172,7 @@ impl Marcher<'_> {
         for (i, march_ray) in march_rays.iter().enumerate() {
             let ray = &mut out.rays[i];
             let Some((t, normal)) = march_ray.shown.filter(|_| ray.transmittance > 0.0) else { continue };
-            batch.significant.push((march_ray.ray.at(t), i as u32, ray.transmittance));
+            batch.significant.push((march_ray.path.position(t), i as u32, ray.transmittance));
             ray.depth += t * ray.transmittance;
             ray.normal += normal * ray.transmittance;
             ray.transmittance = 0.0;
@@ -192,12 +197,12 @@ impl Marcher<'_> {
         batch.directions.clear();
         batch.samples.clear();
         live.retain_mut(|l| {
-            let ray = &march_rays[l.ray as usize].ray;
+            let MarchRay { path, direction, .. } = &march_rays[l.ray as usize];
             l.first = batch.points.len();
             for _ in 0..each {
-                let Some(sample) = l.march.next(occupancy) else { break };
-                batch.points.push(ray.at(sample.t));
-                batch.directions.push(ray.direction);
+                let Some(sample) = l.march.next(occupancy, path) else { break };
+                batch.points.push(sample.position);
+                batch.directions.push(*direction);
                 batch.samples.push(sample);
             }
             l.count = batch.points.len() - l.first;
@@ -255,7 +260,11 @@ impl Marcher<'_> {
         let (mut density, mut gradient) = (vec![0.0; points.len()], vec![Vec3::ZERO; points.len()]);
         self.source.density_gradient(&points, &mut density, &mut gradient);
         stats.gradient_evals += points.len() as u64;
-        for ((_, ray, weight), g) in batch.significant.iter().zip(gradient) {
+        for ((p, ray, weight), g) in batch.significant.iter().zip(gradient) {
+            let g = match self.map {
+                SceneMap::Box(_) => g,
+                map => map.gradient_to_world(p.as_dvec3(), g.as_dvec3()).normalize_or_zero().as_vec3(),
+            };
             out.rays[*ray as usize].normal -= g.normalize_or_zero() * *weight;
         }
     }

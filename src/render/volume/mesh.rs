@@ -3,8 +3,8 @@
 use glam::{DVec3, Vec3};
 use nstr_geometry::TriMesh;
 use nstr_geometry::isosurface::{IsoError, MaskedOptions, masked};
-use nstr_space::Cube;
 use nstr_space::fields::RadianceField;
+use nstr_space::{Cube, SceneMap};
 use rayon::prelude::*;
 
 /// Rounds of false position that put vertices on the level.
@@ -43,47 +43,96 @@ pub struct LevelSet {
 /// The surface on which the density is `level` (per unit of field coordinates), with `resolution` cells along the cube's
 /// edge, 1 to 4096. Only occupied cells are evaluated; the surface closes at their border and the cube's.
 ///
+/// Of an open map the inner cube is meshed, with `resolution` cells along its edge; of a frustum what lies nearer than
+/// twenty times its near plane.
+///
 /// # Errors
 /// A level or resolution out of range, and levels that the density reaches nowhere.
 pub fn level_set(
     source: &dyn RadianceField,
-    cube: Cube,
+    map: impl Into<SceneMap>,
     level: f32,
     resolution: usize,
 ) -> Result<LevelSet, LevelSetError> {
     if !(level.is_finite() && level > 0.0) {
         return Err(LevelSetError::Level(level));
     }
+    let region = MeshedRegion::new(map.into());
     let occupancy = source.occupancy();
-    let (lo, hi) = occupancy.bounds().ok_or(LevelSetError::NoSurface(level))?;
+    let bounds = occupancy.bounds().map(|(lo, hi)| (lo.max(region.low), hi.min(region.high)));
+    let (lo, hi) = bounds.filter(|(lo, hi)| lo.cmplt(*hi).all()).ok_or(LevelSetError::NoSurface(level))?;
     if !(1..=4096).contains(&resolution) {
         return Err(IsoError::Options("the resolution must be from 1 to 4096").into());
     }
     // A cell more to each side holds the closing faces.
-    let cell = DVec3::splat(1.0 / resolution as f64);
+    let cell = DVec3::splat(region.edge / resolution as f64);
     let (lo, hi) = (lo.as_dvec3() - cell, hi.as_dvec3() + cell);
-    let cells = ((hi - lo).max_element() * resolution as f64).round() as usize;
+    let cells = ((hi - lo).max_element() / region.edge * resolution as f64).round() as usize;
     // With those two cells more the largest resolution would be too large.
     let options = MaskedOptions { resolution: cells.min(4096), lo, hi, outside: level, refine: REFINE };
     let surface = masked(
         &options,
         |lo, hi| occupancy.overlaps(lo.as_vec3(), hi.as_vec3()),
-        |points, values| depth_below(source, level, points, values),
+        |points, values| depth_below(source, &region, level, points, values),
     )?;
     let mut mesh = surface.mesh;
     if mesh.faces.is_empty() {
         return Err(LevelSetError::NoSurface(level));
     }
     let points: Vec<Vec3> = mesh.positions.iter().map(|p| p.as_vec3()).collect();
-    let normals = normals(source, &mesh, &points);
+    let normals = normals(source, &region.map, &mesh, &points);
     let colours = colours(source, &points, &normals);
-    mesh.positions.par_iter_mut().for_each(|p| *p = cube.to_world(*p));
+    mesh.positions.par_iter_mut().for_each(|p| *p = region.to_world(*p));
     Ok(LevelSet { mesh, normals, colours, evaluations: surface.evaluations })
 }
 
-/// `level − σ` of each point, σ being 0 outside the occupied cells, which are not evaluated.
-fn depth_below(source: &dyn RadianceField, level: f32, points: &[Vec3], values: &mut [f32]) {
-    let inside: Vec<usize> = (0..points.len()).filter(|&i| source.occupancy().contains(points[i])).collect();
+/// Part of the unit cube that is meshed.
+struct MeshedRegion {
+    map: SceneMap,
+    low: Vec3,
+    high: Vec3,
+    /// Length that the resolution counts cells of.
+    edge: f64,
+}
+
+/// Depth in a frustum's unit cube up to which it is meshed: twenty near distances.
+const FRUSTUM_DEPTH: f32 = 0.95;
+
+impl MeshedRegion {
+    fn new(map: SceneMap) -> Self {
+        let whole = Self { map, low: Vec3::ZERO, high: Vec3::ONE, edge: 1.0 };
+        match map {
+            SceneMap::Box(_) => whole,
+            SceneMap::Open(_) => Self { low: Vec3::splat(0.25), high: Vec3::splat(0.75), edge: 0.5, ..whole },
+            SceneMap::Forward(_) => Self { high: Vec3::new(1.0, 1.0, FRUSTUM_DEPTH), ..whole },
+        }
+    }
+
+    fn contains(&self, p: Vec3) -> bool {
+        p.cmpge(self.low).all() && p.cmple(self.high).all()
+    }
+
+    /// World position of a vertex: the closing faces lie up to a cell beyond the region.
+    fn to_world(&self, p: DVec3) -> DVec3 {
+        match self.map {
+            SceneMap::Box(cube) => cube.to_world(p),
+            // The similarity of the inner cube.
+            SceneMap::Open(inner) => {
+                let size = 2.0 * inner.size;
+                Cube { origin: inner.centre() - DVec3::splat(0.5 * size), size }.to_world(p)
+            }
+            map @ SceneMap::Forward(_) => {
+                let nearer = DVec3::new(p.x, p.y, p.z.min(f64::from(FRUSTUM_DEPTH)));
+                map.to_world(nearer).unwrap_or(map.cube().centre())
+            }
+        }
+    }
+}
+
+/// `level − σ` of each point, σ being 0 outside the region and the occupied cells, where it is not evaluated.
+fn depth_below(source: &dyn RadianceField, region: &MeshedRegion, level: f32, points: &[Vec3], values: &mut [f32]) {
+    let is_inside = |p: Vec3| region.contains(p) && source.occupancy().contains(p);
+    let inside: Vec<usize> = (0..points.len()).filter(|&i| is_inside(points[i])).collect();
     let kept: Vec<Vec3> = inside.iter().map(|&i| points[i]).collect();
     let mut density = vec![0.0; kept.len()];
     source.density(&kept, &mut density);
@@ -91,12 +140,15 @@ fn depth_below(source: &dyn RadianceField, level: f32, points: &[Vec3], values: 
     inside.iter().zip(density).for_each(|(&i, d)| values[i] = level - d);
 }
 
-/// Unit normals at the vertices; where the density has no gradient, of the faces around.
-fn normals(source: &dyn RadianceField, mesh: &TriMesh, points: &[Vec3]) -> Vec<Vec3> {
+/// Unit normals at the vertices, in the world; where the density has no gradient, of the faces around.
+fn normals(source: &dyn RadianceField, map: &SceneMap, mesh: &TriMesh, points: &[Vec3]) -> Vec<Vec3> {
     let mut normals = vec![Vec3::ZERO; points.len()];
     normals.par_chunks_mut(BATCH).zip(points.par_chunks(BATCH)).for_each(|(normals, points)| {
         source.density_gradient(points, &mut vec![0.0; points.len()], normals);
-        normals.iter_mut().for_each(|n| *n = (-*n).normalize_or_zero());
+        for (n, p) in normals.iter_mut().zip(points) {
+            let to_world = |g: Vec3| map.gradient_to_world(p.as_dvec3(), g.as_dvec3()).normalize_or_zero().as_vec3();
+            *n = if map.is_box() { (-*n).normalize_or_zero() } else { to_world(-*n) };
+        }
     });
     let mut around = vec![DVec3::ZERO; points.len()];
     if normals.contains(&Vec3::ZERO) {
@@ -105,7 +157,10 @@ fn normals(source: &dyn RadianceField, mesh: &TriMesh, points: &[Vec3]) -> Vec<V
             face.iter().for_each(|v| around[*v as usize] += (b - a).cross(c - a));
         }
     }
-    for (n, around) in normals.iter_mut().zip(around).filter(|(n, _)| **n == Vec3::ZERO) {
+    let unknown = normals.iter_mut().zip(around).zip(points).filter(|((n, _), _)| **n == Vec3::ZERO);
+    for ((n, around), p) in unknown {
+        let around =
+            if map.is_box() { around } else { map.gradient_to_world(p.as_dvec3(), around).normalize_or_zero() };
         *n = around.as_vec3().normalize_or(Vec3::Z);
     }
     normals

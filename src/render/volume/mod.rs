@@ -6,8 +6,10 @@
 //!
 //! Colours are composited, background included, in the sRGB values that the field was trained on; frames hold them as
 //! linear light. Data layers are means over the centre ray, each sample weighted by the share `w` of the light that it
-//! stops: `depth.ray` is `Σw·t / Σw`, `position` the point at that depth, `normal` the mean of `−∇σ/‖∇σ‖` made unit,
-//! `S`, `gradS` and `residual` likewise; `curvature` is that of the density's level set at `position`. A plane that
+//! stops: `depth.ray` is at `Σw·s / Σw`, `position` the point at that depth, `normal` the mean of `−∇σ/‖∇σ‖` made unit,
+//! `S`, `gradS` and `residual` likewise; `curvature` is that of the density's level set at `position`. Depths are mean arc
+//! lengths `s` along the path through the unit cube (see [`SceneMap`]), taken back to world distances; of a box that is the mean
+//! distance. A plane that
 //! shows the field (see [`crate::section`]) stops all the light that reaches it. A pixel covered by less than 1 % counts as
 //! a miss: depth +∞, the others 0.
 
@@ -22,7 +24,7 @@ use std::time::Instant;
 
 use glam::DVec3;
 use nstr_camera::CameraModel;
-use nstr_space::{Cube, RadianceField};
+use nstr_space::{Cube, RadianceField, SceneMap};
 use rayon::prelude::*;
 
 pub use mesh::{LevelSet, LevelSetError, level_set};
@@ -40,7 +42,7 @@ pub struct VolumeSettings {
     pub step: f32,
     /// Growth of a stratum's length with the distance, 0 to 1; 0 keeps all equal.
     pub cone: f32,
-    /// Distance from the camera before which nothing is seen.
+    /// Distance from the camera before which nothing is seen, in units of the map's length scale.
     pub near: f32,
     /// A ray that lets less light pass ends and counts as opaque, 0 to below 1.
     pub min_transmittance: f32,
@@ -57,17 +59,23 @@ impl Default for VolumeSettings {
 /// Volume renderer of one radiance field.
 pub struct VolumeRenderer<'a> {
     source: &'a dyn RadianceField,
-    cube: Cube,
+    map: SceneMap,
     settings: VolumeSettings,
 }
 
 impl<'a> VolumeRenderer<'a> {
-    /// Prepares to render `source`, whose unit cube is `cube` in the world.
+    /// Prepares to render `source`; `map` takes the world, or the cube of it that is modelled, to its unit cube.
     ///
     /// # Errors
-    /// A cube or setting out of range.
-    pub fn new(source: &'a dyn RadianceField, cube: Cube, settings: VolumeSettings) -> Result<Self, RenderError> {
-        if !cube.is_valid() {
+    /// A map or setting out of range.
+    pub fn new(
+        source: &'a dyn RadianceField,
+        map: impl Into<SceneMap>,
+        settings: VolumeSettings,
+    ) -> Result<Self, RenderError> {
+        let map = map.into();
+        if !map.is_valid() {
+            let cube = map.cube();
             return Err(RenderError::Cube { origin: cube.origin, size: cube.size });
         }
         let setting = |setting, reason: String| Err(RenderError::Setting { setting, reason });
@@ -87,14 +95,24 @@ impl<'a> VolumeRenderer<'a> {
         if !(8..=256).contains(&tile) {
             return setting("tile", format!("{tile} pixels; expected 8 to 256"));
         }
-        Ok(Self { source, cube, settings })
+        Ok(Self { source, map, settings })
     }
 
-    /// World box around the occupied cells; the whole cube where there are none.
+    /// World box around the occupied cells; the whole cube where there are none, and of maps that reach to infinity.
     pub fn bounds(&self) -> (DVec3, DVec3) {
-        self.source.occupancy().bounds().map_or(self.cube.bounds(), |(lo, hi)| {
-            (self.cube.to_world(lo.as_dvec3()), self.cube.to_world(hi.as_dvec3()))
-        })
+        let cube = self.map.cube();
+        match (self.map, self.source.occupancy().bounds()) {
+            (SceneMap::Box(_), Some((lo, hi))) => (cube.to_world(lo.as_dvec3()), cube.to_world(hi.as_dvec3())),
+            _ => cube.bounds(),
+        }
+    }
+
+    /// The coordinates that sections are clipped in, where rays are straight: lengths in units of the map's length scale.
+    fn section_cube(&self) -> Cube {
+        match self.map {
+            SceneMap::Box(cube) => cube,
+            map => Cube { origin: map.cube().origin, size: map.length_scale() },
+        }
     }
 
     /// Renders one frame.
@@ -105,12 +123,12 @@ impl<'a> VolumeRenderer<'a> {
         view.check()?;
         settings.check()?;
         let start = Instant::now();
-        let plane = settings.section.map(|s| Plane::new(&s, self.cube));
+        let plane = settings.section.map(|s| Plane::new(&s, self.section_cube()));
         let job = tile::VolumeTileJob { renderer: self, view, plane };
         let tiles = self.tiles(view, |area| job.render(area, settings));
         let mut frame = Frame::blank(view.size(), settings.layers, self.source.spectrum_width());
         for (area, out) in &tiles {
-            out.store(*area, self.cube, &mut frame);
+            out.store(*area, &mut frame);
         }
         frame.stats.seconds = start.elapsed().as_secs_f64();
         Ok(frame)

@@ -1,13 +1,13 @@
 //! Requirements on the volume renderer: closed forms, the same image with and without skipping, the same bits on any
 //! number of threads.
 
-use glam::{DVec3, Vec3};
+use glam::{DMat3, DVec2, DVec3, Vec3};
 use nstr_camera::orbit::Orbit;
 use nstr_camera::{Camera, CameraModel};
 use nstr_image::colour::{Background, linear_from_srgb, srgb_from_linear};
 use nstr_image::testing::check_snapshot;
 use nstr_space::analytic::still_life;
-use nstr_space::{AnalyticRadiance, Cube, Occupancy, RadianceField, Ray};
+use nstr_space::{AnalyticRadiance, Cube, Frustum, Occupancy, RadianceField, Ray, SceneMap};
 
 use crate::section::{Section, SectionView, density_colour};
 use crate::volume::{LevelSetError, VolumeRenderer, VolumeSettings, level_set};
@@ -376,6 +376,127 @@ fn a_level_set_is_closed_coloured_and_in_place() {
     assert_eq!(level_set(&nothing, cube, 1.0, 32).err(), Some(LevelSetError::NoSurface(1.0)));
     assert!(matches!(level_set(&source, cube, f32::NAN, 32), Err(LevelSetError::Level(_))));
     assert!(level_set(&source, cube, 1.0, 0).is_err() && level_set(&source, cube, 1.0, 5000).is_err());
+}
+
+/// An open map around the origin, and a frustum that looks along −z of the world.
+fn endless() -> [SceneMap; 2] {
+    let frustum = Frustum {
+        eye: DVec3::ZERO,
+        axes: DMat3::from_cols(DVec3::X, DVec3::NEG_Y, DVec3::NEG_Z),
+        low: DVec2::splat(-0.5),
+        high: DVec2::splat(0.5),
+        near: 1.0,
+    };
+    [SceneMap::Open(Cube { origin: DVec3::splat(-1.0), size: 2.0 }), SceneMap::Forward(frustum)]
+}
+
+/// A field whose σ is a function of the world position.
+fn in_world(
+    map: SceneMap,
+    sigma: impl Fn(DVec3) -> f64 + Sync,
+) -> AnalyticRadiance<impl Fn(Vec3, Vec3) -> [f32; 4] + Sync> {
+    let function = move |p: Vec3, d: Vec3| {
+        let c = (d + 1.0) * 0.5;
+        [c.x, c.y, c.z, map.to_world(p.as_dvec3()).map_or(0.0, &sigma) as f32]
+    };
+    AnalyticRadiance::new(Occupancy::full(16), function)
+}
+
+#[test]
+fn an_open_map_shows_its_inner_cube_as_a_box_does() {
+    let cube = Cube { origin: DVec3::new(1.0, 2.0, 3.0), size: 2.0 };
+    let boxed = AnalyticRadiance::sampled(32, ball);
+    // The same ball in the middle half of the unit cube: there are half as many units of length.
+    let open = AnalyticRadiance::sampled(32, |p, d| {
+        let [r, g, b, sigma] = ball((p - 0.25) * 2.0, d);
+        [r, g, b, 2.0 * sigma]
+    });
+    let middle = cube.centre();
+    let pose = Camera::look_at(middle + DVec3::new(1.4, 1.1, 1.7) * 2.0, middle, DVec3::Y).unwrap();
+    let camera = Camera::with_fov_y(32, 32, 25.0, pose).unwrap();
+    let a = VolumeRenderer::new(&boxed, cube, exact()).unwrap().render(&camera, &every_layer()).unwrap();
+    let renderer = VolumeRenderer::new(&open, SceneMap::Open(cube), exact()).unwrap();
+    let b = renderer.render(&camera, &every_layer()).unwrap();
+    assert_eq!(renderer.bounds(), cube.bounds());
+    let mut seen = 0;
+    for i in 0..32 * 32 {
+        assert!((a.alpha[i] - b.alpha[i]).abs() < 5e-3, "{i}: {} {}", a.alpha[i], b.alpha[i]);
+        if a.alpha[i] > 0.05 {
+            seen += 1;
+            assert!((a.depth_ray[i] - b.depth_ray[i]).abs() < 6e-3, "{} {}", a.depth_ray[i], b.depth_ray[i]);
+            assert!((Vec3::from(a.position[i]) - Vec3::from(b.position[i])).length() < 6e-3);
+            assert!(Vec3::from(a.normal[i]).dot(Vec3::from(b.normal[i])) > 0.999);
+            assert!((0..3).all(|c| (a.colour[i][c] - b.colour[i][c]).abs() < 6e-3));
+        }
+    }
+    assert!(seen > 300, "{seen}");
+}
+
+#[test]
+fn walls_beyond_the_inner_cube_have_their_world_depth_and_normals() {
+    for map in endless() {
+        // Dense from z = −10 on.
+        let source = in_world(map, |p| ((-10.0 - p.z) * 5e5).clamp(0.0, 1e6));
+        let renderer = VolumeRenderer::new(&source, map, exact()).unwrap();
+        let camera = Camera::with_fov_y(9, 7, 40.0, glam::DMat4::IDENTITY).unwrap();
+        let frame = renderer.render(&camera, &every_layer()).unwrap();
+        for i in 0..63 {
+            assert!(frame.alpha[i] > 0.99, "{}", map.name());
+            // A step is 4·10²/2048 = 0.2 long there.
+            assert!((frame.depth_z[i] - 10.0).abs() < 0.5, "{}: {}", map.name(), frame.depth_z[i]);
+            assert!((frame.position[i][2] + 10.0).abs() < 0.5);
+            assert!(frame.normal[i][2] > 0.999, "{}: {:?}", map.name(), frame.normal[i]);
+            let direction = camera.ray((i % 9) as f64 + 0.5, (i / 9) as f64 + 0.5).direction;
+            let [r, ..] = frame.colour[i];
+            let want = linear_from_srgb((direction.x as f32 + 1.0) * 0.5);
+            assert!((r - want).abs() < 0.02, "colours depend on the direction in the world: {r} {want}");
+        }
+        // A plane before the wall shows the field there.
+        let section = Some(Section { normal: DVec3::Z, offset: -6.0, show: SectionView::Field });
+        let frame = renderer.render(&camera, &RenderSettings { section, ..every_layer() }).unwrap();
+        assert!((frame.depth_z[31] - 6.0).abs() < 1e-3 && frame.alpha[31] == 1.0, "{}", frame.depth_z[31]);
+        let section = Some(Section { normal: DVec3::NEG_Z, offset: 8.0, show: SectionView::Cut });
+        let frame = renderer.render(&camera, &RenderSettings { section, ..every_layer() }).unwrap();
+        assert_eq!(frame.alpha[31], 0.0, "the wall is cut away");
+    }
+}
+
+#[test]
+fn what_lies_at_infinity_is_seen() {
+    for map in endless() {
+        let source = in_world(map, |p| if p.length() > 1e2 { 1e6 } else { 0.0 });
+        let renderer = VolumeRenderer::new(&source, map, exact()).unwrap();
+        let camera = Camera::with_fov_y(5, 5, 40.0, glam::DMat4::IDENTITY).unwrap();
+        let frame = renderer.render(&camera, &every_layer()).unwrap();
+        for i in 0..25 {
+            assert!(frame.alpha[i] > 0.99 && frame.depth_ray[i] > 99.0 && frame.depth_ray[i].is_finite());
+            assert!(frame.position[i].iter().all(|v| v.is_finite()));
+        }
+    }
+}
+
+#[test]
+fn level_sets_of_endless_maps_are_in_place() {
+    for map in endless() {
+        let (centre, radius) = match map {
+            SceneMap::Forward(_) => (DVec3::new(0.1, -0.2, -3.0), 0.5),
+            _ => (DVec3::new(0.1, -0.2, 0.3), 0.5),
+        };
+        let source = in_world(map, |p| 60.0 * (1.0 - p.distance(centre) / (2.0 * radius)).max(0.0));
+        let found = level_set(&source, map, 30.0, 96).unwrap();
+        assert!(found.mesh.faces.len() > 500);
+        for (p, n) in found.mesh.positions.iter().zip(&found.normals) {
+            let out = *p - centre;
+            assert!((out.length() - radius).abs() < 5e-3, "{}: {}", map.name(), out.length());
+            assert!(n.as_dvec3().dot(out.normalize()) > 0.995, "{}", map.name());
+        }
+        let is_outward = |f: &usize| {
+            let [a, b, c] = found.mesh.triangle(*f);
+            (b - a).cross(c - a).dot((a + b + c) / 3.0 - centre) > 0.0
+        };
+        let (outward, faces) = ((0..found.mesh.faces.len()).filter(is_outward).count(), found.mesh.faces.len());
+        assert!(outward * 100 > faces * 98, "{}: no mirror image: {outward} of {faces}", map.name());
+    }
 }
 
 #[test]

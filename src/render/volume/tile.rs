@@ -1,18 +1,16 @@
 //! One tile of a frame: its rays, their integrals, and the layers made of them.
 
-use glam::Vec3;
+use glam::{DVec3, Vec3};
 use nstr_camera::CameraModel;
 use nstr_image::colour::{Background, linear_from_srgb, srgb_from_linear};
-use nstr_space::Cube;
-use nstr_space::Ray;
-use nstr_space::occupancy::VolumeRay;
+use nstr_space::{Ray, SceneMap, VolumePath};
 
 use crate::curvature::{CURVATURE_SAMPLES, mean_curvature};
 use crate::frame::{Frame, RenderStats};
 use crate::layers::Layer;
 use crate::sampling;
 use crate::section;
-use crate::section::{Interval, Plane};
+use crate::section::{Interval, Plane, SectionHit};
 use crate::settings::RenderSettings;
 use crate::tile_rect::TileRect;
 use crate::volume::VolumeRenderer;
@@ -37,6 +35,8 @@ pub(super) struct Output {
     alpha: Vec<f32>,
     /// The rays through the pixels' centres.
     rays: Vec<Ray>,
+    /// World distances at the pixels' mean arc lengths; for covered pixels.
+    depths: Vec<f64>,
     centre: RayBundle,
     /// Of the covered pixels in order, per world unit.
     curvature: Vec<f32>,
@@ -63,6 +63,25 @@ fn linear(ray: &RayIntegral, background: Background, behind: Option<Vec3>) -> [f
     [r, g, b, share]
 }
 
+/// World distance at a ray's mean arc length. What lies at infinity is put as far away as its numbers can tell, so that it has
+/// a position and is no miss.
+fn depth(path: &VolumePath, ray: &RayIntegral) -> f64 {
+    // As the other means are taken.
+    let mean = ray.depth * (1.0 / ray.alpha());
+    match path.distance(mean) {
+        f64::INFINITY => f64::from(f32::MAX) * 0.25,
+        depth => depth,
+    }
+}
+
+/// A plane that shows the field, met by a ray.
+struct PlaneHit {
+    /// Distance in units of the map's length scale, and the normal.
+    at: SectionHit,
+    /// What is left begins at the plane: nothing is seen before it.
+    is_entered: bool,
+}
+
 impl VolumeTileJob<'_> {
     /// Marches the tile and makes its layers.
     pub fn render(&self, area: TileRect, settings: &RenderSettings) -> Output {
@@ -77,7 +96,7 @@ impl VolumeTileJob<'_> {
                     .iter()
                     .any(|l| layers.contains(*l)),
             };
-            (out.rays, out.centre) = self.centre(area, flags, &mut out.stats);
+            (out.rays, out.depths, out.centre) = self.centre(area, flags, &mut out.stats);
             if layers.contains(Layer::Curvature) {
                 self.curvature(&mut out);
             }
@@ -95,13 +114,13 @@ impl VolumeTileJob<'_> {
     /// sRGB values over a background of sRGB values.
     pub fn colours(&self, area: TileRect, background: [f32; 3]) -> Vec<[f32; 3]> {
         let flags = GatherFlags { colour: true, ..GatherFlags::default() };
-        let (_, bundle) = self.centre(area, flags, &mut RenderStats::default());
+        let (_, _, bundle) = self.centre(area, flags, &mut RenderStats::default());
         let over = |r: &RayIntegral| (r.colour + Vec3::from(background) * r.transmittance).to_array();
         bundle.rays.iter().map(over).collect()
     }
 
-    /// Marches the rays through the pixels' centres.
-    fn centre(&self, area: TileRect, flags: GatherFlags, stats: &mut RenderStats) -> (Vec<Ray>, RayBundle) {
+    /// Marches the rays through the pixels' centres: the rays, the world distances of their mean depths, their integrals.
+    fn centre(&self, area: TileRect, flags: GatherFlags, stats: &mut RenderStats) -> (Vec<Ray>, Vec<f64>, RayBundle) {
         let rays: Vec<Ray> = (0..area.len())
             .map(|i| {
                 let (x, y) = area.pixel(i);
@@ -110,16 +129,22 @@ impl VolumeTileJob<'_> {
             .collect();
         let march_rays: Vec<MarchRay> = rays.iter().map(|ray| self.march_ray(ray, 0.5)).collect();
         let bundle = self.march(&march_rays, flags, stats);
-        (rays, bundle)
+        let depths = march_rays.iter().zip(&bundle.rays).map(|(m, ray)| depth(&m.path, ray)).collect();
+        (rays, depths, bundle)
     }
 
-    /// Mean curvature of the density's level sets at the points of expected depth.
+    /// Mean curvature of the density's level sets at the points of expected depth; where the map is no similarity, of the level
+    /// sets as they lie in the unit cube.
     fn curvature(&self, out: &mut Output) {
         let Self { renderer, .. } = *self;
-        let seen = out.rays.iter().zip(&out.centre.rays).filter(|(_, g)| g.alpha() >= COVERED);
-        let point = |(ray, g): (&Ray, &RayIntegral)| {
-            let depth = f64::from(g.depth / g.alpha());
-            (renderer.cube.to_unit(ray.origin) + ray.direction * depth).as_vec3()
+        let rays = out.rays.iter().zip(&out.depths).zip(&out.centre.rays);
+        let seen = rays.filter(|(_, g)| g.alpha() >= COVERED);
+        let point = |((ray, depth), g): ((&Ray, &f64), &RayIntegral)| match renderer.map {
+            SceneMap::Box(cube) => {
+                let depth = f64::from(g.depth / g.alpha());
+                (cube.to_unit(ray.origin) + ray.direction * depth).as_vec3()
+            }
+            map => map.to_unit(ray.origin + ray.direction * *depth).as_vec3(),
         };
         let points: Vec<Vec3> = seen.map(point).collect();
         // Density falls outwards.
@@ -127,7 +152,7 @@ impl VolumeTileJob<'_> {
             renderer.source.density_gradient(points, &mut vec![0.0; points.len()], gradient);
             gradient.iter_mut().for_each(|g| *g = -*g);
         };
-        let scale = (1.0 / renderer.cube.size) as f32;
+        let scale = (1.0 / renderer.map.length_scale()) as f32;
         out.curvature = mean_curvature(&points, outward).into_iter().map(|h| h * scale).collect();
         out.stats.gradient_evals += (CURVATURE_SAMPLES * points.len()) as u64;
     }
@@ -162,28 +187,40 @@ impl VolumeTileJob<'_> {
     }
 
     fn march_ray(&self, ray: &Ray, jitter: f32) -> MarchRay {
-        let (cube, near) = (self.renderer.cube, self.renderer.settings.near);
-        let whole = VolumeRay { near, ..VolumeRay::from_world(ray, cube, 0.0, f64::INFINITY) };
-        let Some(plane) = &self.plane else { return MarchRay { ray: whole, jitter, shown: None } };
-        let (origin, direction) = (cube.to_unit(ray.origin), ray.direction);
+        let whole = self.renderer.map.path(ray, 0.0, f64::INFINITY);
+        let near = whole.scaled_arc(f64::from(self.renderer.settings.near));
+        let colour = ray.direction.as_vec3();
+        let march_ray = |near, far, shown| MarchRay { path: whole.cut(near, far), direction: colour, jitter, shown };
+        let Some(plane) = &self.plane else { return march_ray(near, f32::INFINITY, None) };
+        let (origin, direction) = (self.renderer.section_cube().to_unit(ray.origin), ray.direction);
         // The far end lies before the near one where nothing is left.
         let (from, to) = plane.clip_interval(origin, direction).unwrap_or((0.0, -1.0));
-        let cut = VolumeRay { near: near.max(from as f32), far: to as f32, ..whole };
-        let Some(Interval { enter, shown: Some(shown), .. }) = section::clip(origin, direction, Some(plane)) else {
-            return MarchRay { ray: cut, jitter, shown: None };
-        };
-        let t = shown.t as f32;
-        match (t >= near, shown.t > enter) {
-            (false, _) => MarchRay { ray: cut, jitter, shown: None },
-            (true, true) => MarchRay { ray: cut, jitter, shown: Some((t, shown.normal)) },
-            (true, false) => MarchRay { ray: VolumeRay { far: -1.0, ..cut }, jitter, shown: Some((t, shown.normal)) },
+        let (from, to) = (near.max(whole.scaled_arc(from)), whole.scaled_arc(to));
+        let Some(hit) = self.section_hit(plane, origin, direction) else { return march_ray(from, to, None) };
+        let t = whole.scaled_arc(hit.at.t);
+        let is_reached = t >= near && whole.pieces().last().is_some_and(|piece| t <= piece.ray.far);
+        match (is_reached, hit.is_entered) {
+            (false, _) => march_ray(from, to, None),
+            (true, true) => march_ray(from, -1.0, Some((t, hit.at.normal))),
+            (true, false) => march_ray(from, to, Some((t, hit.at.normal))),
         }
+    }
+
+    /// The plane where a ray meets it within what is modelled.
+    fn section_hit(&self, plane: &Plane, origin: DVec3, direction: DVec3) -> Option<PlaneHit> {
+        if self.renderer.map.is_box() {
+            let Interval { enter, shown, .. } = section::clip(origin, direction, Some(plane))?;
+            return shown.map(|at| PlaneHit { at, is_entered: at.t <= enter });
+        }
+        let (at, is_entered) = plane.hit(origin, direction)?;
+        Some(PlaneHit { at, is_entered })
     }
 
     fn march(&self, march_rays: &[MarchRay], flags: GatherFlags, stats: &mut RenderStats) -> RayBundle {
         let settings = self.renderer.settings;
         let marcher = Marcher {
             source: self.renderer.source,
+            map: self.renderer.map,
             step: settings.step,
             cone: settings.cone,
             min_transmittance: settings.min_transmittance,
@@ -198,7 +235,7 @@ impl VolumeTileJob<'_> {
 
 impl Output {
     /// Copies the tile into the frame's layers, those that the frame has.
-    pub fn store(&self, area: TileRect, cube: Cube, frame: &mut Frame) {
+    pub fn store(&self, area: TileRect, frame: &mut Frame) {
         frame.stats.add(&self.stats);
         let width = frame.width;
         let mut curvature = self.curvature.iter();
@@ -211,7 +248,7 @@ impl Output {
             if let (Some(ray), Some(integral)) = (self.rays.get(i), self.centre.rays.get(i)) {
                 frame.set(Layer::Steps, at, &[integral.steps as f32]);
                 if integral.alpha() >= COVERED {
-                    self.hit(i, at, ray, integral, cube, frame);
+                    self.hit(i, at, ray, integral, frame);
                     if let Some(h) = curvature.next() {
                         frame.set(Layer::Curvature, at, &[*h]);
                     }
@@ -220,9 +257,9 @@ impl Output {
         }
     }
 
-    fn hit(&self, i: usize, at: usize, ray: &Ray, integral: &RayIntegral, cube: Cube, frame: &mut Frame) {
+    fn hit(&self, i: usize, at: usize, ray: &Ray, integral: &RayIntegral, frame: &mut Frame) {
         let mean = 1.0 / integral.alpha();
-        let depth = (integral.depth * mean) as f64 * cube.size;
+        let depth = self.depths.get(i).copied().unwrap_or(f64::INFINITY);
         frame.set(Layer::DepthRay, at, &[depth as f32]);
         frame.set(Layer::DepthZ, at, &[(depth * ray.cosine) as f32]);
         frame.set(Layer::Position, at, &(ray.origin + ray.direction * depth).as_vec3().to_array());

@@ -5,6 +5,7 @@ use proptest::prelude::*;
 
 use crate::occupancy::ray_sampling::StratumMap;
 use crate::occupancy::*;
+use crate::volume_path::VolumePath;
 
 /// A hash in 0 to 1 of an index.
 fn noise(seed: u64, i: usize) -> f32 {
@@ -20,13 +21,13 @@ fn brute_force(occupancy: &Occupancy, ray: &VolumeRay, steps: &RaySampling) -> V
     let strata = (0u32..).map(|i| (i, space.sample(i))).take_while(|(_, t)| *t < reach);
     strata
         .filter(|(_, t)| *t >= ray.near && *t <= ray.far && occupancy.contains(ray.at(*t)))
-        .map(|(i, t)| RaySample { t, dt: space.length(i, t) })
+        .map(|(i, t)| RaySample { t, dt: space.length(i, t), position: ray.at(t) })
         .collect()
 }
 
 fn marched(occupancy: &Occupancy, ray: &VolumeRay, steps: &RaySampling) -> Vec<RaySample> {
     let mut samples = Vec::new();
-    occupancy.march(ray, steps, |s| {
+    occupancy.march(&VolumePath::from(*ray), steps, |s| {
         samples.push(s);
         true
     });
@@ -129,14 +130,15 @@ fn resumed_and_stopped_rays_see_the_same_samples() {
     let steps = RaySampling { step: 2e-3, cone: 1.0 / 256.0, jitter: 0.7 };
     let all = marched(&occupancy, &ray, &steps);
     assert!(all.len() > 30 && all.windows(2).all(|w| w[0].t < w[1].t));
-    let mut march = occupancy.traverse(&ray, &steps);
+    let path = VolumePath::from(ray);
+    let mut march = occupancy.traverse(&path, &steps);
     for sample in &all {
         assert!(march.reached() <= sample.t);
-        assert_eq!(march.next(&occupancy), Some(*sample));
+        assert_eq!(march.next(&occupancy, &path), Some(*sample));
     }
-    assert_eq!((march.next(&occupancy), march.next(&occupancy)), (None, None));
+    assert_eq!((march.next(&occupancy, &path), march.next(&occupancy, &path)), (None, None));
     let mut taken = 0;
-    occupancy.march(&ray, &steps, |_| {
+    occupancy.march(&path, &steps, |_| {
         taken += 1;
         taken < 5
     });

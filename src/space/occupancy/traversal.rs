@@ -10,6 +10,7 @@ use crate::cube::Cube;
 use crate::occupancy::ray_sampling::{RaySampling, StratumMap};
 use crate::occupancy::{CellState, Occupancy};
 use crate::ray::Ray;
+use crate::volume_path::VolumePath;
 
 /// Bound of the relative error of a distance computed from a position and back from a stratum number.
 const ROUNDING: f32 = 4e-6;
@@ -18,7 +19,7 @@ const PARALLEL: f32 = 1e-20;
 /// Strata beyond this have numbers that f32 cannot tell apart.
 const LAST: f32 = 16_000_000.0;
 
-/// A ray in field coordinates.
+/// A straight ray in field coordinates.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct VolumeRay {
     /// Position at `t = 0`.
@@ -53,10 +54,12 @@ impl VolumeRay {
 /// One sample of a ray.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct RaySample {
-    /// Distance along the ray, field units: the position is `origin + t·direction`.
+    /// Arc length along the path, field units.
     pub t: f32,
     /// Length of its stratum.
     pub dt: f32,
+    /// Its place in the unit cube.
+    pub position: Vec3,
 }
 
 /// A ray on its way through the cells; made by [`Occupancy::traverse`], continued by [`OccupancyTraversal::next`].
@@ -74,46 +77,50 @@ pub struct OccupancyTraversal {
     inset: Vec3,
     space: StratumMap,
     near: f32,
-    /// No sample lies beyond.
+    /// No sample of the piece lies beyond.
     end: f32,
     /// The stratum to look at next.
     index: u32,
+    /// Number of the path's piece.
+    piece: u32,
 }
 
 impl Occupancy {
-    /// Begins the traversal of a ray. Rays that are not finite and steps that are not positive give no sample.
+    /// Begins the traversal of a path. Rays that are not finite and steps that are not positive give no sample.
     #[inline]
-    pub fn traverse(&self, ray: &VolumeRay, steps: &RaySampling) -> OccupancyTraversal {
-        let zero = |d: f32| if d.abs() < PARALLEL { 0.0 } else { d };
-        // Adding 0 turns −0, which `probe` does not take, into 0.
-        let (origin, direction) = (ray.origin + 0.0, Vec3::from(ray.direction.to_array().map(zero)));
-        let inverse = Vec3::from(direction.to_array().map(|d| if d == 0.0 { 0.0 } else { 1.0 / d }));
-        let never = Vec3::from(direction.to_array().map(|d| if d == 0.0 { f32::INFINITY } else { 0.0 }));
-        // Positions are rounded relative to the origin's size and the cube's.
-        let slack = 5e-7 * (2.0 + origin.abs().max_element());
+    pub fn traverse(&self, path: &VolumePath, steps: &RaySampling) -> OccupancyTraversal {
         let mut traversal = OccupancyTraversal {
-            origin,
-            direction,
-            inverse,
-            never,
-            ahead: Vec3::from(direction.to_array().map(|d| (d > 0.0) as u32 as f32)),
-            inset: -direction.signum() * slack,
+            origin: Vec3::ZERO,
+            direction: Vec3::ZERO,
+            inverse: Vec3::ZERO,
+            never: Vec3::ZERO,
+            ahead: Vec3::ZERO,
+            inset: Vec3::ZERO,
             space: StratumMap::new(&RaySampling { cone: 0.0, ..*steps }),
-            near: ray.near,
+            near: 0.0,
             end: f32::NEG_INFINITY,
             index: 0,
+            piece: path.pieces().len() as u32,
         };
-        if let (Some((lo, hi)), true) = (self.bounds(), steps.is_valid()) {
-            traversal.clip(lo - slack, hi + slack, ray, steps);
+        let (Some(bounds), true) = (self.bounds(), steps.is_valid()) else { return traversal };
+        for (number, piece) in path.pieces().iter().enumerate() {
+            let Some((enter, leave)) = traversal.clip(&piece.ray, bounds) else { continue };
+            // Its logarithm and exponential are only paid for by rays that meet the box.
+            traversal.space = StratumMap::new(steps);
+            traversal.piece = number as u32;
+            if !traversal.begin(enter, leave) {
+                traversal.advance(self, path);
+            }
+            break;
         }
         traversal
     }
 
-    /// Visits the samples of a ray that lie in occupied cells, front to back, until `visit` returns false.
+    /// Visits the samples of a path that lie in occupied cells, front to back, until `visit` returns false.
     #[inline]
-    pub fn march(&self, ray: &VolumeRay, steps: &RaySampling, mut visit: impl FnMut(RaySample) -> bool) {
-        let mut traversal = self.traverse(ray, steps);
-        while let Some(sample) = traversal.next(self) {
+    pub fn march(&self, path: &VolumePath, steps: &RaySampling, mut visit: impl FnMut(RaySample) -> bool) {
+        let mut traversal = self.traverse(path, steps);
+        while let Some(sample) = traversal.next(self, path) {
             if !visit(sample) {
                 return;
             }
@@ -122,44 +129,83 @@ impl Occupancy {
 }
 
 impl OccupancyTraversal {
-    /// Sets the first stratum and the end from a box that holds every occupied cell, rounding included.
+    /// Takes up a straight piece, and clips it to a box that holds every occupied cell: the arc lengths at which it enters and
+    /// leaves, rounding included; `None` where it has no part in the box.
     #[inline(always)]
-    fn clip(&mut self, lo: Vec3, hi: Vec3, ray: &VolumeRay, steps: &RaySampling) {
-        let parallel = self.direction.cmpeq(Vec3::ZERO);
+    fn clip(&mut self, ray: &VolumeRay, (lo, hi): (Vec3, Vec3)) -> Option<(f32, f32)> {
+        let zero = |d: f32| if d.abs() < PARALLEL { 0.0 } else { d };
+        // Adding 0 turns −0, which `probe` does not take, into 0.
+        (self.origin, self.direction) = (ray.origin + 0.0, Vec3::from(ray.direction.to_array().map(zero)));
+        let direction = self.direction;
+        self.inverse = Vec3::from(direction.to_array().map(|d| if d == 0.0 { 0.0 } else { 1.0 / d }));
+        self.never = Vec3::from(direction.to_array().map(|d| if d == 0.0 { f32::INFINITY } else { 0.0 }));
+        // Positions are rounded relative to the origin's size and the cube's.
+        let slack = 5e-7 * (2.0 + self.origin.abs().max_element());
+        self.ahead = Vec3::from(direction.to_array().map(|d| (d > 0.0) as u32 as f32));
+        self.inset = -direction.signum() * slack;
+        self.near = ray.near;
+        let (lo, hi) = (lo - slack, hi + slack);
+        let parallel = direction.cmpeq(Vec3::ZERO);
         let beside = self.origin.cmplt(lo) | self.origin.cmpgt(hi);
-        let usable = self.origin.is_finite() && self.direction.is_finite() && !parallel.all();
+        let usable = self.origin.is_finite() && direction.is_finite() && !parallel.all();
         if !usable || (parallel & beside).any() {
-            return;
+            return None;
         }
         let (a, b) = ((lo - self.origin) * self.inverse, (hi - self.origin) * self.inverse);
         let enter = (a.min(b) - self.never).max_element().max(ray.near).max(0.0) * (1.0 - ROUNDING);
-        let leave = (a.max(b) + self.never).min_element() * (1.0 + ROUNDING);
-        if enter > leave.min(ray.far) {
-            return;
-        }
-        // Its logarithm and exponential are only paid for by rays that meet the box.
-        self.space = StratumMap::new(steps);
-        let end = leave.min(ray.far).min(self.space.distance(LAST));
-        if end.is_finite() && enter <= end {
-            self.index = self.space.last_before(enter * (1.0 - ROUNDING));
-            self.end = end;
-        }
+        let leave = ((a.max(b) + self.never).min_element() * (1.0 + ROUNDING)).min(ray.far);
+        (enter <= leave).then_some((enter, leave))
     }
 
-    /// The next sample in an occupied cell of `occupancy`, the one that the traversal was started with; `None` at the end.
+    /// Sets the first stratum and the end of a piece that was taken up; `false` where no stratum is left.
+    #[inline(always)]
+    fn begin(&mut self, enter: f32, leave: f32) -> bool {
+        let end = leave.min(self.space.distance(LAST));
+        if !(end.is_finite() && enter <= end) {
+            return false;
+        }
+        // Never back: a stratum has one sample on the whole path.
+        self.index = self.index.max(self.space.last_before(enter * (1.0 - ROUNDING)));
+        self.end = end;
+        true
+    }
+
+    /// Goes on with the next piece that meets the occupied cells; `false` at the path's end.
+    #[cold]
+    #[inline(never)]
+    fn advance(&mut self, occupancy: &Occupancy, path: &VolumePath) -> bool {
+        self.end = f32::NEG_INFINITY;
+        let Some(bounds) = occupancy.bounds() else { return false };
+        while let Some(piece) = path.pieces().get(self.piece as usize + 1) {
+            self.piece += 1;
+            if let Some((enter, leave)) = self.clip(&piece.ray, bounds)
+                && self.begin(enter, leave)
+            {
+                return true;
+            }
+        }
+        false
+    }
+
+    /// The next sample in an occupied cell; `None` at the end. `occupancy` and `path` are those that the traversal was started
+    /// with.
     #[inline]
-    pub fn next(&mut self, occupancy: &Occupancy) -> Option<RaySample> {
+    pub fn next(&mut self, occupancy: &Occupancy, path: &VolumePath) -> Option<RaySample> {
         loop {
             let index = self.index;
             let t = self.space.sample(index);
             if t > self.end {
+                if self.advance(occupancy, path) {
+                    continue;
+                }
                 return None;
             }
-            match occupancy.probe(self.origin + self.direction * t) {
+            let position = self.origin + self.direction * t;
+            match occupancy.probe(position) {
                 CellState::Occupied => {
                     self.index = index + 1;
                     if t >= self.near {
-                        return Some(RaySample { t, dt: self.space.length(index, t) });
+                        return Some(RaySample { t, dt: self.space.length(index, t), position });
                     }
                 }
                 CellState::Outside => self.index = index + 1,
@@ -167,7 +213,9 @@ impl OccupancyTraversal {
                     let edge = (1u32 << shift) as f32 / occupancy.cells() as f32;
                     let exit = self.exit(at, f32::from(radius), edge);
                     if exit > self.end {
-                        self.end = f32::NEG_INFINITY;
+                        if self.advance(occupancy, path) {
+                            continue;
+                        }
                         return None;
                     }
                     self.index = index.max(self.space.last_before(exit)) + 1;
@@ -183,7 +231,7 @@ impl OccupancyTraversal {
         ((face * edge + self.inset - self.origin) * self.inverse + self.never).min_element() * (1.0 - ROUNDING)
     }
 
-    /// Distance before which no sample is left; +∞ once the ray has ended.
+    /// Arc length before which no sample is left; +∞ once the path has ended.
     pub fn reached(&self) -> f32 {
         if self.end == f32::NEG_INFINITY { f32::INFINITY } else { self.space.sample(self.index) }
     }
