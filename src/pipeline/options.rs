@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use nstr_backend::device::Device;
-use nstr_capture::{CaptureFormat, CaptureOptions, CentredCube, Split};
+use nstr_capture::{CaptureBackground, CaptureFormat, CaptureOptions, CentredCube, Split};
 use nstr_field::model::Precision;
 use nstr_fit::{Budget, FitConfig};
 use nstr_geometry::SignMethod;
@@ -48,11 +48,16 @@ pub struct CaptureSettings {
     pub near: Option<f64>,
     /// Format of the capture; found from its files where absent.
     pub format: Option<CaptureFormat>,
+    /// Background of the images. Those without alpha are trained over it and carve space by it; those with alpha are
+    /// trained over random colours and measured on it. `rays.background` wins in training.
+    #[serde(default)]
+    pub background: CaptureBackground,
 }
 
 impl Default for CaptureSettings {
     fn default() -> Self {
-        Self { downscale: 1, every: 1, holdout: 8, scene: None, near: None, format: None }
+        let background = CaptureBackground::Auto;
+        Self { downscale: 1, every: 1, holdout: 8, scene: None, near: None, format: None, background }
     }
 }
 
@@ -68,6 +73,7 @@ impl CaptureSettings {
             scene: self.scene,
             near: self.near,
             format: self.format,
+            background: self.background,
         }
     }
 }
@@ -109,8 +115,6 @@ pub struct FitOptions {
     pub sign: SignSettings,
     /// Reading of captures.
     pub capture: CaptureSettings,
-    /// Background that views with alpha are measured on.
-    pub background: Background,
     /// Numbers in the model file.
     pub precision: Precision,
     /// Time between checkpoints.
@@ -137,7 +141,6 @@ impl Default for FitOptions {
             transport_from: None,
             sign: SignSettings::default(),
             capture: CaptureSettings::default(),
-            background: Background::White,
             precision: Precision::F16,
             checkpoint_every: Duration::from_secs(60),
             keep_checkpoint: false,
@@ -197,14 +200,6 @@ impl FitOptions {
         let (config, budget) = FitConfig::preset(self.preset.as_deref().unwrap_or(usual))?;
         let config = adapt(config).set(&self.overrides)?;
         Ok((config, self.budget.unwrap_or(budget)))
-    }
-
-    /// The background as sRGB values, 0 to 1.
-    ///
-    /// # Errors
-    /// Backgrounds that are not opaque.
-    pub fn opaque_background(&self) -> Result<[f32; 3], Error> {
-        opaque(self.background)
     }
 }
 
