@@ -133,6 +133,92 @@ fn query(at: &Path) {
     assert_eq!(read("g.npy").0, [2, 4]);
 }
 
+/// Writes a capture of the sample's form over a colour, without alpha.
+fn composited(from: &Path, to: &Path, colour: [u8; 3]) {
+    for split in ["train", "test"] {
+        let name = format!("transforms_{split}.json");
+        std::fs::create_dir_all(to.join(split)).unwrap();
+        std::fs::copy(from.join(&name), to.join(&name)).unwrap();
+        for file in std::fs::read_dir(from.join(split)).unwrap() {
+            let path = file.unwrap().path();
+            let bytes = std::fs::read(&path).unwrap();
+            let mut image = nstr::image::picture::decode_rgba8(&bytes, None).unwrap().image;
+            for p in image.data.chunks_exact_mut(4) {
+                let alpha = f32::from(p[3]) / 255.0;
+                let over = |c: u8, b: u8| (f32::from(c) * alpha + f32::from(b) * (1.0 - alpha)).round() as u8;
+                (0..3).for_each(|c| p[c] = over(p[c], colour[c]));
+                p[3] = 255;
+            }
+            nstr::image::png::write(&to.join(split).join(path.file_name().unwrap()), &image).unwrap();
+        }
+    }
+}
+
+#[test]
+fn opaque_images_over_one_colour_are_fitted_as_those_with_alpha() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = folder.path();
+    let teaset = scene("teaset");
+    let fit = |input: &str, output: &str, more: &[&str]| {
+        let start = ["fit", input, "-o", output, "--steps", "300", "--no-eval"];
+        ok(at, &[&start[..], &QUICK, more].concat())
+    };
+    let psnr = |model: &str, input: &str, more: &[&str]| {
+        ok(at, &[&["eval", model, input, "--json", "e.json"], more].concat());
+        let e = json(&at.join("e.json"));
+        (e["psnr"].as_f64().unwrap(), e["background"].as_str().unwrap().to_string())
+    };
+    fit(&teaset, "alpha.safetensors", &[]);
+    for (name, hex, colour) in [("black", "#000000", 0), ("white", "#ffffff", 255), ("grey", "#808080", 128)] {
+        composited(Path::new(&teaset), &at.join(name), [colour; 3]);
+        let model = format!("{name}.safetensors");
+        let said = fit(name, &model, &[]);
+        assert!(said.contains(&format!("opaque on {hex}")) && said.contains("--background random"), "{said}");
+        assert!(said.contains("around what the silhouettes leave"), "{said}");
+        let (alpha, _) = psnr("alpha.safetensors", &teaset, &["--background", hex]);
+        // The model knows its background.
+        let (opaque, on) = psnr(&model, name, &[]);
+        println!("{name}: {alpha:.2} dB with alpha, {opaque:.2} dB without");
+        assert!(on == hex && opaque > alpha - 0.5, "{name}: {opaque:.2} dB on {on}, {alpha:.2} with alpha");
+        let model = Model::load(at.join(model)).unwrap();
+        assert_eq!(model.config["fit"]["rays"]["background"], hex);
+        assert_eq!(model.config["capture"]["background"], "auto");
+    }
+    let inspected = ok(at, &["inspect", "grey"]);
+    assert!(inspected.contains("opaque on #808080") && inspected.contains("plain background #808080"), "{inspected}");
+    let listed: serde_json::Value = serde_json::from_str(&ok(at, &["inspect", "grey", "--json"])).unwrap();
+    assert_eq!((listed["background"].as_str(), listed["alpha"].as_bool()), (Some("#808080"), Some(false)));
+    // Its own background is that of pictures too: a corner shows nothing else.
+    let corner = |more: &[&str]| {
+        let render = ["render", "grey.safetensors", "--size", "24x24", "--renderer", "cpu", "-o", "c.png"];
+        ok(at, &[&render[..], more].concat());
+        let bytes = std::fs::read(at.join("c.png")).unwrap();
+        nstr::image::picture::decode_rgba8(&bytes, None).unwrap().image.data[0]
+    };
+    assert!(corner(&[]).abs_diff(128) <= 12 && corner(&["--background", "white"]) >= 240);
+}
+
+#[test]
+fn the_background_of_a_fit_can_be_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = folder.path();
+    composited(Path::new(&scene("teaset")), &at.join("black"), [0; 3]);
+    let trained = |input: &str, more: &[&str]| {
+        let start = ["fit", input, "-o", "m.safetensors", "--steps", "2", "--no-eval", "--overwrite"];
+        let said = ok(at, &[&start[..], &QUICK, more].concat());
+        let model = Model::load(at.join("m.safetensors")).unwrap();
+        (model.config["fit"]["rays"]["background"].as_str().unwrap().to_string(), said)
+    };
+    let (background, said) = trained("black", &["--background", "random"]);
+    assert!(background == "random" && !said.contains("plain background"), "{said}");
+    let (background, said) = trained("black", &["--background", "#ff0000"]);
+    assert!(background == "#ff0000" && said.contains("do not have the background #ff0000"), "{said}");
+    // What is set by hand wins.
+    assert_eq!(trained("black", &["--background", "black", "--set", "rays.background=white"]).0, "white");
+    // Images with alpha are trained over random colours whatever they are measured on.
+    assert_eq!(trained(&scene("teaset"), &["--background", "black"]).0, "random");
+}
+
 fn parameters(path: &Path) -> Vec<u32> {
     let model = Model::load(path).unwrap();
     model.grid.iter().chain(&model.net).map(|v| v.to_bits()).collect()

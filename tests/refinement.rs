@@ -23,7 +23,7 @@ fn teaset() -> Capture {
 
 /// The option for a cube with some room around the one that the right silhouettes leave: wrong ones leave too little.
 fn cube(capture: &Capture) -> String {
-    let (centre, size) = (capture.scene.cube.centre(), 1.1 * capture.scene.cube.size);
+    let (centre, size) = (capture.scene.cube().centre(), 1.1 * capture.scene.cube().size);
     format!("--scene={},{},{},{size}", centre.x, centre.y, centre.z)
 }
 
@@ -32,7 +32,7 @@ fn cube(capture: &Capture) -> String {
 fn disturbed(to: &Path, degrees: f64, shift: f64) {
     let from = scene("teaset");
     let mut file = json(&Path::new(&from).join("transforms_train.json"));
-    let middle = teaset().scene.cube.centre();
+    let middle = teaset().scene.cube().centre();
     for (i, frame) in file["frames"].as_array_mut().unwrap().iter_mut().enumerate() {
         let name = Path::new(&from).join(frame["file_path"].as_str().unwrap());
         frame["file_path"] = name.to_str().unwrap().into();

@@ -23,7 +23,7 @@ pub enum CaptureError {
     },
     /// Nothing there looks like a capture.
     #[error(
-        "{}: not a capture; expected transforms.json, transforms_train.json, poses_bounds.npy or a COLMAP model in sparse/0",
+        "{}: not a capture; expected transforms.json, transforms_train.json, poses_bounds.npy, a COLMAP model in sparse/0 or an .npz of images",
         path.display()
     )]
     Unknown {

@@ -13,7 +13,7 @@ use crate::image;
 use crate::image::Decoded;
 use crate::lens::Lens;
 use crate::masks::MaskFile;
-use crate::view::View;
+use crate::view::{Image, View};
 
 /// Names of missing files that a note lists.
 const LISTED: usize = 3;
@@ -60,6 +60,8 @@ pub(super) struct FrameRecord {
     /// Factor by which the image on disk is smaller than the one that the intrinsics are meant for, where no size is
     /// declared; 1 otherwise.
     pub shrunk: u32,
+    /// The picture itself, where the capture's file holds it; `image` is then that file.
+    pub decoded: Option<Image>,
 }
 
 /// A view, and what there is to say about its files.
@@ -105,8 +107,11 @@ impl FrameRecord {
 
     /// Opens the image (only its header unless `pixels`) and makes the view at 1/`downscale` of its size.
     pub fn load(&self, source: &Path, downscale: u32, pixels: bool) -> Result<LoadedView, CaptureError> {
-        let Decoded { image: mut picture, orientation, usable, notes } =
-            if pixels { image::read(&self.image)? } else { image::header(&self.image)? };
+        let Decoded { image: mut picture, orientation, usable, notes } = match &self.decoded {
+            Some(decoded) => Decoded::held(decoded, pixels),
+            None if pixels => image::read(&self.image)?,
+            None => image::header(&self.image)?,
+        };
         let turn = self.turn((picture.width, picture.height), orientation);
         let mut mask = usable.map(|u| turn.turn(u, picture.width as usize, picture.height as usize, 1));
         picture = image::turned(picture, turn);

@@ -87,6 +87,37 @@ impl CentredCube {
     }
 }
 
+/// Rays through pixels that surely show the object, and how many of them a hull explains.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct ExplainedRays {
+    /// Rays that meet a cell that the object may occupy.
+    pub explained: usize,
+    /// Rays that meet the hull's cube.
+    pub crossing: usize,
+    /// All of them.
+    pub all: usize,
+}
+
+impl ExplainedRays {
+    /// Counts the rays of views with silhouettes against the hull that lies in `cube`.
+    pub fn count(hull: &Hull, cube: &CentredCube, views: &[View]) -> Self {
+        let kept: Vec<u32> = hull.cells.iter().map(|c| u32::from(*c)).collect();
+        let whole = vec![1; kept.len()];
+        let of = |view: &View| {
+            let (origin, rays) = (view.camera.position(), sure_rays(view));
+            let meeting = |cells: &[u32]| rays.iter().filter(|d| cube.most_along(origin, **d, cells) > 0).count();
+            Self { explained: meeting(&kept), crossing: meeting(&whole), all: rays.len() }
+        };
+        let none = || Self { explained: 0, crossing: 0, all: 0 };
+        let sum = |a: Self, b: Self| Self {
+            explained: a.explained + b.explained,
+            crossing: a.crossing + b.crossing,
+            all: a.all + b.all,
+        };
+        views.par_iter().map(of).reduce(none, sum)
+    }
+}
+
 /// The silhouettes of a capture, ready to carve with.
 pub(super) struct Carver {
     silhouettes: Vec<Silhouette>,
@@ -317,6 +348,22 @@ mod tests {
         // Cells of 0.125 against a ball of 0.06 across.
         let hull = Carver::new(&views).carve(&CentredCube { centre: DVec3::splat(0.02), size: 8.0 });
         assert!(hull.bounds().is_some());
+    }
+
+    #[test]
+    fn rays_through_what_was_cut_away_are_not_explained() {
+        let views = ball_views(&ring(12, 4.0, DVec3::ZERO), 64, DVec3::ZERO, 0.5);
+        let (cube, mut hull) = Carver::new(&views).fit(CentredCube { centre: DVec3::ZERO, size: 8.0 }).unwrap();
+        let whole = ExplainedRays::count(&hull, &cube, &views);
+        assert!(whole.all > 1000 && whole.explained == whole.all && whole.crossing == whole.all, "{whole:?}");
+        // The upper half is cut away.
+        let n = HULL_CELLS;
+        (0..n * n * n).filter(|i| i / (n * n) >= n / 2).for_each(|i| hull.cells[i] = false);
+        let half = ExplainedRays::count(&hull, &cube, &views);
+        assert!(half.explained < half.all * 9 / 10 && half.crossing == half.all, "{half:?}");
+        let beside = CentredCube { centre: DVec3::splat(9.0), size: 0.1 };
+        let none = ExplainedRays::count(&hull, &beside, &views);
+        assert_eq!((none.explained, none.crossing, none.all), (0, 0, whole.all));
     }
 
     #[test]

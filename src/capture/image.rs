@@ -30,6 +30,15 @@ pub(super) struct Decoded {
     pub notes: Vec<String>,
 }
 
+impl Decoded {
+    /// A picture that needs no file, without its pixels unless `pixels`.
+    pub fn held(image: &Image, pixels: bool) -> Self {
+        let Image { width, height, .. } = *image;
+        let image = if pixels { image.clone() } else { Image { width, height, pixels: Vec::new() } };
+        Self { image, orientation: Orientation::Upright, usable: None, notes: Vec::new() }
+    }
+}
+
 fn bytes_of(path: &Path) -> Result<Vec<u8>, CaptureError> {
     read_named(path, &Budget::new(MAX_BYTES)).map_err(CaptureError::io(path))
 }

@@ -19,6 +19,8 @@ pub mod lens;
 mod llff;
 mod masks;
 mod memory;
+mod npz;
+mod plain_background;
 mod scene;
 mod space;
 mod transforms;
@@ -37,14 +39,16 @@ use std::str::FromStr;
 
 use frame_record::{FrameList, FrameRecord, LoadedView};
 use glam::DVec3;
+use hull::ExplainedRays;
 use nstr_files::excerpt;
-use scene::SceneBoxEstimator;
+use scene::{SceneBoxEstimate, SceneBoxEstimator};
 
 pub use alignment::{PoseErrors, Similarity, pose_errors};
 pub use camera_arc::estimate_camera_arc;
 pub use error::CaptureError;
 pub use hull::{HULL_CELLS, Hull};
 pub use lens::Lens;
+pub use plain_background::{CaptureBackground, PlainBackground};
 pub use scene::{CentredCube, SceneBox, SceneRule};
 pub use space::{SpaceChoice, SpaceRule};
 pub use transforms_writer::{CameraFrame, check_transforms, write_transforms};
@@ -62,6 +66,8 @@ pub enum CaptureFormat {
     Llff,
     /// A COLMAP sparse model, binary or text.
     Colmap,
+    /// A NumPy archive with the arrays `images`, `poses` and `focal`.
+    Npz,
 }
 
 impl CaptureFormat {
@@ -74,6 +80,7 @@ impl CaptureFormat {
                 "json" if is("transforms_train.json") => Some(Self::Blender),
                 "json" => Some(Self::Transforms),
                 "npy" if is("poses_bounds.npy") => Some(Self::Llff),
+                "npz" => Some(Self::Npz),
                 _ => None,
             };
         }
@@ -97,6 +104,7 @@ impl fmt::Display for CaptureFormat {
             Self::Transforms => "transforms",
             Self::Llff => "llff",
             Self::Colmap => "colmap",
+            Self::Npz => "npz",
         })
     }
 }
@@ -104,9 +112,9 @@ impl fmt::Display for CaptureFormat {
 impl FromStr for CaptureFormat {
     type Err = String;
     fn from_str(text: &str) -> Result<Self, String> {
-        let all = [Self::Blender, Self::Transforms, Self::Llff, Self::Colmap];
+        let all = [Self::Blender, Self::Transforms, Self::Llff, Self::Colmap, Self::Npz];
         let found = all.into_iter().find(|f| f.to_string() == text);
-        let expected = "expected blender, transforms, llff or colmap";
+        let expected = "expected blender, transforms, llff, colmap or npz";
         found.ok_or_else(|| format!("\"{}\" is not a capture format; {expected}", excerpt(text)))
     }
 }
@@ -144,6 +152,8 @@ pub struct CaptureOptions {
     pub near: Option<f64>,
     /// The format, in place of [`CaptureFormat::detect`].
     pub format: Option<CaptureFormat>,
+    /// Background of images without alpha.
+    pub background: CaptureBackground,
 }
 
 impl Default for CaptureOptions {
@@ -158,6 +168,7 @@ impl Default for CaptureOptions {
             space: SpaceChoice::Auto,
             near: None,
             format: None,
+            background: CaptureBackground::Auto,
         }
     }
 }
@@ -203,12 +214,14 @@ pub struct Capture {
     pub scene_rule: SceneRule,
     /// The rule that chose the kind of space.
     pub space_rule: SpaceRule,
-    /// Cells of the cube that can hold anything, for captures with alpha.
+    /// Cells of the cube that can hold anything, for captures with alpha or before a plain background.
     pub hull: Option<Hull>,
     /// Points on surfaces, for COLMAP models; else empty.
     pub points: Vec<DVec3>,
     /// Some loaded pixel is not opaque.
     pub has_alpha: bool,
+    /// The colour behind the object in images without alpha, where one was found; the pixels keep it.
+    pub background: Option<PlainBackground>,
     /// One sentence for everything missing, skipped or assumed.
     pub notes: Vec<String>,
 }
@@ -220,13 +233,13 @@ impl Capture {
     }
 }
 
-/// True where `path` looks like a capture: a folder of one of the formats, or a `transforms*.json`.
+/// True where `path` looks like a capture: a folder of one of the formats, a `transforms*.json`, or an `.npz`.
 pub fn is_capture(path: &Path) -> bool {
     let named = |p: &Path| p.file_name().and_then(|n| n.to_str()).is_some_and(|n| n.starts_with("transforms"));
     CaptureFormat::detect(path).is_some_and(|f| f != CaptureFormat::Transforms || path.is_dir() || named(path))
 }
 
-/// Reads a capture: a folder, a `transforms*.json` or a `poses_bounds.npy`.
+/// Reads a capture: a folder, a `transforms*.json`, a `poses_bounds.npy` or an `.npz` with images.
 ///
 /// Images are decoded in parallel on rayon's threads, after their headers have shown that they fit into memory. Frames
 /// without an image file are skipped with a note.
@@ -250,6 +263,7 @@ pub fn read_capture(path: &Path, options: &CaptureOptions) -> Result<Capture, Ca
         CaptureFormat::Transforms => transforms::read_file(&folder.join("transforms.json"))?,
         CaptureFormat::Llff => llff::read(folder, options.downscale)?,
         CaptureFormat::Colmap => colmap::read(folder, options.downscale)?,
+        CaptureFormat::Npz => npz::read(path)?,
     };
     load(format, list, options)
 }
@@ -272,19 +286,27 @@ fn load(format: CaptureFormat, mut list: FrameList, options: &CaptureOptions) ->
         check_masks(&train, &train_views)?;
         notes.extend(drop_masked(&test, &mut test_views, options.split)?);
     }
-    let (train, test) = (train_views, test_views);
+    let (mut train, mut test) = (train_views, test_views);
     let transparent = |v: &View| v.image.pixels.iter().any(|p| p[3] != 255);
     let has_alpha = train.iter().chain(&test).any(transparent);
-    let found = SceneBoxEstimator {
-        views: if train.is_empty() { &test } else { &train },
-        silhouettes: has_alpha,
-        points: &list.points,
-        extent: &list.extent,
-        given: options.scene,
-        space: options.space,
-        near: options.near,
+    let views = if train.is_empty() { &mut test } else { &mut train };
+    let background = plain_background(views, has_alpha, options, &mut notes);
+    let estimate = |views: &[View], silhouettes: bool| {
+        SceneBoxEstimator {
+            views,
+            silhouettes,
+            points: &list.points,
+            extent: &list.extent,
+            given: options.scene,
+            space: options.space,
+            near: options.near,
+        }
+        .estimate()
+    };
+    let found = match background {
+        None => estimate(views, has_alpha),
+        Some(background) => before_background(views, &background, estimate, &mut notes),
     }
-    .estimate()
     .map_err(|reason| CaptureError::Option { option: "space", reason })?;
     let is_usable = found.scene.map.is_valid() && found.scene.near.is_finite() && found.scene.near > 0.0;
     if !is_usable {
@@ -304,8 +326,76 @@ fn load(format: CaptureFormat, mut list: FrameList, options: &CaptureOptions) ->
         hull: found.hull,
         points: list.points,
         has_alpha,
+        background,
         notes,
     })
+}
+
+/// The plain background of views without alpha, as far as the options ask for one, with notes on it.
+fn plain_background(
+    views: &[View],
+    has_alpha: bool,
+    options: &CaptureOptions,
+    notes: &mut Vec<String>,
+) -> Option<PlainBackground> {
+    let given = match options.background {
+        CaptureBackground::Random => return None,
+        _ if has_alpha || !options.images => return None,
+        CaptureBackground::Auto => None,
+        CaptureBackground::Colour(colour) => Some(colour),
+    };
+    let found = PlainBackground::find(views, given);
+    match (&found, given) {
+        (Some(found), None) => notes.push(format!(
+            "the images have no alpha, and the plain background {found}: it is trained over, and gives silhouettes; \
+             --background random says that it is none, --background COLOUR that it is another"
+        )),
+        (None, Some(_)) => notes.push(format!(
+            "the borders of the images do not have the background {}: it gives no silhouettes",
+            options.background
+        )),
+        _ => {}
+    }
+    found
+}
+
+/// Fraction of the rays through an object before a plain background that its hull has to explain.
+const EXPLAINED: f64 = 0.99;
+
+/// The scene box by the silhouettes before a plain background; without them where they contradict each other, because a
+/// part of the object has the colour of the background.
+fn before_background(
+    views: &mut [View],
+    background: &PlainBackground,
+    estimate: impl Fn(&[View], bool) -> Result<SceneBoxEstimate, String>,
+    notes: &mut Vec<String>,
+) -> Result<SceneBoxEstimate, String> {
+    background.cut_out(views);
+    let estimated = estimate(views, true);
+    let found = match estimated {
+        Ok(found) => found,
+        Err(reason) => {
+            plain_background::fill_in(views);
+            return Err(reason);
+        }
+    };
+    let (cube, size) = (found.scene.cube(), found.scene.cube().size);
+    let cube = CentredCube { centre: cube.centre(), size };
+    let is_explained = found.hull.as_ref().is_some_and(|hull| {
+        let rays = ExplainedRays::count(hull, &cube, views);
+        // A cube that the user gives may leave parts of the object out.
+        let wanted = if found.rule == SceneRule::Given { rays.crossing } else { rays.all };
+        wanted > 0 && rays.explained as f64 >= EXPLAINED * wanted as f64
+    });
+    plain_background::fill_in(views);
+    if is_explained {
+        return Ok(found);
+    }
+    notes.push(format!(
+        "the silhouettes before the background {background} contradict each other (poses may be wrong, or parts of the \
+         object have that colour): they are not used"
+    ));
+    estimate(views, false)
 }
 
 /// Names that a note lists.

@@ -79,6 +79,7 @@ pub(super) fn read(folder: &Path, downscale: u32) -> Result<FrameList, CaptureEr
             ),
             reduced,
             shrunk: 1,
+            decoded: None,
         });
     }
     list.notes.extend(masks::find(&mut list.train, &ImageFiles::default(), folder));

@@ -30,18 +30,22 @@ fn check_against(
     limit: u64,
     threads: usize,
 ) -> Result<(), CaptureError> {
-    // A picture that several frames name is looked at once.
-    let mut paths: Vec<&PathBuf> = records.iter().map(|r| &r.image).collect();
+    // A picture that several frames name is looked at once; those in the capture's own file are there already.
+    let mut paths: Vec<&PathBuf> = records.iter().filter(|r| r.decoded.is_none()).map(|r| &r.image).collect();
     paths.sort();
     paths.dedup();
     let sizes: Result<HashMap<&PathBuf, u64>, CaptureError> =
         paths.par_iter().map(|path| image::size(path).map(|(w, h)| (*path, u64::from(w) * u64::from(h)))).collect();
     let sizes = sizes?;
+    let pixels = |r: &&FrameRecord| match &r.decoded {
+        Some(image) => u64::from(image.width) * u64::from(image.height),
+        None => sizes[&r.image],
+    };
     let held = |r: &&FrameRecord| {
         let factor = u64::from(r.factor(downscale).max(1));
-        sizes[&r.image] / (factor * factor) * HELD
+        pixels(r) / (factor * factor) * HELD
     };
-    let mut decoding: Vec<u64> = records.iter().map(|r| sizes[&r.image] * DECODING).collect();
+    let mut decoding: Vec<u64> = records.iter().map(|r| pixels(r) * DECODING).collect();
     decoding.sort_unstable_by(|a, b| b.cmp(a));
     let (held, decoding): (u64, u64) = (records.iter().map(held).sum(), decoding.iter().take(threads.max(1)).sum());
     if held + decoding <= limit {
@@ -103,6 +107,7 @@ mod tests {
             camera_to_world: DMat4::IDENTITY,
             reduced: 1,
             shrunk: 1,
+            decoded: None,
         }
     }
 

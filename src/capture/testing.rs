@@ -1,5 +1,9 @@
 //! Synthetic captures for tests.
 
+use std::io::Write;
+
+use flate2::Crc;
+use flate2::write::DeflateEncoder;
 use glam::{DMat4, DVec2, DVec3};
 use nstr_camera::camera::Camera;
 
@@ -39,4 +43,34 @@ fn ball_view(index: usize, pose: DMat4, side: u32, middle: DVec3, radius: f64) -
     };
     let image = Image { width: side, height: side, pixels: (0..side * side).map(pixel).collect() };
     View { name: format!("v{index:02}"), camera, lens: Lens::Pinhole, image, mask: None }
+}
+
+/// A ZIP archive of `NAME.npy` files as NumPy writes it: with an extra field in the local headers alone.
+pub fn archive(members: &[(&str, Vec<u8>)], is_deflated: bool) -> Vec<u8> {
+    let (mut bytes, mut directory) = (Vec::new(), Vec::new());
+    for (name, content) in members {
+        let mut packed = content.clone();
+        if is_deflated {
+            let mut encoder = DeflateEncoder::new(Vec::new(), flate2::Compression::fast());
+            encoder.write_all(content).unwrap();
+            packed = encoder.finish().unwrap();
+        }
+        let mut crc = Crc::new();
+        crc.update(content);
+        let name = format!("{name}.npy");
+        // Version, flags, method, time and date; then checksum, both sizes and the length of the name.
+        let method = [20u16, 0, if is_deflated { 8 } else { 0 }, 0, 0].map(u16::to_le_bytes).concat();
+        let sizes = [crc.sum(), packed.len() as u32, content.len() as u32].map(u32::to_le_bytes).concat();
+        let length = (name.len() as u16).to_le_bytes();
+        let place = (bytes.len() as u32).to_le_bytes();
+        let rest = [&method[..], &sizes, &length].concat();
+        bytes.extend([&b"PK\x03\x04"[..], &rest, &[4, 0], name.as_bytes(), &[1, 0, 0, 0], &packed].concat());
+        directory.extend([&b"PK\x01\x02\x14\0"[..], &rest, &[0; 12], &place, name.as_bytes()].concat());
+    }
+    let (start, size) = (bytes.len() as u32, directory.len() as u32);
+    let count = (members.len() as u16).to_le_bytes();
+    bytes.extend(directory);
+    let ends = [size, start].map(u32::to_le_bytes).concat();
+    bytes.extend([&b"PK\x05\x06"[..], &[0; 4], &count, &count, &ends, &[0, 0]].concat());
+    bytes
 }

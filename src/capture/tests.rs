@@ -11,7 +11,9 @@ use serde_json::{Value, json};
 
 use crate::*;
 
+mod background;
 mod names;
+mod npz;
 mod pixels;
 mod values;
 

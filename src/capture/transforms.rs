@@ -148,6 +148,7 @@ fn record(fields: &Fields, folder: &Path, files: &ImageFiles) -> Result<FrameRec
         camera_to_world: fields.matrix()?,
         reduced: 1,
         shrunk: 1,
+        decoded: None,
     })
 }
 

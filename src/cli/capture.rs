@@ -36,7 +36,7 @@ pub struct CaptureArgs {
     /// Distance from a camera before which nothing is sampled; of a forward space the distance of its near plane
     #[arg(long, value_name = "DISTANCE")]
     pub near: Option<f64>,
-    /// Format of the capture, where its files leave it open: blender, transforms, llff or colmap
+    /// Format of the capture, where its files leave it open: blender, transforms, llff, colmap or npz
     #[arg(long = "capture-format", value_name = "FORMAT")]
     pub format: Option<CaptureFormat>,
 }
@@ -116,7 +116,11 @@ fn print(path: &Path, capture: &Capture) {
         capture.format,
         plural(capture.train.len(), "training view"),
         plural(capture.test.len(), "test view"),
-        if capture.has_alpha { ", with alpha" } else { ", opaque" },
+        match capture.background {
+            _ if capture.has_alpha => ", with alpha".to_string(),
+            Some(background) => format!(", opaque on {background}"),
+            None => ", opaque".to_string(),
+        },
         if masked > 0 { format!(", {masked} with masked pixels") } else { String::new() },
     );
     let groups = groups(capture);
@@ -194,6 +198,7 @@ fn report(capture: &Capture) -> Value {
         "train": names(&capture.train),
         "test": names(&capture.test),
         "alpha": capture.has_alpha,
+        "background": capture.background.map(|b| b.to_string()),
         "masked_views": capture.views().filter(|v| v.mask.is_some()).count(),
         "sizes": sizes,
         "intrinsics": intrinsics,

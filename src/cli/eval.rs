@@ -39,9 +39,10 @@ pub struct EvalArgs {
     /// render.png, reference.png and error.png; of a sound render.wav and spectrogram.png
     #[arg(long, value_name = "DIR")]
     images: Option<PathBuf>,
-    /// Captures: what images with alpha are compared on: white, black or #rrggbb
-    #[arg(long, default_value = "white")]
-    background: Background,
+    /// Captures: background of the rendered views, and of images with alpha: white, black or #rrggbb [default: the one
+    /// colour that the fit was trained over, else white]
+    #[arg(long)]
+    background: Option<Background>,
     /// Captures: make images N times smaller [default: as in the fit]
     #[arg(long, value_name = "N")]
     downscale: Option<u32>,

@@ -6,11 +6,10 @@ use std::time::Duration;
 use anyhow::bail;
 use clap::Args;
 use nstr_backend::device::Device;
-use nstr_capture::is_capture;
+use nstr_capture::{CaptureBackground, is_capture};
 use nstr_field::model::Precision;
 use nstr_files::Target;
 use nstr_fit::Budget;
-use nstr_image::colour::Background;
 use nstr_pipeline::fit::{checkpoint_path, default_output};
 use nstr_pipeline::{FieldKind, FitObserver, FitOptions, Fitted, evaluate};
 use nstr_signal::Signal;
@@ -26,7 +25,7 @@ use super::{batch, eval, render};
 /// Arguments of `nstr fit`.
 #[derive(Args, Clone, Debug)]
 pub struct FitArgs {
-    /// A capture (a folder of posed images or a transforms.json), a picture (PNG, JPEG, EXR), a sound (WAV, FLAC), or meshes
+    /// A capture (a folder of posed images, a transforms.json or an .npz of images), a picture (PNG, JPEG, EXR), a sound (WAV, FLAC), or meshes
     /// (OBJ, PLY, STL, OFF, GLB, glTF), folders of meshes, or quoted glob patterns
     #[arg(required = true, value_name = "INPUT")]
     pub inputs: Vec<String>,
@@ -69,10 +68,11 @@ pub struct FitArgs {
     /// Captures: write the cameras as the fit leaves them, refined by --set cameras.refine=true, as a transforms.json
     #[arg(long, value_name = "JSON")]
     pub write_cameras: Option<PathBuf>,
-    /// Background on which images with alpha are measured and shown: white, black or #rrggbb (they are trained on random
-    /// colours)
-    #[arg(long, default_value = "white")]
-    pub background: Background,
+    /// Captures: white, black or #rrggbb behind the object. Images without alpha are trained over it, and their
+    /// silhouettes before it give the scene box; images with alpha are measured on it, and trained over random colours.
+    /// auto finds the plain background of images without alpha; random takes none. --set rays.background=COLOUR wins
+    #[arg(long, default_value = "auto")]
+    pub background: CaptureBackground,
     /// Numbers in the model file: f16 or f32
     #[arg(long, default_value = "f16")]
     pub precision: Precision,
@@ -121,7 +121,7 @@ impl FitArgs {
         options.transport_from.clone_from(&self.transport_from);
         (options.sign, options.capture) = (self.sign.options(), self.capture.settings());
         options.cameras_file.clone_from(&self.write_cameras);
-        (options.background, options.precision) = (self.background, self.precision);
+        (options.capture.background, options.precision) = (self.background, self.precision);
         options.checkpoint_every = self.checkpoint_every;
         (options.evaluate, options.validate) = (!self.no_eval, !self.no_eval);
         options

@@ -19,7 +19,7 @@ use super::terminal::stdout;
 /// Arguments of `nstr inspect`.
 #[derive(Args)]
 pub struct InspectArgs {
-    /// Mesh, capture (a folder or a transforms.json), picture, sound or model
+    /// Mesh, capture (a folder, a transforms.json or an .npz of images), picture, sound or model
     input: PathBuf,
     /// Print JSON
     #[arg(long)]

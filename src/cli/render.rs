@@ -63,9 +63,9 @@ pub struct RenderArgs {
     /// Signed distances: studio, headlight or matcap
     #[arg(long, default_value = "studio")]
     shading: ShadingMode,
-    /// white, black, transparent or #rrggbb
-    #[arg(long, default_value = "white")]
-    background: Background,
+    /// white, black, transparent or #rrggbb [default: the plain background of the capture that was fitted, else white]
+    #[arg(long)]
+    background: Option<Background>,
     /// Signed distances: ambient occlusion
     #[arg(long)]
     ao: bool,
@@ -195,7 +195,7 @@ pub fn run(args: &RenderArgs) -> anyhow::Result<()> {
         samples: args.spp.unwrap_or(if renderer.traces_surface() { 4 } else { 1 }),
         filter: Filter::Tent,
         shading,
-        background: args.background,
+        background: args.background.unwrap_or(field.background()),
         section: args.section.map(|s| Section { show: args.section_view(), ..s }),
         seed: 0,
     };
@@ -310,7 +310,9 @@ pub fn portrait(from: &Path, model: Model, path: &Path) -> anyhow::Result<()> {
         return Ok(());
     }
     let shading = Shading { shadow: true, ambient_occlusion: true, ..Shading::default() };
-    let settings = RenderSettings { samples: 8, filter: Filter::Tent, shading, ..RenderSettings::default() };
+    let background = field.background();
+    let settings =
+        RenderSettings { samples: 8, filter: Filter::Tent, shading, background, ..RenderSettings::default() };
     let renderer = Renderer::new(&field, RendererChoice::Auto)?;
     let orbit = Orbit {
         size: DEFAULT_SIZE,

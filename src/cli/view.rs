@@ -6,10 +6,10 @@ use std::time::Duration;
 
 use anyhow::{Context, bail};
 use clap::Args;
-use nstr_capture::{Split, View, is_capture, read_capture};
+use nstr_capture::{CaptureBackground, Split, View, is_capture, read_capture};
 use nstr_field::model::Model;
 use nstr_fit::Budget;
-use nstr_image::colour::Background;
+use nstr_image::colour::{Background, linear_from_srgb};
 use nstr_pipeline::fit::default_output;
 use nstr_pipeline::{FitOptions, FitRecord, RendererChoice};
 use nstr_signal::Signal;
@@ -38,9 +38,9 @@ pub struct ViewArgs {
     /// First layer: colour, normal, depth.ray, S, gradS, curvature, residual, steps or error
     #[arg(long, default_value = "colour")]
     layer: DisplayMode,
-    /// white, black, transparent or #rrggbb
-    #[arg(long, default_value = "white")]
-    background: Background,
+    /// white, black, transparent or #rrggbb [default: the plain background of the capture that was fitted, else white]
+    #[arg(long)]
+    background: Option<Background>,
     /// Renderer: auto, cpu or gpu
     #[arg(long, default_value = "auto")]
     renderer: RendererChoice,
@@ -84,12 +84,15 @@ pub fn run(args: &ViewArgs) -> anyhow::Result<()> {
         None => capture_of(&args.input, &model),
     };
     let views = capture.map(|path| images(&path, &model)).transpose()?.unwrap_or_default();
-    let viewer = ViewerOptions {
+    let rays = FitRecord::of(&model).ok().and_then(|record| record.fit.rays);
+    let trained = rays.and_then(|rays| rays.fixed_background()).unwrap_or_default();
+    let mut viewer = ViewerOptions {
         details: details(&model),
         scene: Some(Arc::new(scene)),
         views: Arc::new(views),
         ..viewer_options(args, &args.input, script)
     };
+    viewer.settings.background = args.background.unwrap_or(trained);
     Ok(nstr_viewer::run(viewer)?)
 }
 
@@ -102,7 +105,11 @@ fn viewer_options(args: &ViewArgs, named: &Path, script: Option<Script>) -> View
         size: args.size,
         scene: None,
         views: Arc::default(),
-        settings: DisplaySettings { mode: args.layer, background: args.background, ..DisplaySettings::default() },
+        settings: DisplaySettings {
+            mode: args.layer,
+            background: args.background.unwrap_or_default(),
+            ..DisplaySettings::default()
+        },
         renderer: args.renderer,
         output_stem: PathBuf::from(stem),
         camera_path: args.path.clone(),
@@ -181,7 +188,12 @@ pub fn fit(args: &FitArgs) -> anyhow::Result<()> {
         size: None,
         capture: None,
         layer: DisplayMode::default(),
-        background: args.background,
+        background: match args.background {
+            CaptureBackground::Colour(colour) => {
+                Some(Background::Colour(colour.map(|v| linear_from_srgb(f32::from(v) / 255.0))))
+            }
+            CaptureBackground::Auto | CaptureBackground::Random => None,
+        },
         renderer: RendererChoice::Auto,
         path: None,
         script: None,

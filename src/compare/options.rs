@@ -48,7 +48,7 @@ pub(crate) fn apply_fit(options: &mut FitOptions, texts: &[String]) -> Result<()
             "space" => options.capture.space = parse(text, value)?,
             "near" => options.capture.near = Some(parse(text, value)?),
             "capture-format" => options.capture.format = Some(parse(text, value)?),
-            "background" => options.background = parse(text, value)?,
+            "background" => options.capture.background = parse(text, value)?,
             "precision" => options.precision = parse::<Precision>(text, value)?,
             _ => return Err(refused(text, name, "fit")),
         }
@@ -68,7 +68,7 @@ pub(crate) fn apply_eval(options: &mut EvalOptions, texts: &[String]) -> Result<
             "resolution" => options.sdf.resolution = parse(text, value)?,
             "samples" => options.sdf.samples = parse(text, value)?,
             "sign" => options.sign = Some(parse(text, value)?),
-            "background" => options.background = parse(text, value)?,
+            "background" => options.background = Some(parse(text, value)?),
             "downscale" => options.downscale = Some(parse(text, value)?),
             "train-views" if value.is_none() => options.train_views = true,
             _ => return Err(refused(text, name, "eval")),

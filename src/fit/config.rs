@@ -1,6 +1,7 @@
 //! The whole configuration of a fit, and overrides `key=value` of any part of it.
 
 use nstr_signal::Signal;
+use nstr_space::SceneMap;
 use nstr_spec::config::{ConfigError, FieldConfig};
 use nstr_spec::overrides;
 use serde::de::DeserializeOwned;
@@ -43,14 +44,29 @@ pub struct FitConfig {
     pub signal: Option<SignalConfig>,
 }
 
-impl FitConfig {
-    /// The preset for a scene in which the cameras themselves stand: steps that grow with the distance from the camera, and
-    /// finer latent levels, because what matters fills a small part of the cube.
-    pub fn for_open_scene(mut self) -> Self {
+    /// The preset for a capture whose cameras stand in the box that is modelled: a room. Steps begin short and grow with the
+    /// distance, and the grid is finer.
+    pub fn for_room(mut self) -> Self {
         if let Some(rays) = &mut self.rays {
             rays.step = 0.001;
             rays.cone = 1.0 / 256.0;
             self.field.latent.resolution *= 4;
+        }
+        self
+    }
+
+    /// The preset for a map that reaches to infinity: steps are equal in the map's own lengths, which grow with the distance
+    /// in the world, and twice as long as in a box around an object.
+    pub fn for_unbounded_map(mut self, map: &SceneMap) -> Self {
+        if let Some(rays) = &mut self.rays {
+            match map {
+                SceneMap::Box(_) => {}
+                SceneMap::Open(_) => {
+                    rays.step = 0.004;
+                    self.field.latent.resolution *= 4;
+                }
+                SceneMap::Forward(_) => rays.step = 0.008,
+            }
         }
         self
     }

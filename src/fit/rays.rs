@@ -37,7 +37,8 @@ pub struct RayConfig {
     pub max_samples_per_ray: usize,
     /// Transmittance below which a ray ends, 0 to below 1.
     pub min_transmittance: f32,
-    /// Background that images with alpha are composited over in training: `random` or one of [`Background`]'s.
+    /// Background that images are composited over in training, and that shows behind the field there: `random`, or one
+    /// of [`Background`]'s. A capture with a plain background puts its colour in place of the default `random`.
     pub background: String,
     /// Weight of the distortion term.
     pub distortion: f32,
@@ -62,6 +63,11 @@ impl Default for RayConfig {
 const MAX_STEP_SAMPLES: usize = 1 << 28;
 
 impl RayConfig {
+    /// The one colour that the field is trained over, or `None` where it is random.
+    pub fn fixed_background(&self) -> Option<Background> {
+        self.background.parse::<Background>().ok().filter(|b| b.srgb().is_some())
+    }
+
     /// Most rays of a step that fit into memory however many samples they meet, at least 1.
     pub(crate) fn ray_limit(&self) -> usize {
         self.max_rays.min(MAX_STEP_SAMPLES / self.max_samples_per_ray.max(1)).max(1)
@@ -224,7 +230,7 @@ impl RaySampler {
         corrections: ViewCorrections<'_>,
     ) -> DrawnRays {
         let [seed, step] = at;
-        let background = config.background.parse::<Background>().ok().and_then(Background::srgb);
+        let background = config.fixed_background().and_then(Background::srgb);
         let parts: Vec<DrawnRays> = (0..count.div_ceil(JOB))
             .into_par_iter()
             .map(|job| {

@@ -79,8 +79,9 @@ pub struct EvalOptions {
     pub sdf: SdfEvalOptions,
     /// Meshes: sign method; the fit's where absent.
     pub sign: Option<SignMethod>,
-    /// Captures: background that images with alpha are compared on.
-    pub background: Background,
+    /// Captures: background behind the field, and under images with alpha; that of training where absent, or white where
+    /// that was random.
+    pub background: Option<Background>,
     /// Captures: images are made this many times smaller; the fit's value where absent.
     pub downscale: Option<u32>,
     /// Captures: whether to measure on the training views.
@@ -94,7 +95,7 @@ impl Default for EvalOptions {
         Self {
             sdf: SdfEvalOptions::default(),
             sign: None,
-            background: Background::White,
+            background: None,
             downscale: None,
             train_views: false,
             images: None,
@@ -165,7 +166,7 @@ pub fn evaluate(path: &Path, field: &Field, reference: &Path, options: &EvalOpti
             model.evaluate(&mesh, &options.sdf).context(both).map(Scores::Sdf)
         }
         Field::Radiance(model) => {
-            let background = opaque(options.background)?;
+            let background = opaque(options.background.unwrap_or(model.march.background))?;
             let record = FitRecord::of(&model.model).ok().and_then(|r| r.capture);
             let mut settings = record.ok_or_else(|| Error::file(path, "was not fitted to a capture"))?;
             settings.downscale = options.downscale.unwrap_or(settings.downscale);

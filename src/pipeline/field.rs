@@ -12,6 +12,7 @@ use nstr_field::signal::{NeuralSignal, SampleRegion};
 use nstr_fit::eval::{SdfEvalError, extract_surface};
 use nstr_fit::signal::SignalConfig;
 use nstr_geometry::TriMesh;
+use nstr_image::colour::Background;
 use nstr_render::RenderError;
 use nstr_render::volume::{LevelSet, LevelSetError, level_set};
 use nstr_render::{SphereTracer, TracerSettings, VolumeRenderer};
@@ -179,6 +180,14 @@ impl Field {
         match self {
             Self::Radiance(field) => field.march.camera_arc,
             _ => None,
+        }
+    }
+
+    /// Background of pictures of the field: the one colour that it was trained over, else white.
+    pub fn background(&self) -> Background {
+        match self {
+            Self::Radiance(field) => field.march.background,
+            _ => Background::default(),
         }
     }
 

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use nstr_backend::device::Device;
-use nstr_capture::{CaptureFormat, CaptureOptions, CentredCube, SpaceChoice, Split};
+use nstr_capture::{CaptureBackground, CaptureFormat, CaptureOptions, CentredCube, SpaceChoice, Split};
 use nstr_field::model::Precision;
 use nstr_fit::{Budget, FitConfig};
 use nstr_geometry::SignMethod;
@@ -51,11 +51,16 @@ pub struct CaptureSettings {
     pub near: Option<f64>,
     /// Format of the capture; found from its files where absent.
     pub format: Option<CaptureFormat>,
+    /// Background of the images. Those without alpha are trained over it and carve space by it; those with alpha are
+    /// trained over random colours and measured on it. `rays.background` wins in training.
+    #[serde(default)]
+    pub background: CaptureBackground,
 }
 
 impl Default for CaptureSettings {
     fn default() -> Self {
-        Self { downscale: 1, every: 1, holdout: 8, scene: None, space: SpaceChoice::Auto, near: None, format: None }
+        let (space, background) = (SpaceChoice::Auto, CaptureBackground::Auto);
+        Self { downscale: 1, every: 1, holdout: 8, scene: None, space, near: None, format: None, background }
     }
 }
 
@@ -72,6 +77,7 @@ impl CaptureSettings {
             space: self.space,
             near: self.near,
             format: self.format,
+            background: self.background,
         }
     }
 }
@@ -115,8 +121,6 @@ pub struct FitOptions {
     pub capture: CaptureSettings,
     /// File for the cameras of a capture's views as the fit leaves them, a `transforms.json`; without one they are not written.
     pub cameras_file: Option<PathBuf>,
-    /// Background that views with alpha are measured on.
-    pub background: Background,
     /// Numbers in the model file.
     pub precision: Precision,
     /// Time between checkpoints.
@@ -144,7 +148,6 @@ impl Default for FitOptions {
             sign: SignSettings::default(),
             capture: CaptureSettings::default(),
             cameras_file: None,
-            background: Background::White,
             precision: Precision::F16,
             checkpoint_every: Duration::from_secs(60),
             keep_checkpoint: false,
@@ -204,14 +207,6 @@ impl FitOptions {
         let (config, budget) = FitConfig::preset(self.preset.as_deref().unwrap_or(usual))?;
         let config = adapt(config).set(&self.overrides)?;
         Ok((config, self.budget.unwrap_or(budget)))
-    }
-
-    /// The background as sRGB values, 0 to 1.
-    ///
-    /// # Errors
-    /// Backgrounds that are not opaque.
-    pub fn opaque_background(&self) -> Result<[f32; 3], Error> {
-        opaque(self.background)
     }
 }
 

@@ -6,6 +6,7 @@ use nstr_camera::CameraArc;
 use nstr_field::model::Model;
 use nstr_files::{excerpt, shorten};
 use nstr_fit::{Budget, FitConfig, RayConfig};
+use nstr_image::colour::Background;
 use nstr_image::format::MAX_PIXELS;
 use nstr_render::VolumeSettings;
 use nstr_signal::SignalInfo;
@@ -188,6 +189,8 @@ pub struct MarchSettings {
     pub resolution: usize,
     /// Arc of the capture's cameras, if they did not stand all around.
     pub camera_arc: Option<CameraArc>,
+    /// Background of pictures: that of training where it is one colour, else white.
+    pub background: Background,
 }
 
 impl MarchSettings {
@@ -201,7 +204,8 @@ impl MarchSettings {
         let (rays, capture) = record.fit.rays.zip(record.capture).ok_or_else(bare)?;
         let resolution = record.fit.occupancy.ok_or_else(bare)?.resolution;
         let volume = volume_settings(&rays, capture.near.unwrap_or(0.0), &model.map);
-        Ok(Self { volume, resolution, camera_arc: record.camera_arc.filter(CameraArc::is_valid) })
+        let background = rays.fixed_background().unwrap_or_default();
+        Ok(Self { volume, resolution, camera_arc: record.camera_arc.filter(CameraArc::is_valid), background })
     }
 }
 

@@ -7,6 +7,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use glam::{DVec3, Vec3};
@@ -442,10 +443,62 @@ fn arrays(seeds: &Seeds) -> Result<(), Failure> {
     let columns = (0..17).flat_map(|c| rows.map(|row| row[c] as f32));
     let floats: Vec<u8> = columns.flat_map(|v| v.to_le_bytes()).collect();
     seeds.put("llff", "good_f32_fortran.npy", npy("<f4", "True", "(2, 17)", &floats))?;
+    archives(seeds)?;
     let values = |count: usize| (0..count).flat_map(|i| (i as f32 * 0.1).to_le_bytes()).collect::<Vec<u8>>();
     seeds.put("points", "good_points.npy", npy("<f4", "False", "(4, 3)", &values(12)))?;
     seeds.put("points", "good_directions.npy", npy("<f4", "False", "(2, 6)", &values(12)))?;
     seeds.put("points", "odd_shape.npy", npy("<f8", "False", "(99999999999, 3)", &values(12)))
+}
+
+/// A ZIP archive of `NAME.npy` files.
+fn archive(members: &[(&str, Vec<u8>)], is_deflated: bool) -> Result<Vec<u8>, Failure> {
+    let (mut bytes, mut directory) = (Vec::new(), Vec::new());
+    for (name, content) in members {
+        let mut packed = content.clone();
+        if is_deflated {
+            let mut encoder = flate2::write::DeflateEncoder::new(Vec::new(), flate2::Compression::fast());
+            encoder.write_all(content)?;
+            packed = encoder.finish()?;
+        }
+        let mut crc = flate2::Crc::new();
+        crc.update(content);
+        let name = format!("{name}.npy");
+        // Version, flags, method, time and date; then checksum, both sizes and the length of the name.
+        let method = [20u16, 0, if is_deflated { 8 } else { 0 }, 0, 0].map(u16::to_le_bytes).concat();
+        let sizes = [crc.sum(), packed.len() as u32, content.len() as u32].map(u32::to_le_bytes).concat();
+        let rest = [&method[..], &sizes, &(name.len() as u16).to_le_bytes()].concat();
+        let place = (bytes.len() as u32).to_le_bytes();
+        bytes.extend([&b"PK\x03\x04"[..], &rest, &[0, 0], name.as_bytes(), &packed].concat());
+        directory.extend([&b"PK\x01\x02\x14\0"[..], &rest, &[0; 12], &place, name.as_bytes()].concat());
+    }
+    let ends = [directory.len() as u32, bytes.len() as u32].map(u32::to_le_bytes).concat();
+    let count = (members.len() as u16).to_le_bytes();
+    bytes.extend(directory);
+    bytes.extend([&b"PK\x05\x06"[..], &[0; 4], &count, &count, &ends, &[0, 0]].concat());
+    Ok(bytes)
+}
+
+/// Captures of three small images each.
+fn archives(seeds: &Seeds) -> Result<(), Failure> {
+    let pose = |x: f32| [1.0, 0.0, 0.0, x, 0.0, 1.0, 0.0, 0.0, 0.0, 0.0, 1.0, 4.0, 0.0, 0.0, 0.0, 1.0];
+    let poses: Vec<u8> = [0.0, 0.5, -0.5].iter().flat_map(|x| pose(*x)).flat_map(f32::to_le_bytes).collect();
+    let poses = npy("<f4", "False", "(3, 4, 4)", &poses);
+    let focal = npy("<f8", "False", "()", &20f64.to_le_bytes());
+    // A square before black, whose borders say that they are the background.
+    let value = |i: usize| {
+        let (x, y) = (i / 3 % 16, i / 48 % 16);
+        if (5..11).contains(&x) && (4..10).contains(&y) { 40 + (i % 150) as u8 } else { 0 }
+    };
+    let bytes: Vec<u8> = (0..3 * 16 * 16 * 3).map(value).collect();
+    let floats: Vec<u8> = bytes.iter().flat_map(|v| (f32::from(*v) / 255.0).to_le_bytes()).collect();
+    let members = |images: Vec<u8>| [("images", images), ("poses", poses.clone()), ("focal", focal.clone())];
+    let shape = "(3, 16, 16, 3)";
+    seeds.put("npz", "good_floats.npz", archive(&members(npy("<f4", "False", shape, &floats)), false)?)?;
+    seeds.put("npz", "good_bytes.npz", archive(&members(npy("|u1", "False", shape, &bytes)), true)?)?;
+    let alpha = npy("|u1", "False", "(3, 8, 8, 4)", &bytes[..3 * 8 * 8 * 4]);
+    seeds.put("npz", "good_alpha.npz", archive(&members(alpha), false)?)?;
+    let claim = npy("|u1", "False", "(99999999, 16, 16, 3)", &bytes);
+    seeds.put("npz", "odd_claim.npz", archive(&members(claim), true)?)
 }
 
 /// A small model of a preset: fewer cells, narrower networks.

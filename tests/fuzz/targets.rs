@@ -39,6 +39,7 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("llff", llff),
     ("model", model),
     ("mtl", materials),
+    ("npz", npz),
     ("obj", |folder, data| mesh(folder, data, "mesh.obj")),
     ("off", |folder, data| mesh(folder, data, "mesh.off")),
     ("options", options),
@@ -226,6 +227,10 @@ fn llff(folder: &Path, data: &[u8]) -> bool {
     need(folder, "images/b.png", || small_png(255));
     put(folder, "poses_bounds.npy", data);
     captured(folder, CaptureFormat::Llff)
+}
+
+fn npz(folder: &Path, data: &[u8]) -> bool {
+    captured(&put(folder, "capture.npz", data), CaptureFormat::Npz)
 }
 
 /// Checks a model's parameters, and evaluates it at two points where it is small.

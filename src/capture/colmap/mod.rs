@@ -193,6 +193,7 @@ fn record(
         camera_to_world,
         reduced,
         shrunk: 1,
+        decoded: None,
         at,
     })
 }

@@ -6,12 +6,15 @@ use std::sync::Arc;
 
 use nstr_backend::device::Device;
 use nstr_camera::Up;
-use nstr_capture::{CameraFrame, Capture, LensCamera, Split, View, check_transforms, read_capture, write_transforms};
+use nstr_capture::{
+    CameraFrame, Capture, CaptureBackground, LensCamera, Split, View, check_transforms, read_capture, write_transforms,
+};
 use nstr_field::model::Model;
 use nstr_fit::cell_masks::FreeSpaceMask;
 use nstr_fit::occupancy_grid::saved_occupancy;
 use nstr_fit::unseen_cells::cull_unseen_cells;
-use nstr_fit::{CameraRefinement, FitConfig, RadianceTask, RaySampler, TaskState, TrainState, TrainingData};
+use nstr_fit::{CameraRefinement, FitConfig, RadianceTask, RayConfig, RaySampler, TaskState, TrainState, TrainingData};
+use nstr_image::colour::Background;
 use nstr_space::SceneMap;
 
 use super::job::{FitJob, FitRequest, SaveReason};
@@ -35,7 +38,6 @@ pub fn fit_capture(
 ) -> Result<Fitted, Error> {
     let request = FitRequest::new(input.as_ref(), options)?;
     let input = request.input;
-    let background = options.opaque_background()?;
     // Before images are read.
     check_device(&options.config("radiance", |config| config)?.0, options.device)?;
     let capture = read_capture(input, &options.capture.options(Split::All))?;
@@ -43,7 +45,12 @@ pub fn fit_capture(
         return Err(Error::file(input, "no view is left to train on; lower --every or --holdout"));
     }
     let open = is_open(&capture);
-    let (config, budget) = options.config("radiance", |config| if open { config.for_open_scene() } else { config })?;
+    let adapted = |config: FitConfig| match capture.scene.map {
+        SceneMap::Box(_) if open => config.for_room(),
+        map => config.for_unbounded_map(&map),
+    };
+    let (config, budget) =
+        options.config("radiance", |config| over_background(adapted(config), &capture, options.capture.background))?;
     let Some((rays, grid)) = config.rays.clone().zip(config.occupancy.clone()) else {
         let reason = "a capture needs one of the presets radiance-tiny, radiance, radiance-fine";
         return Err(Error::file(input, reason));
@@ -57,6 +64,7 @@ pub fn fit_capture(
     if let Some(file) = &options.cameras_file {
         capture.views().try_for_each(|view| check_transforms(file, &view.name, &view.lens))?;
     }
+    let background = measured_background(&rays, options.capture.background);
     let mut settings = options.capture.clone();
     // As it was found in this capture, so that the model keeps it.
     settings.near = Some(capture.scene.near);
@@ -155,6 +163,30 @@ fn check_device(config: &FitConfig, device: Device) -> Result<(), Error> {
     }
 }
 
+/// The configuration with the background of opaque images in place of a random one; what is set by hand comes later.
+///
+/// Images with alpha are trained over random colours whatever they are measured on: so density learns their alpha.
+fn over_background(mut config: FitConfig, capture: &Capture, wanted: CaptureBackground) -> FitConfig {
+    let colour = match wanted {
+        CaptureBackground::Colour(colour) if !capture.has_alpha => Some(colour),
+        CaptureBackground::Colour(_) | CaptureBackground::Random => None,
+        CaptureBackground::Auto => capture.background.map(|found| found.colour),
+    };
+    if let (Some(rays), Some(colour)) = (&mut config.rays, colour) {
+        rays.background = CaptureBackground::Colour(colour).to_string();
+    }
+    config
+}
+
+/// Background that views are measured on, sRGB values: that of training where it is one colour, else the one asked for.
+fn measured_background(rays: &RayConfig, wanted: CaptureBackground) -> [f32; 3] {
+    let wanted = match wanted {
+        CaptureBackground::Colour(colour) => colour.map(|v| f32::from(v) / 255.0),
+        CaptureBackground::Auto | CaptureBackground::Random => [1.0; 3],
+    };
+    rays.fixed_background().and_then(Background::srgb).unwrap_or(wanted)
+}
+
 /// `true` if the cameras stand among what they show: in an open space, or most of them inside the scene's box.
 fn is_open(capture: &Capture) -> bool {
     match capture.scene.map {
@@ -173,15 +205,19 @@ fn is_open(capture: &Capture) -> bool {
 fn describe(input: &Path, capture: &Capture, open: bool, observer: &mut dyn FitObserver) {
     let size = capture.train.first().map_or((0, 0), |v| (v.image.width, v.image.height));
     let count = |n: usize, kind: &str| format!("{n} {kind} view{}", if n == 1 { "" } else { "s" });
+    let pixels = match capture.background {
+        Some(background) => format!(", opaque on {background}"),
+        None if capture.has_alpha => ", with alpha".into(),
+        None => String::new(),
+    };
     observer.message(&format!(
-        "{} ({}): {} of {}x{}, {}{}",
+        "{} ({}): {} of {}x{}, {}{pixels}",
         input.display(),
         capture.format,
         count(capture.train.len(), "training"),
         size.0,
         size.1,
         count(capture.test.len(), "test"),
-        if capture.has_alpha { ", with alpha" } else { "" },
     ));
     capture.notes.iter().for_each(|note| observer.message(&format!("  note: {note}")));
     let [x, y, z] = capture.scene.cube().centre().to_array();
