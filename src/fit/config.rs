@@ -44,6 +44,7 @@ pub struct FitConfig {
     pub signal: Option<SignalConfig>,
 }
 
+impl FitConfig {
     /// The preset for a capture whose cameras stand in the box that is modelled: a room. Steps begin short and grow with the
     /// distance, and the grid is finer.
     pub fn for_room(mut self) -> Self {

@@ -45,12 +45,14 @@ pub fn fit_capture(
         return Err(Error::file(input, "no view is left to train on; lower --every or --holdout"));
     }
     let open = is_open(&capture);
+    // What lies around takes more of the grid than an object does.
+    let usual = if capture.scene.map.is_box() { "radiance" } else { "radiance-fine" };
     let adapted = |config: FitConfig| match capture.scene.map {
         SceneMap::Box(_) if open => config.for_room(),
         map => config.for_unbounded_map(&map),
     };
     let (config, budget) =
-        options.config("radiance", |config| over_background(adapted(config), &capture, options.capture.background))?;
+        options.config(usual, |config| over_background(adapted(config), &capture, options.capture.background))?;
     let Some((rays, grid)) = config.rays.clone().zip(config.occupancy.clone()) else {
         let reason = "a capture needs one of the presets radiance-tiny, radiance, radiance-fine";
         return Err(Error::file(input, reason));
@@ -75,7 +77,7 @@ pub fn fit_capture(
     let (map, kept) = (job.map, job.record.capture.as_ref().and_then(|settings| settings.near));
     let near = kept.unwrap_or(capture.scene.near);
     describe(input, &capture, open, observer);
-    job.announce("radiance", observer);
+    job.announce(usual, observer);
 
     let Capture { train, test, hull, image_files, .. } = capture;
     let train = Arc::new(train);
