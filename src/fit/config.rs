@@ -282,7 +282,7 @@ mod tests {
         let mut tree = serde_json::to_value(&config).unwrap();
         assert_eq!(serde_json::from_value::<FitConfig>(tree.clone()).unwrap(), config);
         let root = tree.as_object_mut().unwrap();
-        ["occupancy", "cameras", "exposure"].map(|part| root.remove(part));
+        let _ = ["occupancy", "cameras", "exposure"].map(|part| root.remove(part));
         root["rays"] = serde_json::from_str(
             r#"{"samples": 5, "most": 6, "step": 0.0033333334, "cone": 0.5, "limit": 7, "min_transmittance": 0.001,
                 "background": "white", "distortion": 0.25, "cells": 64, "every": 8, "probes": 9, "decay": 0.75,

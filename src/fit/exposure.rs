@@ -95,7 +95,7 @@ impl LineSums {
         let (a, b, d) = (pp + prior, p, weight + prior);
         let (e, f) = (py + prior, y);
         let determinant = a * d - b * b;
-        if !(determinant > 0.0) {
+        if determinant.is_nan() || determinant <= 0.0 {
             return (1.0, 0.0);
         }
         ((d * e - b * f) / determinant, (a * f - b * e) / determinant)

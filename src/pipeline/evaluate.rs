@@ -72,7 +72,7 @@ impl Scores {
 }
 
 /// Options of [`evaluate`].
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 #[non_exhaustive]
 pub struct EvalOptions {
     /// Meshes: resolution of the measurement; the lattice 2 to 2048, samples 1 to 10⁸.
@@ -88,19 +88,6 @@ pub struct EvalOptions {
     pub train_views: bool,
     /// Captures, pictures and sounds: folder for the pictures that were compared.
     pub images: Option<PathBuf>,
-}
-
-impl Default for EvalOptions {
-    fn default() -> Self {
-        Self {
-            sdf: SdfEvalOptions::default(),
-            sign: None,
-            background: None,
-            downscale: None,
-            train_views: false,
-            images: None,
-        }
-    }
 }
 
 impl EvalOptions {

@@ -50,7 +50,7 @@ fn a_plain_background_gives_the_box_that_alpha_gives() {
         assert!(!opaque.has_alpha && opaque.views().all(|v| v.image.pixels.iter().all(|p| p[3] == 255)));
         assert!(opaque.notes.iter().any(|n| n.contains("--background")), "{:?}", opaque.notes);
         assert_eq!(opaque.scene_rule, SceneRule::Silhouettes);
-        let [a, b] = [&alpha, &opaque].map(|c| c.scene.cube);
+        let [a, b] = [&alpha, &opaque].map(|c| c.scene.cube());
         // The silhouettes are a pixel wider: 4/(1.4·80) in the world at the ball, on each side.
         assert!(b.size >= a.size - 1e-9 && b.size < a.size + 0.2 && (a.centre() - b.centre()).length() < 0.05, "{b:?}");
         let hull = opaque.hull.unwrap();
@@ -81,7 +81,7 @@ fn the_option_turns_it_off_or_names_another() {
 #[test]
 fn silhouettes_that_cut_the_object_are_not_used() {
     // In every second view the ball's lower half has the colour of the background.
-    let halved = |v: usize, i: usize, p: [u8; 4]| if v % 2 == 0 && i / 80 >= 40 { [0, 0, 0, 255] } else { p };
+    let halved = |v: usize, i: usize, p: [u8; 4]| if v.is_multiple_of(2) && i / 80 >= 40 { [0, 0, 0, 255] } else { p };
     let capture = of(Some([0; 3]), halved, CaptureBackground::Auto);
     assert!(capture.background.is_some() && capture.hull.is_none());
     assert_ne!(capture.scene_rule, SceneRule::Silhouettes);
