@@ -160,7 +160,7 @@ fn opaque_images_over_one_colour_are_fitted_as_those_with_alpha() {
     let at = folder.path();
     let teaset = scene("teaset");
     let fit = |input: &str, output: &str, more: &[&str]| {
-        let start = ["fit", input, "-o", output, "--steps", "300", "--no-eval"];
+        let start = ["fit", input, "-o", output, "--steps", "800", "--no-eval"];
         ok(at, &[&start[..], &QUICK, more].concat())
     };
     let psnr = |model: &str, input: &str, more: &[&str]| {

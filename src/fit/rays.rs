@@ -16,6 +16,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::check::{check, check_below_one, check_count, check_not_negative};
 use crate::exposure::AffineColour;
+use crate::object_pixels::is_object;
 use crate::usable_pixels::UsablePixels;
 
 /// Drawing and marching of rays; `--set rays.key=value` reaches each. Lengths are in field coordinates.
@@ -109,6 +110,8 @@ pub struct RaySampler {
     near: f64,
     /// Where masks leave pixels out.
     masked: Option<UsablePixels>,
+    /// No pixel of any image lets light through.
+    opaque: bool,
 }
 
 /// A pixel of a view.
@@ -158,7 +161,8 @@ impl RaySampler {
         let masked = views.iter().any(|v| v.mask.is_some()).then(|| UsablePixels::new(&views));
         let usable = masked.as_ref().map_or(total, UsablePixels::total);
         let masked = masked.filter(|_| usable < total);
-        (usable > 0).then_some(Self { views, starts, map: map.into(), near, masked })
+        let opaque = views.par_iter().all(|view| view.image.pixels.iter().all(|p| p[3] == 255));
+        (usable > 0).then_some(Self { views, starts, map: map.into(), near, masked, opaque })
     }
 
     /// The images.
@@ -263,7 +267,11 @@ impl RaySampler {
         let ray = corrections.cameras.map_or_else(|| view.ray(x, y), |cameras| cameras[number].ray(x, y));
         let path = self.map.path(&ray, self.near, f64::INFINITY);
         let steps = RaySampling { step: config.step, cone: config.cone, jitter: rng.random() };
-        let background = background.unwrap_or_else(|| rng.random());
+        let fixed = background.filter(|colour| {
+            let bytes = colour.map(|v| (v * 255.0).round() as u8);
+            !(self.opaque && is_object(&view.image, index, bytes))
+        });
+        let background = fixed.unwrap_or_else(|| rng.random());
         let [r, g, b, a] = view.image.pixels[index].map(|v| f32::from(v) / 255.0);
         let colour = corrections.colours.map_or([r, g, b], |colours| colours[number].undo([r, g, b]));
         to.target.extend(colour.iter().zip(background).map(|(c, b)| c * a + b * (1.0 - a)));

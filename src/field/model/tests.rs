@@ -99,7 +99,10 @@ fn failures_name_the_file_and_the_tensor_and_leave_what_was_there() {
 
 /// A file of a small model, in memory.
 fn small() -> (Model, Writer) {
-    let config = config::preset("sdf-tiny").unwrap().set(&["latent.resolution=2", "spectrum.width=4"]).unwrap();
+    let config = config::preset("sdf-tiny")
+        .unwrap()
+        .set(&["latent.base_resolution=2", "latent.resolution=4", "spectrum.width=4"])
+        .unwrap();
     let spec = config.spec();
     let (grid, net) = init::parameters(&spec, &config.init);
     let (model, mut file) = (Model { spec, grid, net, ..model() }, Writer::default());
@@ -234,7 +237,10 @@ fn numbers_that_json_cannot_hold_never_make_an_unreadable_file() {
 
 /// A radiance field with a map.
 fn radiance(map: SceneMap) -> Model {
-    let config = config::preset("radiance-tiny").unwrap().set(&["latent.resolution=2", "spectrum.width=4"]).unwrap();
+    let config = config::preset("radiance-tiny")
+        .unwrap()
+        .set(&["latent.base_resolution=2", "latent.resolution=4", "spectrum.width=4"])
+        .unwrap();
     let spec = config.spec();
     let (grid, net) = init::parameters(&spec, &config.init);
     Model { spec, grid, net, map, occupancy: Some(Occupancy::full(16)), ..model() }
@@ -360,7 +366,7 @@ proptest! {
     fn damaged_files_are_refused_without_a_panic(cut in 0usize..6000, at in 0usize..6000, byte: u8) {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("m");
-        let config = config::preset("sdf-tiny").unwrap().set(&["latent.resolution=2", "spectrum.width=4"]).unwrap();
+        let config = config::preset("sdf-tiny").unwrap().set(&["latent.base_resolution=2", "latent.resolution=4", "spectrum.width=4"]).unwrap();
         let spec = config.spec();
         let (grid, net) = init::parameters(&spec, &config.init);
         Model { spec, grid, net, ..model() }.save(&path, Precision::F16).unwrap();
