@@ -155,8 +155,9 @@ fn usable(target: Target) -> Result<(), String> {
     target.device().check().map_err(|e| e.to_string())
 }
 
-/// Prints each case's worst difference; true if all are within their bounds.
-fn run_checks<R: Runtime>(client: &ComputeClient<R>, tunings: &[Tuning], only: Option<&str>) -> bool {
+/// Prints each case's worst difference over forms of the kernels, `given` by the user or around the usual one; true if all
+/// are within their bounds.
+fn run_checks<R: Runtime>(client: &ComputeClient<R>, tunings: &[Tuning], given: bool, only: Option<&str>) -> bool {
     use nstr_gpu::rays::LossKind;
     use nstr_kernel::PointLoss;
     let mut ok = true;
@@ -172,10 +173,10 @@ fn run_checks<R: Runtime>(client: &ComputeClient<R>, tunings: &[Tuning], only: O
             continue;
         }
         // The forms that are asked for; else all on a few fields, one on each of the others.
-        let forms: Vec<Tuning> = match tunings {
-            [_] if i == 0 || i == 17 => usual.to_vec(),
-            [_] => vec![usual[i % 3]],
-            _ => tunings.to_vec(),
+        let forms: Vec<Tuning> = match given {
+            true => tunings.to_vec(),
+            false if i == 0 || i == 17 => usual.to_vec(),
+            false => vec![usual[i % 3]],
         };
         for (f, tuning) in forms.into_iter().enumerate() {
             let seed = (100 * i + f) as u64;
@@ -214,7 +215,7 @@ fn on<R: Runtime>(work: Work, target: Target, client: ComputeClient<R>, args: &O
     println!("{}: {}, {:?}", target.name(), R::name(&client), client.properties().hardware);
     match work {
         Work::Probe => (true, vec![time::probe(&client, target.name()).0]),
-        Work::Check => (run_checks(&client, &tunings, args.only.as_deref()), Vec::new()),
+        Work::Check => (run_checks(&client, &tunings, !args.forms.is_empty(), args.only.as_deref()), Vec::new()),
         Work::Time => (true, time::run(&client, &tunings, target.name(), args.only.as_deref())),
     }
 }

@@ -107,20 +107,9 @@ pub trait FieldBackend: Backend {
         plain_field_loss::<Self>(op, grid, net, data, loss)
     }
 
-    /// Mean loss of rays marched through a radiance field, `[1]`, differentiable in `grid` and `net`, and the
-    /// step's statistics: the training step's hot path for captures. The spec must have a colour head.
-    fn ray_loss(
-        op: &Arc<FieldOp>,
-        grid: FloatTensor<Self>,
-        net: FloatTensor<Self>,
-        rays: &RayBatch,
-        loss: RayLoss,
-    ) -> (FloatTensor<Self>, RayStats) {
-        plain_ray_loss::<Self>(op, grid, net, rays, loss)
-    }
-
-    /// [`Self::ray_loss`] that also returns what `outputs` asks for of each ray; `None` where the backend has no kernels for
-    /// that, as those of GPUs and plain tensors.
+    /// Mean loss of rays marched through a radiance field, `[1]`, differentiable in `grid` and `net`, the step's statistics,
+    /// and what `outputs` asks for of each ray; `None` where it asks for anything and the backend has no kernels for that,
+    /// as those of GPUs and plain tensors. The training step's hot path for captures. The spec must have a colour head.
     fn ray_step(
         op: &Arc<FieldOp>,
         grid: FloatTensor<Self>,
@@ -128,9 +117,8 @@ pub trait FieldBackend: Backend {
         rays: &RayBatch,
         loss: RayLoss,
         outputs: RayOutputs,
-    ) -> (FloatTensor<Self>, RayStats, Option<RayResults>) {
-        let (value, stats) = Self::ray_loss(op, grid, net, rays, loss);
-        (value, stats, outputs.is_empty().then(RayResults::default))
+    ) -> RayStep<Self> {
+        plain_ray_step::<Self>(op, grid, net, rays, loss, outputs)
     }
 
     /// One optimiser step on a flat buffer (see [`AdamHyper`]); `m` and `v` are the moments. Called on a backend
@@ -176,18 +164,28 @@ pub fn plain_field_loss<B: FieldBackend>(
     primitive((each * tensor(data.weight)).mean())
 }
 
-/// [`FieldBackend::ray_loss`] in plain tensors. Rays are laid out as rows of equally many samples, and none ends before
+/// Loss, statistics and results of [`FieldBackend::ray_step`].
+pub type RayStep<B> = (FloatTensor<B>, RayStats, Option<RayResults>);
+
+/// [`FieldBackend::ray_step`] in plain tensors. Rays are laid out as rows of equally many samples, and none ends before
 /// its last sample: `min_transmittance` is not used.
-pub fn plain_ray_loss<B: FieldBackend>(
+pub fn plain_ray_step<B: FieldBackend>(
     op: &Arc<FieldOp>,
     grid: FloatTensor<B>,
     net: FloatTensor<B>,
     rays: &RayBatch,
     loss: RayLoss,
-) -> (FloatTensor<B>, RayStats) {
+    outputs: RayOutputs,
+) -> RayStep<B> {
     let samples = rays.t.len();
     let stats = RayStats { loss: 0.0, evaluated: samples, used: samples };
-    (primitive(crate::compositing::ray_loss::<B>(op, tensor(grid), tensor(net), rays, loss)), stats)
+    let value = primitive(crate::compositing::ray_loss::<B>(op, tensor(grid), tensor(net), rays, loss));
+    (value, stats, no_results(outputs))
+}
+
+/// Results of a step without kernels for `outputs`: enough where it asks for nothing.
+pub(super) fn no_results(outputs: RayOutputs) -> Option<RayResults> {
+    outputs.is_empty().then(RayResults::default)
 }
 
 /// Each error's loss.
@@ -272,7 +270,7 @@ pub fn loss<B: FieldBackend>(
     tensor(B::field_loss(op, primitive(grid), primitive(net), data, loss))
 }
 
-/// [`FieldBackend::ray_loss`] on tensors.
+/// [`ray_step`] that asks for nothing of each ray.
 pub fn ray_loss<B: FieldBackend>(
     op: &Arc<FieldOp>,
     grid: Tensor<B, 1>,
@@ -280,8 +278,8 @@ pub fn ray_loss<B: FieldBackend>(
     rays: &RayBatch,
     loss: RayLoss,
 ) -> (Tensor<B, 1>, RayStats) {
-    let (value, stats) = B::ray_loss(op, primitive(grid), primitive(net), rays, loss);
-    (tensor(value), stats)
+    let (value, stats, _) = ray_step(op, grid, net, rays, loss, RayOutputs::default());
+    (value, stats)
 }
 
 /// [`FieldBackend::ray_step`] on tensors.

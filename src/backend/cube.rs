@@ -22,10 +22,11 @@ use burn_cubecl::{BoolElement, CubeBackend, CubeRuntime, FloatElement, IntElemen
 use nstr_gpu::rays::LossKind;
 use nstr_gpu::run::{self, DeviceRays, FieldKernels, Parameters, Points, Tuning};
 use nstr_kernel::adam::AdamHyper;
-use nstr_kernel::{PointLoss, RayBatch, RayLoss, RayStats};
+use nstr_kernel::{PointLoss, RayBatch, RayLoss, RayOutputs, RayStats};
 
 use crate::backend::{
-    FieldBackend, FieldOp, Moments, Step, plain_adam_step, plain_ema_step, plain_ray_loss, primitive, tensor,
+    FieldBackend, FieldOp, Moments, RayStep, Step, no_results, plain_adam_step, plain_ema_step, plain_ray_step,
+    primitive, tensor,
 };
 use crate::reference;
 
@@ -251,17 +252,18 @@ where
         }
     }
 
-    fn ray_loss(
+    fn ray_step(
         op: &Arc<FieldOp>,
         grid: FloatTensor<Self>,
         net: FloatTensor<Self>,
         rays: &RayBatch,
         loss: RayLoss,
-    ) -> (FloatTensor<Self>, RayStats) {
+        outputs: RayOutputs,
+    ) -> RayStep<Self> {
         let found = kernels(op, &[&grid.primitive, &net.primitive]);
         let samples = rays.t.len();
         let Some(kernels) = found.filter(|_| samples > 0) else {
-            return plain_ray_loss::<Self>(op, grid, net, rays, loss);
+            return plain_ray_step::<Self>(op, grid, net, rays, loss, outputs);
         };
         let [grid_in, net_in] = [grid.primitive, net.primitive].map(into_contiguous);
         let (d_grid, d_net) = (zeros_like(&grid_in), zeros_like(&net_in));
@@ -279,7 +281,7 @@ where
             OpsKind::UnTracked(prep) => prep.finish(value),
         };
         // How many samples counted stays on the device: reading it would wait for everything before.
-        (value, RayStats { loss: 0.0, evaluated: samples, used: samples })
+        (value, RayStats { loss: 0.0, evaluated: samples, used: samples }, no_results(outputs))
     }
 }
 

@@ -17,14 +17,12 @@ use burn::tensor::{DType, Shape, TensorMetadata};
 use burn_flex::{Flex, FlexTensor};
 use nstr_kernel::adam::{self, AdamHyper};
 use nstr_kernel::ema;
-use nstr_kernel::{
-    FusedField, GradientSlices, Outputs, PointLoss, RayBatch, RayLoss, RayOutputs, RayResults, RayStats, Targets,
-};
+use nstr_kernel::{FusedField, GradientSlices, Outputs, PointLoss, RayBatch, RayLoss, RayOutputs, Targets};
 use nstr_spec::FieldSpec;
 
 use crate::backend::{
-    FieldBackend, FieldOp, LossData, Moments, Step, plain_adam_step, plain_ema_step, plain_field_loss, plain_ray_loss,
-    primitive, tensor,
+    FieldBackend, FieldOp, LossData, Moments, RayStep, Step, plain_adam_step, plain_ema_step, plain_field_loss,
+    plain_ray_step, primitive, tensor,
 };
 use crate::reference;
 
@@ -239,17 +237,6 @@ impl<C: CheckpointStrategy> FieldBackend for Autodiff<Flex, C> {
         }
     }
 
-    fn ray_loss(
-        op: &Arc<FieldOp>,
-        grid: FloatTensor<Self>,
-        net: FloatTensor<Self>,
-        rays: &RayBatch,
-        loss: RayLoss,
-    ) -> (FloatTensor<Self>, RayStats) {
-        let (value, stats, _) = Self::ray_step(op, grid, net, rays, loss, RayOutputs::default());
-        (value, stats)
-    }
-
     fn ray_step(
         op: &Arc<FieldOp>,
         grid: FloatTensor<Self>,
@@ -257,11 +244,10 @@ impl<C: CheckpointStrategy> FieldBackend for Autodiff<Flex, C> {
         rays: &RayBatch,
         loss: RayLoss,
         outputs: RayOutputs,
-    ) -> (FloatTensor<Self>, RayStats, Option<RayResults>) {
+    ) -> RayStep<Self> {
         let both = [&grid.primitive, &net.primitive];
         let Some(fused) = op.fused().filter(|_| both.iter().all(|t| t.dtype() == DType::F32)) else {
-            let (value, stats) = plain_ray_loss::<Self>(op, grid, net, rays, loss);
-            return (value, stats, outputs.is_empty().then(RayResults::default));
+            return plain_ray_step::<Self>(op, grid, net, rays, loss, outputs);
         };
         let [grid_in, net_in] = both.map(|t| t.to_contiguous());
         let [mut d_grid, mut d_net] = both.map(|t| FlexTensor::zeros(t.shape(), DType::F32));

@@ -48,7 +48,7 @@ pub use camera_arc::estimate_camera_arc;
 pub use error::CaptureError;
 pub use hull::{HULL_CELLS, Hull};
 pub use lens::Lens;
-pub use plain_background::{CaptureBackground, PlainBackground};
+pub use plain_background::{CaptureBackground, PlainBackground, is_object};
 pub use scene::{CentredCube, SceneBox, SceneRule};
 pub use space::{SpaceChoice, SpaceRule};
 pub use transforms_writer::{CameraFrame, check_transforms, write_transforms};

@@ -13,10 +13,10 @@ use std::fmt;
 use std::str::FromStr;
 
 use nstr_files::excerpt;
-use nstr_image::colour::Background;
+use nstr_image::colour::{Background, hex};
 use rayon::prelude::*;
 
-use crate::view::View;
+use crate::view::{Image, View};
 
 /// Width of the frame along the border over the shorter side of the image.
 const FRAME: f64 = 0.015;
@@ -98,11 +98,6 @@ impl TryFrom<String> for CaptureBackground {
     fn try_from(text: String) -> Result<Self, String> {
         text.parse()
     }
-}
-
-/// `#rrggbb` of sRGB values.
-fn hex([r, g, b]: [u8; 3]) -> String {
-    format!("#{r:02x}{g:02x}{b:02x}")
 }
 
 /// A background of one colour behind the object of a capture's opaque images.
@@ -214,6 +209,25 @@ fn difference(a: [u8; 3], b: [u8; 3]) -> u8 {
     r.max(g).max(b)
 }
 
+/// `true` where neither a pixel of an opaque image nor any of the four beside it could be the background of this colour or
+/// mixed with it.
+///
+/// Only there does the object stop all light whatever its colour: such pixels can be trained over any background, which
+/// teaches their alpha. Edges, holes and parts in the background's own colour can't.
+pub fn is_object(image: &Image, index: usize, background: [u8; 3]) -> bool {
+    let (width, height) = (image.width as usize, image.height as usize);
+    let (x, y) = (index % width, index / width);
+    let differs = |x: usize, y: usize| {
+        let [r, g, b, _] = image.pixels[x + y * width];
+        difference([r, g, b], background) > MAX_DIFFERENCE
+    };
+    differs(x, y)
+        && differs(x.saturating_sub(1), y)
+        && differs((x + 1).min(width - 1), y)
+        && differs(x, y.saturating_sub(1))
+        && differs(x, (y + 1).min(height - 1))
+}
+
 /// Pixels along the border that may be used; `None` where the view cannot be judged by them.
 fn border(view: &View) -> Option<Vec<[u8; 3]>> {
     let (w, h) = (view.image.width as usize, view.image.height as usize);
@@ -312,9 +326,25 @@ mod tests {
 
     use super::*;
     use crate::testing::{ball_views, ring};
-    use crate::view::Image;
 
     const SIDE: u32 = 64;
+
+    #[test]
+    fn only_what_is_away_from_the_background_is_object() {
+        // A square from 2 to 6 on grey, with a hole of nearly the background's colour at 5, 5.
+        let inside = |x: usize, y: usize| (2..7).contains(&x) && (2..7).contains(&y);
+        let pixel = |i: usize| match (i % 9, i / 9) {
+            (5, 5) => [134, 122, 128, 255],
+            (x, y) if inside(x, y) => [128, 128, 30, 255],
+            _ => [128, 128, 128, 255],
+        };
+        let image = Image { width: 9, height: 9, pixels: (0..81).map(pixel).collect() };
+        let found: Vec<usize> = (0..81).filter(|i| is_object(&image, *i, [128; 3])).collect();
+        // Of the inner nine those that do not touch the hole.
+        assert_eq!(found, [3 + 3 * 9, 4 + 3 * 9, 5 + 3 * 9, 3 + 4 * 9, 4 + 4 * 9, 3 + 5 * 9]);
+        let whole = Image { width: 2, height: 1, pixels: vec![[200, 0, 0, 255]; 2] };
+        assert!(is_object(&whole, 0, [128; 3]) && !is_object(&whole, 1, [200, 5, 3]));
+    }
 
     /// Noise from −1 to 1 of a pixel of a view.
     fn noise(view: usize, i: usize) -> f64 {

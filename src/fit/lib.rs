@@ -9,7 +9,6 @@ mod error;
 pub mod eval;
 mod exposure;
 mod gaussian;
-mod object_pixels;
 mod observer;
 pub mod occupancy_grid;
 mod parameters;

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use glam::Vec3;
-use nstr_capture::{LensCamera, View};
+use nstr_capture::{LensCamera, View, is_object};
 use nstr_image::colour::Background;
 use nstr_kernel::RayBatch;
 use nstr_space::SceneMap;
@@ -16,7 +16,6 @@ use serde::{Deserialize, Serialize};
 
 use crate::check::{check, check_below_one, check_count, check_not_negative};
 use crate::exposure::AffineColour;
-use crate::object_pixels::is_object;
 use crate::usable_pixels::UsablePixels;
 
 /// Drawing and marching of rays; `--set rays.key=value` reaches each. Lengths are in field coordinates.

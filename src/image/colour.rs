@@ -32,6 +32,11 @@ pub fn parse_hex(text: &str) -> Result<[f32; 3], String> {
     Ok(bytes.map(|v| linear_from_srgb(v as f32 / 255.0)))
 }
 
+/// `#rrggbb` of sRGB values.
+pub fn hex([r, g, b]: [u8; 3]) -> String {
+    format!("#{r:02x}{g:02x}{b:02x}")
+}
+
 /// Colour behind the object.
 #[derive(Clone, Copy, Debug, PartialEq, Default)]
 pub enum Background {

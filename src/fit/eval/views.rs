@@ -5,6 +5,7 @@ use std::time::Instant;
 
 use glam::Vec3;
 use nstr_capture::View;
+use nstr_image::colour::hex;
 use nstr_image::error_map::error_map;
 use nstr_image::{ImageError, Rgba8, png};
 use nstr_metrics::image;
@@ -169,7 +170,8 @@ pub fn evaluate_views(
     for path in folders.iter().flatten() {
         std::fs::create_dir_all(path).map_err(|source| ViewEvalError::Folder { path: path.clone(), source })?;
     }
-    let mut scores = ViewScores { background: hex(background), ..ViewScores::default() };
+    let bytes = background.map(|c| (c.clamp(0.0, 1.0) * 255.0).round() as u8);
+    let mut scores = ViewScores { background: hex(bytes), ..ViewScores::default() };
     let mut with_ssim = 0;
     for (i, view) in views.iter().enumerate() {
         let reference = reference(view, background);
@@ -209,11 +211,6 @@ pub fn evaluate_views(
         scores.ssim *= views.len() as f64 / with_ssim as f64;
     }
     Ok(scores)
-}
-
-fn hex(colour: [f32; 3]) -> String {
-    let [r, g, b] = colour.map(|c| (c.clamp(0.0, 1.0) * 255.0).round() as u8);
-    format!("#{r:02x}{g:02x}{b:02x}")
 }
 
 #[cfg(test)]
