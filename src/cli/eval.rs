@@ -120,6 +120,10 @@ pub fn describe(metrics: &Map<String, Value>) -> String {
     if let Some(v) = number("normal_consistency") {
         line("normal consistency", format!("{v:.5}"));
     }
+    if let Some(v) = number("normal_angle_rms") {
+        let p95 = number("normal_angle_p95").map_or(String::new(), |v| format!(", 95 % below {v:.2}°"));
+        line("normals, flat parts", format!("{v:.2}° rms{p95}"));
+    }
     if let Some(v) = number("hausdorff") {
         line("Hausdorff", format!("{:.3} % of the diagonal", 100.0 * v));
     }

@@ -134,6 +134,13 @@ impl FitConfig {
             check("dim", dim as f64, dim == 3, "must be 3 for meshes and captures")?;
             check("outputs", outputs as f64, outputs == 1, "must be 1: a distance or a density")?;
         }
+        let (slope, paired) = (self.train.lambda_slope, self.sample.is_some());
+        check(
+            "train.lambda_slope",
+            slope,
+            slope == 0.0 || paired,
+            "is for meshes, whose samplers draw pairs of points",
+        )?;
         self.train.validate(self.field.spec().transports())?;
         self.sample.as_ref().map_or(Ok(()), SdfSampleConfig::validate)?;
         self.signal.as_ref().map_or(Ok(()), SignalConfig::validate)?;

@@ -9,7 +9,7 @@ use burn_flex::Flex;
 use nstr_backend::backend;
 use nstr_backend::backend::FieldOp;
 use nstr_backend::device::Device;
-use nstr_kernel::PointLoss;
+use nstr_kernel::{BatchLoss, PointLoss};
 use nstr_spec::config::preset;
 use nstr_spec::init;
 use nstr_spec::{Activation, FieldSpec};
@@ -146,7 +146,9 @@ fn the_fused_loss_is_the_plain_one_in_value_and_gradient() {
         };
         let data = [tensor(spec.dim, 0.0, 1.0), tensor(spec.outputs, -1.0, 1.0), tensor(1, 0.0, 2.0)];
         let leaf = |v: &[f32]| Tensor::<Auto, 1>::from_data(TensorData::new(v.to_vec(), [v.len()]), &device);
-        for loss in [PointLoss::L1, PointLoss::L2, PointLoss::Huber(0.3), PointLoss::Huber(1e-3)] {
+        let points = [PointLoss::L1, PointLoss::L2, PointLoss::Huber(0.3), PointLoss::Huber(1e-3)].map(BatchLoss::from);
+        let slopes = [PointLoss::L1, PointLoss::L2].map(|point| BatchLoss { point, slope: 0.3 });
+        for loss in points.into_iter().chain(slopes) {
             // A factor apart from 1, so that the gradient from above is used.
             let [fused, plain] = [FieldOp::new(spec.clone()), FieldOp::plain(spec.clone())].map(|op| {
                 let (grid, net) = (leaf(&state.grid).require_grad(), leaf(&state.net).require_grad());

@@ -56,6 +56,7 @@ impl Scores {
                 store("chamfer_l1", scores.chamfer_l1);
                 store("f_score", scores.f_score);
                 store("normal_consistency", scores.normal_consistency);
+                store("normal_angle_rms", scores.normal_angle_rms.unwrap_or(f64::NAN));
             }
             Self::Views(scores) => {
                 store("psnr", scores.psnr);
