@@ -12,6 +12,7 @@ use crate::exposure::ExposureConfig;
 use crate::occupancy_grid::OccupancyConfig;
 use crate::rays::RayConfig;
 use crate::regularizers::Regularizers;
+use crate::robust::RobustConfig;
 use crate::schedule::Budget;
 use crate::sdf::SdfSampleConfig;
 use crate::signal::SignalConfig;
@@ -33,14 +34,16 @@ impl FitConfig {
             occupancy: None,
             cameras: None,
             exposure: None,
+            robust: None,
             signal: None,
         };
         Ok(if is_radiance {
             let (rays, occupancy) = (Some(RayConfig::default()), Some(OccupancyConfig::default()));
             let (cameras, exposure) = (Some(CameraConfig::default()), Some(ExposureConfig::default()));
+            let robust = Some(RobustConfig::default());
             let minutes = if name == "radiance-fine" { 30 } else { 10 };
             let budget = Budget::Time(Duration::from_secs(60 * minutes));
-            (Self { train: radiance_training(name), rays, occupancy, cameras, exposure, ..bare }, budget)
+            (Self { train: radiance_training(name), rays, occupancy, cameras, exposure, robust, ..bare }, budget)
         } else if dim == 3 {
             let steps = match name {
                 "sdf-tiny" => 4000,

@@ -11,6 +11,7 @@ use nstr_capture::{
 };
 use nstr_field::model::Model;
 use nstr_fit::cell_masks::FreeSpaceMask;
+use nstr_fit::eval::ViewEvalOptions;
 use nstr_fit::occupancy_grid::saved_occupancy;
 use nstr_fit::unseen_cells::cull_unseen_cells;
 use nstr_fit::{CameraRefinement, FitConfig, RadianceTask, RayConfig, RaySampler, TaskState, TrainState, TrainingData};
@@ -58,6 +59,7 @@ pub fn fit_capture(
         return Err(Error::file(input, reason));
     };
     let (cameras, exposure) = (config.cameras.clone().unwrap_or_default(), config.exposure.clone().unwrap_or_default());
+    let robust = config.robust.clone().unwrap_or_default();
     if cameras.is_on() && !capture.scene.map.is_box() {
         let space = capture.scene.map.name();
         let reason = format!("camera refinement (cameras.refine, focal, distortion) needs --space box, not {space}");
@@ -100,7 +102,8 @@ pub fn fit_capture(
     let (resolution, march) = (grid.resolution, volume_settings(&rays, near, &map));
     let mut task = RadianceTask::new(&job.op, Arc::new(sampler), rays, grid, job.record.seed, |i| free.get(i))
         .with_cameras(&cameras)
-        .with_exposure(&exposure);
+        .with_exposure(&exposure)
+        .with_robust_loss(&robust);
     if job.resumed {
         task = task.resumed(&job.state.task).ok_or_else(|| {
             Error::file(
@@ -149,18 +152,22 @@ pub fn fit_capture(
             return Ok(None);
         }
         let opened = RadianceModel::open(job.name(), model.clone())?;
-        Ok(Some(Scores::Views(opened.evaluate(&test, background, None)?)))
+        let cameras: Vec<LensCamera> = train.iter().chain(&test).map(View::lens_camera).collect();
+        let options = ViewEvalOptions { background, cameras: &cameras, ..ViewEvalOptions::default() };
+        Ok(Some(Scores::Views(opened.evaluate(&test, &options)?)))
     })
 }
 
-/// Refuses devices that have no gradients of rays where the settings ask for them.
+/// Refuses devices that have no gradients or colours of rays where the settings ask for them.
 fn check_device(config: &FitConfig, device: Device) -> Result<(), Error> {
     let refines = config.cameras.as_ref().is_some_and(|cameras| cameras.is_on());
     let exposes = config.exposure.as_ref().is_some_and(|exposure| exposure.enabled);
-    match (refines, exposes) {
+    let is_robust = config.robust.as_ref().is_some_and(|robust| robust.enabled);
+    match (refines, exposes, is_robust) {
         _ if device == Device::Cpu => Ok(()),
-        (true, _) => Err(Error::option("camera refinement (cameras.refine, focal, distortion) needs --device cpu")),
-        (_, true) => Err(Error::option("exposure.enabled needs --device cpu")),
+        (true, ..) => Err(Error::option("camera refinement (cameras.refine, focal, distortion) needs --device cpu")),
+        (_, true, _) => Err(Error::option("exposure.enabled needs --device cpu")),
+        (.., true) => Err(Error::option("robust.enabled needs --device cpu")),
         _ => Ok(()),
     }
 }
