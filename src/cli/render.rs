@@ -87,10 +87,10 @@ pub struct RenderArgs {
     /// 1/40 of the cube's edge, or 1 - exp(-density/100)
     #[arg(long, requires = "section")]
     section_field: bool,
-    /// Degrees above the horizon, without --camera and --path [default: 20, or as a one-sided capture's cameras]
+    /// Degrees above the horizon, without --camera and --path [default: 20, or as the cameras of a one-sided capture or an open scene]
     #[arg(long, value_name = "DEGREES", allow_negative_numbers = true, conflicts_with_all = ["camera", "path"])]
     elevation: Option<f64>,
-    /// Degrees around the up axis, without --camera and --path [default: 30, or as a one-sided capture's cameras]
+    /// Degrees around the up axis, without --camera and --path [default: 30, or as the cameras of a one-sided capture or an open scene]
     #[arg(long, value_name = "DEGREES", allow_negative_numbers = true, conflicts_with_all = ["camera", "path"])]
     azimuth: Option<f64>,
     /// Which axis points up: y or z [default: y for meshes, z for captures]
@@ -328,7 +328,7 @@ fn check_frames(option: &str, frames: usize) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Cameras on the arc of a one-sided capture, else on `orbit`; at changing heights where `rising`.
+/// Cameras on the arc of a one-sided capture or an open scene, else on `orbit`; at changing heights where `rising`.
 fn around(
     renderer: &Renderer<'_>,
     camera_arc: Option<CameraArc>,

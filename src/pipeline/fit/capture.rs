@@ -72,7 +72,10 @@ pub fn fit_capture(
     let mut settings = options.capture.clone();
     // As it was found in this capture, so that the model keeps it.
     settings.near = Some(capture.scene.near);
-    let camera_arc = nstr_capture::estimate_camera_arc(&capture.train);
+    let camera_arc = match capture.scene.map {
+        SceneMap::Open(cube) => nstr_capture::estimate_open_camera_arc(&capture.train, 0.25 * cube.size),
+        SceneMap::Box(_) | SceneMap::Forward(_) => nstr_capture::estimate_camera_arc(&capture.train),
+    };
     let record = FitRecord { capture: Some(settings), camera_arc, ..FitRecord::new(config, budget, options.seed) };
     let job = FitJob::begin(request, "radiance", record, || Ok(capture.scene.map), observer)?;
     // Those of the checkpoint where there is one: the last bit of what is found anew may differ.
