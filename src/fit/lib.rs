@@ -19,6 +19,7 @@ mod regularizer_loss;
 mod regularizers;
 mod schedule;
 pub mod sdf;
+pub mod sensitivity;
 pub mod signal;
 mod state;
 mod task;
