@@ -20,6 +20,7 @@ mod regularizers;
 mod robust;
 mod schedule;
 pub mod sdf;
+pub mod sensitivity;
 pub mod signal;
 mod state;
 mod task;

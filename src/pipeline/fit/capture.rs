@@ -21,6 +21,7 @@ use nstr_space::SceneMap;
 use super::job::{FitJob, FitRequest, SaveReason};
 use super::validation::validator;
 use super::{FitObserver, FitScene, Fitted};
+use crate::compact::RadianceGauge;
 use crate::error::Error;
 use crate::evaluate::Scores;
 use crate::field::RadianceModel;
@@ -150,7 +151,11 @@ pub fn fit_capture(
         frames.extend(test.iter().map(|view| frame(view, view.lens_camera(), true)));
         write_transforms(file, &frames, &image_files)?;
     }
-    job.finish(model, observer, |model| {
+    let trained = job.code(model, observer, |model| {
+        let opened = RadianceModel::open(job.name(), model.clone())?;
+        RadianceGauge::of_views(&opened, train.clone(), &test, background)
+    })?;
+    job.finish(trained, observer, |model| {
         if test.is_empty() {
             return Ok(None);
         }
