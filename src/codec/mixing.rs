@@ -103,7 +103,7 @@ impl AdaptiveBit {
 const MAX_WEIGHT: i64 = 1 << 20;
 /// Slowest and fastest learning rate of weights.
 const LEARNING: (i64, i64) = (3, 24);
-/// The learning rate falls by one every 2 to this many bits of a set of weights.
+/// Binary logarithm of the number of bits in which the learning rate of a set of weights falls by one.
 const SLOWING: u32 = 7;
 /// Sum of the first weights, in parts of 65 536.
 const START: i32 = 80_000;
