@@ -1,8 +1,8 @@
 //! Compact model files: parameters quantised so that a wanted loss, or a wanted size, is reached, and coded.
 //!
 //! How much the output depends on each parameter is measured at the data where there are some, else at points and views of the
-//! model's own ([`gauge`]); from that follow the steps of all parameters but for one factor ([`StepPlan`]), which is searched for
-//! ([`search`]): the loss is measured with the decoded parameters, the size is that of the file.
+//! model's own (`gauge`); from that follow the steps of all parameters but for one factor ([`StepPlan`]), which is searched for
+//! (`search`): the loss is measured with the decoded parameters, the size is that of the file.
 
 mod gauge;
 mod search;
