@@ -1,7 +1,7 @@
 //! Compact model files (`.nstr`): quantised parameters, arithmetically coded, in the container of the room `codec`.
 //!
 //! The header's text is the JSON of the safetensors file. What is stored of the grid follows from the shape and the occupied
-//! cells: entries that no evaluation reads are left out, and read as 0. A section of the grid holds at most [`PART`] entries of
+//! cells: entries that no evaluation reads are left out, and read as 0. A section of the grid holds at most `PART` entries of
 //! one level; levels come coarse to fine, so that the first bytes of a file are a model too ([`Model::load_prefix`]).
 
 use std::ops::Range;
