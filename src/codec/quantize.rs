@@ -19,7 +19,7 @@ pub fn nearest(value: f32, step: f32) -> i32 {
     ((value / step).round() as i32).clamp(-MOST, MOST)
 }
 
-/// Magnitudes below [`COUNTED`], and how often each was met.
+/// Magnitudes below `COUNTED`, and how often each was met.
 #[derive(Clone, Debug)]
 pub struct Costs {
     counts: [u64; COUNTED + 1],
