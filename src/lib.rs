@@ -64,6 +64,7 @@
 pub use nstr_backend as backend;
 pub use nstr_camera as camera;
 pub use nstr_capture as capture;
+pub use nstr_codec as codec;
 pub use nstr_compare as compare;
 pub use nstr_diagnostics as diagnostics;
 pub use nstr_field as field;
@@ -84,11 +85,13 @@ pub use nstr_viewer as viewer;
 
 pub use nstr_field::model::{Model, Precision};
 #[doc(inline)]
+pub use nstr_pipeline::compact::compact;
+#[doc(inline)]
 pub use nstr_pipeline::evaluate::evaluate;
 pub use nstr_pipeline::{
-    CaptureSettings, Error, EvalOptions, Field, FieldKind, FitObserver, FitOptions, FitRecord, FitScene, Fitted,
-    MeshInput, RadianceModel, Renderer, RendererChoice, Scores, SdfModel, SignSettings, SignalModel, fit_capture,
-    fit_mesh, fit_signal,
+    CaptureSettings, CompactOptions, Compacted, Error, EvalOptions, Field, FieldKind, FitObserver, FitOptions,
+    FitRecord, FitScene, Fitted, MeshInput, RadianceModel, Renderer, RendererChoice, Scores, SdfModel, SignSettings,
+    SignalModel, fit_capture, fit_mesh, fit_signal,
 };
 
 /// Models can be shared between threads, and moved to others.

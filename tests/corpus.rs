@@ -19,7 +19,7 @@ use rand::{RngExt, SeedableRng};
 use targets::Target;
 
 mod rooms {
-    pub use nstr::{camera, capture, compare, field, fit, geometry, image, pipeline, signal, spec};
+    pub use nstr::{camera, capture, codec, compare, field, fit, geometry, image, pipeline, signal, spec};
     pub use nstr_cli as cli;
 }
 

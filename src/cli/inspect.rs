@@ -5,7 +5,8 @@ use std::path::PathBuf;
 use anyhow::{Context, bail};
 use clap::Args;
 use nstr_capture::is_capture;
-use nstr_field::model::Model;
+use nstr_field::model::compact::{CompactSection, compact_sections};
+use nstr_field::model::{Model, is_model_name};
 use nstr_files::excerpt;
 use nstr_geometry::MeshMaterials;
 use nstr_pipeline::MeshInput;
@@ -44,7 +45,7 @@ pub fn run(args: &InspectArgs) -> anyhow::Result<()> {
     if Signal::is_named(&args.input) {
         return signal(args);
     }
-    if args.input.extension().is_some_and(|e| e == "safetensors") { model(args) } else { mesh(args) }
+    if is_model_name(&args.input) { model(args) } else { mesh(args) }
 }
 
 fn signal(args: &InspectArgs) -> anyhow::Result<()> {
@@ -114,11 +115,13 @@ fn print_materials(materials: &MeshMaterials) {
 fn model(args: &InspectArgs) -> anyhow::Result<()> {
     let model = Model::load(&args.input)?;
     let bytes = std::fs::metadata(&args.input).with_context(|| args.input.display().to_string())?.len();
+    let sections = compact_sections(&args.input)?;
     let text = json!({
         "parameters": model.spec.parameters(),
         "grid_parameters": model.grid.len(),
         "network_parameters": model.net.len(),
         "file_bytes": bytes,
+        "sections": sections.as_deref().map(section_rows),
         "domain": {
             "origin": model.cube().origin.to_array(), "size": model.cube().size, "units": model.units,
             "map": model.map.name(),
@@ -171,8 +174,25 @@ fn model(args: &InspectArgs) -> anyhow::Result<()> {
     if let Some(occupancy) = &model.occupancy {
         stdout!("  {:<11} {:.2} % of {}³ cells", "occupied", 100.0 * occupancy.fraction(), occupancy.cells());
     }
+    sections.iter().flatten().for_each(print_section);
     // A header may say anything, of any length.
     model.provenance.iter().for_each(|(k, v)| stdout!("  {:<11} {}", excerpt(k), excerpt(v)));
     model.metrics.iter().for_each(|(k, v)| stdout!("  {:<20} {v}", excerpt(k)));
     Ok(())
+}
+
+/// The sections of a compact file; `bits` is the mean of those that hold values.
+fn section_rows(sections: &[CompactSection]) -> Vec<Value> {
+    let row = |s: &CompactSection| json!({ "name": s.name, "bytes": s.bytes, "values": s.values, "bits": bits(s) });
+    sections.iter().map(row).collect()
+}
+
+/// Bits a stored value.
+fn bits(section: &CompactSection) -> Option<f64> {
+    (section.values > 0).then(|| 8.0 * section.bytes as f64 / section.values as f64)
+}
+
+fn print_section(section: &CompactSection) {
+    let bits = bits(section).map_or(String::new(), |bits| format!(", {} values at {bits:.2} bits", section.values));
+    stdout!("  {:<20} {} bytes{bits}", section.name, section.bytes);
 }

@@ -2,8 +2,10 @@
 #![warn(clippy::print_stdout, clippy::print_stderr, reason = "these macros panic where nothing can be printed")]
 
 mod batch;
+mod byte_size;
 mod capture;
 mod compare;
+mod convert;
 mod diagnose;
 mod earlier;
 mod eval;
@@ -60,6 +62,8 @@ enum Command {
     Diagnose(diagnose::DiagnoseArgs),
     /// Evaluate a model at points of a .npy file
     Query(query::QueryArgs),
+    /// Write a model as a compact file (.nstr), of a wanted loss or size, or a compact file as .safetensors
+    Convert(convert::ConvertArgs),
     /// List what a mesh, a capture, a picture, a sound or a model holds, and what is wrong with it
     Inspect(inspect::InspectArgs),
 }
@@ -82,6 +86,7 @@ pub fn run() -> ExitCode {
         Command::Compare(args) => compare::run(&args),
         Command::Diagnose(args) => diagnose::run(&args),
         Command::Query(args) => query::run(&args),
+        Command::Convert(args) => convert::run(&args),
         Command::Inspect(args) => inspect::run(&args),
     };
     match result {

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
 use nstr_capture::is_capture;
+use nstr_field::model::ENDINGS as MODEL_ENDINGS;
 use nstr_files::{Lock, Target};
 
 use super::terminal;
@@ -126,6 +127,13 @@ impl Outputs {
         check_file(path, what, endings)?;
         self.taken.push((path.to_path_buf(), what.into()));
         Ok(())
+    }
+
+    /// Adds a model's file, whose name tells its format; what has no name that could, as a pipe, takes the uncompressed one.
+    pub fn model(&mut self, path: &Path) -> anyhow::Result<()> {
+        let is_file = matches!(nstr_files::resolve(path), Ok(Target::File(_)) | Err(_));
+        let endings: &[&str] = if is_file { &MODEL_ENDINGS } else { &MODEL_ENDINGS[..1] };
+        self.file(path, "a model's name", endings)
     }
 
     /// Adds a folder, checked as by [`check_folder`], and the files that will be written in it.

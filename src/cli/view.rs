@@ -7,7 +7,7 @@ use std::time::Duration;
 use anyhow::{Context, bail};
 use clap::Args;
 use nstr_capture::{CaptureBackground, Split, View, is_capture, read_capture};
-use nstr_field::model::Model;
+use nstr_field::model::{Model, is_model_name};
 use nstr_fit::Budget;
 use nstr_image::colour::{Background, linear_from_srgb};
 use nstr_pipeline::fit::default_output;
@@ -70,7 +70,7 @@ pub struct ViewArgs {
 /// Runs `nstr view`.
 pub fn run(args: &ViewArgs) -> anyhow::Result<()> {
     let script = args.script.as_deref().map(Script::read).transpose()?;
-    let is_model = args.input.extension().is_some_and(|e| e.eq_ignore_ascii_case("safetensors"));
+    let is_model = is_model_name(&args.input);
     if Signal::is_named(&args.input) {
         bail!("{}: {NO_VIEWS}", args.input.display());
     }

@@ -10,6 +10,7 @@ pub mod radiance;
 pub mod sdf;
 pub mod signal;
 
+pub use model::compact::{CompactFile, QuantizationSteps, QuantizedModel};
 pub use model::{Checkpoint, Model, ModelError, ModelErrorKind, Precision};
 pub use point_evaluator::{PointEval, PointEvaluator};
 pub use radiance::NeuralRadiance;

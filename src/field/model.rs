@@ -1,4 +1,5 @@
-//! The model file: `.safetensors` with the parameters by name and everything else in the header.
+//! The model file: `.safetensors` with the parameters by name and everything else in the header; or `.nstr`, a compact file
+//! ([`compact`]). Which of them a file is, its first bytes tell.
 //!
 //! Tensors: `latent.{l}.features` `[entries, features]` for every level, then the tensors of [`FieldSpec::net_tensors`];
 //! f32, or f16 in half the space (the basis, whose frequencies bear no rounding, always f32). The header's metadata has
@@ -12,6 +13,9 @@
 //! A file may come from anywhere. Its lengths are checked against each other and against limits before memory is reserved,
 //! and no more is reserved than a small multiple of its own size.
 
+pub mod compact;
+mod read_entries;
+
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fmt;
 use std::fs;
@@ -20,6 +24,7 @@ use std::path::{Path, PathBuf};
 
 use glam::{DMat3, DVec2, DVec3};
 use half::f16;
+use nstr_codec::CodecError;
 use nstr_files::{excerpt, shorten};
 use nstr_space::occupancy::Occupancy;
 use nstr_space::{Cube, Frustum, SceneMap};
@@ -38,8 +43,22 @@ pub const FORMAT_VERSION: u32 = 1;
 const MAX_HEADER: u64 = 1 << 22;
 /// Bytes of a file at most: a checkpoint of [`config::MAX_PARAMETERS`] parameters with moments, averages and densities fits.
 const MAX_FILE: u64 = 1 << 33;
-/// Bytes before the header, which hold its length.
+/// Bytes before the header, which hold its length; as many tell a compact file.
 const LENGTH: usize = 8;
+/// Endings of model files, without the dot: the parameters as they are, and the compact format.
+pub const ENDINGS: [&str; 2] = ["safetensors", COMPACT_ENDING];
+/// Ending of compact model files, without the dot.
+pub const COMPACT_ENDING: &str = "nstr";
+
+/// `true` for a name that ends as those of model files do.
+pub fn is_model_name(path: &Path) -> bool {
+    path.extension().is_some_and(|ending| ENDINGS.iter().any(|known| ending.eq_ignore_ascii_case(known)))
+}
+
+/// `true` for a name that ends as those of compact model files do.
+pub fn is_compact_name(path: &Path) -> bool {
+    path.extension().is_some_and(|ending| ending.eq_ignore_ascii_case(COMPACT_ENDING))
+}
 
 /// [`Model::map`] and [`Model::units`] as the header keeps them.
 #[derive(Serialize, Deserialize)]
@@ -246,6 +265,30 @@ pub enum ModelErrorKind {
         /// The shape that the spec asks for.
         shape: Vec<usize>,
     },
+    /// Not a compact file, or a damaged one.
+    #[error("not a whole .nstr file ({0}); convert or copy it again")]
+    Compact(CodecError),
+    /// A compact file of another version.
+    #[error(
+        "written in compact format version {found}, but this program reads version {}; use the program it was written with",
+        nstr_codec::container::VERSION
+    )]
+    CompactVersion {
+        /// The file's version.
+        found: u16,
+    },
+    /// A compact file that is too short for the model that it claims.
+    #[error(
+        "a model of {values} values, where a compact file of {bytes} bytes may have {most}; keep large models as .safetensors"
+    )]
+    Claim {
+        /// Values of the model's shape.
+        values: usize,
+        /// Length of the file.
+        bytes: usize,
+        /// Most values of such a file.
+        most: usize,
+    },
     /// A model without optimiser state where a checkpoint is needed.
     #[error("a finished model, not a checkpoint: it cannot be resumed")]
     NotACheckpoint,
@@ -269,6 +312,48 @@ struct Header {
     occupancy_cells: Option<usize>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     state: Option<Value>,
+}
+
+impl Header {
+    /// The model of this header.
+    fn into_model(self, grid: Vec<f32>, net: Vec<f32>, occupancy: Option<Occupancy>) -> Model {
+        let Self { spec, domain, config, provenance, metrics, .. } = self;
+        let metrics = metrics.into_iter().filter_map(|(name, value)| Some((name, value?))).collect();
+        let map = domain.map();
+        Model { spec, map, units: domain.units, grid, net, config, provenance, metrics, occupancy }
+    }
+}
+
+/// Reads the text of the metadata.
+fn parse_header(text: &str) -> Result<Header, ModelErrorKind> {
+    let wrong = |e: serde_json::Error| ModelErrorKind::Header { field: "nstr", reason: shorten(&e.to_string()) };
+    let tree: Value = serde_json::from_str(text).map_err(wrong)?;
+    // The version first: another one may lay out the rest differently.
+    let found = tree.get("version").and_then(Value::as_u64).unwrap_or(0);
+    if found != u64::from(FORMAT_VERSION) {
+        return Err(ModelErrorKind::Version { found });
+    }
+    let header: Header = serde_json::from_value(tree).map_err(wrong)?;
+    config::validate(&header.spec).map_err(|e| ModelErrorKind::Header { field: "spec", reason: e.to_string() })?;
+    check_map(&header.domain.map(), &header.spec)?;
+    Ok(header)
+}
+
+/// The text of the metadata of a model, or of a checkpoint with `state`.
+fn header_text(model: &Model, state: Option<Value>) -> Result<String, ModelErrorKind> {
+    // A map or metric that is not finite would be written as `null`.
+    check_map(&model.map, &model.spec)?;
+    let header = Header {
+        version: FORMAT_VERSION,
+        spec: model.spec.clone(),
+        domain: Domain::new(&model.map, &model.units),
+        config: model.config.clone(),
+        provenance: model.provenance.clone(),
+        metrics: model.metrics.iter().filter(|m| m.1.is_finite()).map(|(n, v)| (n.clone(), Some(*v))).collect(),
+        occupancy_cells: model.occupancy.as_ref().map(Occupancy::cells),
+        state,
+    };
+    serde_json::to_string(&header).map_err(|e| ModelErrorKind::Header { field: "nstr", reason: e.to_string() })
 }
 
 /// Checks that the map can be inverted, and that its cube has an inside and corners.
@@ -349,15 +434,22 @@ impl Model {
             .map_err(at(path.as_ref()))
     }
 
-    /// Reads a model or the model in a checkpoint.
+    /// Reads a model of either format, or the model in a checkpoint.
     ///
     /// # Errors
     /// [`ModelError`] for a file that can't be read, is not a whole model of this version, is larger than any, or holds values
     /// that are not finite.
     pub fn load(path: impl AsRef<Path>) -> Result<Self, ModelError> {
         let path = path.as_ref();
-        let bytes = read(path).map_err(at(path))?;
-        Reader::new(&bytes).and_then(|(reader, header)| reader.model(header)).map_err(at(path))
+        read(path).and_then(|bytes| Self::parse(&bytes)).map_err(at(path))
+    }
+
+    /// The model in the bytes of a file of either format.
+    fn parse(bytes: &[u8]) -> Result<Self, ModelErrorKind> {
+        if compact::is_compact(bytes) {
+            return compact::parse(bytes);
+        }
+        Reader::new(bytes).and_then(|(reader, header)| reader.model(header))
     }
 }
 
@@ -392,6 +484,9 @@ impl Checkpoint {
         let path = path.as_ref();
         let load = || {
             let bytes = read(path)?;
+            if compact::is_compact(&bytes) {
+                return Err(ModelErrorKind::NotACheckpoint);
+            }
             let (reader, mut header) = Reader::new(&bytes)?;
             let state = header.state.take().ok_or(ModelErrorKind::NotACheckpoint)?;
             let model = reader.model(header)?;
@@ -417,7 +512,10 @@ fn read(path: &Path) -> Result<Vec<u8>, ModelErrorKind> {
         // What is no model is not worth its memory.
         let mut start = Vec::with_capacity(LENGTH);
         fs::File::open(path).and_then(|file| file.take(LENGTH as u64).read_to_end(&mut start)).map_err(io)?;
-        check_lengths(&start, about.len())?;
+        match compact::is_compact(&start) {
+            true => compact::check_length(about.len())?,
+            false => check_lengths(&start, about.len())?,
+        }
     }
     nstr_files::read(path).map_err(io)
 }
@@ -478,31 +576,20 @@ impl<'a> Reader<'a> {
         let twice = |e: serde_json::Error| ModelErrorKind::Format(shorten(&e.to_string()));
         serde_json::from_slice::<DistinctNames>(header).map_err(twice)?;
         let text = metadata.metadata().as_ref().and_then(|m| m.get("nstr")).ok_or(ModelErrorKind::Foreign)?;
-        let wrong = |e: serde_json::Error| ModelErrorKind::Header { field: "nstr", reason: shorten(&e.to_string()) };
-        let tree: Value = serde_json::from_str(text).map_err(wrong)?;
-        // The version first: another one may lay out the rest differently.
-        let found = tree.get("version").and_then(Value::as_u64).unwrap_or(0);
-        if found != u64::from(FORMAT_VERSION) {
-            return Err(ModelErrorKind::Version { found });
-        }
-        let header: Header = serde_json::from_value(tree).map_err(wrong)?;
-        config::validate(&header.spec).map_err(|e| ModelErrorKind::Header { field: "spec", reason: e.to_string() })?;
-        check_map(&header.domain.map(), &header.spec)?;
+        let header = parse_header(text)?;
         let file = SafeTensors::deserialize(bytes).map_err(format)?;
         Ok((Reader { file }, header))
     }
 
     fn model(&self, header: Header) -> Result<Model, ModelErrorKind> {
-        let Header { spec, domain, config, provenance, metrics, occupancy_cells, .. } = header;
-        let occupancy = occupancy_cells.map(|cells| self.occupancy(cells)).transpose()?;
+        let spec = &header.spec;
+        let occupancy = header.occupancy_cells.map(|cells| self.occupancy(cells)).transpose()?;
         let gather = |tensors: Vec<(String, Vec<usize>, usize)>| -> Result<Vec<f32>, ModelErrorKind> {
             let parts: Result<Vec<_>, _> = tensors.iter().map(|(name, shape, _)| self.tensor(name, shape)).collect();
             Ok(parts?.concat())
         };
-        let (grid, net) = (gather(grid_tensors(&spec))?, gather(net_tensors(&spec))?);
-        let metrics = metrics.into_iter().filter_map(|(name, value)| Some((name, value?))).collect();
-        let map = domain.map();
-        Ok(Model { spec, map, units: domain.units, grid, net, config, provenance, metrics, occupancy })
+        let (grid, net) = (gather(grid_tensors(spec))?, gather(net_tensors(spec))?);
+        Ok(header.into_model(grid, net, occupancy))
     }
 
     fn occupancy(&self, cells: usize) -> Result<Occupancy, ModelErrorKind> {
@@ -587,20 +674,7 @@ impl Writer {
     }
 
     fn serialize(&self, model: &Model, state: Option<Value>) -> Result<Vec<u8>, ModelErrorKind> {
-        // A map or metric that is not finite would be written as `null`.
-        check_map(&model.map, &model.spec)?;
-        let header = Header {
-            version: FORMAT_VERSION,
-            spec: model.spec.clone(),
-            domain: Domain::new(&model.map, &model.units),
-            config: model.config.clone(),
-            provenance: model.provenance.clone(),
-            metrics: model.metrics.iter().filter(|m| m.1.is_finite()).map(|(n, v)| (n.clone(), Some(*v))).collect(),
-            occupancy_cells: model.occupancy.as_ref().map(Occupancy::cells),
-            state,
-        };
-        let invalid = |e: serde_json::Error| ModelErrorKind::Header { field: "nstr", reason: e.to_string() };
-        let metadata = HashMap::from([("nstr".to_string(), serde_json::to_string(&header).map_err(invalid)?)]);
+        let metadata = HashMap::from([("nstr".to_string(), header_text(model, state)?)]);
         let format = |e: safetensors::SafeTensorError| ModelErrorKind::Format(shorten(&e.to_string()));
         let bits = model.occupancy.as_ref().map(|o| {
             let bytes = o.to_bytes();

@@ -57,6 +57,11 @@ impl Regularizers {
         self.fraction > 0.0 && weights.iter().any(|w| *w > 0.0)
     }
 
+    /// `true` if a regulariser teaches the transport network.
+    pub fn trains_transport(&self) -> bool {
+        self.fraction > 0.0 && [self.lambda_pde, self.lambda_segment, self.lambda_anchor].iter().any(|w| *w > 0.0)
+    }
+
     /// Checks ranges; `has_transport` tells whether the field has a transport network.
     ///
     /// # Errors

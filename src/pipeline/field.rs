@@ -5,7 +5,7 @@ use std::path::Path;
 
 use glam::{DVec3, Vec3};
 use nstr_camera::CameraArc;
-use nstr_field::model::Model;
+use nstr_field::model::{Model, is_model_name};
 use nstr_field::radiance::NeuralRadiance;
 use nstr_field::sdf::NeuralSdf;
 use nstr_field::signal::{NeuralSignal, SampleRegion};
@@ -201,8 +201,8 @@ impl Field {
 /// # Errors
 /// Files that are not models.
 pub fn read_model(path: &Path) -> Result<Model, Error> {
-    if path.exists() && path.extension().is_none_or(|e| e != "safetensors") {
-        let reason = "not an nstr model (.safetensors); the model comes first, then what it was fitted to (`nstr fit` makes one)";
+    if path.exists() && !is_model_name(path) {
+        let reason = "not an nstr model (.safetensors or .nstr); the model comes first, then what it was fitted to (`nstr fit` makes one)";
         return Err(Error::file(path, reason));
     }
     Ok(Model::load(path)?)

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 /// Bytes that are read at a time.
 const PART: usize = 1 << 16;
 /// Endings of what a fit writes, which may lie beside what it reads.
-const WRITTEN: [&str; 3] = ["safetensors", "part", "lock"];
+const WRITTEN: [&str; 4] = ["safetensors", "nstr", "part", "lock"];
 
 /// Hash of a file's content, or of the names and sizes of a folder's files, models left out (FNV-1a, 64 bits).
 ///
@@ -86,7 +86,9 @@ mod tests {
         std::fs::create_dir(at("in")).unwrap();
         std::fs::write(at("in/a"), "one").unwrap();
         let [file, folder] = ["in/a", "in"].map(|name| input_fingerprint(&at(name)).unwrap());
-        for written in ["in/m.checkpoint.safetensors", "in/.m.safetensors.lock", "in/.m.safetensors.x.part"] {
+        for written in
+            ["in/m.checkpoint.safetensors", "in/m.nstr", "in/.m.safetensors.lock", "in/.m.safetensors.x.part"]
+        {
             std::fs::write(at(written), "model").unwrap();
         }
         assert_eq!(input_fingerprint(&at("in")).unwrap(), folder);

@@ -1,6 +1,8 @@
 //! The work of the command as functions: fit a field to a mesh, a capture, a picture or a sound; open a saved model as the kind
-//! of field that it is; render it, measure it, export its surface.
+//! of field that it is; render it, measure it, export its surface; write it as a compact file.
 
+pub mod camera_path;
+pub mod compact;
 pub mod error;
 pub mod evaluate;
 pub mod field;
@@ -17,6 +19,7 @@ mod tests;
 #[cfg(feature = "gpu")]
 pub mod upload;
 
+pub use compact::{CompactOptions, Compacted, compact};
 pub use error::Error;
 pub use evaluate::{EvalOptions, Scores, evaluate};
 pub use field::{Field, FieldKind, RadianceModel, SdfModel, SignalModel};

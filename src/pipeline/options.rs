@@ -12,6 +12,7 @@ use nstr_image::colour::Background;
 use nstr_spec::config::ConfigError;
 use serde::{Deserialize, Serialize};
 
+use crate::compact::CompactOptions;
 use crate::error::Error;
 
 /// Sign of the distance to a mesh: how inside is told from outside.
@@ -80,6 +81,11 @@ impl CaptureSettings {
             background: self.background,
         }
     }
+
+    /// Options of the reader for the cameras of all views, without their pixels and whatever space is modelled.
+    pub(crate) fn cameras_only(&self) -> CaptureOptions {
+        CaptureOptions { images: false, space: SpaceChoice::Box, scene: None, near: None, ..self.options(Split::All) }
+    }
 }
 
 /// Options of a fit of any kind of input.
@@ -109,7 +115,7 @@ pub struct FitOptions {
     pub device: Device,
     /// Seed of the initial parameters and of the samples.
     pub seed: u64,
-    /// Model file; without one nothing is written, and no checkpoint is kept.
+    /// Model file, `.safetensors` or the compact `.nstr`; without one nothing is written, and no checkpoint is kept.
     pub output: Option<PathBuf>,
     /// `true` to go on from the checkpoint beside `output`, where there is one.
     pub resume: bool,
@@ -121,8 +127,10 @@ pub struct FitOptions {
     pub capture: CaptureSettings,
     /// File for the cameras of a capture's views as the fit leaves them, a `transforms.json`; without one they are not written.
     pub cameras_file: Option<PathBuf>,
-    /// Numbers in the model file.
+    /// Numbers in the model file, where it is a `.safetensors`.
     pub precision: Precision,
+    /// Rate of the model file, where it is a compact `.nstr`.
+    pub compact: CompactOptions,
     /// Time between checkpoints.
     pub checkpoint_every: Duration,
     /// `true` to leave the last checkpoint beside a finished model, for a caller that has more to write before a run that is
@@ -149,6 +157,7 @@ impl Default for FitOptions {
             capture: CaptureSettings::default(),
             cameras_file: None,
             precision: Precision::F16,
+            compact: CompactOptions::default(),
             checkpoint_every: Duration::from_secs(60),
             keep_checkpoint: false,
             evaluate: true,
@@ -184,7 +193,7 @@ impl FitOptions {
         Self { seed, ..self }
     }
 
-    /// Writes the model, and checkpoints beside it, to this file.
+    /// Writes the model, and checkpoints beside it, to this file: a compact one where its name ends in `.nstr`.
     pub fn output(self, path: impl Into<PathBuf>) -> Self {
         Self { output: Some(path.into()), ..self }
     }

@@ -12,6 +12,7 @@ pub mod training_targets;
 mod rooms {
     pub use nstr_camera as camera;
     pub use nstr_capture as capture;
+    pub use nstr_codec as codec;
     #[cfg(feature = "training")]
     pub use nstr_cli as cli;
     #[cfg(feature = "training")]

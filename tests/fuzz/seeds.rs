@@ -12,7 +12,9 @@ use std::path::{Path, PathBuf};
 
 use glam::{DVec3, Vec3};
 use nstr_camera::Orbit;
-use nstr_field::{Checkpoint, Model, Precision};
+use nstr_codec::{LevelLayout, QuantizedLevel, QuantizedTensor, cells, level, tensors, text};
+use nstr_field::model::compact::{LevelSteps, QuantizationSteps};
+use nstr_field::{Checkpoint, Model, Precision, QuantizedModel};
 use nstr_fuzz::targets::{NEXT_FILE, TARGETS};
 use nstr_geometry::{TriMesh, write_mesh};
 use nstr_image::Rgba8;
@@ -73,6 +75,7 @@ fn write_all(seeds: &Seeds) -> Result<(), Failure> {
     colmap(seeds)?;
     arrays(seeds)?;
     models(seeds)?;
+    sections(seeds)?;
     texts(seeds)
 }
 
@@ -519,6 +522,47 @@ fn small(name: &str, changes: &[&str]) -> Result<Model, Failure> {
     })
 }
 
+/// The compact file of a model, in steps of 1/32; every third entry of odd levels has a larger one.
+fn compact(model: &Model) -> Result<nstr_field::CompactFile, Failure> {
+    let levels = model.spec.latent.levels.iter().enumerate().map(|(l, level)| {
+        let shifts =
+            if l % 2 == 1 { (0..level.entries(model.spec.dim)).map(|e| (e % 3) as u8).collect() } else { vec![] };
+        LevelSteps { step: 1.0 / 32.0, shifts }
+    });
+    let tensors = vec![1.0 / 128.0; model.spec.net_tensors().len()];
+    let steps = QuantizationSteps { levels: levels.collect(), tensors };
+    Ok(QuantizedModel::new(model, &steps)?.encode(model)?)
+}
+
+/// Coded sections behind their shapes, as the target `codec` takes them.
+fn sections(seeds: &Seeds) -> Result<(), Failure> {
+    let value = |i: usize| (i * i * 31 % 19) as i32 - 9;
+    for (name, shape, side, entries, features, shifts) in [
+        ("hashed", [0, 3, 100, 0, 4, 0xB7], None, 100, 4, true),
+        ("dense", [1, 1, 125, 0, 3, 0], Some(5), 125, 2, false),
+    ] {
+        let pattern: u8 = shape[5];
+        let read: Vec<bool> = (0..entries).map(|e| pattern == 0 || pattern >> (e % 8) & 1 == 1).collect();
+        let first = if side.is_none() { usize::from(shape[4]) } else { 0 };
+        let layout = LevelLayout { features, first, read: &read, side };
+        let shifts = if shifts { (0..entries).map(|e| (e / 7 % 5) as u8).collect() } else { Vec::new() };
+        let values = (0..entries * features).map(value).collect();
+        let section = level::encode_level(&layout, &QuantizedLevel { step: 0.125, shifts, values });
+        seeds.put("codec", &format!("good_{name}.bin"), [&shape[..], &section].concat())?;
+    }
+    let quantized: Vec<QuantizedTensor> = (0..5)
+        .map(|i| {
+            let (rows, columns) = (1 + i * 3 % 7, 4 + i);
+            QuantizedTensor { step: 0.01, columns, values: (0..rows * columns).map(|v| value(v + i) * 40).collect() }
+        })
+        .collect();
+    seeds.put("codec", "good_tensors.bin", [&[2, 5][..], &tensors::encode_tensors(&quantized)[..]].concat())?;
+    let words: Vec<u64> =
+        (0..64).map(|w: u64| if w / 8 % 3 == 0 { 0x00FF_F00F_0FF0_FFFF << (w % 5) } else { 0 }).collect();
+    seeds.put("codec", "good_cells.bin", [&[3, 1][..], &cells::encode_cells(16, &words)[..]].concat())?;
+    seeds.put("codec", "good_text.bin", [&[4][..], &text::encode_text("{\"version\":1,\"spec\":{}}")[..]].concat())
+}
+
 fn models(seeds: &Seeds) -> Result<(), Failure> {
     let narrow = ["latent.resolution=2", "spectrum.width=4", "decoder.width=4", "basis=4"];
     let small_grid = ["latent.hashmap_size=16", "latent.levels=2", "latent.base_resolution=2"];
@@ -531,6 +575,7 @@ fn models(seeds: &Seeds) -> Result<(), Failure> {
     ];
     for (name, model) in &models {
         model.save(seeds.path("model", &format!("good_{name}.safetensors"))?, Precision::F16)?;
+        compact(model)?.save(seeds.path("compact", &format!("good_{name}.nstr"))?)?;
         // Without a record of a fit only distances can be opened.
         let word = if *name == "sdf" { "good" } else { "odd" };
         model.save(seeds.path("open", &format!("{word}_{name}.safetensors"))?, Precision::F16)?;

@@ -12,6 +12,7 @@ use std::str::FromStr;
 use crate::limits;
 use crate::rooms::camera::{camera_file, read_cameras};
 use crate::rooms::capture::{Capture, CaptureFormat, CaptureOptions, CentredCube, Image, read_capture};
+use crate::rooms::codec::{LevelLayout, StreamError, cells, level, tensors, text};
 use crate::rooms::field::{Checkpoint, Model, NeuralSignal};
 use crate::rooms::geometry::{MeshReport, SignMethod, read_mesh};
 use crate::rooms::image::colour::Background;
@@ -29,8 +30,10 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("aiff", |folder, data| sound(folder, data, "sound.aiff")),
     ("camera_path", camera_path),
     ("checkpoint", checkpoint),
+    ("codec", codec),
     ("colmap_binary", |folder, data| colmap(folder, data, "bin")),
     ("colmap_text", |folder, data| colmap(folder, data, "txt")),
+    ("compact", compact),
     ("exr", |folder, data| picture(folder, data, "picture.exr")),
     ("flac", |folder, data| sound(folder, data, "sound.flac")),
     ("frame", frame),
@@ -252,6 +255,61 @@ fn model(folder: &Path, data: &[u8]) -> bool {
         }
         Err(error) => refused(error),
     }
+}
+
+/// A compact file, and the model that the first half of it is.
+fn compact(folder: &Path, data: &[u8]) -> bool {
+    let path = put(folder, "m.nstr", data);
+    match Model::load_prefix(&path, &data[..data.len() / 2]) {
+        Ok((model, levels)) => {
+            whole(&model);
+            assert!(levels <= model.spec.latent.levels.len());
+        }
+        Err(error) => _ = refused(error),
+    }
+    match Model::load(path) {
+        Ok(model) => {
+            whole(&model);
+            true
+        }
+        Err(error) => refused(error),
+    }
+}
+
+/// A coded section behind its kind and its shape: what a file's checksums would keep from the decoders.
+fn codec(_: &Path, data: &[u8]) -> bool {
+    fn finite(values: Vec<f32>, count: usize) {
+        assert!(values.len() == count && values.iter().all(|v| v.is_finite()));
+    }
+    fn level_of(side: Option<usize>, shape: [u8; 5], section: &[u8]) -> Result<(), StreamError> {
+        let [features, low, high, first, pattern] = shape;
+        let entries = usize::from(u16::from_le_bytes([low, high])) % 4096;
+        // Every entry is read, or those of a pattern that repeats.
+        let read: Vec<bool> = (0..entries).map(|e| pattern == 0 || pattern >> (e % 8) & 1 == 1).collect();
+        let features = 1 + usize::from(features) % 16;
+        let layout = LevelLayout { features, first: usize::from(first), read: &read, side };
+        level::decode_level(&layout, section).map(|values| finite(values, layout.values()))
+    }
+    let result = match data {
+        [0, features, low, high, first, pattern, section @ ..] => {
+            level_of(None, [*features, *low, *high, *first, *pattern], section)
+        }
+        [1, features, low, high, side, pattern, section @ ..] => {
+            level_of(Some(2 + usize::from(*side) % 40), [*features, *low, *high, 0, *pattern], section)
+        }
+        [2, count, section @ ..] => {
+            let shapes: Vec<[usize; 2]> = (0..usize::from(*count) % 16).map(|i| [1 + i * 3 % 7, 4 + i]).collect();
+            let count = shapes.iter().map(|[rows, columns]| rows * columns).sum();
+            tensors::decode_tensors(&shapes, section).map(|values| finite(values, count))
+        }
+        [3, size, section @ ..] => {
+            let side = 8 << (size % 3);
+            cells::decode_cells(side, section).map(|words| assert_eq!(words.len() * 64, side.pow(3)))
+        }
+        [4, section @ ..] => text::decode_text(section, 1 << 12).map(|text| assert!(text.len() <= 1 << 12)),
+        _ => return false,
+    };
+    result.map_or_else(refused, |()| true)
 }
 
 fn checkpoint(folder: &Path, data: &[u8]) -> bool {

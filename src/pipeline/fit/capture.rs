@@ -11,6 +11,7 @@ use nstr_capture::{
 };
 use nstr_field::model::Model;
 use nstr_fit::cell_masks::FreeSpaceMask;
+use nstr_fit::eval::ViewEvalOptions;
 use nstr_fit::occupancy_grid::saved_occupancy;
 use nstr_fit::unseen_cells::cull_unseen_cells;
 use nstr_fit::{CameraRefinement, FitConfig, RadianceTask, RayConfig, RaySampler, TaskState, TrainState, TrainingData};
@@ -20,6 +21,7 @@ use nstr_space::SceneMap;
 use super::job::{FitJob, FitRequest, SaveReason};
 use super::validation::validator;
 use super::{FitObserver, FitScene, Fitted};
+use crate::compact::RadianceGauge;
 use crate::error::Error;
 use crate::evaluate::Scores;
 use crate::field::RadianceModel;
@@ -58,6 +60,7 @@ pub fn fit_capture(
         return Err(Error::file(input, reason));
     };
     let (cameras, exposure) = (config.cameras.clone().unwrap_or_default(), config.exposure.clone().unwrap_or_default());
+    let robust = config.robust.clone().unwrap_or_default();
     if cameras.is_on() && !capture.scene.map.is_box() {
         let space = capture.scene.map.name();
         let reason = format!("camera refinement (cameras.refine, focal, distortion) needs --space box, not {space}");
@@ -70,7 +73,10 @@ pub fn fit_capture(
     let mut settings = options.capture.clone();
     // As it was found in this capture, so that the model keeps it.
     settings.near = Some(capture.scene.near);
-    let camera_arc = nstr_capture::estimate_camera_arc(&capture.train);
+    let camera_arc = match capture.scene.map {
+        SceneMap::Open(cube) => nstr_capture::estimate_open_camera_arc(&capture.train, 0.25 * cube.size),
+        SceneMap::Box(_) | SceneMap::Forward(_) => nstr_capture::estimate_camera_arc(&capture.train),
+    };
     let record = FitRecord { capture: Some(settings), camera_arc, ..FitRecord::new(config, budget, options.seed) };
     let job = FitJob::begin(request, "radiance", record, || Ok(capture.scene.map), observer)?;
     // Those of the checkpoint where there is one: the last bit of what is found anew may differ.
@@ -100,7 +106,8 @@ pub fn fit_capture(
     let (resolution, march) = (grid.resolution, volume_settings(&rays, near, &map));
     let mut task = RadianceTask::new(&job.op, Arc::new(sampler), rays, grid, job.record.seed, |i| free.get(i))
         .with_cameras(&cameras)
-        .with_exposure(&exposure);
+        .with_exposure(&exposure)
+        .with_robust_loss(&robust);
     if job.resumed {
         task = task.resumed(&job.state.task).ok_or_else(|| {
             Error::file(
@@ -144,23 +151,31 @@ pub fn fit_capture(
         frames.extend(test.iter().map(|view| frame(view, view.lens_camera(), true)));
         write_transforms(file, &frames, &image_files)?;
     }
-    job.finish(model, observer, |model| {
+    let trained = job.code(model, observer, |model| {
+        let opened = RadianceModel::open(job.name(), model.clone())?;
+        RadianceGauge::of_views(&opened, train.clone(), &test, background)
+    })?;
+    job.finish(trained, observer, |model| {
         if test.is_empty() {
             return Ok(None);
         }
         let opened = RadianceModel::open(job.name(), model.clone())?;
-        Ok(Some(Scores::Views(opened.evaluate(&test, background, None)?)))
+        let cameras: Vec<LensCamera> = train.iter().chain(&test).map(View::lens_camera).collect();
+        let options = ViewEvalOptions { background, cameras: &cameras, ..ViewEvalOptions::default() };
+        Ok(Some(Scores::Views(opened.evaluate(&test, &options)?)))
     })
 }
 
-/// Refuses devices that have no gradients of rays where the settings ask for them.
+/// Refuses devices that have no gradients or colours of rays where the settings ask for them.
 fn check_device(config: &FitConfig, device: Device) -> Result<(), Error> {
     let refines = config.cameras.as_ref().is_some_and(|cameras| cameras.is_on());
     let exposes = config.exposure.as_ref().is_some_and(|exposure| exposure.enabled);
-    match (refines, exposes) {
+    let is_robust = config.robust.as_ref().is_some_and(|robust| robust.enabled);
+    match (refines, exposes, is_robust) {
         _ if device == Device::Cpu => Ok(()),
-        (true, _) => Err(Error::option("camera refinement (cameras.refine, focal, distortion) needs --device cpu")),
-        (_, true) => Err(Error::option("exposure.enabled needs --device cpu")),
+        (true, ..) => Err(Error::option("camera refinement (cameras.refine, focal, distortion) needs --device cpu")),
+        (_, true, _) => Err(Error::option("exposure.enabled needs --device cpu")),
+        (.., true) => Err(Error::option("robust.enabled needs --device cpu")),
         _ => Ok(()),
     }
 }

@@ -6,7 +6,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use nstr_backend::backend::FieldOp;
-use nstr_field::model::{Model, ModelError, ModelErrorKind, Precision};
+use nstr_field::model::compact::CompactFile;
+use nstr_field::model::{Model, ModelError, ModelErrorKind, Precision, is_compact_name};
 use nstr_files::Target;
 use nstr_fit::{Observer, ObserverError, Progress, TrainError, TrainState, TrainingData, train};
 use nstr_space::{Cube, SceneMap};
@@ -15,6 +16,7 @@ use nstr_spec::init;
 use super::checkpoint::{self, checkpoint_path, is_finished};
 use super::transport::copy_transport;
 use super::{FitObserver, Fitted};
+use crate::compact::{Gauge, compact_with, least_bytes, without_untrained_transport};
 use crate::error::{Context, Error};
 use crate::evaluate::Scores;
 use crate::fingerprint::input_fingerprint;
@@ -31,9 +33,14 @@ pub(super) struct FitRequest<'a> {
 }
 
 impl<'a> FitRequest<'a> {
-    /// Starts the clock, and checks that the device is there before anything is read.
+    /// Starts the clock, and checks that the device is there, and that the output can have the wanted size, before anything is read.
     pub fn new(input: &'a Path, options: &'a FitOptions) -> Result<Self, Error> {
         options.device.check().map_err(TrainError::from)?;
+        options.compact.check()?;
+        let rate = options.compact.max_bytes.map(|_| "--max-size").or(options.compact.loss.map(|_| "--loss"));
+        if let Some(rate) = rate.filter(|_| compact_output(options).is_none()) {
+            return Err(Error::option(format!("{rate} is for compact models: name the output with -o NAME.nstr")));
+        }
         Ok(Self { input, options, start: Instant::now() })
     }
 }
@@ -75,6 +82,12 @@ impl<'a> FitJob<'a> {
     ) -> Result<Self, Error> {
         let FitRequest { input, options, .. } = request;
         record.fit.field.init.seed = record.seed;
+        let least = least_bytes(&record.fit.field.spec());
+        if let Some(most) = options.compact.max_bytes.filter(|most| *most < least) {
+            let reason =
+                format!("--max-size {most}: the networks alone take about {least} bytes; choose a smaller preset");
+            return Err(Error::Option(reason));
+        }
         record.input = Some(input_fingerprint(input).map_err(Error::io(input))?);
         let ready = |record: FitRecord, map, state, resumed| {
             let op = FieldOp::new(record.fit.field.spec());
@@ -111,7 +124,8 @@ impl<'a> FitJob<'a> {
         ));
     }
 
-    /// Trains, writes the model however training ends, and returns it as it was written.
+    /// Trains, writes the model however training ends, and returns it as it was written. A finished model whose file is a compact one
+    /// is left to [`Self::code`], with its checkpoint.
     ///
     /// # Errors
     /// Fits that diverged, were stopped, or could not be written; what was learned is written first.
@@ -141,7 +155,9 @@ impl<'a> FitJob<'a> {
             };
         let stopped = failure.is_none() && budget.progress(state.step, state.elapsed) < 1.0;
         let checkpoint = checkpoint_of(options);
-        let saved = if stopped { self.save_checkpoint(&state, complete) } else { Ok(()) };
+        let is_compact = compact_output(options).is_some();
+        let saved =
+            if stopped || (is_compact && failure.is_none()) { self.save_checkpoint(&state, complete) } else { Ok(()) };
         let mut model = self.model(&state);
         // A fit that is killed while it is measured has not finished.
         let finished = failure.is_none() && !stopped && !options.evaluate;
@@ -154,8 +170,9 @@ impl<'a> FitJob<'a> {
         model.metrics.extend(metrics.map(|(name, v)| (name.to_string(), v)));
         complete(&mut model, &state, SaveReason::Finished);
         // Parameters of a run that diverged may be too large for f16.
-        let precision = if failure.is_some() { Precision::F32 } else { precision(&model, options.precision) };
-        if precision != options.precision && failure.is_none() {
+        let is_exact = failure.is_some() || is_compact;
+        let precision = if is_exact { Precision::F32 } else { precision(&model, options.precision) };
+        if precision != options.precision && !is_exact {
             observer.warning("  warning: the parameters are too large for f16; the model is written in f32");
         }
         let Some(output) = &options.output else {
@@ -186,11 +203,18 @@ impl<'a> FitJob<'a> {
                 }
             };
             // A finished model is worth more than a fit that has begun, which has its checkpoint.
-            let replaced = !is_finished(output);
+            let replaced = is_compact || !is_finished(output);
+            let kept = if is_compact { beside_finished(output) } else { output.clone() };
             if replaced {
-                keep(&model, output, precision)?;
+                keep(&model, &kept, precision)?;
             }
-            return Err(Error::Interrupted { step: state.step, model: output.clone(), replaced, checkpoint });
+            return Err(Error::Interrupted { step: state.step, model: kept, replaced, checkpoint });
+        }
+        if is_compact {
+            if let Err(error) = saved {
+                observer.warning(&format!("  warning: no checkpoint could be written: {error}"));
+            }
+            return Ok(model);
         }
         // What can be written only once is written with its metrics.
         if !is_file(output) {
@@ -201,27 +225,71 @@ impl<'a> FitJob<'a> {
         Ok(Model::load(output)?)
     }
 
+    /// Codes a finished model, and writes it, where its file is a compact one; `gauge` measures what it loses.
+    ///
+    /// # Errors
+    /// Sizes that are too small, files that cannot be written; the model is then kept beside the output.
+    pub fn code<G: Gauge>(
+        &self,
+        model: Model,
+        observer: &mut dyn FitObserver,
+        gauge: impl FnOnce(&Model) -> Result<G, Error>,
+    ) -> Result<TrainedModel, Error> {
+        let FitRequest { input, options, .. } = self.request;
+        let Some(output) = compact_output(options) else { return Ok(TrainedModel { model, file: None }) };
+        let start = Instant::now();
+        let model = without_untrained_transport(&model);
+        let mut rate = options.compact;
+        rate.max_bytes = rate.max_bytes.map(|most| most.saturating_sub(SCORE_BYTES));
+        let coded = match gauge(&model).and_then(|gauge| compact_with(&model, &gauge, &rate)) {
+            Ok(coded) => coded,
+            Err(error) => {
+                let kept = beside_finished(output);
+                keep(&model, &kept, Precision::F32)?;
+                return Err(error).context(|| format!("{} (the model is in {})", input.display(), kept.display()));
+            }
+        };
+        observer.message(&format!(
+            "  coded in {:.1} s: {:.1} kB, {:.3} dB below the model before ({})",
+            start.elapsed().as_secs_f64(),
+            coded.file.len() as f64 / 1e3,
+            coded.loss,
+            coded.measured_on,
+        ));
+        if is_file(output) {
+            keep_with(output, &|path| coded.file.save(path))?;
+        }
+        Ok(TrainedModel { model: coded.model, file: Some(coded.file) })
+    }
+
     /// Measures a finished model where that is asked for, stores the metrics with it, and removes the checkpoint. `evaluate`
     /// may have nothing to measure against.
     pub fn finish(
         &self,
-        mut model: Model,
+        trained: TrainedModel,
         observer: &mut dyn FitObserver,
         evaluate: impl FnOnce(&Model) -> Result<Option<Scores>, Error>,
     ) -> Result<Fitted, Error> {
         let FitRequest { options, .. } = self.request;
+        let TrainedModel { mut model, mut file } = trained;
         let scores = if options.evaluate { evaluate(&model) } else { Ok(None) };
         model.metrics.insert("finished".into(), 1.0);
         if let Ok(Some(scores)) = &scores {
             scores.store_in(&mut model);
         }
-        let precision = precision(&model, options.precision);
+        if let Some(file) = &mut file {
+            set_header(file, &model, options.compact.max_bytes)?;
+        }
+        let save = |output: &Path| match &file {
+            Some(file) => file.save(output),
+            None => model.save(output, precision(&model, options.precision)),
+        };
         let mut is_stored = true;
         match options.output.as_deref() {
-            Some(output) if !is_file(output) => keep(&model, output, precision)?,
+            Some(output) if !is_file(output) => keep_with(output, &save)?,
             // The model is there already, without them.
-            Some(output) if options.evaluate => {
-                if let Err(error) = model.save(output, precision) {
+            Some(output) if options.evaluate || file.is_some() => {
+                if let Err(error) = save(output) {
                     is_stored = false;
                     observer.warning(&format!("  warning: the metrics are not stored in the model: {error}"));
                 }
@@ -300,17 +368,55 @@ fn precision(model: &Model, asked: Precision) -> Precision {
     if model.rounded(asked).map_or_else(holds, |_| true) { asked } else { Precision::F32 }
 }
 
-/// `output`, or a name beside it where a finished model has that.
+/// A model that was trained, as it was written.
+pub(super) struct TrainedModel {
+    model: Model,
+    /// Its file, where that is a compact one.
+    file: Option<CompactFile>,
+}
+
+/// The output, where it is a compact file.
+fn compact_output(options: &FitOptions) -> Option<&Path> {
+    options.output.as_deref().filter(|output| is_compact_name(output))
+}
+
+/// Bytes of a compact file that are kept free for the scores in its header.
+const SCORE_BYTES: u64 = 512;
+/// Metrics that stay in the header of a compact file whatever its size.
+const KEPT_METRICS: [&str; 4] = ["finished", "fit_seconds", "steps", "lipschitz"];
+
+/// Takes the header of `model`; without its scores, should they make the file larger than `most` bytes.
+fn set_header(file: &mut CompactFile, model: &Model, most: Option<u64>) -> Result<(), Error> {
+    let wrong = |kind| Error::from(ModelError { path: "model".into(), kind });
+    file.set_header(model).map_err(wrong)?;
+    if most.is_some_and(|most| file.len() as u64 > most) {
+        let mut bare = model.clone();
+        bare.metrics.retain(|name, _| KEPT_METRICS.contains(&name.as_str()));
+        file.set_header(&bare).map_err(wrong)?;
+    }
+    Ok(())
+}
+
+/// `output`, or a name beside it where a finished model has that, or where it is for a compact file.
 fn beside_finished(output: &Path) -> PathBuf {
-    if is_finished(output) { output.with_extension("unfinished.safetensors") } else { output.to_path_buf() }
+    if is_compact_name(output) || is_finished(output) {
+        output.with_extension("unfinished.safetensors")
+    } else {
+        output.to_path_buf()
+    }
 }
 
 /// Writes a model to `output`, or to the folder for temporary files where that fails: the error then tells where it is.
 fn keep(model: &Model, output: &Path, precision: Precision) -> Result<(), Error> {
-    let Err(error) = model.save(output, precision) else { return Ok(()) };
+    keep_with(output, &|path| model.save(path, precision))
+}
+
+/// [`keep`], of what `save` writes.
+fn keep_with(output: &Path, save: &dyn Fn(&Path) -> Result<(), ModelError>) -> Result<(), Error> {
+    let Err(error) = save(output) else { return Ok(()) };
     let name = output.file_name().unwrap_or_default().to_string_lossy();
     let rescued = std::env::temp_dir().join(format!("nstr-{}-{name}", std::process::id()));
-    if model.save(&rescued, precision).is_err() {
+    if save(&rescued).is_err() {
         return Err(error.into());
     }
     Err(error).context(|| format!("the model is in {} instead", rescued.display()))

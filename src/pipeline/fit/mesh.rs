@@ -12,6 +12,7 @@ use nstr_space::DistanceField as _;
 
 use super::job::{FitJob, FitRequest, SaveReason};
 use super::{FitObserver, FitScene, Fitted, MeshFacts};
+use crate::compact::SdfGauge;
 use crate::error::Error;
 use crate::evaluate::Scores;
 use crate::field::{SdfModel, sdf_field};
@@ -79,7 +80,8 @@ pub fn fit_mesh(
         model.metrics.insert("lipschitz".into(), f64::from(lipschitz));
     };
     let model = job.train(Arc::new(sampler), &complete, observer)?;
-    let fitted = job.finish(model, observer, |model| {
+    let trained = job.code(model, observer, |model| SdfGauge::of_mesh(&SdfModel::open(model.clone()), &mesh))?;
+    let fitted = job.finish(trained, observer, |model| {
         Ok(Some(Scores::Sdf(SdfModel::open(model.clone()).evaluate(&mesh, &QUICK)?)))
     })?;
     let facts = MeshFacts {

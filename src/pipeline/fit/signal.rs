@@ -10,6 +10,7 @@ use nstr_space::SceneMap;
 
 use super::job::{FitJob, FitRequest};
 use super::{FitObserver, Fitted};
+use crate::compact::SignalGauge;
 use crate::error::Error;
 use crate::evaluate::Scores;
 use crate::field::SignalModel;
@@ -63,7 +64,10 @@ pub fn fit_signal(
         Error::file(input, "signal.share, signal.block and signal.reduce leave nothing to learn from")
     })?;
     let model = job.train(TrainingData::Signal(Arc::new(sampler)), &|_, _, _| (), observer)?;
-    job.finish(model, observer, |model| {
+    let trained = job.code(model, observer, |model| {
+        SignalGauge::of_signal(job.name(), &SignalModel::open(job.name(), model.clone())?, &signal)
+    })?;
+    job.finish(trained, observer, |model| {
         let opened = SignalModel::open(job.name(), model.clone())?;
         Ok(Some(Scores::Signal(opened.evaluate(&opened.reconstruct(), &signal)?)))
     })
