@@ -9,7 +9,8 @@ use std::path::Path;
 use glam::{DVec2, DVec3};
 use make_scenes::capture::{self, SIDE, Split};
 use make_scenes::farmyard::farmyard;
-use make_scenes::landscape::Landscape;
+use make_scenes::jpeg;
+use make_scenes::landscape::{Landscape, developed};
 use make_scenes::signals;
 use make_scenes::studio::Studio;
 use make_scenes::teaset;
@@ -181,13 +182,17 @@ fn open_capture_shows_what_its_cameras_see() {
     // One of each round.
     for i in [13, 47] {
         let (bytes, image) = photograph(i);
-        assert!(shots[i].jpeg(&landscape) == bytes, "image {i}: run `cargo run --release --example make_scenes`");
+        let light = landscape.light(&shots[i].camera);
+        let exposed = shots[i].image(&light);
+        assert!(
+            jpeg::encode(&exposed, walk::QUALITY) == bytes,
+            "image {i}: run `cargo run --release --example make_scenes`"
+        );
         // The reader is another program than the writer: what it decodes is the picture, but for the rounding of coefficients.
-        let exposed = landscape.picture(&shots[i].camera, shots[i].gain.map(|g| g.powf(2.4)));
         let d = diff::compare(&image, &exposed, 40).unwrap();
         assert!(d.mean < 5.0 && d.outliers < 0.01, "image {i}: {d:?}");
         // Against the picture without an exposure each channel is a straight line with the stated gain and offset.
-        let plain = landscape.picture(&shots[i].camera, [1.0; 3]);
+        let plain = developed(&light, (walk::SIDE, walk::SIDE), [1.0; 3]);
         for c in 0..3 {
             let pairs = plain.data.chunks_exact(4).zip(image.data.chunks_exact(4)).map(|(p, y)| (p[c], y[c]));
             let clear = pairs.filter(|(p, y)| (20..=235).contains(p) && (20..=235).contains(y));
@@ -214,12 +219,12 @@ fn line(pairs: impl Iterator<Item = (f64, f64)>) -> (f64, f64) {
 
 #[test]
 fn open_capture_is_small_and_rarely_clipped() {
-    let (mut total, mut clipped) = (0, 0.0);
+    let (mut total, mut clipped) = (walk::documents().iter().map(|(_, text)| text.len()).sum::<usize>(), 0.0);
     for i in 0..shots().len() {
         let (bytes, image) = photograph(i);
         assert_eq!((image.width, image.height, image.is_opaque()), (walk::SIDE, walk::SIDE, true));
         total += bytes.len();
-        let white = image.data.chunks_exact(4).filter(|p| p[..3].iter().any(|v| *v == 255)).count();
+        let white = image.data.chunks_exact(4).filter(|p| p[..3].contains(&255)).count();
         clipped += white as f64 / f64::from(walk::SIDE * walk::SIDE * 60);
     }
     println!("{total} bytes, {:.2} % of the pixels at the end of the range", 100.0 * clipped);
@@ -245,6 +250,39 @@ fn open_capture_reaches_from_one_metre_to_the_horizon() {
     println!("nearest {nearest:.2}, {:.3} beyond 50, {:.3} sky", share(far), share(sky));
     assert!((0.7..1.5).contains(&nearest), "nearest surface at {nearest}");
     assert!(share(far) > 0.03 && share(sky) > 0.1 && share(sky) < 0.5, "{far} far, {sky} sky of {all}");
+}
+
+#[test]
+fn open_capture_has_sparse_points_on_its_surfaces() {
+    let landscape = Landscape::new(farmyard());
+    let disk = std::fs::read_to_string(folder().join("farmyard").join(walk::POINTS)).unwrap();
+    let made = walk::points_file(&landscape);
+    assert!(disk == made, "{} differs: run `cargo run --release --example make_scenes`", walk::POINTS);
+    let (_, rows) = disk.split_once("end_header\n").unwrap();
+    let points: Vec<DVec3> = rows
+        .lines()
+        .map(|row| {
+            let numbers: Vec<f64> = row.split(' ').map(|v| v.parse().unwrap()).collect();
+            assert_eq!(numbers.len(), 6, "{row}");
+            DVec3::from_slice(&numbers)
+        })
+        .collect();
+    assert!((300..600).contains(&points.len()) && disk.contains(&format!("element vertex {}\n", points.len())));
+    // Each is what a camera sees first where it lies in that camera's image.
+    let shots = shots();
+    let is_seen = |p: DVec3| {
+        shots.iter().any(|shot| {
+            let pixel =
+                shot.camera.project(p).filter(|q| q.min_element() >= 0.0 && q.max_element() < walk::SIDE.into());
+            let seen = pixel.and_then(|q| landscape.surface(&shot.camera, q));
+            // A grazing ray of the rounded position ends a little before or behind it.
+            seen.is_some_and(|(q, _)| q.distance(p) < 0.02 * shot.camera.position().distance(p))
+        })
+    };
+    let seen = points.iter().filter(|p| is_seen(**p)).count();
+    assert!(seen * 100 >= points.len() * 98, "{seen} of {} points are seen", points.len());
+    let far = points.iter().filter(|p| p.length() > 50.0).count();
+    assert!(far > 10, "{far} points beyond 50");
 }
 
 #[test]

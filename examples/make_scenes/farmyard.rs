@@ -57,9 +57,9 @@ fn placed(group: Vec<Solid>, foot: DVec3, degrees: f64) -> Vec<Solid> {
     group.into_iter().map(place).collect()
 }
 
-/// Everything but the ground, in groups of what stands together.
-pub fn farmyard() -> Vec<Vec<Solid>> {
-    [yard(), around(), country(), far()].concat()
+/// Everything but the ground.
+pub fn farmyard() -> Vec<Solid> {
+    [yard(), around(), country(), far()].concat().concat()
 }
 
 /// Within the cameras' walk.
@@ -81,7 +81,7 @@ fn yard() -> Vec<Vec<Solid>> {
 }
 
 fn apple_tree() -> Vec<Solid> {
-    let leaf = Leaves(dvec3(0.085, 0.165, 0.030), 0.085);
+    let leaf = Leaves(dvec3(0.085, 0.165, 0.030), 0.065);
     let mut tree = vec![
         round(DVec3::ZERO, [0.86, 0.82], 0.42, Stone(0.62)),
         round(DVec3::Z * 0.40, [0.125, 0.085], 1.5, Planks(BARK, 0.05, 0)),
@@ -123,7 +123,7 @@ fn table(foot: DVec3) -> Vec<Solid> {
     for (x, y, z) in [(-0.31, -0.12, 0.09), (-0.20, -0.13, 0.085), (-0.26, -0.24, 0.09), (-0.255, -0.16, 0.165)] {
         table.push(ball(dvec3(x, y, top + z), 0.062, Glazed(if z > 0.1 { dvec3(0.50, 0.36, 0.03) } else { RED })));
     }
-    table.push(round(dvec3(0.28, -0.22, top), [0.05, 0.06], 0.13, Stripes(RED, CREAM, 0.0325, 2)));
+    table.push(round(dvec3(0.28, -0.22, top), [0.05, 0.06], 0.13, Stripes(RED, CREAM, 0.035, 2)));
     placed(table, foot, 20.0)
 }
 
@@ -352,7 +352,7 @@ fn fence(from: DVec2, to: DVec2, fields: usize) -> Vec<Vec<Solid>> {
 
 /// A broad tree, `height` high; the seed moves its parts.
 fn tree(x: f64, y: f64, height: f64, tone: DVec3, seed: u32) -> Vec<Solid> {
-    let leaf = Leaves(tone, 0.035 * height);
+    let leaf = Leaves(tone, 0.026 * height);
     let mut parts = vec![round(DVec3::ZERO, [0.040 * height, 0.022 * height], 0.55 * height, Planks(BARK, 0.12, 0))];
     for i in 0..6 {
         let number = |k: i32| hash(IVec3::new(i, k, 0), seed);

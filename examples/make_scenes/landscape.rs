@@ -61,11 +61,80 @@ impl Solid {
     }
 }
 
-/// Solids that stand together, in a box.
-struct Group {
+/// A part of the hierarchy of boxes around the solids.
+struct Node {
     low: DVec3,
     high: DVec3,
-    solids: Vec<Solid>,
+    content: Content,
+}
+
+enum Content {
+    Solid(Box<Solid>),
+    Halves(Box<[Node; 2]>),
+}
+
+impl Node {
+    /// A hierarchy of at least one node, cut in half along the longest axis of their middles.
+    fn over(mut nodes: Vec<Self>) -> Option<Self> {
+        if nodes.len() < 2 {
+            return nodes.pop();
+        }
+        let bounds = |points: &mut dyn Iterator<Item = DVec3>| {
+            points.fold((DVec3::INFINITY, DVec3::NEG_INFINITY), |(lo, hi), p| (lo.min(p), hi.max(p)))
+        };
+        let (low, high) = bounds(&mut nodes.iter().flat_map(|n| [n.low, n.high]));
+        let (first, last) = bounds(&mut nodes.iter().map(|n| n.low + n.high));
+        let axis = (last - first).max_position();
+        nodes.sort_by(|a, b| (a.low + a.high)[axis].total_cmp(&(b.low + b.high)[axis]));
+        let others = nodes.split_off(nodes.len() / 2);
+        let halves = Box::new([Self::over(nodes)?, Self::over(others)?]);
+        Some(Self { low, high, content: Content::Halves(halves) })
+    }
+
+    /// Distance at which a ray enters the box, before `limit`; `inverse` holds the inverse of its direction.
+    fn entry(&self, origin: DVec3, inverse: DVec3, limit: f64) -> Option<f64> {
+        let (a, b) = ((self.low - origin) * inverse, (self.high - origin) * inverse);
+        let (near, far) = (a.min(b).max_element().max(0.0), a.max(b).min_element().min(limit));
+        (near <= far).then_some(near)
+    }
+}
+
+/// A ray on its way through the hierarchy.
+struct Walk<F> {
+    origin: DVec3,
+    direction: DVec3,
+    /// Inverse of the direction, axis by axis.
+    inverse: DVec3,
+    /// Distance from which on nothing is wanted.
+    limit: f64,
+    found: F,
+}
+
+impl<'a, F: FnMut(Hit<'a>) -> f64> Walk<F> {
+    /// Calls `found` with ever nearer surfaces of a node that the ray enters; it returns the distance from which on it wants no
+    /// more.
+    fn visit(&mut self, node: &'a Node) {
+        match &node.content {
+            Content::Solid(solid) => {
+                if let Some(hit) = meet(solid, self.origin, self.direction, self.limit) {
+                    self.limit = (self.found)(hit);
+                }
+            }
+            Content::Halves(halves) => {
+                let entry = |node: &Node, limit: f64| node.entry(self.origin, self.inverse, limit);
+                let mut order: [(Option<f64>, &'a Node); 2] =
+                    [&halves[0], &halves[1]].map(|n| (entry(n, self.limit), n));
+                if order[1].0 < order[0].0 {
+                    order.swap(0, 1);
+                }
+                for (entry, node) in order {
+                    if entry.is_some_and(|t| t <= self.limit) {
+                        self.visit(node);
+                    }
+                }
+            }
+        }
+    }
 }
 
 /// First surface along a ray.
@@ -79,31 +148,26 @@ struct Hit<'a> {
 
 /// Solids on the ground z = 0, ready to be looked at.
 pub struct Landscape {
-    groups: Vec<Group>,
+    root: Option<Node>,
     sun: Vec<DVec3>,
     sky: Vec<DVec3>,
 }
 
 impl Landscape {
-    /// A landscape with these groups of solids; each is best small in space.
-    pub fn new(groups: Vec<Vec<Solid>>) -> Self {
-        let groups = groups.into_iter().map(|solids| {
-            let corners = solids.iter().map(Solid::bounds);
-            let (low, high) =
-                corners.fold((DVec3::INFINITY, DVec3::NEG_INFINITY), |(lo, hi), (a, b)| (lo.min(a), hi.max(b)));
-            Group { low, high, solids }
-        });
-        let sun = cone(look::SUN.normalize(), SUN_SIZE, SAMPLES);
-        Self { groups: groups.collect(), sun, sky: hemisphere(SAMPLES * SKY_RAYS) }
+    /// A landscape with these solids.
+    pub fn new(solids: Vec<Solid>) -> Self {
+        let node = |solid: Solid| {
+            let (low, high) = solid.bounds();
+            Node { low, high, content: Content::Solid(Box::new(solid)) }
+        };
+        let root = Node::over(solids.into_iter().map(node).collect());
+        Self { root, sun: cone(look::SUN.normalize(), SUN_SIZE, SAMPLES), sky: hemisphere(SAMPLES * SKY_RAYS) }
     }
 
-    /// Image of the camera under an exposure: sRGB, opaque. `gain` multiplies the linear light of each channel.
-    pub fn picture(&self, camera: &Camera, gain: [f64; 3]) -> Rgba8 {
-        let rows: Vec<Vec<u8>> = (0..camera.height)
-            .into_par_iter()
-            .map(|y| (0..camera.width).flat_map(|x| self.pixel(camera, gain, x, y)).collect())
-            .collect();
-        Rgba8 { width: camera.width, height: camera.height, data: rows.concat() }
+    /// Linear light of each of the camera's pixels, row by row.
+    pub fn light(&self, camera: &Camera) -> Vec<DVec3> {
+        let pixel = |i: u32| self.pixel(camera, i % camera.width, i / camera.width);
+        (0..camera.width * camera.height).into_par_iter().map(pixel).collect()
     }
 
     /// Depth along the viewing axis at the middle of each pixel; infinite in the sky.
@@ -115,17 +179,21 @@ impl Landscape {
         (0..camera.width * camera.height).into_par_iter().map(at).collect()
     }
 
-    fn pixel(&self, camera: &Camera, gain: [f64; 3], x: u32, y: u32) -> [u8; 4] {
-        let sum: DVec3 = (0..SAMPLES)
-            .map(|k| {
-                let at = hammersley(k, SAMPLES);
-                let ray = camera.ray(f64::from(x) + at.x, f64::from(y) + at.y);
-                self.radiance(ray.origin, ray.direction, camera.pixel_angle(), k)
-            })
-            .sum();
-        let light = sum / SAMPLES as f64 * DVec3::from(gain);
-        let [r, g, b] = light.to_array().map(|v| (srgb(v.clamp(0.0, 1.0)) * 255.0).round() as u8);
-        [r, g, b, 255]
+    /// Position and sRGB colour of the surface that shows at a place in the image; `None` in the sky.
+    pub fn surface(&self, camera: &Camera, at: DVec2) -> Option<(DVec3, [u8; 3])> {
+        let ray = camera.ray(at.x, at.y);
+        let hit = self.first(ray.origin, ray.direction)?;
+        let light = self.radiance(ray.origin, ray.direction, camera.pixel_angle(), 0);
+        Some((ray.origin + ray.direction * hit.t, light.to_array().map(byte)))
+    }
+
+    fn pixel(&self, camera: &Camera, x: u32, y: u32) -> DVec3 {
+        let sample = |k: usize| {
+            let at = hammersley(k, SAMPLES);
+            let ray = camera.ray(f64::from(x) + at.x, f64::from(y) + at.y);
+            self.radiance(ray.origin, ray.direction, camera.pixel_angle(), k)
+        };
+        (0..SAMPLES).map(sample).sum::<DVec3>() / SAMPLES as f64
     }
 
     /// Linear colour along sample `k` of a pixel, which is `angle` wide.
@@ -169,19 +237,15 @@ impl Landscape {
 
     fn first(&self, origin: DVec3, direction: DVec3) -> Option<Hit<'_>> {
         let mut nearest = (direction.z < 0.0).then(|| Hit { t: -origin.z / direction.z, normal: DVec3::Z, on: None });
-        self.walk(origin, direction, |hit| {
-            if nearest.as_ref().is_none_or(|n| hit.t < n.t) {
-                nearest = Some(hit);
-            }
-            nearest.as_ref().map_or(f64::INFINITY, |n| n.t)
-        });
+        let limit = nearest.as_ref().map_or(f64::INFINITY, |ground| ground.t);
+        self.walk(origin, direction, limit, |hit| nearest.insert(hit).t);
         nearest
     }
 
     /// `true` where a solid lies along a ray that rises.
     fn blocked(&self, origin: DVec3, direction: DVec3) -> bool {
         let mut any = false;
-        self.walk(origin, direction, |_| {
+        self.walk(origin, direction, f64::INFINITY, |_| {
             any = true;
             // Nothing is nearer.
             f64::NEG_INFINITY
@@ -189,25 +253,11 @@ impl Landscape {
         any
     }
 
-    /// Calls `found` with surfaces along the ray; it returns the distance from which on it wants no more.
-    fn walk<'a>(&'a self, origin: DVec3, direction: DVec3, mut found: impl FnMut(Hit<'a>) -> f64) {
+    fn walk<'a>(&'a self, origin: DVec3, direction: DVec3, limit: f64, found: impl FnMut(Hit<'a>) -> f64) {
         let inverse = direction.to_array().map(|d| if d.abs() < 1e-12 { 1e12f64.copysign(d) } else { 1.0 / d });
         let inverse = DVec3::from(inverse);
-        let mut limit = f64::INFINITY;
-        for group in &self.groups {
-            let (a, b) = ((group.low - origin) * inverse, (group.high - origin) * inverse);
-            let (near, far) = (a.min(b).max_element().max(0.0), a.max(b).min_element().min(limit));
-            if near > far {
-                continue;
-            }
-            for solid in &group.solids {
-                if let Some(hit) = meet(solid, origin, direction, limit) {
-                    limit = limit.min(found(hit));
-                    if limit < 0.0 {
-                        return;
-                    }
-                }
-            }
+        if let Some(root) = self.root.as_ref().filter(|root| root.entry(origin, inverse, limit).is_some()) {
+            Walk { origin, direction, inverse, limit, found }.visit(root);
         }
     }
 }
@@ -230,6 +280,19 @@ fn meet(solid: &Solid, origin: DVec3, direction: DVec3, limit: f64) -> Option<Hi
         }
     }
     None
+}
+
+/// The opaque sRGB image of linear light under an exposure, which multiplies the light of each channel by its `gain`.
+pub fn developed(light: &[DVec3], (width, height): (u32, u32), gain: [f64; 3]) -> Rgba8 {
+    Rgba8::from_fn(width, height, |i| {
+        let [r, g, b] = (light[i] * DVec3::from(gain)).to_array().map(byte);
+        [r, g, b, 255]
+    })
+}
+
+/// A channel's linear light as a byte in sRGB.
+fn byte(linear: f64) -> u8 {
+    (srgb(linear.clamp(0.0, 1.0)) * 255.0).round() as u8
 }
 
 /// sRGB value of a linear one, both from 0 to 1 (IEC 61966-2-1); in f64, whose last bit no machine's rounding shows.

@@ -188,11 +188,12 @@ impl Material {
                 if normal.y.abs() > 0.9 {
                     return Surface::matt(planks(dvec3(0.26, 0.15, 0.075), 0.22, 0, p, normal, footprint));
                 }
-                // Rows along the slope, shifted by half a tile from one to the next.
-                let row = (p.z / 0.17).floor();
+                // Rows along the slope, shifted by half a tile from one to the next; the flat underside lies within one.
+                let v = p.z / 0.17 + 0.01;
+                let row = v.floor();
                 let u = p.y / 0.24 + 0.5 * row.rem_euclid(2.0);
                 let tone = varied(tone, IVec3::new(u.floor() as i32, row as i32, 0), 0.30, 14);
-                let lip = 1.0 - 0.55 * smoothstep(0.30, 0.05, (p.z / 0.17).rem_euclid(1.0)) * fade(0.17, footprint);
+                let lip = 1.0 - 0.55 * smoothstep(0.30, 0.05, v - row) * fade(0.17, footprint);
                 Surface::matt(tone * lip * grain(0.9, 0.25, 15))
             }
             Self::Tower => {

@@ -1,19 +1,21 @@
 //! The capture of the farmyard, as a person with a phone would take it: two rounds through the yard, poses that are found a little
 //! wrong, and an exposure and white balance that move from image to image.
 //!
-//! `transforms.json` has the poses as found, `transforms_truth.json` the true ones with the exposures, `path.json` a walk to
-//! render. Everything that looks random is a hash of the image's number.
+//! `transforms.json` has the poses as found, `transforms_truth.json` the true ones with the exposures, `points.ply` sparse points,
+//! `path.json` a walk to render. Everything that looks random is a hash of the image's number.
 
 use std::f64::consts::TAU;
 use std::path::Path;
 
 use glam::{DMat3, DMat4, DQuat, DVec2, DVec3, IVec3};
 use nstr::camera::camera::Camera;
+use nstr::image::Rgba8;
 
 use super::farmyard::farmyard;
 use super::jpeg;
-use super::landscape::Landscape;
+use super::landscape::{Landscape, developed};
 use super::noise::hash;
+use super::sparse_points::{ply, points};
 use super::transforms::{document, rounded};
 
 /// Pixels along each side.
@@ -23,7 +25,9 @@ const ROUNDS: [usize; 2] = [38, 22];
 /// Focal length in pixels: 65 degrees.
 const FOCAL: f64 = 157.0;
 /// Quality of the JPEG files.
-const QUALITY: u32 = 80;
+pub const QUALITY: u32 = 72;
+/// Name of the file of sparse points.
+pub const POINTS: &str = "points.ply";
 /// Mean error of the poses that are found: degrees, and a fraction of the cameras' mean distance from their middle.
 pub const POSE_ERRORS: (f64, f64) = (0.3, 0.003);
 /// Greatest change of all channels together, and of one of them, to either side.
@@ -45,11 +49,10 @@ impl Shot {
         format!("images/{i:03}.jpg")
     }
 
-    /// Image of the shot: a JPEG.
-    pub fn jpeg(&self, landscape: &Landscape) -> Vec<u8> {
+    /// Image of the shot from the light that its camera sees.
+    pub fn image(&self, light: &[DVec3]) -> Rgba8 {
         // Of linear light, so that sRGB values change by `gain`: see `offset`.
-        let linear = self.gain.map(|g| g.powf(2.4));
-        jpeg::encode(&landscape.picture(&self.camera, linear), QUALITY)
+        developed(light, (SIDE, SIDE), self.gain.map(|g| g.powf(2.4)))
     }
 
     /// Change of sRGB values that goes with the gain.
@@ -159,11 +162,18 @@ pub fn documents() -> Vec<(&'static str, String)> {
         format!("{},\n      \"exposure\": {{ \"gain\": {gain:?}, \"offset\": {offset:?} }}", file(i))
     };
     let cameras = |of: fn(&Shot) -> Camera| shots.iter().map(of).collect::<Vec<Camera>>();
+    let with_points = format!("{},\n  \"ply_file_path\": \"{POINTS}\"", head(SIDE));
     vec![
-        ("transforms.json", document(&head(SIDE), &cameras(|s| s.found), file)),
-        ("transforms_truth.json", document(&head(SIDE), &cameras(|s| s.camera), exposed)),
+        ("transforms.json", document(&with_points, &cameras(|s| s.found), file)),
+        ("transforms_truth.json", document(&with_points, &cameras(|s| s.camera), exposed)),
         ("path.json", document(&head(320), &path(), |i| format!("\"file_path\": \"frame_{i:04}\""))),
     ]
+}
+
+/// Text of the file of sparse points.
+pub fn points_file(landscape: &Landscape) -> String {
+    let cameras: Vec<Camera> = shots().iter().map(|s| s.camera).collect();
+    ply(&points(landscape, &cameras))
 }
 
 /// Writes the whole capture to `folder` and returns its size in bytes.
@@ -179,8 +189,10 @@ pub fn write(folder: &Path) -> Result<usize, Box<dyn std::error::Error>> {
     };
     let landscape = Landscape::new(farmyard());
     for (i, shot) in shots().iter().enumerate() {
-        file(&Shot::file(i), &shot.jpeg(&landscape))?;
+        let image = shot.image(&landscape.light(&shot.camera));
+        file(&Shot::file(i), &jpeg::encode(&image, QUALITY))?;
     }
+    file(POINTS, points_file(&landscape).as_bytes())?;
     for (name, text) in documents() {
         file(name, text.as_bytes())?;
     }
