@@ -8,9 +8,7 @@ use std::process::Command;
 use common::{json, ok, scene};
 use glam::DVec3;
 use nstr::camera::camera::Camera;
-use nstr::capture::{
-    Capture, CaptureOptions, Lens, PoseErrors, SceneRule, SpaceRule, Split, View, pose_errors, read_capture,
-};
+use nstr::capture::{Capture, CaptureOptions, Lens, SceneRule, SpaceRule, Split, View, read_capture};
 use nstr::files::testing::data_dir;
 use nstr::image::{Rgba8, png};
 use serde_json::{Value, json};
@@ -171,16 +169,6 @@ fn open_sample_is_found_to_be_open() {
     assert!(capture.views().zip(truth.views()).all(|(a, b)| a.camera != b.camera));
 }
 
-/// Errors of the training poses of a file against the true ones of the open sample capture.
-fn farmyard_errors(file: &Path) -> PoseErrors {
-    let options = CaptureOptions { images: false, ..CaptureOptions::default() };
-    let (found, truth) = (read_capture(file, &options).unwrap(), farmyard("transforms_truth.json"));
-    let name = |view: &View| Path::new(&view.name).file_name().unwrap().to_owned();
-    assert!(found.train.len() == 52 && found.train.iter().zip(&truth.train).all(|(a, b)| name(a) == name(b)));
-    let cameras = |capture: &Capture| capture.train.iter().map(|v| v.camera).collect::<Vec<_>>();
-    pose_errors(&cameras(&found), &cameras(&truth)).unwrap()
-}
-
 #[test]
 fn open_sample_is_fitted() {
     let folder = tempfile::tempdir().unwrap();
@@ -191,7 +179,7 @@ fn open_sample_is_fitted() {
     let said = ok(at, &[&fit[..], &quick].concat());
     assert!(said.contains("52 training views of 100x100, 8 test views") && said.contains("space: open"), "{said}");
     let psnr = |name: &str| json(&at.join(name))["psnr"].as_f64().unwrap();
-    // The mean colour of each view would have about 12.
+    // The mean colour of each view has 14.4.
     println!("{:.2} dB", psnr("f.json"));
     assert!(psnr("f.json") > 15.0, "{said}");
     // The true poses of the same held-out views; the model remembers the size of its images.
@@ -203,47 +191,29 @@ fn open_sample_is_fitted() {
     assert_eq!(std::fs::read_dir(at.join("walk")).unwrap().count(), 48);
 }
 
-/// Fits the open sample capture, and returns the metrics of its held-out views at their true poses.
-fn farmyard_metrics(at: &Path, name: &str, more: &[&str]) -> Value {
-    let (farm, model, metrics) = (scene("farmyard"), format!("{name}.safetensors"), format!("{name}.json"));
-    let fit = ["fit", &farm, "-o", &model, "--preset", "radiance", "--steps", "3000", "--no-eval"];
-    ok(at, &[&fit[..], more].concat());
-    ok(at, &["eval", &model, &format!("{farm}/transforms_truth.json"), "--json", &metrics]);
-    let metrics = json(&at.join(&metrics));
-    println!("{name}: {} dB, own exposure {} dB", metrics["psnr"], metrics["psnr_affine"]);
-    metrics
-}
-
 #[test]
 #[ignore = "a tier of its own: minutes"]
 fn open_sample_gains_by_exposures() {
     let folder = tempfile::tempdir().unwrap();
     let at = folder.path();
+    let farm = scene("farmyard");
+    let metrics = |name: &str, more: &[&str]| {
+        let (model, file) = (format!("{name}.safetensors"), format!("{name}.json"));
+        let fit = ["fit", &farm, "-o", &model, "--preset", "radiance", "--steps", "3000", "--no-eval"];
+        ok(at, &[&fit[..], more].concat());
+        // At the true poses of the held-out views.
+        ok(at, &["eval", &model, &format!("{farm}/transforms_truth.json"), "--json", &file]);
+        let metrics = json(&at.join(&file));
+        println!("{name}: {} dB, own exposure {} dB", metrics["psnr"], metrics["psnr_affine"]);
+        metrics
+    };
     let number = |metrics: &Value, key: &str| metrics[key].as_f64().unwrap();
-    let plain = farmyard_metrics(at, "plain", &[]);
-    let exposed = farmyard_metrics(at, "exposed", &["--set", "exposure.enabled=true"]);
-    // Gains of ±11 % alone keep a perfect field at about 28 dB; an own exposure takes that away.
-    assert!(number(&exposed, "psnr_affine") > number(&exposed, "psnr") + 0.5, "{exposed}");
-    assert!(number(&exposed, "psnr_affine") > number(&plain, "psnr") + 0.5, "{plain} {exposed}");
-    assert!(number(&exposed, "psnr_affine") > 18.0, "{exposed}");
-}
-
-#[test]
-#[ignore = "a tier of its own: minutes"]
-fn open_sample_gains_by_refined_cameras() {
-    let folder = tempfile::tempdir().unwrap();
-    let at = folder.path();
-    let number = |metrics: &Value| metrics["psnr_affine"].as_f64().unwrap();
-    let exposed = ["--set", "exposure.enabled=true"];
-    let refined = ["--set", "cameras.refine=true", "--write-cameras", "refined.json"];
-    let fixed = farmyard_metrics(at, "fixed", &exposed);
-    let free = farmyard_metrics(at, "free", &[&exposed[..], &refined].concat());
-    let before = farmyard_errors(&Path::new(&scene("farmyard")).join("transforms.json"));
-    let after = farmyard_errors(&at.join("refined.json"));
-    println!("before: {before:?}\nafter:  {after:?}");
-    assert!(after.rotation_degrees < 0.6 * before.rotation_degrees, "{before:?} {after:?}");
-    assert!(after.position < 0.8 * before.position, "{before:?} {after:?}");
-    assert!(number(&free) > number(&fixed) - 0.1, "{fixed} {free}");
+    let (plain, exposed) = (metrics("plain", &[]), metrics("exposed", &["--set", "exposure.enabled=true"]));
+    assert!(plain["psnr_affine"].is_null(), "{plain}");
+    // Held-out views have gains too, which no field knows.
+    let affine = number(&exposed, "psnr_affine");
+    assert!(affine > 18.0 && affine > number(&exposed, "psnr") + 0.1, "{exposed}");
+    assert!(affine > number(&plain, "psnr") + 0.1, "{plain} {exposed}");
 }
 
 /// A folder with six views of a grey square on nothing.
