@@ -1,11 +1,14 @@
-//! Captures as people have them (`NSTR_DATA`), and what `nstr inspect` says of one.
+//! Captures as people have them (`NSTR_DATA`, and the open sample capture), and what `nstr inspect` says of one.
+
+mod common;
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use common::{json, ok, scene};
 use glam::DVec3;
 use nstr::camera::camera::Camera;
-use nstr::capture::{Capture, CaptureOptions, Lens, SceneRule, Split, View, read_capture};
+use nstr::capture::{Capture, CaptureOptions, Lens, SceneRule, SpaceRule, Split, View, read_capture};
 use nstr::files::testing::data_dir;
 use nstr::image::{Rgba8, png};
 use serde_json::{Value, json};
@@ -135,6 +138,82 @@ fn fox_has_a_lens_and_missing_frames() {
     let row = &view.image.pixels[270 * 200..270 * 201];
     let step: u32 = row.windows(2).map(|p| p[0][1].abs_diff(p[1][1]) as u32).sum();
     assert!(step > 0 && step < 270 * 40, "{step}");
+}
+
+/// The open sample capture with the poses as found, or (`transforms_truth.json`) with the true ones.
+fn farmyard(file: &str) -> Capture {
+    read_capture(&Path::new(&scene("farmyard")).join(file), &CaptureOptions::default()).unwrap()
+}
+
+#[test]
+fn open_sample_is_found_to_be_open() {
+    let capture = farmyard("");
+    assert_eq!((capture.train.len(), capture.test.len()), (52, 8));
+    assert!(!capture.has_alpha && capture.background.is_none() && capture.notes.is_empty(), "{:?}", capture.notes);
+    assert_eq!((capture.scene.map.name(), capture.space_rule), ("open", SpaceRule::Surroundings));
+    assert_eq!(capture.scene_rule, SceneRule::Cameras);
+    // The yard is paved for 6.6 to either side; cameras stand up to 4.5 from its middle, most of them look across it.
+    let cube = capture.scene.cube();
+    println!("{:?}", capture.scene);
+    assert!(cube.centre().truncate().length() < 1.0 && (7.0..11.0).contains(&cube.size), "{:?}", capture.scene);
+    let (low, high) = cube.bounds();
+    assert!(low.z < 0.0 && high.z > 3.0, "{:?}", capture.scene);
+    // Something is a metre away.
+    assert!((0.1..0.8).contains(&capture.scene.near), "{:?}", capture.scene);
+    let names: Vec<&str> = capture.test.iter().map(|v| v.name.as_str()).collect();
+    assert_eq!((names[0], names[7]), ("images/000.jpg", "images/056.jpg"));
+    // The same images in the same split.
+    let truth = farmyard("transforms_truth.json");
+    assert_eq!((truth.train.len(), truth.test.len(), truth.scene.map.name()), (52, 8, "open"));
+    assert!(capture.views().zip(truth.views()).all(|(a, b)| a.name == b.name && a.image == b.image));
+    assert!(capture.views().zip(truth.views()).all(|(a, b)| a.camera != b.camera));
+}
+
+#[test]
+fn open_sample_is_fitted() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = folder.path();
+    let farm = scene("farmyard");
+    let quick = ["--preset", "radiance-tiny", "--downscale", "2", "--set", "rays.samples_per_step=16384"];
+    let fit = ["fit", &farm, "-o", "f.safetensors", "--steps", "400", "--json", "f.json"];
+    let said = ok(at, &[&fit[..], &quick].concat());
+    assert!(said.contains("52 training views of 100x100, 8 test views") && said.contains("space: open"), "{said}");
+    let psnr = |name: &str| json(&at.join(name))["psnr"].as_f64().unwrap();
+    // The mean colour of each view has 14.4.
+    println!("{:.2} dB", psnr("f.json"));
+    assert!(psnr("f.json") > 15.0, "{said}");
+    // The true poses of the same held-out views; the model remembers the size of its images.
+    let truth = format!("{farm}/transforms_truth.json");
+    ok(at, &["eval", "f.safetensors", &truth, "--json", "e.json"]);
+    assert!((psnr("e.json") - psnr("f.json")).abs() < 1.5, "{:.2} dB at the true poses", psnr("e.json"));
+    let path = format!("{farm}/path.json");
+    ok(at, &["render", "f.safetensors", "--path", &path, "--size", "32x20", "-o", "walk"]);
+    assert_eq!(std::fs::read_dir(at.join("walk")).unwrap().count(), 48);
+}
+
+#[test]
+#[ignore = "a tier of its own: minutes"]
+fn open_sample_gains_by_exposures() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = folder.path();
+    let farm = scene("farmyard");
+    let metrics = |name: &str, more: &[&str]| {
+        let (model, file) = (format!("{name}.safetensors"), format!("{name}.json"));
+        let fit = ["fit", &farm, "-o", &model, "--preset", "radiance", "--steps", "3000", "--no-eval"];
+        ok(at, &[&fit[..], more].concat());
+        // At the true poses of the held-out views.
+        ok(at, &["eval", &model, &format!("{farm}/transforms_truth.json"), "--json", &file]);
+        let metrics = json(&at.join(&file));
+        println!("{name}: {} dB, own exposure {} dB", metrics["psnr"], metrics["psnr_affine"]);
+        metrics
+    };
+    let number = |metrics: &Value, key: &str| metrics[key].as_f64().unwrap();
+    let (plain, exposed) = (metrics("plain", &[]), metrics("exposed", &["--set", "exposure.enabled=true"]));
+    assert!(plain["psnr_affine"].is_null(), "{plain}");
+    // Held-out views have gains too, which no field knows.
+    let affine = number(&exposed, "psnr_affine");
+    assert!(affine > 18.0 && affine > number(&exposed, "psnr") + 0.1, "{exposed}");
+    assert!(affine > number(&plain, "psnr") + 0.1, "{plain} {exposed}");
 }
 
 /// A folder with six views of a grey square on nothing.

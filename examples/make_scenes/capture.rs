@@ -1,7 +1,6 @@
 //! Posed pictures of the tea set in the layout of the NeRF-synthetic data: `transforms_{train,test}.json`, one PNG a view.
 
 use std::f64::consts::PI;
-use std::fmt::Write;
 use std::path::Path;
 
 use glam::{DMat4, DVec2, DVec3};
@@ -11,6 +10,7 @@ use nstr::image::Rgba8;
 
 use super::studio::Studio;
 use super::teaset::parts;
+use super::transforms::{document, rounded};
 
 /// Pixels along each side.
 pub const SIDE: u32 = 128;
@@ -70,14 +70,10 @@ fn camera(eye: DVec3) -> Camera {
     }
 }
 
-fn rounded(matrix: DMat4) -> DMat4 {
-    DMat4::from_cols_array(&matrix.to_cols_array().map(|v| (v * 1e8).round() / 1e8 + 0.0))
-}
-
 /// The JSON files: name and text.
 pub fn documents() -> Vec<(String, String)> {
     let transforms = Split::ALL.map(|split| {
-        let path = |i: usize| format!("./{}/r_{i}", split.name());
+        let path = |i: usize| format!("\"file_path\": \"./{}/r_{i}\"", split.name());
         let head = format!("\"camera_angle_x\": {ANGLE}");
         (format!("transforms_{}.json", split.name()), document(&head, &split.cameras(), path))
     });
@@ -97,25 +93,6 @@ pub fn documents() -> Vec<(String, String)> {
     let head = format!("\"w\": 256, \"h\": 256, \"camera_angle_x\": {ANGLE}");
     let path = ("path.json".to_string(), document(&head, &cameras, |i| format!("frame_{i:04}")));
     transforms.into_iter().chain([path]).collect()
-}
-
-fn document(head: &str, cameras: &[Camera], path: impl Fn(usize) -> String) -> String {
-    let mut text = format!("{{ {head},\n  \"frames\": [\n");
-    for (i, camera) in cameras.iter().enumerate() {
-        let rows: [String; 4] = std::array::from_fn(|r| {
-            let [a, b, c, d] = camera.camera_to_world.row(r).to_array();
-            format!("[{a}, {b}, {c}, {d}]")
-        });
-        let comma = if i + 1 < cameras.len() { "," } else { "" };
-        // Writing to a string cannot fail.
-        let _ = writeln!(
-            text,
-            "    {{ \"file_path\": \"{}\",\n      \"transform_matrix\": [{}] }}{comma}",
-            path(i),
-            rows.join(", ")
-        );
-    }
-    text + "  ]\n}\n"
 }
 
 /// The smallest PNG that the encoder's filters lead to.

@@ -3,20 +3,31 @@
 //! The meshes, pictures and sounds are the project's own and free of other people's rights: a chair (thin, tapered and slatted
 //! parts), a pillow block (flat faces, sharp edges, fillets, bores), a rippled torus knot (curved everywhere), a desk as
 //! online collections hold such things (each face twice, front and back, with open sheets and line elements), a tea set
-//! with pictures of it from all sides (glazes, stripes, thin parts, hollows), and a chirp and a sweep, whose frequency is
-//! known everywhere. Coordinates are rounded, so that every machine writes the same bytes.
+//! with pictures of it from all sides (glazes, stripes, thin parts, hollows), a farmyard in open country as a phone would take
+//! it, and a chirp and a sweep, whose frequency is known everywhere. Coordinates are rounded, so that every machine writes the
+//! same bytes.
 
 mod bracket;
 pub mod capture;
 mod chair;
+pub mod farmyard;
+pub mod jpeg;
 mod knot;
+pub mod landscape;
+mod look;
 mod material;
 mod model;
+mod noise;
 mod raycast;
+mod sampling;
 pub mod signals;
+mod solid;
 mod soup;
+pub mod sparse_points;
 pub mod studio;
 pub mod teaset;
+mod transforms;
+pub mod walk;
 
 /// Every mesh of `scenes/`: its name and content.
 pub fn meshes() -> Vec<(&'static str, Vec<u8>)> {
@@ -43,8 +54,10 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         let path = folder.join(name);
         println!("{}: {} bytes", path.display(), std::fs::metadata(&path)?.len());
     }
-    let folder = folder.join("teaset");
-    let bytes = capture::write(&folder)?;
-    println!("{}: {bytes} bytes", folder.display());
+    let captures =
+        [("teaset", capture::write(&folder.join("teaset"))?), ("farmyard", walk::write(&folder.join("farmyard"))?)];
+    for (name, bytes) in captures {
+        println!("{}: {bytes} bytes", folder.join(name).display());
+    }
     Ok(())
 }

@@ -2,9 +2,7 @@
 //!
 //! Nothing is random: every pixel spends the same directions, so pictures are free of noise and compress well.
 
-use std::f64::consts::TAU;
-
-use glam::{DVec2, DVec3, dvec3};
+use glam::{DVec3, dvec3};
 use nstr::camera::camera::Camera;
 use nstr::image::Rgba8;
 use nstr::image::colour::srgb_from_linear;
@@ -12,6 +10,7 @@ use rayon::prelude::*;
 
 use super::material::{Material, Surface};
 use super::raycast::{Hit, Tracer};
+use super::sampling::{basis, cone, hammersley, hemisphere, power};
 use super::teaset::Part;
 
 /// Samples a pixel.
@@ -53,20 +52,6 @@ pub struct Studio {
     sky: Vec<DVec3>,
 }
 
-/// Point `i` of `n` of the Hammersley set.
-fn hammersley(i: usize, n: usize) -> DVec2 {
-    DVec2::new((i as f64 + 0.5) / n as f64, (i as u32).reverse_bits() as f64 / 2f64.powi(32) + 0.5 / n as f64)
-}
-
-/// Two unit vectors that complete the unit vector `n` (Duff et al., "Building an Orthonormal Basis, Revisited", Journal of
-/// Computer Graphics Techniques 6 (2017)).
-fn basis(n: DVec3) -> [DVec3; 2] {
-    let sign = 1f64.copysign(n.z);
-    let a = -1.0 / (sign + n.z);
-    let b = n.x * n.y * a;
-    [dvec3(1.0 + sign * n.x * n.x * a, sign * b, -sign * n.x), dvec3(b, sign + n.y * n.y * a, -n.y)]
-}
-
 /// Radiance from above, from the window, and from the pale ground below.
 fn sky(direction: DVec3) -> DVec3 {
     let up = direction.z;
@@ -76,19 +61,6 @@ fn sky(direction: DVec3) -> DVec3 {
         dvec3(0.62, 0.66, 0.72).lerp(dvec3(0.52, 0.48, 0.44), (-4.0 * up).min(1.0))
     };
     dome + dvec3(1.9, 1.8, 1.65) * power(direction.dot(WINDOW.normalize()).max(0.0), 12)
-}
-
-/// `x` to the power `n` by repeated products: the same on every machine.
-fn power(x: f64, n: i32) -> f64 {
-    let (mut result, mut base, mut n) = (1.0, x, n);
-    while n > 0 {
-        if n & 1 == 1 {
-            result *= base;
-        }
-        base *= base;
-        n >>= 1;
-    }
-    result
 }
 
 /// Triangles of a part with smoothed normals; corners are rounded as in the file.
@@ -126,15 +98,8 @@ impl Studio {
     pub fn new(parts: &[Part]) -> Self {
         let triangles: Vec<Triangle> = parts.iter().flat_map(triangles).collect();
         let tracer = Tracer::new(triangles.iter().map(|t| t.corners.map(|c| c.position)));
-        let disc = |i: usize, n: usize| {
-            let u = hammersley(i, n);
-            DVec2::from_angle(TAU * u.y) * u.x.sqrt()
-        };
-        let (sun, n) = (SUN.normalize(), SAMPLES * SUN_RAYS);
-        let [a, b] = basis(sun);
-        let sun = (0..n).map(|i| disc(i, n) * SUN_SIZE).map(|q| (sun + a * q.x + b * q.y).normalize()).collect();
-        let n = SAMPLES * SKY_RAYS;
-        let sky = (0..n).map(|i| disc(i, n)).map(|q| q.extend((1.0 - q.length_squared()).max(0.0).sqrt())).collect();
+        let sun = cone(SUN.normalize(), SUN_SIZE, SAMPLES * SUN_RAYS);
+        let sky = hemisphere(SAMPLES * SKY_RAYS);
         Self { triangles, tracer, sun, sky }
     }
 
