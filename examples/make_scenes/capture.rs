@@ -91,7 +91,7 @@ pub fn documents() -> Vec<(String, String)> {
     let mut cameras = orbit.cameras((-DVec3::ONE, DVec3::ONE)).unwrap_or_default();
     cameras.iter_mut().for_each(|c| c.camera_to_world = rounded(c.camera_to_world));
     let head = format!("\"w\": 256, \"h\": 256, \"camera_angle_x\": {ANGLE}");
-    let path = ("path.json".to_string(), document(&head, &cameras, |i| format!("frame_{i:04}")));
+    let path = ("path.json".to_string(), document(&head, &cameras, |i| format!("\"file_path\": \"frame_{i:04}\"")));
     transforms.into_iter().chain([path]).collect()
 }
 
