@@ -164,12 +164,11 @@ pub fn plain_field_loss<B: FieldBackend>(
     let value = tensor::<B, 2>(B::field_forward(op, grid, net, primitive(x.clone())));
     let error = value - tensor(data.target);
     let mean = (pointwise(error.clone(), loss.point) * weight.clone()).mean();
-    let pairs = x.dims()[0] / 2;
-    primitive(if loss.slope > 0.0 && pairs > 0 { mean + slope_loss(x, error, weight) * loss.slope } else { mean })
+    let is_paired = loss.slope > 0.0 && x.dims()[0] > 1;
+    primitive(if is_paired { mean + slope_loss(x, error, weight) * loss.slope } else { mean })
 }
 
-/// Mean over pairs of points of `weight · ((e₀ − e₁) / r)²`.
-/// A last point without a partner has no part in it.
+/// Mean over pairs of points of `weight · ((e₀ − e₁) / r)²`; a last point without a partner has no part in it.
 fn slope_loss<B: Backend>(x: Tensor<B, 2>, error: Tensor<B, 2>, weight: Tensor<B, 2>) -> Tensor<B, 1> {
     let pairs = x.dims()[0] / 2;
     // Rows 2i and 2i + 1 side by side.

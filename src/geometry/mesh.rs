@@ -63,6 +63,12 @@ impl TriMesh {
         self.faces[f].map(|v| self.positions[v as usize])
     }
 
+    /// Unit normal of face `f`; 0 where it has no area.
+    pub fn face_normal(&self, f: usize) -> DVec3 {
+        let [p, q, r] = self.triangle(f);
+        (q - p).cross(r - p).normalize_or_zero()
+    }
+
     /// Lowest and highest corner of the box around the vertices that faces use; `None` without faces.
     pub fn bounds(&self) -> Option<(DVec3, DVec3)> {
         let mut corners = self.faces.iter().flatten().map(|&v| self.positions[v as usize]);

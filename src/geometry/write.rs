@@ -149,9 +149,8 @@ fn stl(out: &mut dyn Write, c: Content<'_>) -> io::Result<()> {
     let count = u32::try_from(c.mesh.faces.len()).map_err(io::Error::other)?;
     out.write_all(&count.to_le_bytes())?;
     for f in 0..c.mesh.faces.len() {
-        let [p, q, r] = c.mesh.triangle(f);
-        floats(out, (q - p).cross(r - p).normalize_or_zero().as_vec3().to_array())?;
-        [p, q, r].iter().try_for_each(|v| floats(out, v.as_vec3().to_array()))?;
+        floats(out, c.mesh.face_normal(f).as_vec3().to_array())?;
+        c.mesh.triangle(f).iter().try_for_each(|v| floats(out, v.as_vec3().to_array()))?;
         out.write_all(&[0, 0])?;
     }
     Ok(())

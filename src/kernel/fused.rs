@@ -296,23 +296,7 @@ impl WithSimd for BackwardTask<'_> {
                         }
                     }
                     if pair_scale > 0.0 {
-                        // A tile begins at an even point and holds an even number of them: no pair is cut.
-                        for p in (start..end.max(1) - 1).step_by(2) {
-                            let [a, b] = [p, p + 1].map(|p| &self.x[p * dim..(p + 1) * dim]);
-                            let squared: f32 = a.iter().zip(b).map(|(a, b)| (a - b) * (a - b)).sum();
-                            let weight = weight.map_or(1.0, |w| 0.5 * (w[p] + w[p + 1]));
-                            let factor = pair_scale * weight / squared.max(LEAST_PAIR_DISTANCE_SQUARED);
-                            let row = p - start;
-                            for o in 0..width {
-                                let error =
-                                    |i: usize| self.plan.values(self.tile, row + i)[o] - target[(p + i) * width + o];
-                                let difference = error(0) - error(1);
-                                total += f64::from(factor * difference * difference);
-                                let slope = 2.0 * factor * difference;
-                                buffer[row * width + o] += slope;
-                                buffer[(row + 1) * width + o] -= slope;
-                            }
-                        }
+                        self.add_slopes(start..end, (target, weight, pair_scale), &mut buffer, &mut total);
                     }
                     &buffer[..(end - start) * width]
                 }
@@ -324,6 +308,37 @@ impl WithSimd for BackwardTask<'_> {
             start = end;
         }
         total
+    }
+}
+
+impl BackwardTask<'_> {
+    /// Adds the loss of the slopes between the pairs of the tile's `points` to `total`, and its adjoint to `d_out`; of targets, their
+    /// weights, and the factor of each pair.
+    #[inline(always)]
+    fn add_slopes(
+        &self,
+        points: Range<usize>,
+        (target, weight, scale): (&[f32], Option<&[f32]>, f32),
+        d_out: &mut [f32],
+        total: &mut f64,
+    ) {
+        let (dim, width) = (self.plan.dim, self.plan.width(self.tile.kind));
+        // A tile begins at an even point and holds an even number of them: no pair is cut.
+        for p in (points.start..points.end - 1).step_by(2) {
+            let [a, b] = [p, p + 1].map(|p| &self.x[p * dim..(p + 1) * dim]);
+            let squared: f32 = a.iter().zip(b).map(|(a, b)| (a - b) * (a - b)).sum();
+            let weight = weight.map_or(1.0, |w| 0.5 * (w[p] + w[p + 1]));
+            let factor = scale * weight / squared.max(LEAST_PAIR_DISTANCE_SQUARED);
+            let row = p - points.start;
+            for o in 0..width {
+                let error = |i: usize| self.plan.values(self.tile, row + i)[o] - target[(p + i) * width + o];
+                let difference = error(0) - error(1);
+                *total += f64::from(factor * difference * difference);
+                let slope = 2.0 * factor * difference;
+                d_out[row * width + o] += slope;
+                d_out[(row + 1) * width + o] -= slope;
+            }
+        }
     }
 }
 

@@ -65,8 +65,7 @@ fn directed(samples: &[SurfaceSample], to: &TriMesh, query: &DistanceQuery, thre
             let mut sum = [0.0; 4];
             for (s, c) in samples.iter().zip(closest) {
                 let Some(c) = c else { continue };
-                let [p, q, r] = to.triangle(c.face as usize);
-                let normal = (q - p).cross(r - p).normalize_or_zero();
+                let normal = to.face_normal(c.face as usize);
                 sum[0] += c.distance;
                 sum[1] += (c.distance <= threshold) as u8 as f64;
                 sum[2] = f64::max(sum[2], c.distance);

@@ -5,10 +5,12 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
+use nstr_field::model::ENDINGS;
+
 /// Bytes that are read at a time.
 const PART: usize = 1 << 16;
 /// Endings of what a fit writes, which may lie beside what it reads.
-const WRITTEN: [&str; 4] = ["safetensors", "nstr", "part", "lock"];
+const WRITTEN: [&str; 4] = [ENDINGS[0], ENDINGS[1], "part", "lock"];
 
 /// Hash of a file's content, or of the names and sizes of a folder's files, models left out (FNV-1a, 64 bits).
 ///

@@ -5,7 +5,11 @@ use nstr_spec::init;
 use proptest::prelude::*;
 
 fn model() -> Model {
-    let config = config::preset("sdf-tiny").unwrap().set(&["latent.kind=hash", "modulation=channels:3"]).unwrap();
+    model_of(&config::preset("sdf-tiny").unwrap().set(&["latent.kind=hash", "modulation=channels:3"]).unwrap())
+}
+
+/// A model of a configuration with initial parameters, without occupied cells.
+pub(super) fn model_of(config: &config::FieldConfig) -> Model {
     let spec = config.spec();
     let (grid, net) = init::parameters(&spec, &config.init);
     Model {
@@ -13,7 +17,7 @@ fn model() -> Model {
         units: "mm".into(),
         grid,
         net,
-        config: serde_json::to_value(&config).unwrap(),
+        config: serde_json::to_value(config).unwrap(),
         provenance: BTreeMap::from([("input".into(), "chair.obj".into())]),
         metrics: BTreeMap::from([("fit_seconds".into(), 12.5)]),
         occupancy: None,

@@ -62,16 +62,14 @@ fn angle(a: DVec3, b: DVec3) -> f64 {
 /// `true` where the surface a margin away, in eight directions, has about the same normal and is still there.
 fn is_away_from_creases(s: &SurfaceSample, margin: f64, mesh: &TriMesh, query: &DistanceQuery) -> bool {
     let (u, v) = s.normal.any_orthonormal_pair();
-    let least = CREASE_ANGLE.to_radians().cos();
+    let (sine, least) = CREASE_ANGLE.to_radians().sin_cos();
     (0..8).all(|i| {
         let (sin, cos) = (f64::from(i) * std::f64::consts::FRAC_PI_4).sin_cos();
         let beside = s.position + (u * cos + v * sin) * margin;
         // A smooth surface leaves its tangent plane by less than the margin times the sine of the angle, and along its normal:
         // beyond an edge, the closest point lies to the side.
         query.closest_within(beside, margin).is_some_and(|c| {
-            let [p, q, r] = mesh.triangle(c.face as usize);
-            let normal = (q - p).cross(r - p).normalize_or_zero();
-            let (gap, sine) = (beside - c.point, CREASE_ANGLE.to_radians().sin());
+            let (normal, gap) = (mesh.face_normal(c.face as usize), beside - c.point);
             let aside = (gap - normal * gap.dot(normal)).length();
             c.distance <= margin * sine && aside <= 1e-6 * margin + sine * c.distance && normal.dot(s.normal) >= least
         })

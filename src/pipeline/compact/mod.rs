@@ -152,23 +152,18 @@ pub(crate) fn compact_with(model: &Model, gauge: &dyn Gauge, options: &CompactOp
     let mut estimator = SensitivityEstimator::new(model, 0xc0dec);
     gauge.observe(&mut estimator)?;
     let plan = StepPlan::new(model, &estimator.finish());
-    let mut search = Search { model, gauge, plan, best: None };
+    let mut search = Search { model, gauge, plan, error: gauge.error(), least: None };
     let wanted = options.loss.or(options.max_bytes.is_none().then_some(DEFAULT_LOSS));
-    let error = gauge.error();
-    let guess = |loss: f64| search_start(&search.plan, error, loss);
     let mut found = match wanted {
-        Some(loss) => {
-            let start = guess(loss);
-            noise_for_loss(start, loss, |noise| search.loss(noise))?
-        }
-        None => Found { noise: guess(DEFAULT_LOSS), value: f64::NAN },
+        Some(loss) => noise_for_loss(search.start(loss), loss, |noise| search.loss(noise))?,
+        None => Found { noise: search.start(DEFAULT_LOSS), value: f64::NAN },
     };
     if let Some(most) = options.max_bytes {
         // At most as fine as the loss asks for.
-        let least = if wanted.is_some() { found.noise } else { search_start(&search.plan, error, LEAST_LOSS) };
+        let least = if wanted.is_some() { found.noise } else { search.start(LEAST_LOSS) };
         let room = most.saturating_sub(HEADER_SLACK);
         let Some(fits) = noise_for_size(found.noise, least, room, |noise| search.bytes(noise))? else {
-            let least = search.best.map_or(0, |(_, bytes)| bytes + HEADER_SLACK);
+            let least = search.least.map_or(0, |bytes| bytes + HEADER_SLACK);
             let reason = format!(
                 "--max-size {most}: too small for this model, which takes {least} bytes at least; fit a smaller one"
             );
@@ -190,22 +185,24 @@ pub(crate) fn compact_with(model: &Model, gauge: &dyn Gauge, options: &CompactOp
     }
 }
 
-/// Noise of a loss, if quantisation adds the errors that the plan tells to the model's mean squared `error`.
-fn search_start(plan: &StepPlan, error: f64, loss: f64) -> f64 {
-    // A model without error has a picture that is equal to the last bit of an 8-bit file.
-    plan.noise(error.max(1e-12) * excess(loss)).max(f64::MIN_POSITIVE)
-}
-
 /// Tries of one model with different noise.
 struct Search<'a> {
     model: &'a Model,
     gauge: &'a dyn Gauge,
     plan: StepPlan,
-    /// Noise and bytes of the smallest file so far.
-    best: Option<(f64, u64)>,
+    /// Mean squared error of the model itself.
+    error: f64,
+    /// Bytes of the smallest file so far.
+    least: Option<u64>,
 }
 
 impl Search<'_> {
+    /// Noise of a loss, if quantisation adds the errors that the plan tells to the model's own.
+    fn start(&self, loss: f64) -> f64 {
+        // A model without error has a picture that is equal to the last bit of an 8-bit file.
+        self.plan.noise(self.error.max(1e-12) * excess(loss)).max(f64::MIN_POSITIVE)
+    }
+
     fn quantized(&self, noise: f64) -> Result<QuantizedModel, Error> {
         QuantizedModel::new(self.model, &self.plan.steps(noise)).map_err(in_memory)
     }
@@ -221,9 +218,7 @@ impl Search<'_> {
 
     fn bytes(&mut self, noise: f64) -> Result<u64, Error> {
         let bytes = self.quantized(noise)?.encode(self.model).map_err(in_memory)?.len() as u64;
-        if self.best.is_none_or(|(_, least)| bytes < least) {
-            self.best = Some((noise, bytes));
-        }
+        self.least = Some(self.least.map_or(bytes, |least| least.min(bytes)));
         Ok(bytes)
     }
 

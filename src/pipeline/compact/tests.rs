@@ -177,9 +177,15 @@ fn a_capture_is_fitted_coded_and_measured_within_its_size() {
     let Some(Scores::Views(scores)) = &fitted.scores else { panic!("a capture's scores") };
     let again = psnr(&file, read.clone(), &scene("teaset"));
     assert!((again - scores.psnr).abs() < 1e-9 && (metrics["psnr"] - again).abs() < 1e-9, "{again}");
-    // Coded once more, on the capture: the whole views lose about what their patches do.
-    let coded = compact(&file, &read, Some(&scene("teaset")), &options_of(Some(0.3), None)).unwrap();
-    let lost = again - psnr(&file, coded.model, &scene("teaset"));
+}
+
+#[test]
+fn whole_views_lose_about_what_their_patches_do() {
+    // The same model on every run: one that was coded to a size depends on how many digits its header's times have.
+    let file = Path::new("tea.safetensors");
+    let whole = fit(scene("teaset"), &quick_teaset().without_evaluation(), &mut ()).unwrap().model;
+    let coded = compact(file, &whole, Some(&scene("teaset")), &options_of(Some(0.3), None)).unwrap();
+    let lost = psnr(file, whole, &scene("teaset")) - psnr(file, coded.model, &scene("teaset"));
     assert!(coded.loss <= 0.3 && (0.1..0.4).contains(&lost), "{} measured, {lost} lost", coded.loss);
 }
 

@@ -151,15 +151,7 @@ impl<'a> VolumeRenderer<'a> {
     /// # Errors
     /// A camera that cannot be used.
     pub fn colours(&self, view: &dyn CameraModel, background: [f32; 3]) -> Result<Vec<[f32; 3]>, RenderError> {
-        view.check()?;
-        let job = tile::VolumeTileJob { renderer: self, view, plane: None };
-        let tiles = self.tiles(view, |area| job.colours(area, background));
-        let (width, height) = view.size();
-        let mut out = vec![background; width as usize * height as usize];
-        for (area, colours) in tiles {
-            colours.iter().enumerate().for_each(|(i, c)| out[area.place(i, width)] = *c);
-        }
-        Ok(out)
+        Ok(self.pixels(view, Some(background))?.colours)
     }
 
     /// [`Self::colours`] with opacities and depths; without a background these alone, which takes less time.

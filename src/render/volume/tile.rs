@@ -111,14 +111,6 @@ impl VolumeTileJob<'_> {
         out
     }
 
-    /// sRGB values over a background of sRGB values.
-    pub fn colours(&self, area: TileRect, background: [f32; 3]) -> Vec<[f32; 3]> {
-        let flags = GatherFlags { colour: true, ..GatherFlags::default() };
-        let (_, _, bundle) = self.centre(area, flags, &mut RenderStats::default());
-        let over = |r: &RayIntegral| (r.colour + Vec3::from(background) * r.transmittance).to_array();
-        bundle.rays.iter().map(over).collect()
-    }
-
     /// The tile's pixels, see [`ViewPixels`].
     pub fn pixels(&self, area: TileRect, background: Option<[f32; 3]>) -> ViewPixels {
         let flags = GatherFlags { colour: background.is_some(), ..GatherFlags::default() };

@@ -1,28 +1,18 @@
 //! Compact files: whole, cut, damaged and hostile ones.
 
-use nstr_spec::init;
 use proptest::prelude::*;
 
 use super::*;
+use crate::model::tests::model_of;
 
 /// A small model of a preset with features of all sizes.
 fn small(preset: &str, changes: &[&str]) -> Model {
     let narrow = ["spectrum.width=4", "decoder.width=4", "basis=4", "latent.base_resolution=2"];
     let config = config::preset(preset).unwrap().set(&[&narrow[..], changes].concat()).unwrap();
-    let spec = config.spec();
-    let (mut grid, net) = init::parameters(&spec, &config.init);
-    grid.iter_mut().enumerate().for_each(|(i, v)| *v = ((i * 7919 % 1009) as f32 / 504.5 - 1.0).powi(3));
-    Model {
-        map: Cube { origin: DVec3::new(-1.5, 0.25, 1e-3), size: 2.125 }.into(),
-        units: "mm".into(),
-        grid,
-        net,
-        config: serde_json::to_value(&config).unwrap(),
-        provenance: BTreeMap::from([("input".into(), "chair.obj".into())]),
-        metrics: BTreeMap::from([("fit_seconds".into(), 12.5)]),
-        occupancy: spec.color_head.is_some().then(|| Occupancy::from_bits(16, |i| i % 16 < 5 && i / 256 > 9)),
-        spec,
-    }
+    let mut model = model_of(&config);
+    model.grid.iter_mut().enumerate().for_each(|(i, v)| *v = ((i * 7919 % 1009) as f32 / 504.5 - 1.0).powi(3));
+    model.occupancy = model.spec.color_head.is_some().then(|| Occupancy::from_bits(16, |i| i % 16 < 5 && i / 256 > 9));
+    model
 }
 
 const HASHED: [&str; 4] = ["latent.kind=hash", "latent.levels=3", "latent.resolution=16", "latent.hashmap_size=64"];

@@ -106,9 +106,7 @@ impl RadianceGauge {
     /// # Errors
     /// Captures that cannot be read, and those without a view.
     pub(crate) fn of_capture(path: &Path, model: &RadianceModel, capture: &Path) -> Result<Self, Error> {
-        let record = FitRecord::of(&model.model).ok().and_then(|record| record.capture);
-        let settings = record.ok_or_else(|| Error::file(path, "was not fitted to a capture"))?;
-        let capture = read_capture(capture, &settings.options(Split::All))?;
+        let capture = read_capture(capture, &model.capture_settings(path)?.options(Split::All))?;
         Self::of_views(model, Arc::new(capture.train), &capture.test, opaque(model.march.background)?)
     }
 
