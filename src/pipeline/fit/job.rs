@@ -1,5 +1,6 @@
 //! The part that all fits share: resume, train, save what there is however it ends, and measure it.
 
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -8,7 +9,7 @@ use std::time::{Duration, Instant};
 use nstr_backend::backend::FieldOp;
 use nstr_field::model::{Model, ModelError, ModelErrorKind, Precision};
 use nstr_files::Target;
-use nstr_fit::{Observer, ObserverError, Progress, TrainError, TrainState, TrainingData, train};
+use nstr_fit::{Observer, ObserverError, Progress, RunReport, TrainError, TrainState, TrainingData, train};
 use nstr_space::{Cube, SceneMap};
 use nstr_spec::init;
 
@@ -61,6 +62,8 @@ pub(super) struct FitJob<'a> {
     pub op: Arc<FieldOp>,
     pub state: TrainState,
     pub resumed: bool,
+    /// Report of the training, once it has ended.
+    report: RefCell<Option<RunReport>>,
 }
 
 impl<'a> FitJob<'a> {
@@ -78,7 +81,7 @@ impl<'a> FitJob<'a> {
         record.input = Some(input_fingerprint(input).map_err(Error::io(input))?);
         let ready = |record: FitRecord, map, state, resumed| {
             let op = FieldOp::new(record.fit.field.spec());
-            Self { request, task, record, map, op, state, resumed }
+            Self { request, task, record, map, op, state, resumed, report: RefCell::default() }
         };
         if let Some(path) = checkpoint_of(options).filter(|_| options.resume) {
             if path.exists() {
@@ -239,7 +242,7 @@ impl<'a> FitJob<'a> {
         })?;
         let size = |path: &Path| std::fs::metadata(path).map(|m| m.len()).map_err(Error::io(path));
         let file_bytes = options.output.as_deref().filter(|output| is_file(output)).map(size).transpose()?;
-        Ok(Fitted { model, scores, file_bytes, mesh: None })
+        Ok(Fitted { model, scores, file_bytes, mesh: None, report: self.report.take() })
     }
 
     /// Cube of the world that the field is defined on.
@@ -334,6 +337,10 @@ impl Saver<'_> {
 }
 
 impl Observer for Saver<'_> {
+    fn report(&mut self, report: &RunReport) {
+        self.job.report.replace(Some(report.clone()));
+    }
+
     fn progress(&mut self, progress: &Progress) -> bool {
         self.observer.progress(progress)
     }
