@@ -289,7 +289,9 @@ pub fn device_is_the_judge<R: Runtime>(
                 continue;
             };
             assert_eq!(got.len(), want.len(), "{}: samples of ray {r}", scene.name);
-            assert!(bits(got) == bits(want), "{}: ray {r}: {got:?}, not {want:?}", scene.name);
+            let differs = (0..want.len()).find(|s| bits(&got[*s..=*s]) != bits(&want[*s..=*s]));
+            let both = differs.map(|s| (s, got[s], want[s]));
+            assert!(both.is_none(), "{}: ray {r}: sample, found, wanted: {both:?}", scene.name);
             let start = spans[SPAN_WORDS * r] as usize;
             for slot in &mut taken[start.min(room)..(start + got.len()).min(room)] {
                 assert!(!std::mem::replace(slot, true), "{}: two rays share a place", scene.name);

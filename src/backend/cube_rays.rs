@@ -99,10 +99,10 @@ where
         let at = Parameters { grid: grid_in.handle.clone(), packed: self.kernels.pack(&net_in.handle) };
         let to = Gradients { grid: d_grid.handle.clone(), net: d_net.handle.clone() };
         let (most, march, step) = self.take_buffers(rays.rays());
+        let pieces = self.upload(rays);
         // Without cells nothing is hit.
         let none = || self.kernels.occupancy(16, &Occupancy::empty(16).packed());
         let occupancy = self.occupancy.get_or_insert_with(none);
-        let pieces = self.upload(rays);
         let batch = self.kernels.march(pieces, occupancy, &self.marching, &march);
         self.kernels.ray_step(&at, &batch, comparison(loss), &step, &to);
         let value = self.kernels.settle(&batch, &step, &self.statistics);
@@ -131,13 +131,13 @@ where
         let densities = std::mem::take(&mut self.densities);
         let lengths: Vec<usize> = densities.iter().map(|(_, n)| *n).collect();
         let handles = std::iter::once(statistics).chain(densities.into_iter().map(|(handle, _)| handle)).collect();
-        let client = self.kernels.client();
+        let client = self.kernels.client().clone();
         ReadBack::begin(|| {
-            // Errors of launches wait in the queue until somebody asks.
+            // Sends off what was launched, and tells errors of launches. The copy itself is asked for when it is waited for:
+            // nothing writes to these buffers any more.
             client.flush().map_err(|e| e.to_string())?;
-            let reading = client.read_async(handles);
             Ok(move || {
-                let parts = cubecl::future::block_on(reading).map_err(|e| e.to_string())?;
+                let parts = cubecl::future::block_on(client.read_async(handles)).map_err(|e| e.to_string())?;
                 report(&parts, &lengths).ok_or_else(|| "it sent too few numbers".into())
             })
         })

@@ -41,27 +41,29 @@ struct Strata {
     zero: u32,
 }
 
-/// A float as it is. Compilers may not fuse the product that it is with a sum, as they don't know that `zero` is 0.
+/// The value of an operation, rounded to a float: compilers can't fuse or rearrange it with the next operation, as they don't
+/// know that `zero` is 0.
 #[cube]
-fn rounded(product: f32, zero: u32) -> f32 {
-    f32::reinterpret(u32::reinterpret(product) ^ zero)
+fn rounded(value: f32, zero: u32) -> f32 {
+    f32::reinterpret(u32::reinterpret(value) ^ zero)
 }
 
-/// `eˣ` for x from 0 to 87, to about 1e-7: the reduction and the polynomial of the Cephes library (Moshier 1989, `expf`),
-/// every product rounded.
+/// `eˣ` for x from 0 to 87, to about 1e-7: the reduction and the polynomial of the Cephes library (Moshier 1989, `expf`).
+/// The result of every operation is rounded: compilers also change the order of sums.
 #[cube]
 fn exponential(x: f32, zero: u32) -> f32 {
     let x = min(x, 87.0f32);
-    let n = f32::floor(rounded(x * 1.442_695f32, zero) + 0.5f32);
-    let r = x - rounded(n * 0.693_359_4f32, zero);
-    let r = r - rounded(n * -2.121_944_4e-4f32, zero);
-    let y = rounded(r * 1.987_569_1e-4f32, zero) + 1.398_199_9e-3f32;
-    let y = rounded(y * r, zero) + 8.333_452e-3f32;
-    let y = rounded(y * r, zero) + 4.166_579_6e-2f32;
-    let y = rounded(y * r, zero) + 1.666_666_6e-1f32;
-    let y = rounded(y * r, zero) + 0.5f32;
-    let y = rounded(y * rounded(r * r, zero), zero) + r + 1.0f32;
-    y * f32::reinterpret((u32::cast_from(n) + 127u32) << 23u32)
+    let n = f32::floor(rounded(rounded(x * 1.442_695f32, zero) + 0.5f32, zero));
+    let r = rounded(x - rounded(n * 0.693_359_4f32, zero), zero);
+    let r = rounded(r - rounded(n * -2.121_944_4e-4f32, zero), zero);
+    let y = rounded(rounded(r * 1.987_569_1e-4f32, zero) + 1.398_199_9e-3f32, zero);
+    let y = rounded(rounded(y * r, zero) + 8.333_452e-3f32, zero);
+    let y = rounded(rounded(y * r, zero) + 4.166_579_6e-2f32, zero);
+    let y = rounded(rounded(y * r, zero) + 1.666_666_6e-1f32, zero);
+    let y = rounded(rounded(y * r, zero) + 0.5f32, zero);
+    let y = rounded(rounded(y * rounded(r * r, zero), zero) + r, zero);
+    let y = rounded(y + 1.0f32, zero);
+    rounded(y * f32::reinterpret((u32::cast_from(n) + 127u32) << 23u32), zero)
 }
 
 /// Natural logarithm of x ≥ 1, to some 1e-7: Cephes' `logf`. It only says how far to skip.
@@ -93,7 +95,7 @@ fn logarithm(x: f32) -> f32 {
 fn distance(strata: &Strata, s: f32) -> f32 {
     let mut t = s * strata.step;
     if s > strata.knee_s {
-        let along = rounded((s - strata.knee_s) * strata.rate, strata.zero);
+        let along = rounded(rounded(s - strata.knee_s, strata.zero) * strata.rate, strata.zero);
         t = strata.knee_t * exponential(along, strata.zero);
     }
     rounded(t, strata.zero)
@@ -102,7 +104,7 @@ fn distance(strata: &Strata, s: f32) -> f32 {
 /// Arc length of the sample in a stratum.
 #[cube]
 fn sample(strata: &Strata, index: u32) -> f32 {
-    distance(strata, f32::cast_from(index) + strata.jitter)
+    distance(strata, rounded(f32::cast_from(index) + strata.jitter, strata.zero))
 }
 
 /// Length of a stratum whose sample lies at `t`.
