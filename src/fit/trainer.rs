@@ -15,7 +15,7 @@ use crate::error::TrainError;
 use crate::observer::{Observer, Progress};
 use crate::parameters::Parameters;
 use crate::schedule::Budget;
-use crate::state::{TaskState, TrainState};
+use crate::state::TrainState;
 use crate::task::{READBACK_INTERVAL, StepContext, Task};
 use crate::train_config::TrainConfig;
 

@@ -60,13 +60,13 @@ where
     }
     let (op, config, first, mut task) = fit(1 << 15);
     let mut cpu = Trainer::<burn_flex::Flex>::new(op, config.clone(), &first, Default::default());
-    let want: Vec<f64> = steps(&mut cpu, &mut task, |_| true).into_iter().flatten().collect();
+    let want: Vec<f64> = steps::<burn_flex::Flex>(&mut cpu, &mut task, |_| true).into_iter().flatten().collect();
 
     let (op, _, _, task) = fit(1 << 15);
     let mut task = DeviceRadianceTask::<B>::new(task);
     let mut trainer = Trainer::<B>::new(op.clone(), config, &first, Default::default());
     let before = read_back::count();
-    let got = steps(&mut trainer, &mut task, |t| t.is_multiple_of(PERIOD));
+    let got = steps::<B>(&mut trainer, &mut task, |t| t.is_multiple_of(PERIOD));
     assert_eq!(op.fallbacks(), [], "all of a step is done there");
     // The first step's own loss, and then one read after each period, the occupancy grid's densities included.
     assert_eq!(read_back::count() - before, 1 + PERIODS);
