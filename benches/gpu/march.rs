@@ -70,14 +70,16 @@ pub fn scenes() -> Vec<Scene> {
     ]
 }
 
-/// Rays, their strata and pieces, and the samples that the judge finds.
+/// Position, distance and length of each sample of a ray.
+type Samples = Vec<[f32; 5]>;
+
+/// Rays, their strata and pieces, and the samples that the judge finds of each.
 pub struct Drawn {
     paths: Vec<(VolumePath, RaySampling)>,
     heads: Vec<[u32; 4]>,
     pieces: Vec<MarchPiece>,
     records: Vec<[f32; RECORD]>,
-    /// Of each ray: position, distance and length of each sample.
-    want: Vec<Vec<[f32; 5]>>,
+    want: Vec<Samples>,
 }
 
 impl Scene {
@@ -141,7 +143,7 @@ impl Scene {
 /// `eˣ` as the kernel computes it, in plain f32.
 fn exponential(x: f32) -> f32 {
     let x = x.min(87.0);
-    let n = (x * 1.442_695 + 0.5).floor();
+    let n = (x * std::f32::consts::LOG2_E + 0.5).floor();
     let r = x - n * 0.693_359_4;
     let r = r - n * -2.121_944_4e-4;
     let coefficients = [1.398_199_9e-3, 8.333_452e-3, 4.166_579_6e-2, 1.666_666_6e-1, 0.5];
@@ -155,7 +157,7 @@ fn distance(strata: &Strata, s: f32) -> f32 {
 }
 
 /// Samples of pieces in occupied cells: a test of every stratum.
-fn judge(occupancy: &Occupancy, pieces: &[MarchPiece], steps: &RaySampling, most: usize) -> Vec<[f32; 5]> {
+fn judge(occupancy: &Occupancy, pieces: &[MarchPiece], steps: &RaySampling, most: usize) -> Samples {
     let (strata, growth) = (steps.strata(), steps.growth());
     let (mut samples, mut index) = (Vec::new(), 0u32);
     for piece in pieces {
@@ -184,7 +186,7 @@ fn judge(occupancy: &Occupancy, pieces: &[MarchPiece], steps: &RaySampling, most
 }
 
 /// Samples that the CPU's march visits.
-fn marched(scene: &Scene, path: &VolumePath, steps: &RaySampling) -> Vec<[f32; 5]> {
+fn marched(scene: &Scene, path: &VolumePath, steps: &RaySampling) -> Samples {
     let mut samples = Vec::new();
     scene.occupancy.march(path, steps, |s| {
         samples.push([s.position.x, s.position.y, s.position.z, s.t, s.dt]);
@@ -248,7 +250,7 @@ fn download<R: Runtime>(
     client: &ComputeClient<R>,
     rays: &DeviceRays,
     counters: &Handle,
-) -> (Vec<Option<Vec<[f32; 5]>>>, Vec<u32>) {
+) -> (Vec<Option<Samples>>, Vec<u32>) {
     let (x, lengths) = (read(client, &rays.x, 3 * rays.samples), read(client, &rays.lengths, 2 * rays.samples));
     let spans = words(client, &rays.spans, SPAN_WORDS * rays.rays);
     let sample = |s: usize| [x[3 * s], x[3 * s + 1], x[3 * s + 2], lengths[2 * s], lengths[2 * s + 1]];

@@ -498,8 +498,8 @@ fn what_a_device_cannot_march_is_marched_on_the_cpu_and_named() {
     let first = start(&spec, 3);
     let plain = FitConfig::preset("radiance-tiny").unwrap().0.train;
     let smooth = Regularizers { lambda_smooth: 1e-7, fraction: 0.05, ..Regularizers::NONE };
-    let occupancy = OccupancyConfig { resolution: 32, cells_per_update: 500, ..OccupancyConfig::default() };
-    let rays = RayConfig { samples_per_step: 600, max_samples_per_ray: 64, ..RayConfig::default() };
+    let occupancy = OccupancyConfig { resolution: 16, cells_per_update: 300, ..OccupancyConfig::default() };
+    let rays = RayConfig { samples_per_step: 300, max_samples_per_ray: 64, ..RayConfig::default() };
     for (config, word) in
         [(plain.clone(), "no kernels"), (TrainConfig { regularizers: smooth, ..plain }, "regularisers")]
     {

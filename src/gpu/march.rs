@@ -53,7 +53,7 @@ fn rounded(value: f32, zero: u32) -> f32 {
 #[cube]
 fn exponential(x: f32, zero: u32) -> f32 {
     let x = min(x, 87.0f32);
-    let n = f32::floor(rounded(rounded(x * 1.442_695f32, zero) + 0.5f32, zero));
+    let n = f32::floor(rounded(rounded(x * comptime!(std::f32::consts::LOG2_E), zero) + 0.5f32, zero));
     let r = rounded(x - rounded(n * 0.693_359_4f32, zero), zero);
     let r = rounded(r - rounded(n * -2.121_944_4e-4f32, zero), zero);
     let y = rounded(rounded(r * 1.987_569_1e-4f32, zero) + 1.398_199_9e-3f32, zero);
@@ -264,14 +264,12 @@ pub fn march(
             if pass == 0u32 {
                 at = counters[0].fetch_add(taken);
                 let mut start = at;
-                if taken > 0u32 {
-                    if at + taken > capacity {
-                        // What lies behind the first ray without room is not written.
-                        counters[1].fetch_min(at);
-                        counters[2].fetch_add(1u32);
-                        start = comptime!(LEFT_OUT);
-                        taken = 0u32;
-                    }
+                if taken > 0u32 && at + taken > capacity {
+                    // What lies behind the first ray without room is not written.
+                    counters[1].fetch_min(at);
+                    counters[2].fetch_add(1u32);
+                    start = comptime!(LEFT_OUT);
+                    taken = 0u32;
                 }
                 limit = taken;
                 spans[comptime!(SPAN_WORDS) * r] = start;
