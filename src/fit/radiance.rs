@@ -1,6 +1,6 @@
 //! Radiance fields as a task: rays of the images, the occupancy grid that they are marched through, and a held-out PSNR.
 //!
-//! Rays are marched on the CPU here, and the occupancy grid is evaluated there; [`on_device`] does both where the field is
+//! Rays are marched on the CPU here, and the occupancy grid is evaluated there; `on_device` does both where the field is
 //! trained.
 
 mod on_device;

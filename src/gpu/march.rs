@@ -1,9 +1,9 @@
 //! Marching of rays through an occupancy grid: their samples in occupied cells, appended to one list.
 //!
 //! A ray is a few straight pieces, already clipped to the occupied cells; samples are found as on the CPU
-//! (`src/space/occupancy`), with the same roundings: products that are added to something are rounded first (see
-//! [`rounded()`]), so that positions, distances and lengths are the CPU's bit for bit. Beyond the knee of strata that grow,
-//! the exponential is [`exponential()`], which no compiler chooses; the CPU's is its C library's, and differs by some 1e-7.
+//! (`src/space/occupancy`), with the same roundings: no operation is fused or rearranged with the next one (see
+//! `rounded`), so that positions, distances and lengths are the CPU's bit for bit. Beyond the knee of strata that grow,
+//! the exponential is one of our own, which no compiler chooses; the CPU's is its C library's, and differs by some 1e-7.
 //! Only what decides how much of an empty space is skipped may be rounded otherwise: its margins allow for that.
 //!
 //! One unit goes along each ray twice: it counts the samples, reserves room for them by one atomic addition, and writes them.
@@ -49,7 +49,7 @@ fn rounded(value: f32, zero: u32) -> f32 {
 }
 
 /// `eˣ` for x from 0 to 87, to about 1e-7: the reduction and the polynomial of the Cephes library (Moshier 1989, `expf`).
-/// The result of every operation is rounded: compilers also change the order of sums.
+/// The result of every operation is rounded: with only the products kept apart, Mesa's software driver gave other last digits.
 #[cube]
 fn exponential(x: f32, zero: u32) -> f32 {
     let x = min(x, 87.0f32);
