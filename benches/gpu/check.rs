@@ -8,8 +8,9 @@ use std::ops::Range;
 
 use cubecl::prelude::*;
 use cubecl::server::Handle;
+use nstr_gpu::ray_step::{DeviceRays, RayLoss};
 use nstr_gpu::rays::LossKind;
-use nstr_gpu::run::{DeviceRays, FieldKernels, Gradients, Parameters, Points, RayLoss, Tuning};
+use nstr_gpu::run::{FieldKernels, Gradients, Parameters, Points, Tuning};
 use nstr_kernel::{FusedField, GradientSlices, Outputs, PointLoss, RayBatch};
 use nstr_spec::FieldSpec;
 use nstr_spec::config::preset;
@@ -157,7 +158,7 @@ fn tensors(spec: &FieldSpec) -> Vec<(String, usize, Range<usize>)> {
 }
 
 /// Worst difference of a gradient over parameter tensors, relative to the tensor's norm.
-fn gradients_apart(spec: &FieldSpec, got: [&[f32]; 2], want: [&[f32]; 2]) -> (f64, String) {
+pub fn gradients_apart(spec: &FieldSpec, got: [&[f32]; 2], want: [&[f32]; 2]) -> (f64, String) {
     let mut worst = (0.0, String::new());
     for (name, buffer, range) in tensors(spec) {
         // Where a tensor has no gradient, there must be none.
@@ -220,17 +221,19 @@ pub fn rays(case: &mut Case, rays: usize, most: usize, dt: f32) -> RayBatch {
 
 /// A batch on the device.
 pub fn place_rays<R: Runtime>(client: &ComputeClient<R>, batch: &RayBatch) -> DeviceRays {
+    let spans: Vec<u32> = batch.first.windows(2).flat_map(|w| [w[0], w[1] - w[0], 0, 0]).collect();
+    let lengths: Vec<f32> = batch.t.iter().zip(&batch.dt).flat_map(|(t, dt)| [*t, *dt]).collect();
+    let parts = [&batch.direction, &batch.target, &batch.background].map(|v| v.as_chunks::<3>().0);
+    let records: Vec<f32> = (0..parts[0].len()).flat_map(|r| parts.map(|part| part[r])).flatten().collect();
     DeviceRays {
         rays: batch.first.len() - 1,
         samples: batch.t.len(),
-        first: client.create_from_slice(u32::as_bytes(&batch.first)),
         x: upload(client, &batch.x),
-        t: upload(client, &batch.t),
-        dt: upload(client, &batch.dt),
-        direction: upload(client, &batch.direction),
-        target: upload(client, &batch.target),
-        background: upload(client, &batch.background),
+        lengths: upload(client, &lengths),
+        spans: client.create_from_slice(u32::as_bytes(&spans)),
+        records: upload(client, &records),
         gradient_scale: (!batch.gradient_scale.is_empty()).then(|| upload(client, &batch.gradient_scale)),
+        counters: None,
     }
 }
 

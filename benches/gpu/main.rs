@@ -16,6 +16,7 @@
 mod check;
 mod fit;
 mod frames;
+mod march;
 mod plain;
 #[cfg(feature = "cuda")]
 mod sources;
@@ -197,6 +198,19 @@ fn run_checks<R: Runtime>(client: &ComputeClient<R>, tunings: &[Tuning], given: 
             }
             println!("     {:.1} s", started.elapsed().as_secs_f64());
         }
+    }
+    if only.is_none_or(|only| "marching".contains(only)) {
+        let spec = nstr_spec::config::preset("radiance-tiny").unwrap().spec();
+        for (i, scene) in march::scenes().iter().enumerate() {
+            // Differences are panics: there must not be any.
+            let drawn = scene.draw(1001, 40 + i as u64);
+            march::judge_is_the_march(scene, &drawn);
+            let samples = march::device_is_the_judge(client, &spec, scene, &drawn);
+            println!("ok   marching, {}: {samples} samples bit for bit", scene.name);
+        }
+        let (loss, off, tensor) = march::marched_step(client, &spec, base, 7);
+        report("loss of marched rays", loss, 1e-5, "");
+        report("step of marched rays", off, check::GRADIENTS, &tensor);
     }
     ok
 }

@@ -5,7 +5,7 @@ use std::path::Path;
 use cubecl::Compiler as _;
 use cubecl::compute::*;
 use cubecl::cuda::CudaRuntime;
-use cubecl::ir::{AddressType, ElemType, Scope, StorageType, UIntKind};
+use cubecl::ir::{AddressType, ElemType, FloatKind, Scope, StorageType, UIntKind};
 use cubecl::prelude::*;
 use nstr_gpu::field::add::{Add, Quad, Single};
 use nstr_gpu::field::points;
@@ -34,6 +34,9 @@ impl Arguments {
     }
     fn number(&mut self) -> NativeExpand<u32> {
         self.0.scalar(StorageType::Scalar(ElemType::UInt(UIntKind::U32))).into()
+    }
+    fn float(&mut self) -> NativeExpand<f32> {
+        self.0.scalar(StorageType::Scalar(ElemType::Float(FloatKind::F32))).into()
     }
     fn scope(&mut self) -> &mut Scope {
         &mut self.0.scope
@@ -73,9 +76,42 @@ fn adjoint<G: Add>(plan: &Plan, name: &str) -> String {
     args.source(name, plan.trunk.tile.units)
 }
 
-/// Writes the sources of the presets' kernels into `folder`.
+fn march() -> String {
+    let mut args = Arguments::new();
+    let (heads, pieces, occupancy) = (args.input(), args.input(), args.input());
+    let (x, lengths, spans, counters) = (args.output(), args.output(), args.output(), args.output());
+    let [rays, cells, most, capacity, zero] = std::array::from_fn(|_| args.number());
+    let [step, per_step, knee_t, knee_s, per_knee, rate, per_rate, cell] = std::array::from_fn(|_| args.float());
+    nstr_gpu::march::march::expand(
+        args.scope(),
+        heads,
+        pieces,
+        occupancy,
+        x,
+        lengths,
+        spans,
+        counters,
+        rays,
+        cells,
+        most,
+        capacity,
+        zero,
+        step,
+        per_step,
+        knee_t,
+        knee_s,
+        per_knee,
+        rate,
+        per_rate,
+        cell,
+    );
+    args.source("march", 128)
+}
+
+/// Writes the sources of the presets' kernels into `folder`, and that of marching.
 pub fn write(folder: &Path, forms: &[Tuning]) {
     std::fs::create_dir_all(folder).expect("the folder can be made");
+    std::fs::write(folder.join("march.cu"), march()).expect("the file can be written");
     for preset_name in ["radiance", "sdf", "radiance-fine"] {
         let spec = preset(preset_name).expect("a preset").spec();
         for form in forms {
@@ -96,7 +132,7 @@ pub fn write(folder: &Path, forms: &[Tuning]) {
             let Some(head) = plan.head.clone() else { continue };
             let mut args = Arguments::new();
             let inputs = (args.input(), args.input(), args.input(), args.input(), args.input(), args.input());
-            let (weights, values, list, ray_of, direction, count) = inputs;
+            let (weights, values, list, ray_of, records, count) = inputs;
             let (d_colour, d_raw, d_values, d_net, turns) =
                 (args.input(), args.input(), args.output(), args.output(), args.number());
             rays::colours_adjoint::expand::<Single>(
@@ -105,7 +141,7 @@ pub fn write(folder: &Path, forms: &[Tuning]) {
                 values,
                 list,
                 ray_of,
-                direction,
+                records,
                 count,
                 d_colour,
                 d_raw,

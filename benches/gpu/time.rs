@@ -3,13 +3,15 @@
 use std::time::Instant;
 
 use cubecl::prelude::*;
+use nstr_gpu::ray_step::RayLoss;
 use nstr_gpu::rays::LossKind;
-use nstr_gpu::run::{AdamHyper, FieldKernels, Gradients, Points, RayLoss, Tuning, adam};
+use nstr_gpu::run::{AdamHyper, FieldKernels, Gradients, Points, Tuning, adam};
 use nstr_spec::FieldSpec;
 use nstr_spec::config::preset;
 use serde_json::{Value, json};
 
 use crate::check::{Case, place, place_rays, rays, upload};
+use crate::march;
 
 #[cube(launch_unchecked)]
 fn multiply_add(out: &mut Array<f32>, turns: u32) {
@@ -155,7 +157,7 @@ fn multiplications(spec: &FieldSpec) -> [f64; 2] {
 pub fn run<R: Runtime>(client: &ComputeClient<R>, tunings: &[Tuning], device: &str, only: Option<&str>) -> Vec<Value> {
     let (figures, rate) = probe(client, device);
     let large = is_large(client);
-    let mut lines = vec![figures];
+    let (mut lines, mut lines_of_march) = (vec![figures], Vec::new());
     let mut report = |name: &str, tuning: Tuning, points: usize, work: f64, time: f64, note: &str| {
         let (per_second, share) = (points as f64 / time, points as f64 * work / time / rate);
         println!(
@@ -184,6 +186,9 @@ pub fn run<R: Runtime>(client: &ComputeClient<R>, tunings: &[Tuning], device: &s
         let d_out = upload(client, &case.normal(n * spec.outputs));
         let count = client.create_from_slice(u32::as_bytes(&[n as u32, 0, 0, 0]));
         let [trunk, head] = multiplications(&spec);
+        if preset_name == "radiance" {
+            lines_of_march.push(march_rate(client, &spec, tunings[0], device, if large { 1 << 17 } else { 1 << 12 }));
+        }
         for &tuning in tunings {
             let kernels = FieldKernels::new(client.clone(), &spec, tuning).expect("the preset fits");
             let at = place(&kernels, &case);
@@ -231,5 +236,29 @@ pub fn run<R: Runtime>(client: &ComputeClient<R>, tunings: &[Tuning], device: &s
             );
         }
     }
+    lines.extend(lines_of_march);
     lines
+}
+
+/// Rate of uploading and marching rays, printed.
+fn march_rate<R: Runtime>(
+    client: &ComputeClient<R>,
+    spec: &FieldSpec,
+    tuning: Tuning,
+    device: &str,
+    rays: usize,
+) -> Value {
+    let kernels = FieldKernels::new(client.clone(), spec, tuning).expect("the preset fits");
+    let (samples, work) = march::work(&kernels, rays);
+    let time = seconds(client, 3, work);
+    let (ray_rate, sample_rate) = (rays as f64 / time, samples as f64 / time);
+    println!(
+        "upload and march of {rays} rays: {:.3} M rays/s, {:.3} M samples/s, {:.3} ms",
+        ray_rate / 1e6,
+        sample_rate / 1e6,
+        time * 1e3
+    );
+    json!({
+        "device": device, "kernel": "upload and march", "rays_per_second": ray_rate, "per_second": sample_rate
+    })
 }

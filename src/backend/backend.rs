@@ -5,8 +5,9 @@
 //! fused kernels overrides the methods and, for its `Autodiff`, registers their backward (Flex: [`crate::flex`]).
 //! Callers use the functions on tensors: [`forward`], [`forward_full`], [`adam_step`], [`ema_step`].
 
+use std::collections::BTreeMap;
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use burn::tensor::backend::Backend;
 use burn::tensor::ops::FloatTensor;
@@ -17,15 +18,17 @@ use nstr_kernel::{
 };
 use nstr_spec::FieldSpec;
 
+use crate::device_rays::{MarchSettings, RayMarcher};
 use crate::reference;
 
 /// A field ready to be evaluated: its shape, and its kernels where they are asked for. Made once, shared through [`Arc`].
 pub struct FieldOp {
     spec: FieldSpec,
     fused: Option<FusedField>,
+    fallbacks: Mutex<BTreeMap<&'static str, String>>,
     /// Kernels of other devices, by the device's name.
     #[cfg(any(feature = "cuda", feature = "wgpu"))]
-    on_devices: std::sync::Mutex<std::collections::BTreeMap<String, DeviceKernels>>,
+    on_devices: Mutex<BTreeMap<String, DeviceKernels>>,
 }
 
 /// Kernels of a device, of a type that its backend knows.
@@ -46,6 +49,7 @@ impl FieldOp {
         Arc::new(FieldOp {
             spec,
             fused,
+            fallbacks: Mutex::default(),
             #[cfg(any(feature = "cuda", feature = "wgpu"))]
             on_devices: Default::default(),
         })
@@ -61,9 +65,22 @@ impl FieldOp {
     /// The kernels of a device, made by `plan` when they are first asked for.
     #[cfg(any(feature = "cuda", feature = "wgpu"))]
     pub(crate) fn on_device(&self, device: String, plan: impl FnOnce() -> DeviceKernels) -> DeviceKernels {
-        let mut devices = self.on_devices.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        devices.entry(device).or_insert_with(plan).clone()
+        locked(&self.on_devices).entry(device).or_insert_with(plan).clone()
     }
+    /// Notes that a part of the work is not done by the device's kernels, how it is done instead, and why; the first note of
+    /// a part stays.
+    pub fn note_fallback(&self, part: &'static str, how: impl FnOnce() -> String) {
+        locked(&self.fallbacks).entry(part).or_insert_with(how);
+    }
+    /// Parts of the work so far that were not done by the device's kernels: each with how it was done instead, and why.
+    pub fn fallbacks(&self) -> Vec<(&'static str, String)> {
+        locked(&self.fallbacks).iter().map(|(part, how)| (*part, how.clone())).collect()
+    }
+}
+
+/// A lock's content, whatever has panicked while it was held.
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl fmt::Debug for FieldOp {
@@ -121,6 +138,18 @@ pub trait FieldBackend: Backend {
         outputs: RayOutputs,
     ) -> RayStep<Self> {
         plain_ray_step::<Self>(op, grid, net, rays, loss, outputs)
+    }
+
+    /// Prepares steps over rays that the device marches itself, for parameters on the device and of the type of `grid`.
+    ///
+    /// # Errors
+    /// The reason why there are none: samples are then found on the CPU, for [`Self::ray_step`].
+    fn ray_marcher(
+        _op: &Arc<FieldOp>,
+        _grid: &FloatTensor<Self>,
+        _settings: MarchSettings,
+    ) -> Result<Box<dyn RayMarcher<Self>>, String> {
+        Err("the backend has no kernels for it".into())
     }
 
     /// One optimiser step on a flat buffer (see [`AdamHyper`]); `m` and `v` are the moments. Called on a backend

@@ -3,7 +3,7 @@
 //! Kernels read and write the tensors' own buffers. Under `Autodiff` each forward registers one step whose backward is
 //! the adjoint kernel; it keeps the inputs (shared, not copied). What has no kernel runs in plain tensors: outputs with
 //! derivatives, adjoints of coordinates, limits of rays' errors, types other than f32, and fields too large for the device's
-//! workgroup memory.
+//! workgroup memory; the field's operations note each ([`FieldOp::fallbacks`]).
 
 use std::any::Any;
 use std::sync::Arc;
@@ -20,8 +20,9 @@ use burn_cubecl::kernel::into_contiguous;
 use burn_cubecl::ops::numeric::{empty_device_contiguous_dtype, zeros_client};
 use burn_cubecl::tensor::CubeTensor;
 use burn_cubecl::{BoolElement, CubeBackend, CubeRuntime, FloatElement, IntElement};
+use nstr_gpu::ray_step::{self, DeviceRays};
 use nstr_gpu::rays::LossKind;
-use nstr_gpu::run::{self, DeviceRays, FieldKernels, Parameters, Points, Tuning};
+use nstr_gpu::run::{self, FieldKernels, Parameters, Points, Tuning};
 use nstr_kernel::adam::AdamHyper;
 use nstr_kernel::{PointLoss, RayBatch, RayLoss, RayOutputs, RayStats};
 
@@ -29,19 +30,28 @@ use crate::backend::{
     FieldBackend, FieldOp, Moments, RayStep, Step, no_results, plain_adam_step, plain_ema_step, plain_ray_step,
     primitive, tensor,
 };
+use crate::cube_rays::Marcher;
+use crate::device_rays::{MarchSettings, RayMarcher};
 use crate::reference;
 
+/// The part of the work that all kernels of a field do.
+const FIELD: &str = "values of the field and their gradients";
+
 /// The kernels of `op` on the tensors' device, planned once; `None` where plain tensors do the work.
-fn kernels<R: CubeRuntime>(op: &FieldOp, tensors: &[&CubeTensor<R>]) -> Option<Arc<FieldKernels<R>>> {
+pub(crate) fn kernels<R: CubeRuntime>(op: &FieldOp, tensors: &[&CubeTensor<R>]) -> Option<Arc<FieldKernels<R>>> {
     op.fused()?;
     if tensors.iter().any(|t| t.dtype != DType::F32) {
+        op.note_fallback(FIELD, || "plain tensors (kernels are for f32)".into());
         return None;
     }
     let of = tensors.first()?;
     let planned = op.on_device(format!("{:?}", of.device), || {
         let client = of.client.clone();
         let tuning = Tuning::of(&client);
-        let kernels = FieldKernels::new(client, op.spec(), tuning).inspect_err(|e| log::warn!("no fused kernels: {e}"));
+        let kernels = FieldKernels::new(client, op.spec(), tuning).inspect_err(|e| {
+            log::warn!("no fused kernels: {e}");
+            op.note_fallback(FIELD, || format!("plain tensors ({e})"));
+        });
         Arc::new(kernels.ok().map(Arc::new)) as Arc<dyn Any + Send + Sync>
     });
     planned.downcast_ref::<Option<Arc<FieldKernels<R>>>>()?.clone()
@@ -85,7 +95,7 @@ fn empty<R: CubeRuntime>(on: &CubeTensor<R>, shape: impl Into<Shape>) -> CubeTen
     empty_device_contiguous_dtype(on.client.clone(), on.device.clone(), shape.into(), DType::F32)
 }
 
-fn zeros_like<R: CubeRuntime>(of: &CubeTensor<R>) -> CubeTensor<R> {
+pub(crate) fn zeros_like<R: CubeRuntime>(of: &CubeTensor<R>) -> CubeTensor<R> {
     zeros_client(of.client.clone(), of.device.clone(), of.shape(), DType::F32)
 }
 
@@ -111,6 +121,16 @@ where
             }
             None => primitive(reference::forward::<Self>(op.spec(), tensor(grid), tensor(net), tensor(x))),
         }
+    }
+
+    fn field_forward_full(
+        op: &Arc<FieldOp>,
+        grid: CubeTensor<R>,
+        net: CubeTensor<R>,
+        x: CubeTensor<R>,
+    ) -> CubeTensor<R> {
+        note_derivatives(op);
+        primitive(reference::forward_full::<Self>(op.spec(), tensor(grid), tensor(net), tensor(x)))
     }
 
     fn adam_step(params: CubeTensor<R>, grads: CubeTensor<R>, moments: Moments<Self>, hyper: &AdamHyper) -> Step<Self> {
@@ -144,6 +164,10 @@ where
         run::ema(&average.client, &average.handle, &values.handle, n, decay);
         average
     }
+}
+
+fn note_derivatives(op: &FieldOp) {
+    op.note_fallback("outputs with derivatives (regularisers)", || "plain tensors (no kernels yet)".into());
 }
 
 /// Backward of the values.
@@ -202,7 +226,7 @@ where
 
 /// Backward of a loss whose gradient came with its value: the state is the gradient.
 #[derive(Debug)]
-struct LossStep;
+pub(crate) struct LossStep;
 
 impl<R, F, I, BT> Backward<CubeBackend<R, F, I, BT>, 2> for LossStep
 where
@@ -241,6 +265,9 @@ where
         x: FloatTensor<Self>,
     ) -> FloatTensor<Self> {
         let found = kernels(op, &[&grid.primitive, &net.primitive, &x.primitive]);
+        if !x.node.requirement.is_none() {
+            op.note_fallback("gradients in coordinates", || "plain tensors (no kernels yet)".into());
+        }
         let Some(kernels) = found.filter(|_| x.node.requirement.is_none()) else {
             return primitive(reference::forward::<Self>(op.spec(), tensor(grid), tensor(net), tensor(x)));
         };
@@ -253,6 +280,28 @@ where
         }
     }
 
+    fn field_forward_full(
+        op: &Arc<FieldOp>,
+        grid: FloatTensor<Self>,
+        net: FloatTensor<Self>,
+        x: FloatTensor<Self>,
+    ) -> FloatTensor<Self> {
+        note_derivatives(op);
+        primitive(reference::forward_full::<Self>(op.spec(), tensor(grid), tensor(net), tensor(x)))
+    }
+
+    fn ray_marcher(
+        op: &Arc<FieldOp>,
+        grid: &FloatTensor<Self>,
+        settings: MarchSettings,
+    ) -> Result<Box<dyn RayMarcher<Self>>, String> {
+        let kernels = kernels(op, &[&grid.primitive]).ok_or("the field has no fused kernels there")?;
+        if op.spec().color_head.is_none() {
+            return Err("the field has no colours".into());
+        }
+        Ok(Box::new(Marcher::new(kernels, settings)))
+    }
+
     fn ray_step(
         op: &Arc<FieldOp>,
         grid: FloatTensor<Self>,
@@ -263,7 +312,9 @@ where
     ) -> RayStep<Self> {
         let found = kernels(op, &[&grid.primitive, &net.primitive]);
         let samples = rays.t.len();
-        // The kernels know no limits of the error.
+        if !rays.error_limit.is_empty() {
+            op.note_fallback("limits of rays' errors (robust loss)", || "plain tensors (no kernels yet)".into());
+        }
         let Some(kernels) = found.filter(|_| samples > 0 && rays.error_limit.is_empty()) else {
             return plain_ray_step::<Self>(op, grid, net, rays, loss, outputs);
         };
@@ -288,25 +339,27 @@ where
 }
 
 fn upload<R: CubeRuntime>(kernels: &FieldKernels<R>, rays: &RayBatch) -> DeviceRays {
+    let spans: Vec<u32> = rays.first.windows(2).flat_map(|w| [w[0], w[1] - w[0], 0, 0]).collect();
+    let lengths: Vec<f32> = rays.t.iter().zip(&rays.dt).flat_map(|(t, dt)| [*t, *dt]).collect();
+    let parts = [&rays.direction, &rays.target, &rays.background].map(|part| part.as_chunks::<3>().0);
+    let records: Vec<f32> = (0..parts[0].len()).flat_map(|r| parts.map(|part| part[r])).flatten().collect();
     DeviceRays {
         rays: rays.slices().rays(),
         samples: rays.t.len(),
-        first: kernels.upload_words(&rays.first),
         x: kernels.upload(&rays.x),
-        t: kernels.upload(&rays.t),
-        dt: kernels.upload(&rays.dt),
-        direction: kernels.upload(&rays.direction),
-        target: kernels.upload(&rays.target),
-        background: kernels.upload(&rays.background),
+        lengths: kernels.upload(&lengths),
+        spans: kernels.upload_words(&spans),
+        records: kernels.upload(&records),
         gradient_scale: (!rays.gradient_scale.is_empty()).then(|| kernels.upload(&rays.gradient_scale)),
+        counters: None,
     }
 }
 
-fn comparison(loss: RayLoss) -> run::RayLoss {
+pub(crate) fn comparison(loss: RayLoss) -> ray_step::RayLoss {
     let (kind, delta) = match loss.loss {
         PointLoss::L1 => (LossKind::L1, 1.0),
         PointLoss::L2 => (LossKind::L2, 1.0),
         PointLoss::Huber(delta) => (LossKind::Huber, delta),
     };
-    run::RayLoss { kind, delta, min_transmittance: loss.min_transmittance, distortion: loss.distortion }
+    ray_step::RayLoss { kind, delta, min_transmittance: loss.min_transmittance, distortion: loss.distortion }
 }

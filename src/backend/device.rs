@@ -43,9 +43,45 @@ pub enum DeviceError {
         /// Advice on how to get it.
         remedy: &'static str,
     },
+    /// Its memory did not suffice.
+    #[error(
+        "the device is out of memory ({reason}); lower --set rays.samples_per_step or train.batch, take a smaller preset, or use \
+         --device cpu; --resume goes on from the last checkpoint"
+    )]
+    OutOfMemory {
+        /// What the driver says.
+        reason: String,
+    },
+    /// It was lost, or could not do what it was asked.
+    #[error(
+        "the device failed ({reason}); look at its driver's messages; --resume goes on from the last checkpoint, with a lower \
+         --set rays.samples_per_step or train.batch where a watchdog stopped it, or use --device cpu"
+    )]
+    Failed {
+        /// What the driver says.
+        reason: String,
+    },
 }
 
+/// Characters of a driver's message that are shown.
+const LONGEST_REASON: usize = 300;
+
 impl DeviceError {
+    /// The error of a device that failed, from what the libraries below say: a text of several lines, of which backtraces are
+    /// left out.
+    pub fn failed(text: &str) -> Self {
+        let lines = text.lines().map(str::trim).take_while(|line| !line.starts_with("Backtrace"));
+        let whole = lines.filter(|line| !line.is_empty()).collect::<Vec<_>>().join(" ");
+        let lower = whole.to_lowercase();
+        let signs = ["out of memory", "out-of-memory", "outofmemory", "out_of_memory", "can't allocate"];
+        let is_full = signs.iter().any(|sign| lower.contains(sign));
+        let mut reason: String = whole.chars().take(LONGEST_REASON).collect();
+        if reason.len() < whole.len() {
+            reason.push('…');
+        }
+        if is_full { Self::OutOfMemory { reason } } else { Self::Failed { reason } }
+    }
+
     /// The error of a device that was left out of this build.
     pub fn not_built(device: Device) -> Self {
         let name = match device {

@@ -4,7 +4,10 @@ pub mod backend;
 pub mod compositing;
 #[cfg(any(feature = "cuda", feature = "wgpu"))]
 pub mod cube;
+#[cfg(any(feature = "cuda", feature = "wgpu"))]
+mod cube_rays;
 pub mod device;
+pub mod device_rays;
 #[doc(hidden)]
 pub mod device_testing;
 pub mod flex;
@@ -14,6 +17,7 @@ mod point_evaluator_tests;
 pub mod rays_suite;
 #[cfg(test)]
 mod rays_suite_tests;
+pub mod read_back;
 pub mod reference;
 #[doc(hidden)]
 pub mod suite;

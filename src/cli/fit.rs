@@ -87,6 +87,9 @@ pub struct FitArgs {
     /// Render the result to this picture
     #[arg(long, value_name = "PNG")]
     pub render: Option<PathBuf>,
+    /// Print what training did where: steps, samples, parts that a GPU left to the CPU or to plain tensors, and why
+    #[arg(long)]
+    pub stats: bool,
     /// Do not measure the result against the mesh or the held-out views
     #[arg(long)]
     pub no_eval: bool,
@@ -153,7 +156,7 @@ impl FitArgs {
 
     /// Files to write beside the model.
     pub fn extra_outputs(&self) -> ExtraOutputs {
-        ExtraOutputs { json: self.json.clone(), render: self.render.clone() }
+        ExtraOutputs { json: self.json.clone(), render: self.render.clone(), stats: self.stats }
     }
 
     /// What may be replaced, where the output is named by the user or not.
@@ -180,13 +183,15 @@ impl FitArgs {
     }
 }
 
-/// Files that a fit writes beside its model.
+/// What a fit writes beside its model.
 #[derive(Clone, Debug, Default)]
 pub struct ExtraOutputs {
     /// Metrics as JSON.
     pub json: Option<PathBuf>,
     /// Picture or sound of the result.
     pub render: Option<PathBuf>,
+    /// The report of the training is printed.
+    pub stats: bool,
 }
 
 /// Fits one input and writes its model to `output`; the last checkpoint stays until the caller has its row in the table.
@@ -247,6 +252,9 @@ pub fn fit_and_report(
 ) -> anyhow::Result<()> {
     let output = options.output.clone().unwrap_or_else(|| default_output(input));
     let fitted = checked_fit(input, &options.clone().output(&output), &output, extra, replace, observer)?;
+    if let Some(report) = fitted.report.as_ref().filter(|_| extra.stats) {
+        report.lines().iter().for_each(|line| stdout!("{line}"));
+    }
     let metrics = evaluate::metrics(&fitted.model, fitted.scores.as_ref(), fitted.file_bytes);
     stdout!("{}", eval::describe(&metrics));
     stdout!("wrote {}", output.display());
@@ -282,8 +290,8 @@ pub fn run(args: &FitArgs) -> anyhow::Result<()> {
     if args.max_size.is_some() {
         bail!("--max-size takes one input, and -o NAME.nstr; convert the models of several with nstr convert");
     }
-    if args.json.is_some() || args.render.is_some() {
-        bail!("--json and --render take one input; with several, see --table");
+    if args.json.is_some() || args.render.is_some() || args.stats {
+        bail!("--json, --render and --stats take one input; with several, see --table");
     }
     if args.names_model() {
         bail!(

@@ -6,4 +6,5 @@
 #![allow(clippy::unwrap_used, reason = "for tests only: a panic is how they fail")]
 
 mod fields;
+mod rays;
 mod training;

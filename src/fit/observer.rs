@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crate::error::ObserverError;
+use crate::run_report::RunReport;
 use crate::state::TrainState;
 
 /// Report of a run, every few steps.
@@ -46,6 +47,9 @@ pub trait Observer {
     fn checkpoint(&mut self, _state: &TrainState) -> Result<(), ObserverError> {
         Ok(())
     }
+
+    /// Takes the report of a run that has come to its end, or was stopped.
+    fn report(&mut self, _report: &RunReport) {}
 }
 
 impl Observer for () {}

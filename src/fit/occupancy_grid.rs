@@ -81,6 +81,36 @@ pub struct DensityGrid {
     threshold: f32,
 }
 
+/// Cells to evaluate, and what becomes of the densities known of them.
+#[derive(Clone, Debug)]
+pub(crate) struct CellUpdate {
+    cells: Vec<u32>,
+    decay: f32,
+    seed: u128,
+    resolution: usize,
+}
+
+impl CellUpdate {
+    /// A random point in each cell, `[cell][3]`.
+    pub(crate) fn points(&self) -> Vec<f32> {
+        let jobs = self.cells.par_chunks(JOB).enumerate();
+        let points: Vec<Vec3> = jobs.flat_map_iter(|(job, cells)| self.points_in(job, cells)).collect();
+        bytemuck::cast_slice(&points).to_vec()
+    }
+
+    /// The points of the cells of one job.
+    fn points_in(&self, job: usize, cells: &[u32]) -> Vec<Vec3> {
+        let n = self.resolution;
+        let mut rng = Pcg64::new(self.seed, 2 + job as u128);
+        let point = |&c: &u32| {
+            let c = c as usize;
+            let corner = [c % n, c / n % n, c / (n * n)].map(|v| v as f32);
+            (Vec3::from(corner) + Vec3::from_array(rng.random())) / n as f32
+        };
+        cells.iter().map(point).collect()
+    }
+}
+
 impl DensityGrid {
     /// A grid with every cell occupied but those that `is_free` names; see [`Occupancy::supports`] for the resolution.
     pub fn new(resolution: usize, is_free: impl Fn(usize) -> bool + Sync) -> Self {
@@ -123,10 +153,9 @@ impl DensityGrid {
         step: f32,
         seed: u128,
     ) {
-        let all = 0..self.density.len() as u32;
-        let cells: Vec<u32> = all.filter(|i| self.density[*i as usize] != UNOCCUPIABLE).collect();
-        self.evaluate(fused, weights, grid, &cells, 0.0, seed);
-        self.rebuild(self.next_threshold(config, step));
+        let update = self.begin_update(true, config, seed);
+        let found = self.evaluate(fused, weights, grid, &update);
+        self.finish_update(&update, &found, config, step);
     }
 
     /// Evaluates cells drawn at random, half of them among the occupied ones. `step` is the length of a step along a ray.
@@ -139,14 +168,25 @@ impl DensityGrid {
         step: f32,
         seed: u128,
     ) {
+        let update = self.begin_update(false, config, seed);
+        let found = self.evaluate(fused, weights, grid, &update);
+        self.finish_update(&update, &found, config, step);
+    }
+
+    /// Chooses the cells of an update: all that can hold matter, or some drawn at random, half of them among the occupied ones.
+    pub(crate) fn begin_update(&self, all: bool, config: &OccupancyConfig, seed: u128) -> CellUpdate {
+        let count = self.density.len() as u32;
+        if all {
+            let cells = (0..count).filter(|i| self.density[*i as usize] != UNOCCUPIABLE).collect();
+            return CellUpdate { cells, decay: 0.0, seed, resolution: self.resolution };
+        }
         let mut rng = Pcg64::new(seed, 1);
-        let all = self.density.len() as u32;
         let mut cells: Vec<u32> = Vec::with_capacity(config.cells_per_update);
         for i in 0..config.cells_per_update {
             let cell = if i % 2 == 0 && !self.occupied.is_empty() {
                 self.occupied[rng.random_range(0..self.occupied.len())]
             } else {
-                rng.random_range(0..all)
+                rng.random_range(0..count)
             };
             if self.density[cell as usize] != UNOCCUPIABLE {
                 cells.push(cell);
@@ -155,43 +195,29 @@ impl DensityGrid {
         // In order of space, for the caches; a cell drawn twice decays once.
         cells.sort_unstable();
         cells.dedup();
-        self.evaluate(fused, weights, grid, &cells, config.decay, seed);
+        CellUpdate { cells, decay: config.decay, seed, resolution: self.resolution }
+    }
+
+    /// Takes in the densities found in the cells of an update, and decides anew which cells are occupied. `step` is the
+    /// length of a step along a ray.
+    pub(crate) fn finish_update(&mut self, update: &CellUpdate, found: &[f32], config: &OccupancyConfig, step: f32) {
+        for (&cell, &found) in update.cells.iter().zip(found) {
+            let known = &mut self.density[cell as usize];
+            let kept = if *known == f32::MAX { 0.0 } else { *known * update.decay };
+            *known = kept.max(found);
+        }
         self.rebuild(self.next_threshold(config, step));
     }
 
-    fn evaluate(
-        &mut self,
-        fused: &FusedField,
-        weights: &PackedWeights,
-        grid: &[f32],
-        cells: &[u32],
-        decay: f32,
-        seed: u128,
-    ) {
-        let n = self.resolution;
-        let found: Vec<f32> = cells
-            .par_chunks(JOB)
-            .enumerate()
-            .flat_map_iter(|(job, cells)| {
-                let mut rng = Pcg64::new(seed, 2 + job as u128);
-                let points: Vec<Vec3> = cells
-                    .iter()
-                    .map(|&c| {
-                        let c = c as usize;
-                        let corner = [c % n, c / n % n, c / (n * n)].map(|v| v as f32);
-                        (Vec3::from(corner) + Vec3::from_array(rng.random())) / n as f32
-                    })
-                    .collect();
-                let mut density = vec![0.0; points.len()];
-                fused.density(weights, grid, bytemuck::cast_slice(&points), &mut density);
-                density
-            })
-            .collect();
-        for (&cell, found) in cells.iter().zip(found) {
-            let known = &mut self.density[cell as usize];
-            let kept = if *known == f32::MAX { 0.0 } else { *known * decay };
-            *known = kept.max(found);
-        }
+    fn evaluate(&self, fused: &FusedField, weights: &PackedWeights, grid: &[f32], update: &CellUpdate) -> Vec<f32> {
+        let jobs = update.cells.par_chunks(JOB).enumerate();
+        jobs.flat_map_iter(|(job, cells)| {
+            let points = update.points_in(job, cells);
+            let mut density = vec![0.0; points.len()];
+            fused.density(weights, grid, bytemuck::cast_slice(&points), &mut density);
+            density
+        })
+        .collect()
     }
 
     /// Density that stops `config.threshold` of the light in a step, or the mean density where that is less, as before a

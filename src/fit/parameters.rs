@@ -3,6 +3,8 @@
 use burn::tensor::{Device, Tensor, TensorData};
 use nstr_backend::backend;
 use nstr_backend::backend::FieldBackend;
+use nstr_backend::device::DeviceError;
+use nstr_backend::read_back;
 use nstr_kernel::adam::AdamHyper;
 
 pub(crate) struct Parameters<B: FieldBackend> {
@@ -32,17 +34,19 @@ impl<B: FieldBackend> Parameters<B> {
     }
 
     /// Value and moments.
-    pub fn read(&self) -> (Vec<f32>, [Vec<f32>; 2]) {
-        (to_vec(&self.value), [to_vec(&self.moments[0]), to_vec(&self.moments[1])])
+    ///
+    /// # Errors
+    /// [`DeviceError`] where the device fails.
+    pub fn read(&self) -> Result<(Vec<f32>, [Vec<f32>; 2]), DeviceError> {
+        let [m, v] = &self.moments;
+        Ok((read_back::tensor(&self.value)?, [read_back::tensor(m)?, read_back::tensor(v)?]))
     }
 
     /// The moving average, where one is kept.
-    pub fn read_ema(&self) -> Option<Vec<f32>> {
-        self.ema.as_ref().map(to_vec)
+    ///
+    /// # Errors
+    /// [`DeviceError`] where the device fails.
+    pub fn read_ema(&self) -> Result<Option<Vec<f32>>, DeviceError> {
+        self.ema.as_ref().map(read_back::tensor).transpose()
     }
-}
-
-/// Numbers of a tensor, read back from its device.
-pub(crate) fn to_vec<B: FieldBackend>(tensor: &Tensor<B, 1>) -> Vec<f32> {
-    tensor.to_data().iter::<f32>().collect()
 }

@@ -1,4 +1,9 @@
 //! Radiance fields as a task: rays of the images, the occupancy grid that they are marched through, and a held-out PSNR.
+//!
+//! Rays are marched on the CPU here, and the occupancy grid is evaluated there; `on_device` does both where the field is
+//! trained.
+
+mod on_device;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,18 +13,20 @@ use burn::tensor::Tensor;
 use burn::tensor::backend::AutodiffBackend;
 use nstr_backend::backend;
 use nstr_backend::backend::{FieldBackend, FieldOp};
-use nstr_kernel::{FusedField, RayLoss, RayOutputs};
+use nstr_backend::read_back;
+use nstr_kernel::{FusedField, PointLoss, RayLoss, RayOutputs};
 use nstr_space::occupancy::Occupancy;
 
 use crate::camera_refinement::{CameraConfig, CameraRefinement};
 use crate::error::TrainError;
 use crate::exposure::{ExposureConfig, ExposureFit};
 use crate::occupancy_grid::{DensityGrid, OccupancyConfig};
-use crate::parameters::to_vec;
 use crate::rays::{RayConfig, RaySampler, ViewCorrections};
 use crate::robust::{RobustConfig, RobustLoss};
 use crate::state::TaskState;
 use crate::task::{StepContext, Task};
+
+pub(crate) use on_device::DeviceRadianceTask;
 
 /// Held-out PSNR in dB of parameters (grid, networks) and the occupancy that belongs to them.
 pub type Validator = Box<dyn FnMut(Vec<f32>, &[f32], &Occupancy) -> f64 + Send>;
@@ -74,6 +81,8 @@ pub struct RayCounters {
     pub evaluated: u64,
     /// Samples that colours were made of, through forward and backward.
     pub used: u64,
+    /// Rays that took no part in their step, because a device had no room for their samples.
+    pub left_out: u64,
 }
 
 impl RadianceTask {
@@ -141,7 +150,12 @@ impl RadianceTask {
         self.cells = DensityGrid::from_density(resolution, density.clone(), floor as f32);
         self.ray_count = (rays as usize).clamp(1, self.rays.ray_limit());
         let count = |name: &str| number(name).unwrap_or(0.0) as u64;
-        self.counters = RayCounters { rays: count("drawn"), evaluated: count("evaluated"), used: count("used") };
+        self.counters = RayCounters {
+            rays: count("drawn"),
+            evaluated: count("evaluated"),
+            used: count("used"),
+            left_out: count("left_out"),
+        };
         if let Some(cameras) = self.cameras.take() {
             self.cameras = Some(cameras.resumed(state)?);
         }
@@ -158,6 +172,23 @@ impl RadianceTask {
     pub fn occupancy(&self) -> &Occupancy {
         self.cells.occupancy()
     }
+
+    /// Comparison of the rays with their colours, channel by channel by `loss`.
+    fn comparison(&self, loss: PointLoss) -> RayLoss {
+        RayLoss { loss, min_transmittance: self.rays.min_transmittance, distortion: self.rays.distortion }
+    }
+
+    /// The update of the occupancy grid that is due after `step` steps: `Some(true)` of all cells, `Some(false)` of some.
+    fn update_after(&self, step: u64) -> Option<bool> {
+        let full = FULL_UPDATES.contains(&step);
+        let is_due = step >= FULL_UPDATES[0] && step.is_multiple_of(self.occupancy.update_interval.max(1));
+        (full || is_due).then_some(full)
+    }
+
+    /// Seed of the update after `step` steps.
+    fn update_seed(&self, step: u64) -> u128 {
+        u128::from(self.seed) << 64 | u128::from(step) << 8 | 0x0c
+    }
 }
 
 impl<B: FieldBackend> Task<B> for RadianceTask
@@ -165,6 +196,7 @@ where
     Autodiff<B>: FieldBackend + AutodiffBackend<InnerBackend = B>,
 {
     fn loss(&mut self, context: &StepContext<'_, B>) -> Result<Tensor<Autodiff<B>, 1>, TrainError> {
+        let how = self.comparison(context.config.loss);
         let c = &self.rays;
         let corrections = ViewCorrections {
             cameras: self.cameras.as_ref().map(CameraRefinement::cameras),
@@ -179,8 +211,6 @@ where
         let rays = &drawn.rays;
         let cameras = self.cameras.as_mut().filter(|cameras| cameras.is_active(context.progress));
         let exposure = self.exposure.as_mut().filter(|exposure| exposure.is_active(context.progress));
-        let how =
-            RayLoss { loss: context.config.loss, min_transmittance: c.min_transmittance, distortion: c.distortion };
         let outputs = RayOutputs { colours: exposure.is_some() || robust.is_some(), gradients: cameras.is_some() };
         let (grid, net) = (context.grid.clone(), context.net.clone());
         let (loss, stats, results) = backend::ray_step(context.op, grid, net, rays, how, outputs);
@@ -204,14 +234,11 @@ where
         Ok(context.with_regularizers(loss, &rays.x))
     }
 
-    fn after_step(&mut self, step: u64, grid: &Tensor<B, 1>, net: &Tensor<B, 1>) {
-        let full = FULL_UPDATES.contains(&step);
-        if !full && (step < FULL_UPDATES[0] || !step.is_multiple_of(self.occupancy.update_interval.max(1))) {
-            return;
-        }
-        let (grid, net) = (to_vec(grid), to_vec(net));
+    fn after_step(&mut self, step: u64, grid: &Tensor<B, 1>, net: &Tensor<B, 1>) -> Result<(), TrainError> {
+        let Some(full) = self.update_after(step) else { return Ok(()) };
+        let (grid, net) = (read_back::tensor(grid)?, read_back::tensor(net)?);
         let weights = self.fused.pack(&net);
-        let seed = u128::from(self.seed) << 64 | u128::from(step) << 8 | 0x0c;
+        let seed = self.update_seed(step);
         if full {
             self.cells.update_all(&self.fused, &weights, &grid, &self.occupancy, self.rays.step, seed);
         } else {
@@ -220,6 +247,7 @@ where
         if let Some(validation) = &mut self.validation {
             validation.pending = Some((grid, net));
         }
+        Ok(())
     }
 
     fn validation_metric(&mut self, elapsed: Duration) -> Option<(&'static str, f64)> {
@@ -245,6 +273,9 @@ where
             numbers: numbers.map(|(name, v)| (name.to_string(), v)).into(),
             arrays: [("density".to_string(), self.cells.density().to_vec())].into(),
         };
+        if self.counters.left_out > 0 {
+            state.numbers.insert("left_out".into(), self.counters.left_out as f64);
+        }
         if let Some(cameras) = &self.cameras {
             cameras.store_in(&mut state);
         }

@@ -3,11 +3,12 @@
 use std::sync::Arc;
 
 use glam::Vec3;
+use nstr_backend::device_rays::RayPieces;
 use nstr_capture::{LensCamera, View, is_object};
 use nstr_image::colour::Background;
 use nstr_kernel::RayBatch;
-use nstr_space::SceneMap;
 use nstr_space::occupancy::{Occupancy, RaySampling};
+use nstr_space::{SceneMap, VolumePath};
 use nstr_spec::config::ConfigError;
 use rand::RngExt;
 use rand_pcg::Pcg64;
@@ -277,52 +278,62 @@ impl RaySampler {
         count: usize,
         corrections: ViewCorrections<'_>,
     ) -> DrawnRays {
-        let [seed, step] = at;
+        let draw = self.step_draw(config, occupancy, at[1], corrections);
+        let empty = || {
+            let rays = RayBatch { first: vec![0], ..RayBatch::default() };
+            DrawnRays { rays, pixels: Vec::new() }
+        };
+        join(in_jobs(at, count, empty, |rng, drawn| self.push(&draw, rng, drawn)))
+    }
+
+    /// The rays of [`Self::draw`] before they are marched, for a device that does so itself; factors of their samples' gradients
+    /// are not among them. `at` is seed and step.
+    pub fn draw_pieces(&self, config: &RayConfig, occupancy: &Occupancy, at: [u64; 2], count: usize) -> RayPieces {
+        let draw = self.step_draw(config, occupancy, at[1], ViewCorrections::default());
+        let parts = in_jobs(at, count, RayPieces::default, |rng, pieces| {
+            let DrawnRay { path, steps, direction, target, background, .. } = self.next_ray(&draw, rng);
+            let (first, mut strata) = (pieces.pieces.len(), 0);
+            occupancy.march_pieces(&path, &steps, |piece, count| {
+                pieces.pieces.push(piece);
+                strata += count as usize;
+            });
+            pieces.strata += strata.min(config.max_samples_per_ray) as u64;
+            let mut record = [0.0; 9];
+            record.copy_from_slice([direction, target, background].as_flattened());
+            pieces.push_ray(first, &steps, record);
+        });
+        let mut all = RayPieces::default();
+        parts.iter().for_each(|part| all.append(part));
+        all
+    }
+
+    /// What the rays of a step (from 0) are drawn with.
+    fn step_draw<'a>(
+        &self,
+        config: &'a RayConfig,
+        occupancy: &'a Occupancy,
+        step: u64,
+        corrections: ViewCorrections<'a>,
+    ) -> StepDraw<'a> {
         let edge = self.map.cube().size;
-        let draw = StepDraw {
+        StepDraw {
             config,
             occupancy,
             background: config.fixed_background().and_then(Background::srgb),
             corrections,
             near: config.near_at(step, self.near, edge),
             scaled_up_to: Some(f64::from(config.gradient_scaling) * edge).filter(|reach| *reach > 0.0),
-        };
-        let parts: Vec<DrawnRays> = (0..count.div_ceil(JOB))
-            .into_par_iter()
-            .map(|job| {
-                let mut rng = Pcg64::new(u128::from(seed) ^ 0x7a75_0000, u128::from(step) << 32 | job as u128);
-                let rays = RayBatch { first: vec![0], ..RayBatch::default() };
-                let mut drawn = DrawnRays { rays, pixels: Vec::new() };
-                for _ in 0..JOB.min(count - job * JOB) {
-                    self.push(&draw, &mut rng, &mut drawn);
-                }
-                drawn
-            })
-            .collect();
-        join(parts)
+        }
     }
 
     fn push(&self, draw: &StepDraw<'_>, rng: &mut Pcg64, to: &mut DrawnRays) {
-        let StepDraw { config, occupancy, background, corrections, near, scaled_up_to } = *draw;
-        let (number, index) = self.pixel(rng);
-        to.pixels.push(RayPixel { view: number as u32, index: index as u32 });
-        let (view, to) = (&self.views[number], &mut to.rays);
-        let width = view.image.width as usize;
-        let [x, y] = [index % width, index / width].map(|v| v as f64 + 0.5);
-        let ray = corrections.cameras.map_or_else(|| view.ray(x, y), |cameras| cameras[number].ray(x, y));
-        let path = self.map.path(&ray, near, f64::INFINITY);
-        let steps = RaySampling { step: config.step, cone: config.cone, jitter: rng.random() };
-        let fixed = background.filter(|colour| {
-            let bytes = colour.map(|v| (v * 255.0).round() as u8);
-            !(self.opaque && is_object(&view.image, index, bytes))
-        });
-        let background = fixed.unwrap_or_else(|| rng.random());
-        let [r, g, b, a] = view.image.pixels[index].map(|v| f32::from(v) / 255.0);
-        let colour = corrections.colours.map_or([r, g, b], |colours| colours[number].undo([r, g, b]));
-        to.target.extend(colour.iter().zip(background).map(|(c, b)| c * a + b * (1.0 - a)));
+        let StepDraw { config, occupancy, scaled_up_to, .. } = *draw;
+        let DrawnRay { pixel, path, steps, direction, target, background } = self.next_ray(draw, rng);
+        to.pixels.push(pixel);
+        let to = &mut to.rays;
+        to.target.extend(target);
         to.background.extend(background);
-        // Colours depend on the direction in the world, whatever the path does.
-        to.direction.extend(ray.direction.as_vec3().to_array());
+        to.direction.extend(direction);
         let end = to.t.len() + config.max_samples_per_ray;
         occupancy.march(&path, &steps, |sample| {
             to.x.extend(sample.position.clamp(Vec3::ZERO, Vec3::ONE).to_array());
@@ -337,6 +348,65 @@ impl RaySampler {
         });
         to.first.push(to.t.len() as u32);
     }
+
+    /// A ray through a random pixel.
+    #[inline(always)]
+    fn next_ray(&self, draw: &StepDraw<'_>, rng: &mut Pcg64) -> DrawnRay {
+        let StepDraw { config, background, corrections, near, .. } = *draw;
+        let (number, index) = self.pixel(rng);
+        let view = &self.views[number];
+        let width = view.image.width as usize;
+        let [x, y] = [index % width, index / width].map(|v| v as f64 + 0.5);
+        let ray = corrections.cameras.map_or_else(|| view.ray(x, y), |cameras| cameras[number].ray(x, y));
+        let path = self.map.path(&ray, near, f64::INFINITY);
+        let steps = RaySampling { step: config.step, cone: config.cone, jitter: rng.random() };
+        let fixed = background.filter(|colour| {
+            let bytes = colour.map(|v| (v * 255.0).round() as u8);
+            !(self.opaque && is_object(&view.image, index, bytes))
+        });
+        let background = fixed.unwrap_or_else(|| rng.random());
+        let [r, g, b, a] = view.image.pixels[index].map(|v| f32::from(v) / 255.0);
+        let colour = corrections.colours.map_or([r, g, b], |colours| colours[number].undo([r, g, b]));
+        DrawnRay {
+            pixel: RayPixel { view: number as u32, index: index as u32 },
+            path,
+            steps,
+            // Colours depend on the direction in the world, whatever the path does.
+            direction: ray.direction.as_vec3().to_array(),
+            target: std::array::from_fn(|c| colour[c] * a + background[c] * (1.0 - a)),
+            background,
+        }
+    }
+}
+
+/// A ray that was drawn, before it is marched.
+struct DrawnRay {
+    pixel: RayPixel,
+    path: VolumePath,
+    steps: RaySampling,
+    /// Unit direction in the world.
+    direction: [f32; 3],
+    /// Colour of the pixel over the background.
+    target: [f32; 3],
+    background: [f32; 3],
+}
+
+/// Draws `count` rays in fixed jobs, each with random numbers of its own, into an `empty` batch each. `at` is seed and step.
+fn in_jobs<T: Send>(
+    at: [u64; 2],
+    count: usize,
+    empty: impl Fn() -> T + Sync,
+    push: impl Fn(&mut Pcg64, &mut T) + Sync,
+) -> Vec<T> {
+    let [seed, step] = at;
+    let jobs = (0..count.div_ceil(JOB)).into_par_iter();
+    jobs.map(|job| {
+        let mut rng = Pcg64::new(u128::from(seed) ^ 0x7a75_0000, u128::from(step) << 32 | job as u128);
+        let mut drawn = empty();
+        (0..JOB.min(count - job * JOB)).for_each(|_| push(&mut rng, &mut drawn));
+        drawn
+    })
+    .collect()
 }
 
 /// One batch of all parts, in their order.
@@ -474,6 +544,48 @@ mod tests {
             assert!((near..near + 0.004).contains(&nearest(step)), "{step}: {}", nearest(step));
         }
         assert_eq!(draw(&config, 100), draw(&RayConfig::default(), 100), "the same rays when it is over");
+    }
+
+    #[test]
+    fn pieces_are_those_of_the_rays_that_are_drawn() {
+        let plain = sampler(vec![None]).unwrap();
+        let map = SceneMap::Open(Cube { origin: DVec3::splat(-0.25), size: 0.5 });
+        let open = RaySampler::new(plain.views.clone(), map, 0.1).unwrap();
+        for (sampler, count, background, near_start) in [(open, 300, "random", 0.0), (plain, 130, "white", 0.25)] {
+            let background = background.to_string();
+            let config =
+                RayConfig { max_samples_per_ray: 90, background, near_start, near_steps: 100, ..RayConfig::default() };
+            let occupancy = Occupancy::from_bits(16, |i| i % 5 != 0);
+            let batch = sampler.draw(&config, &occupancy, 3, 5, count);
+            let pieces = sampler.draw_pieces(&config, &occupancy, [3, 5], count);
+            assert_eq!((pieces.rays(), pieces.records.len()), (count, count));
+            let mut samples = 0;
+            for (r, (head, record)) in pieces.heads.iter().zip(&pieces.records).enumerate() {
+                let part = |v: &[f32]| v[3 * r..3 * r + 3].to_vec();
+                let want = [part(&batch.direction), part(&batch.target), part(&batch.background)].concat();
+                assert_eq!(record.as_slice(), want);
+                // Every stratum of the ray's pieces, against the samples of the march.
+                let own = batch.first[r] as usize..batch.first[r + 1] as usize;
+                let (mut index, mut found) = (0u32, Vec::new());
+                for piece in &pieces.pieces[head[0] as usize..][..head[1] as usize] {
+                    index = index.max(piece.first as u32);
+                    let place = |i: u32| (i as f32 + f32::from_bits(head[2])) * config.step;
+                    while place(index) <= piece.end && found.len() < 90 {
+                        let t = place(index);
+                        if t >= piece.near && occupancy.contains(piece.origin + piece.direction * t) {
+                            found.push(t);
+                        }
+                        index += 1;
+                    }
+                }
+                assert_eq!(found, batch.t[own], "ray {r}");
+                samples += found.len();
+            }
+            assert!(samples > 1000 && samples as u64 <= pieces.strata, "{samples} of {} strata", pieces.strata);
+            // Fewer rays are the first ones.
+            let fewer = sampler.draw_pieces(&config, &occupancy, [3, 5], 60);
+            assert!(fewer.heads == pieces.heads[..60] && fewer.records == pieces.records[..60]);
+        }
     }
 
     #[test]

@@ -49,7 +49,26 @@ where
     fn loss(&mut self, context: &StepContext<'_, B>) -> Result<Tensor<Autodiff<B>, 1>, TrainError>;
 
     /// Called after each of the optimiser's steps, of which `step` are done, with the new parameters.
-    fn after_step(&mut self, _step: u64, _grid: &Tensor<B, 1>, _net: &Tensor<B, 1>) {}
+    ///
+    /// # Errors
+    /// [`TrainError::Device`] where a device fails.
+    fn after_step(&mut self, _step: u64, _grid: &Tensor<B, 1>, _net: &Tensor<B, 1>) -> Result<(), TrainError> {
+        Ok(())
+    }
+
+    /// Mean loss of recent steps where the task keeps one, in place of the last step's own, which must be read from the
+    /// device.
+    fn recent_loss(&self) -> Option<f64> {
+        None
+    }
+
+    /// Takes in what a device still has to tell of the steps so far; called before the state is asked for.
+    ///
+    /// # Errors
+    /// [`TrainError::Device`] where a device fails.
+    fn catch_up(&mut self) -> Result<(), TrainError> {
+        Ok(())
+    }
 
     /// Name and value of the task's own metric for the progress line.
     fn validation_metric(&mut self, _elapsed: Duration) -> Option<(&'static str, f64)> {

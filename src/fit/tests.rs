@@ -168,7 +168,7 @@ fn the_fused_loss_is_the_plain_one_in_value_and_gradient() {
 fn step_gradients(op: Arc<FieldOp>, config: &TrainConfig, state: &TrainState, batch: &Batch) -> (f64, [Vec<f32>; 2]) {
     let mut trainer = Trainer::<Flex>::new(op, config.clone(), state, Default::default());
     let loss = trainer.step(&mut &*batch, 1.0, true).unwrap().unwrap();
-    let after = trainer.state(Duration::ZERO);
+    let after = trainer.state(Duration::ZERO).unwrap();
     let scale = 1.0 / (1.0 - config.beta1 as f32);
     (loss, [&after.grid_moments[0], &after.net_moments[0]].map(|m| m.iter().map(|v| v * scale).collect()))
 }
@@ -448,7 +448,7 @@ fn a_device_that_is_not_there_is_an_error_before_anything_else() {
 }
 
 /// The sample capture at a quarter of its size, in the cube that its silhouettes leave.
-fn tea_pixels() -> Arc<RaySampler> {
+pub(crate) fn tea_pixels() -> Arc<RaySampler> {
     let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../scenes/teaset");
     let options = nstr_capture::CaptureOptions { downscale: 4, ..Default::default() };
     let capture = nstr_capture::read_capture(&folder, &options).unwrap();
@@ -494,7 +494,68 @@ fn a_radiance_fit_learns_finds_what_is_empty_and_goes_on_bit_for_bit() {
     assert!(numbers["evaluated"] >= numbers["used"] && numbers["drawn"] > 150.0);
 }
 
-/// A fit that refines cameras and lens, finds exposures, scales gradients, and leaves out what contradicts it, from `state` to the end or the step after which it is stopped.
+#[test]
+fn what_a_device_cannot_march_is_marched_on_the_cpu_and_named() {
+    let spec = preset("radiance-tiny").unwrap().set(&["latent.hashmap_size=1024"]).unwrap().spec();
+    let first = start(&spec, 3);
+    let plain = FitConfig::preset("radiance-tiny").unwrap().0.train;
+    let smooth = Regularizers { lambda_smooth: 1e-7, fraction: 0.05, ..Regularizers::NONE };
+    let occupancy = OccupancyConfig { resolution: 16, cells_per_update: 300, ..OccupancyConfig::default() };
+    let rays = RayConfig { samples_per_step: 300, max_samples_per_ray: 64, ..RayConfig::default() };
+    let scaled = RayConfig { gradient_scaling: 1.0, ..rays.clone() };
+    let (trusting, wary) =
+        (RobustConfig::default(), RobustConfig { enabled: true, start: 0.2, ..RobustConfig::default() });
+    for (config, rays, robust, word) in [
+        (plain.clone(), &rays, &trusting, "no kernels"),
+        (TrainConfig { regularizers: smooth, ..plain.clone() }, &rays, &trusting, "regularisers"),
+        (plain.clone(), &scaled, &trusting, "rays.gradient_scaling"),
+        (plain, &rays, &wary, "robust.enabled"),
+    ] {
+        let (sampler, op) = (tea_pixels(), FieldOp::new(spec.clone()));
+        let task = || {
+            RadianceTask::new(&op, sampler.clone(), rays.clone(), occupancy.clone(), 5, |_| false)
+                .with_robust_loss(robust)
+        };
+        let run = |task: &mut dyn Task<Flex>, op: &Arc<FieldOp>| {
+            let trainer = Trainer::<Flex>::new(op.clone(), config.clone(), &first, Default::default());
+            trainer.run(task, Budget::Steps(34), Duration::ZERO, &mut Watch::new(u64::MAX)).unwrap()
+        };
+        let on_cpu = run(&mut task(), &op);
+        assert!(op.fallbacks().is_empty(), "{:?}", op.fallbacks());
+        let mut elsewhere = radiance::DeviceRadianceTask::<Flex>::new(task());
+        let fallen_back = run(&mut elsewhere, &op);
+        assert!(bits(&fallen_back) == bits(&on_cpu) && fallen_back.task == on_cpu.task);
+        let noted = op.fallbacks();
+        assert!(noted.len() == 1 && noted[0].0.contains("marching") && noted[0].1.contains(word), "{noted:?}");
+    }
+}
+
+/// A read of a device's memory waits for all that the device has to do: each must be counted.
+#[test]
+fn devices_are_read_through_one_module() {
+    let rooms = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let mut folders = vec![rooms.join("fit"), rooms.join("backend")];
+    let mut files = 0;
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            let name = path.file_name().unwrap().to_string_lossy().into_owned();
+            if path.is_dir() {
+                folders.push(path);
+            } else if name.ends_with(".rs") && !["tests.rs", "suite.rs", "suite_tests.rs"].contains(&name.as_str()) {
+                let text = std::fs::read_to_string(&path).unwrap();
+                let reads = ["into_data", "to_data", "read_one", "read_async", "read_sync"];
+                let found = reads.iter().any(|call| text.contains(&format!("{call}(")));
+                assert_eq!(found, ["read_back.rs", "cube_rays.rs"].contains(&name.as_str()), "{}", path.display());
+                files += 1;
+            }
+        }
+    }
+    assert!(files > 40, "{files} files");
+}
+
+/// A fit that refines cameras and lens, finds exposures, scales gradients, and leaves out what contradicts it, from `state` to the
+/// end or the step after which it is stopped.
 fn refining_fit(state: &TrainState, stop: u64) -> TrainState {
     let spec = preset("radiance-tiny").unwrap().set(&["latent.hashmap_size=1024"]).unwrap().spec();
     let op = FieldOp::new(spec);

@@ -8,13 +8,14 @@ use burn::backend::Autodiff;
 use burn::tensor::backend::AutodiffBackend;
 use burn::tensor::{Device, Tensor, TensorData};
 use nstr_backend::backend::{FieldBackend, FieldOp};
+use nstr_backend::read_back;
 use nstr_kernel::adam::AdamHyper;
 
 use crate::error::TrainError;
 use crate::observer::{Observer, Progress};
 use crate::parameters::Parameters;
 use crate::schedule::Budget;
-use crate::state::{TaskState, TrainState};
+use crate::state::TrainState;
 use crate::task::{READBACK_INTERVAL, StepContext, Task};
 use crate::train_config::TrainConfig;
 
@@ -70,18 +71,29 @@ where
     }
 
     /// The state after the last step, without the task's.
-    pub fn state(&self, elapsed: Duration) -> TrainState {
-        let read = |p: &Option<Parameters<B>>| p.as_ref().map(Parameters::read).unwrap_or_default();
-        let ((grid, grid_moments), (net, net_moments)) = (read(&self.grid), read(&self.net));
-        let ema = |p: &Option<Parameters<B>>| p.as_ref().and_then(Parameters::read_ema);
-        let ema = ema(&self.grid).zip(ema(&self.net)).map(|(grid, net)| [grid, net]);
-        TrainState { step: self.step, elapsed, grid, net, grid_moments, net_moments, ema, task: TaskState::default() }
-    }
-
-    /// One step on `task` with the learning rates times `lr_scale`; the loss if `read_loss`.
     ///
     /// # Errors
-    /// The task's.
+    /// [`TrainError::Device`] where the device fails.
+    pub fn state(&self, elapsed: Duration) -> Result<TrainState, TrainError> {
+        let mut state = TrainState { step: self.step, elapsed, ..TrainState::default() };
+        // Absent only where a step failed, after which nobody asks.
+        let (Some(grid), Some(net)) = (&self.grid, &self.net) else { return Ok(state) };
+        (state.grid, state.grid_moments) = grid.read()?;
+        (state.net, state.net_moments) = net.read()?;
+        state.ema = grid.read_ema()?.zip(net.read_ema()?).map(|(grid, net)| [grid, net]);
+        Ok(state)
+    }
+
+    /// The state after the last step with the task's, which may first have to hear from its device.
+    fn full_state(&self, task: &mut dyn Task<B>, elapsed: Duration) -> Result<TrainState, TrainError> {
+        task.catch_up()?;
+        Ok(TrainState { task: task.state(), ..self.state(elapsed)? })
+    }
+
+    /// One step on `task` with the learning rates times `lr_scale`; if `read_loss` the loss, or the task's mean of recent ones.
+    ///
+    /// # Errors
+    /// The task's, and [`TrainError::Device`] where the device fails.
     pub fn step(&mut self, task: &mut dyn Task<B>, lr_scale: f64, read_loss: bool) -> Result<Option<f64>, TrainError> {
         let (Some(grid), Some(net)) = (self.grid.take(), self.net.take()) else { return Ok(None) };
         let leaf = |p: &Parameters<B>| Tensor::<Autodiff<B>, 1>::from_inner(p.value.clone()).require_grad();
@@ -95,7 +107,11 @@ where
             net: &net_leaf,
         };
         let loss = task.loss(&context)?;
-        let value = read_loss.then(|| loss.clone().inner().into_data().iter::<f64>().next().unwrap_or(f64::NAN));
+        let own = || -> Result<f64, TrainError> {
+            let read = read_back::tensor(&loss.clone().inner())?;
+            Ok(read.first().map_or(f64::NAN, |loss| f64::from(*loss)))
+        };
+        let value = if read_loss { Some(task.recent_loss().map_or_else(own, Ok)?) } else { None };
         let mut grads = loss.backward();
         let d_grid = grid_leaf.grad_remove(&mut grads);
         let d_net = net_leaf.grad_remove(&mut grads);
@@ -123,15 +139,15 @@ where
         grid.update_ema(decay);
         net.update_ema(decay);
         self.step += 1;
-        task.after_step(self.step, &grid.value, &net.value);
+        let done = task.after_step(self.step, &grid.value, &net.value);
         (self.grid, self.net) = (Some(grid), Some(net));
-        Ok(value)
+        done.map(|()| value)
     }
 
     /// Trains on `task` until the budget is spent or the observer stops; `before` is the training time of earlier runs.
     ///
     /// # Errors
-    /// Divergence, and the task's and the observer's errors.
+    /// Divergence, the task's and the observer's errors, and [`TrainError::Device`] where the device fails.
     pub fn run(
         mut self,
         task: &mut dyn Task<B>,
@@ -141,9 +157,7 @@ where
     ) -> Result<TrainState, TrainError> {
         let start = Instant::now();
         let spent = |observer: &dyn Observer| before + start.elapsed().saturating_sub(observer.idle());
-        let full_state =
-            |trainer: &Self, task: &dyn Task<B>, elapsed| TrainState { task: task.state(), ..trainer.state(elapsed) };
-        let mut good = full_state(&self, task, before);
+        let mut good = self.full_state(task, before)?;
         let (mut smooth, mut best) = (None, f64::INFINITY);
         let mut saved = Instant::now();
         loop {
@@ -173,7 +187,7 @@ where
             });
             let due = observer.checkpoint_every().is_some_and(|every| saved.elapsed() >= every);
             if due || self.step % SNAPSHOT_INTERVAL == 1 {
-                let state = full_state(&self, task, spent(observer));
+                let state = self.full_state(task, spent(observer))?;
                 if !state.is_finite() {
                     return Err(self.diverged(loss, lr_scale, good));
                 }
@@ -187,7 +201,7 @@ where
                 break;
             }
         }
-        let state = full_state(&self, task, spent(observer));
+        let state = self.full_state(task, spent(observer))?;
         if state.is_finite() { Ok(state) } else { Err(self.diverged(f64::NAN, 1.0, good)) }
     }
 

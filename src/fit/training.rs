@@ -7,11 +7,13 @@ use burn::tensor::backend::AutodiffBackend;
 use burn_flex::Flex;
 use nstr_backend::backend::{FieldBackend, FieldOp};
 use nstr_backend::device::Device;
+use nstr_backend::read_back;
 
 use crate::batch_loader::{BatchLoader, BatchSource};
 use crate::error::TrainError;
 use crate::observer::Observer;
-use crate::radiance::RadianceTask;
+use crate::radiance::{DeviceRadianceTask, RadianceTask};
+use crate::run_report::RunReport;
 use crate::schedule::Budget;
 use crate::signal::{SignalSampler, SignalTask};
 use crate::state::TrainState;
@@ -53,7 +55,7 @@ pub fn train(
     observer: &mut dyn Observer,
 ) -> Result<TrainState, TrainError> {
     device.check()?;
-    let run = Run { op, config, state, data: data.into(), budget, observer };
+    let run = Run { device, op, config, state, data: data.into(), budget, observer };
     match device {
         Device::Cpu => run.on::<Flex>(),
         #[cfg(feature = "cuda")]
@@ -65,8 +67,9 @@ pub fn train(
     }
 }
 
-/// The arguments of [`train`] but the device, which becomes a type.
+/// The arguments of [`train`], whose device becomes a type.
 struct Run<'a> {
+    device: Device,
     op: Arc<FieldOp>,
     config: TrainConfig,
     state: &'a TrainState,
@@ -84,10 +87,24 @@ impl Run<'_> {
         let (loader, step) = (self.config.loader, self.state.step);
         let mut task: Box<dyn Task<B>> = match self.data {
             TrainingData::Points(source) => Box::new(BatchLoader::start(source, loader, step)),
-            TrainingData::Rays(task) => task,
+            TrainingData::Rays(task) if self.device == Device::Cpu => task,
+            TrainingData::Rays(task) => Box::new(DeviceRadianceTask::new(*task)),
             TrainingData::Signal(sampler) => Box::new(SignalTask::start(&self.op, sampler, loader, step)),
         };
-        let trainer = Trainer::<B>::new(self.op, self.config, self.state, Default::default());
-        trainer.run(task.as_mut(), self.budget, self.state.elapsed, self.observer)
+        let reads = read_back::count();
+        let trainer = Trainer::<B>::new(self.op.clone(), self.config, self.state, Default::default());
+        let end = trainer.run(task.as_mut(), self.budget, self.state.elapsed, self.observer)?;
+        let number = |name: &str| end.task.numbers.get(name).map(|n| *n as u64);
+        let fallbacks = self.op.fallbacks().into_iter().map(|(part, how)| (part.to_string(), how));
+        self.observer.report(&RunReport {
+            device: self.device,
+            steps: end.step - step,
+            seconds: end.elapsed.saturating_sub(self.state.elapsed).as_secs_f64(),
+            samples: number("evaluated"),
+            rays_left_out: number("left_out").unwrap_or(0),
+            fallbacks: fallbacks.collect(),
+            read_backs: read_back::count() - reads,
+        });
+        Ok(end)
     }
 }

@@ -7,9 +7,11 @@
 //! - [`shape`]: what the kernels are compiled for, and the plan of the rows in workgroup memory
 //! - [`params`]: networks in the layouts that the kernels read
 //! - [`field`]: parts of a tile, and the kernels over many points: values, adjoint, loss
+//! - [`march`]: samples of rays in the occupied cells
 //! - [`rays`]: compositing of rays and its adjoint
 //! - [`adam`], [`ema`]: the optimiser's step, and the moving average of parameters
 //! - [`run`]: buffers of a field on a device and the launches over them
+//! - [`ray_step`]: those of steps over rays
 //!
 //! Two rules hold in every kernel, because compilers and drivers were seen to break silently without them:
 //! loops that lie before a barrier turn equally often in every unit (what is left over is an `if`), and no subgroup
@@ -31,7 +33,9 @@ extern crate self as nstr_gpu;
 pub mod adam;
 pub mod ema;
 pub mod field;
+pub mod march;
 pub mod params;
+pub mod ray_step;
 pub mod rays;
 pub mod run;
 pub mod shape;

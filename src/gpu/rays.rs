@@ -2,12 +2,17 @@
 //!
 //! With `α = 1 − exp(−σ·dt)` and transmittance `T`, `C = Σ T·α·c + T_end·background`. A step is
 //!
-//! 1. [`values`](crate::field::points::values()) of the trunk at all samples,
+//! 1. [`values`](crate::field::points::values()) of the trunk at all samples, or
+//!    [`counted_values`](crate::field::points::counted_values()) where [`march`](crate::march::march()) has found them,
 //! 2. [`list_samples()`]: per ray its weights, and the list of samples before it ends,
 //! 3. [`colours()`] of the listed samples,
 //! 4. [`composite()`]: losses, and adjoints of colours and raw densities,
 //! 5. [`colours_adjoint()`]: gradients of the head, adjoint of the trunk's values,
-//! 6. [`adjoint`](crate::field::points::adjoint()) of the trunk at the listed samples.
+//! 6. [`adjoint`](crate::field::points::adjoint()) of the trunk at the listed samples,
+//! 7. where samples were found on the device, [`settle()`]: the mean loss, and sums over steps.
+//!
+//! A ray's *record* is its direction, target and background; its *span* says where its samples are
+//! ([`SPAN_WORDS`](crate::march::SPAN_WORDS)).
 
 use cubecl::prelude::*;
 use nstr_spec::MAX_RAW_DENSITY;
@@ -18,20 +23,27 @@ use crate::field::mlp;
 use crate::field::product::{BlockSums, Target, clear_sums, flush_sums, product};
 use crate::field::tile::terms_into;
 use crate::field::{Float4, TileRows, direction_encoding};
+use crate::march::{LEFT_OUT, SPAN_WORDS};
 use crate::shape::HeadShape;
 
 /// A listed sample: weight of its colour, transmittance behind it, density, and its place among all samples.
 pub const SAMPLE_WORDS: usize = 4;
+/// Floats of a ray's record: direction, target, background.
+pub const RECORD: usize = 9;
+/// Units of the one block that sums the losses.
+pub const SETTLING_UNITS: usize = 128;
+/// Words of the sums over steps: samples found, samples that had room, samples that count, rays without room, bits of the
+/// sum of mean losses, steps.
+pub const STATISTICS: usize = 8;
 
 /// Finds the samples of each ray that light reaches and appends them to the list, a ray's in a row. One unit a ray.
 ///
-/// Inputs: samples of ray r are `first[r]..first[r + 1]`, their lengths `dt`, the trunk's `values`. Outputs: `list`
-/// (numbers of samples) and `ray_of`, `samples` ([`SAMPLE_WORDS`] floats each), place in the list and number of each
-/// ray's samples in `spans`, and the list's length in `count[0]`.
+/// Inputs: the first two words of each ray's span, distances and lengths of the samples, the trunk's `values`. Outputs:
+/// `list` (numbers of samples) and `ray_of`, `samples` ([`SAMPLE_WORDS`] floats each), the last two words of each ray's
+/// span, and the list's length in `count[0]`.
 #[cube(launch_unchecked)]
 pub fn list_samples(
-    first: &Array<u32>,
-    dt: &Array<f32>,
+    lengths: &Array<f32>,
     values: &Array<f32>,
     list: &mut Array<u32>,
     ray_of: &mut Array<u32>,
@@ -44,25 +56,28 @@ pub fn list_samples(
 ) {
     let r = ABSOLUTE_POS;
     if r < rays as usize {
-        let start = first[r];
-        let end = first[r + 1];
+        let span = comptime!(SPAN_WORDS) * r;
+        let start = spans[span];
+        let own = spans[span + 1];
         let mut used = 0u32;
         let mut transmittance = 1.0f32;
-        for s in start..end {
+        for i in 0..own {
             if transmittance >= min_transmittance {
                 used += 1u32;
-                let sigma = f32::exp(min(values[s as usize * outputs], comptime!(MAX_RAW_DENSITY)));
-                transmittance *= f32::exp(-(sigma * dt[s as usize]));
+                let s = (start + i) as usize;
+                let sigma = f32::exp(min(values[s * outputs], comptime!(MAX_RAW_DENSITY)));
+                transmittance *= f32::exp(-(sigma * lengths[2 * s + 1]));
             }
         }
         let at = count[0].fetch_add(used);
-        spans[2 * r] = at;
-        spans[2 * r + 1] = used;
+        spans[span + 2] = at;
+        spans[span + 3] = used;
         transmittance = 1.0f32;
         for i in 0..used {
             let s = (start + i) as usize;
             let sigma = f32::exp(min(values[s * outputs], comptime!(MAX_RAW_DENSITY)));
-            let through = f32::exp(-(sigma * dt[s]));
+            let dt = lengths[2 * s + 1];
+            let through = f32::exp(-(sigma * dt));
             let weight = transmittance * (1.0f32 - through);
             transmittance *= through;
             let to = (at + i) as usize;
@@ -71,7 +86,7 @@ pub fn list_samples(
             samples[4 * to] = weight;
             samples[4 * to + 1] = transmittance;
             samples[4 * to + 2] = sigma;
-            samples[4 * to + 3] = dt[s];
+            samples[4 * to + 3] = dt;
         }
     }
 }
@@ -84,7 +99,7 @@ fn load(
     values: &Array<f32>,
     list: &Array<u32>,
     ray_of: &Array<u32>,
-    direction: &Array<f32>,
+    records: &Array<f32>,
     first: usize,
     count: usize,
     #[comptime] shape: HeadShape,
@@ -118,10 +133,10 @@ fn load(
             #[unroll]
             for i in 0..4usize {
                 let at = min(first + p * 4 + i, count - 1);
-                let ray = ray_of[at] as usize;
-                x[i] = direction[3 * ray];
-                y[i] = direction[3 * ray + 1];
-                z[i] = direction[3 * ray + 2];
+                let ray = ray_of[at] as usize * comptime!(RECORD);
+                x[i] = records[ray];
+                y[i] = records[ray + 1];
+                z[i] = records[ray + 2];
             }
             direction_encoding::encode(rows, x, y, z, p, comptime!(shape.clone()));
         }
@@ -136,7 +151,7 @@ pub fn colours(
     values: &Array<f32>,
     list: &Array<u32>,
     ray_of: &Array<u32>,
-    direction: &Array<f32>,
+    records: &Array<f32>,
     count: &Array<u32>,
     out: &mut Array<Float4>,
     turns: u32,
@@ -148,7 +163,7 @@ pub fn colours(
     for turn in 0..turns {
         let first = (CUBE_POS + turn as usize * CUBE_COUNT) * comptime!(shape.tile.points);
         if first < count {
-            load(&mut rows, values, list, ray_of, direction, first, count, comptime!(shape.clone()));
+            load(&mut rows, values, list, ray_of, records, first, count, comptime!(shape.clone()));
             mlp::forward(&mut rows, weights, comptime!(shape.layers.clone()), comptime!(shape.tile));
             let turns = comptime!(vectors.div_ceil(units));
             #[unroll(turns == 1)]
@@ -218,16 +233,14 @@ fn slope_of(e: f32, delta: f32, #[comptime] kind: LossKind) -> f32 {
 /// Composites each ray's listed samples, compares with its colour, and goes back. One unit a ray.
 ///
 /// Outputs: `d_colour`, the adjoint of the raw colours over `colour`; `d_raw`, that of the listed samples' raw
-/// densities; `losses`, one a ray, of which the sum is the batch's mean loss. `scale` is one over the rays' number. Where
-/// `scales`, both adjoints of a sample are multiplied by its `gradient_scale`.
+/// densities; `losses`, one a ray, of which the sum is the batch's mean loss; 0 for rays without room for their samples.
+/// `scale` is one over the rays' number. Where `scales`, both adjoints of a sample are multiplied by its `gradient_scale`.
 #[cube(launch_unchecked)]
 pub fn composite(
-    first: &Array<u32>,
-    t: &Array<f32>,
+    lengths: &Array<f32>,
     spans: &Array<u32>,
     samples: &Array<f32>,
-    target: &Array<f32>,
-    background: &Array<f32>,
+    records: &Array<f32>,
     gradient_scale: &Array<f32>,
     colour: &mut Array<Float4>,
     d_raw: &mut Array<f32>,
@@ -242,9 +255,12 @@ pub fn composite(
 ) {
     let r = ABSOLUTE_POS;
     if r < rays as usize {
-        let at = spans[2 * r] as usize;
-        let used = spans[2 * r + 1] as usize;
-        let start = first[r] as usize;
+        let span = comptime!(SPAN_WORDS) * r;
+        let has_room = spans[span] != comptime!(LEFT_OUT);
+        let start = spans[span] as usize;
+        let at = spans[span + 2] as usize;
+        let used = spans[span + 3] as usize;
+        let record = comptime!(RECORD) * r;
         let mut sum = Float4::new(0.0f32);
         let mut transmittance = 1.0f32;
         let mut total = 0.0f32;
@@ -255,7 +271,7 @@ pub fn composite(
             transmittance = samples[4 * (at + i) + 1];
             if comptime!(distorts) {
                 total += weight;
-                moment += weight * t[start + i];
+                moment += weight * lengths[2 * (start + i)];
             }
         }
         let mut loss = 0.0f32;
@@ -263,8 +279,8 @@ pub fn composite(
         let mut behind = 0.0f32;
         #[unroll]
         for j in 0..3usize {
-            let light = background[3 * r + j];
-            let e = sum[j] + transmittance * light - target[3 * r + j];
+            let light = records[record + 6 + j];
+            let e = sum[j] + transmittance * light - records[record + 3 + j];
             loss += loss_of(e, delta, kind);
             let slope = slope_of(e, delta, kind) * scale / 3.0f32;
             d[j] = slope;
@@ -283,7 +299,7 @@ pub fn composite(
             let c = colour[at];
             let mut d_weight = d[0] * c[0] + d[1] * c[1] + d[2] * c[2];
             if comptime!(distorts) {
-                let place = t[start + i];
+                let place = lengths[2 * (start + i)];
                 let (before, moment_before) = (total - after - weight, moment - moment_after - weight * place);
                 let pull = place * before - moment_before + moment_after - place * after;
                 let factor = distortion * scale;
@@ -300,7 +316,7 @@ pub fn composite(
             hidden += weight * d_weight;
             colour[at] = d * Float4::new(weight * factor) * c * (Float4::new(1.0f32) - c);
         }
-        losses[r] = loss;
+        losses[r] = select(has_room, loss, 0.0f32);
     }
 }
 
@@ -312,7 +328,7 @@ pub fn colours_adjoint<W: Add>(
     values: &Array<f32>,
     list: &Array<u32>,
     ray_of: &Array<u32>,
-    direction: &Array<f32>,
+    records: &Array<f32>,
     count: &Array<u32>,
     d_colour: &Array<Float4>,
     d_raw: &Array<f32>,
@@ -330,7 +346,7 @@ pub fn colours_adjoint<W: Add>(
     for turn in 0..turns {
         let first = (CUBE_POS + turn as usize * CUBE_COUNT) * comptime!(shape.tile.points);
         if first < count {
-            load(&mut rows, values, list, ray_of, direction, first, count, comptime!(shape.clone()));
+            load(&mut rows, values, list, ray_of, records, first, count, comptime!(shape.clone()));
             mlp::forward(&mut rows, weights, comptime!(shape.layers.clone()), tile);
             let turns = comptime!(vectors.div_ceil(units));
             #[unroll(turns == 1)]
@@ -404,5 +420,43 @@ fn write_adjoint(
                 }
             }
         }
+    }
+}
+
+/// Sums the rays' losses into `loss[0]`, and adds the step to the sums over steps ([`STATISTICS`] words). One block of
+/// [`SETTLING_UNITS`] units, of which each takes every so many'th ray, `turns` at most.
+#[cube(launch_unchecked)]
+pub fn settle(
+    losses: &Array<f32>,
+    counters: &Array<u32>,
+    count: &Array<u32>,
+    loss: &mut Array<f32>,
+    statistics: &mut Array<u32>,
+    rays: u32,
+    turns: u32,
+) {
+    let mut sums = SharedMemory::<f32>::new(comptime!(SETTLING_UNITS));
+    let mut sum = 0.0f32;
+    for turn in 0..turns {
+        let r = turn * comptime!(SETTLING_UNITS as u32) + UNIT_POS;
+        if r < rays {
+            sum += losses[r as usize];
+        }
+    }
+    sums[UNIT_POS as usize] = sum;
+    sync_cube();
+    if UNIT_POS == 0u32 {
+        let mut total = 0.0f32;
+        for i in 0..comptime!(SETTLING_UNITS) {
+            total += sums[i];
+        }
+        loss[0] = total;
+        let before = statistics[4];
+        statistics[0] += counters[0];
+        statistics[1] += min(counters[0], counters[1]);
+        statistics[2] += count[0];
+        statistics[3] += counters[2];
+        statistics[4] = u32::reinterpret(f32::reinterpret(before) + total);
+        statistics[5] += 1u32;
     }
 }

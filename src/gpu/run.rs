@@ -9,12 +9,13 @@ use thiserror::Error;
 
 use crate::field::add::{Add, Quad, Single};
 use crate::field::points;
-use crate::rays::{self, LossKind};
 use crate::shape::{LANES, LEVEL_WORDS, Plan};
 use crate::{adam, ema, params};
 
 /// Units of a block of kernels that work point by point or ray by ray.
 const FLAT_UNITS: u32 = 128;
+/// Points whose densities are found at once.
+pub const DENSITY_CHUNK: usize = 1 << 18;
 
 /// A field that these kernels can't run on a device.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
@@ -78,11 +79,12 @@ pub fn has_atomics<R: Runtime>(client: &ComputeClient<R>, width: usize) -> bool 
 
 /// Kernels for a field's shape on a device. Parameters stay with the caller.
 pub struct FieldKernels<R: Runtime> {
-    client: ComputeClient<R>,
-    plan: Plan,
+    pub(crate) client: ComputeClient<R>,
+    pub(crate) plan: Plan,
     tuning: Tuning,
-    lengths: [usize; 2],
-    levels: Handle,
+    /// Floats of grid and networks.
+    pub(crate) lengths: [usize; 2],
+    pub(crate) levels: Handle,
     source: Handle,
     factor: Handle,
 }
@@ -119,64 +121,8 @@ pub struct Points<'a> {
     pub limit: usize,
 }
 
-/// Rays of a step on the device.
-pub struct DeviceRays {
-    /// Number of rays and of samples.
-    pub rays: usize,
-    /// Number of samples.
-    pub samples: usize,
-    /// See `RayBatchRef` of the CPU kernels: first sample of each ray, then positions, distances, lengths, directions,
-    /// targets and backgrounds.
-    pub first: Handle,
-    /// `[sample][3]`.
-    pub x: Handle,
-    /// Distance of each sample.
-    pub t: Handle,
-    /// Length of each sample.
-    pub dt: Handle,
-    /// `[ray][3]`.
-    pub direction: Handle,
-    /// `[ray][3]`.
-    pub target: Handle,
-    /// `[ray][3]`.
-    pub background: Handle,
-    /// Factor of the gradient of each sample's density and colour; `None`: 1 for all.
-    pub gradient_scale: Option<Handle>,
-}
-
-/// Comparison of rays with their colours.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct RayLoss {
-    /// Loss of a channel's error.
-    pub kind: LossKind,
-    /// Its width, where it has one.
-    pub delta: f32,
-    /// A ray ends where the transmittance falls below this.
-    pub min_transmittance: f32,
-    /// Weight of the distortion term.
-    pub distortion: f32,
-}
-
-/// Room for the intermediate results of a step over rays.
-pub struct RayBuffers {
-    samples: usize,
-    rays: usize,
-    values: Handle,
-    list: Handle,
-    ray_of: Handle,
-    listed: Handle,
-    spans: Handle,
-    /// Number of listed samples, in its first word.
-    pub count: Handle,
-    colour: Handle,
-    d_raw: Handle,
-    d_values: Handle,
-    /// A loss a ray; their sum is the mean loss.
-    pub losses: Handle,
-}
-
 /// Blocks of one unit an element. In two dimensions: devices allow 65 535 blocks in one.
-fn flat(n: usize) -> (CubeCount, CubeDim) {
+pub(crate) fn flat(n: usize) -> (CubeCount, CubeDim) {
     const ROW: u32 = 1 << 15;
     let blocks = (n as u32).div_ceil(FLAT_UNITS).max(1);
     (CubeCount::Static(blocks.min(ROW), blocks.div_ceil(ROW), 1), CubeDim::new_1d(FLAT_UNITS))
@@ -186,7 +132,7 @@ fn flat(n: usize) -> (CubeCount, CubeDim) {
 ///
 /// # Safety
 /// The buffer must hold `length` elements of the kernel's type.
-unsafe fn array<R: Runtime>(handle: &Handle, length: usize) -> ArrayArg<R> {
+pub(crate) unsafe fn array<R: Runtime>(handle: &Handle, length: usize) -> ArrayArg<R> {
     // SAFETY: promised by the caller.
     unsafe { ArrayArg::from_raw_parts(handle.clone(), length) }
 }
@@ -244,7 +190,7 @@ impl<R: Runtime> FieldKernels<R> {
     }
 
     /// Blocks and turns over `points` in tiles of `size`.
-    fn tiles(&self, points: usize, size: usize) -> (CubeCount, CubeDim, u32) {
+    pub(crate) fn tiles(&self, points: usize, size: usize) -> (CubeCount, CubeDim, u32) {
         let tiles = points.div_ceil(size).max(1);
         let blocks = tiles.min(self.tuning.grid);
         let dim = CubeDim::new_1d(self.tuning.units as u32);
@@ -277,11 +223,11 @@ impl<R: Runtime> FieldKernels<R> {
     }
 
     /// `grid`, or another buffer where a field has none: a binding can't be empty.
-    fn bound(&self, grid: &Handle) -> Handle {
+    pub(crate) fn bound(&self, grid: &Handle) -> Handle {
         if self.lengths[0] == 0 { self.client.empty(4 * LANES) } else { grid.clone() }
     }
 
-    fn grid_vectors(&self) -> usize {
+    pub(crate) fn grid_vectors(&self) -> usize {
         self.lengths[0].max(LANES) / self.plan.trunk.feature_width
     }
 
@@ -322,6 +268,34 @@ impl<R: Runtime> FieldKernels<R> {
         }
     }
 
+    /// Densities per unit of field coordinates at points, a chunk of `x` (`[point][3]`) after the other: a buffer and its
+    /// number of points each.
+    pub fn densities(&self, at: &Parameters, x: &[f32]) -> Vec<(Handle, usize)> {
+        let (dim, outputs) = (self.plan.trunk.dim, self.plan.trunk.outputs);
+        let chunk = DENSITY_CHUNK.min(x.len() / dim);
+        let values = self.client.empty(4 * (chunk * outputs).max(LANES));
+        x.chunks(DENSITY_CHUNK * dim)
+            .map(|x| {
+                let n = x.len() / dim;
+                self.values_into(at, &self.upload(x), n, &values);
+                let out = self.client.empty(4 * n.max(LANES));
+                let (count, dim) = flat(n);
+                // SAFETY: `values` holds a chunk's values, and `out` a density a point.
+                unsafe {
+                    points::densities::launch_unchecked::<R>(
+                        &self.client,
+                        count,
+                        dim,
+                        array(&values, n * outputs),
+                        array(&out, n),
+                        outputs,
+                    );
+                }
+                (out, n)
+            })
+            .collect()
+    }
+
     /// Adds the gradient of `Σ d_out · value` at points; `d_out` is `[place][outputs]`.
     pub fn adjoint(&self, at: &Parameters, points: &Points<'_>, d_out: &Handle, to: &Gradients) {
         let n = self.lengths[0].max(LANES);
@@ -359,122 +333,6 @@ impl<R: Runtime> FieldKernels<R> {
                 shape.clone(),
             );
         }
-    }
-
-    /// Room for steps over up to `rays` rays of `samples` samples in all.
-    pub fn ray_buffers(&self, rays: usize, samples: usize) -> RayBuffers {
-        let floats = |n: usize| self.client.empty(4 * n.max(LANES));
-        let outputs = self.plan.trunk.outputs;
-        RayBuffers {
-            samples,
-            rays,
-            values: floats(samples * outputs),
-            list: floats(samples),
-            ray_of: floats(samples),
-            listed: floats(samples * rays::SAMPLE_WORDS),
-            spans: floats(2 * rays),
-            count: floats(LANES),
-            colour: floats(4 * samples),
-            d_raw: floats(samples),
-            d_values: floats(samples * outputs),
-            losses: floats(rays),
-        }
-    }
-
-    /// Adds the gradient of the rays' mean loss to the gradients; losses and the number of samples stay in `b`.
-    ///
-    /// # Panics
-    /// If the field has no colour head or the buffers are too small.
-    #[expect(clippy::expect_used, reason = "documented as a panic")]
-    pub fn ray_step(&self, at: &Parameters, batch: &DeviceRays, loss: RayLoss, b: &RayBuffers, to: &Gradients) {
-        assert!(batch.rays <= b.rays && batch.samples <= b.samples, "buffers have room for the batch");
-        let head = self.plan.head.as_ref().expect("the field has a colour head");
-        let (n, rays, outputs) = (batch.samples, batch.rays, self.plan.trunk.outputs);
-        self.values_into(at, &batch.x, n, &b.values);
-        let weights = || self.plan.packed.len() / LANES;
-        let (count, dim) = flat(rays);
-        let (cubes, cube_dim, turns) = self.tiles(n, head.tile.points);
-        // SAFETY: buffers have room for the batch, checked above; the list names samples and rays of the batch.
-        unsafe {
-            clear::launch_unchecked::<R>(
-                &self.client,
-                CubeCount::Static(1, 1, 1),
-                CubeDim::new_1d(LANES as u32),
-                array(&b.count, LANES),
-            );
-            rays::list_samples::launch_unchecked::<R>(
-                &self.client,
-                count.clone(),
-                dim,
-                array(&batch.first, rays + 1),
-                array(&batch.dt, n),
-                array(&b.values, n * outputs),
-                array(&b.list, n),
-                array(&b.ray_of, n),
-                array(&b.listed, n * rays::SAMPLE_WORDS),
-                array(&b.spans, 2 * rays),
-                array(&b.count, 1),
-                rays as u32,
-                loss.min_transmittance,
-                outputs,
-            );
-            rays::colours::launch_unchecked::<R>(
-                &self.client,
-                cubes.clone(),
-                cube_dim,
-                array(&at.packed, weights()),
-                array(&b.values, n * outputs),
-                array(&b.list, n),
-                array(&b.ray_of, n),
-                array(&batch.direction, 3 * rays),
-                array(&b.count, 1),
-                array(&b.colour, n),
-                turns,
-                head.clone(),
-            );
-            rays::composite::launch_unchecked::<R>(
-                &self.client,
-                count,
-                dim,
-                array(&batch.first, rays + 1),
-                array(&batch.t, n),
-                array(&b.spans, 2 * rays),
-                array(&b.listed, n * rays::SAMPLE_WORDS),
-                array(&batch.target, 3 * rays),
-                array(&batch.background, 3 * rays),
-                // Without factors any array of that length will do: it is not read.
-                array(batch.gradient_scale.as_ref().unwrap_or(&batch.t), n),
-                array(&b.colour, n),
-                array(&b.d_raw, n),
-                array(&b.losses, rays),
-                rays as u32,
-                1.0 / rays.max(1) as f32,
-                loss.delta,
-                loss.distortion,
-                loss.kind,
-                loss.distortion > 0.0,
-                batch.gradient_scale.is_some(),
-            );
-            rays::colours_adjoint::launch_unchecked::<Single, R>(
-                &self.client,
-                cubes,
-                cube_dim,
-                array(&at.packed, weights()),
-                array(&b.values, n * outputs),
-                array(&b.list, n),
-                array(&b.ray_of, n),
-                array(&batch.direction, 3 * rays),
-                array(&b.count, 1),
-                array(&b.colour, n),
-                array(&b.d_raw, n),
-                array(&b.d_values, n * outputs),
-                array(&to.net, self.lengths[1]),
-                turns,
-                head.clone(),
-            );
-        }
-        let points = Points { x: &batch.x, len: n, list: Some(&b.list), count: &b.count, limit: n };
-        self.adjoint(at, &points, &b.d_values, to);
     }
 }
 
@@ -548,9 +406,4 @@ pub struct AdamHyper {
     pub bias1: f32,
     /// `1 − β₂ᵗ`.
     pub bias2: f32,
-}
-
-#[cube(launch_unchecked)]
-fn clear(buffer: &mut Array<u32>) {
-    buffer[ABSOLUTE_POS] = 0u32;
 }

@@ -5,6 +5,9 @@
 #[cfg(feature = "wgpu")]
 #[path = "../../benches/gpu/check.rs"]
 mod check;
+#[cfg(feature = "wgpu")]
+#[path = "../../benches/gpu/march.rs"]
+mod march;
 
 use std::path::Path;
 
@@ -71,7 +74,7 @@ mod on_wgpu {
     use cubecl::wgpu::WgpuRuntime;
     use nstr_kernel::PointLoss;
 
-    use super::check;
+    use super::{check, march};
     use crate::rays::LossKind;
     use crate::run::Tuning;
 
@@ -105,6 +108,28 @@ mod on_wgpu {
             println!("{name}: {off:.1e}");
             assert!(off < check::GRADIENTS, "{name}, {tensor}: {off:e}");
         }
+    }
+
+    #[test]
+    fn marching_is_the_cpus_bit_for_bit() {
+        let client = WgpuRuntime::client(&Default::default());
+        let spec = nstr_spec::config::preset("radiance-tiny").unwrap().spec();
+        for (i, scene) in march::scenes().iter().enumerate() {
+            let drawn = scene.draw(301, 40 + i as u64);
+            let visited = march::judge_is_the_march(scene, &drawn);
+            let found = march::device_is_the_judge(&client, &spec, scene, &drawn);
+            println!("{}: {found} samples, {visited} on the CPU", scene.name);
+            assert!(scene.name.contains("no cell") || found > 500, "{}: {found} samples", scene.name);
+        }
+    }
+
+    #[test]
+    fn steps_of_marched_rays_agree() {
+        let client = WgpuRuntime::client(&Default::default());
+        let spec = nstr_spec::config::preset("radiance-tiny").unwrap().spec();
+        let (loss, off, tensor) = march::marched_step(&client, &spec, Tuning::of(&client), 7);
+        println!("loss {loss:.1e}, gradients {off:.1e}");
+        assert!(loss < 1e-5 && off < check::GRADIENTS, "{loss:e}; {tensor}: {off:e}");
     }
 
     #[test]

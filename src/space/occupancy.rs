@@ -4,6 +4,7 @@
 //! empty space around a point is known at once, and [`OccupancyTraversal`] skips it.
 
 mod clearance;
+mod march_piece;
 mod ray_sampling;
 mod traversal;
 
@@ -18,6 +19,7 @@ use flate2::write::ZlibEncoder;
 use glam::{UVec3, Vec3};
 use rayon::prelude::*;
 
+pub use march_piece::{MarchPiece, Strata};
 pub use ray_sampling::RaySampling;
 pub use traversal::{OccupancyTraversal, RaySample, VolumeRay};
 

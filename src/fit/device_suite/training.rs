@@ -71,7 +71,7 @@ where
         losses[STEPS as usize - 1],
         clock.elapsed().as_secs_f64()
     );
-    (losses, trainer.state(clock.elapsed()))
+    (losses, trainer.state(clock.elapsed()).unwrap())
 }
 
 /// The same losses and the same end, to rounding.

@@ -7,11 +7,11 @@ use burn::backend::Autodiff;
 use burn::tensor::Tensor;
 use burn::tensor::backend::AutodiffBackend;
 use nstr_backend::backend::{FieldBackend, FieldOp};
+use nstr_backend::read_back;
 use nstr_kernel::FusedField;
 
 use crate::batch_loader::{Batch, BatchLoader, LoaderConfig};
 use crate::error::TrainError;
-use crate::parameters::to_vec;
 use crate::signal::sampler::SignalSampler;
 use crate::task::{READBACK_INTERVAL, StepContext, Task};
 
@@ -71,10 +71,11 @@ where
         Task::<B>::loss(&mut self.loader, context)
     }
 
-    fn after_step(&mut self, step: u64, grid: &Tensor<B, 1>, net: &Tensor<B, 1>) {
+    fn after_step(&mut self, step: u64, grid: &Tensor<B, 1>, net: &Tensor<B, 1>) -> Result<(), TrainError> {
         if step.is_multiple_of(READBACK_INTERVAL) {
-            self.pending = Some((to_vec(grid), to_vec(net)));
+            self.pending = Some((read_back::tensor(grid)?, read_back::tensor(net)?));
         }
+        Ok(())
     }
 
     fn validation_metric(&mut self, elapsed: Duration) -> Option<(&'static str, f64)> {

@@ -36,6 +36,42 @@ pub fn values<N: Size>(
     }
 }
 
+/// [`values()`] at as many points as the smaller of the first two words of `counters` says.
+#[cube(launch_unchecked)]
+pub fn counted_values<N: Size>(
+    grid: &Array<Vector<f32, N>>,
+    weights: &Array<Float4>,
+    levels: &Array<Uint4>,
+    x: &Array<f32>,
+    counters: &Array<u32>,
+    out: &mut Array<f32>,
+    turns: u32,
+    #[comptime] shape: Shape,
+) {
+    let mut rows = TileRows::new(comptime!(shape.rows * shape.tile.vectors()));
+    let count = min(counters[0], counters[1]) as usize;
+    let points = comptime!(shape.tile.points);
+    let no_list = Array::<u32>::new(1usize);
+    for turn in 0..turns {
+        let first = (CUBE_POS + turn as usize * CUBE_COUNT) * points;
+        if first < count {
+            tile::load_points(&mut rows, x, &no_list, first, count, false, comptime!(shape.clone()));
+            tile::forward::<N>(&mut rows, grid, weights, levels, comptime!(shape.clone()));
+            write_values(&rows, out, first, count, comptime!(shape.clone()));
+            sync_cube();
+        }
+    }
+}
+
+/// Densities of points from their `values`: one a point of the first of `outputs` values.
+#[cube(launch_unchecked)]
+pub fn densities(values: &Array<f32>, out: &mut Array<f32>, #[comptime] outputs: usize) {
+    let i = ABSOLUTE_POS;
+    if i < out.len() {
+        out[i] = f32::exp(min(values[i * outputs], comptime!(nstr_spec::MAX_RAW_DENSITY)));
+    }
+}
+
 /// The output's rows into `out`; values at coordinates that are no numbers are none either.
 #[cube]
 fn write_values(rows: &TileRows, out: &mut Array<f32>, first: usize, count: usize, #[comptime] shape: Shape) {

@@ -1,5 +1,6 @@
 //! The part that all fits share: resume, train, save what there is however it ends, and measure it.
 
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -9,7 +10,7 @@ use nstr_backend::backend::FieldOp;
 use nstr_field::model::compact::CompactFile;
 use nstr_field::model::{Model, ModelError, ModelErrorKind, Precision, is_compact_name};
 use nstr_files::Target;
-use nstr_fit::{Observer, ObserverError, Progress, TrainError, TrainState, TrainingData, train};
+use nstr_fit::{Observer, ObserverError, Progress, RunReport, TrainError, TrainState, TrainingData, train};
 use nstr_space::{Cube, SceneMap};
 use nstr_spec::init;
 
@@ -68,6 +69,8 @@ pub(super) struct FitJob<'a> {
     pub op: Arc<FieldOp>,
     pub state: TrainState,
     pub resumed: bool,
+    /// Report of the training, once it has ended.
+    report: RefCell<Option<RunReport>>,
 }
 
 impl<'a> FitJob<'a> {
@@ -91,7 +94,7 @@ impl<'a> FitJob<'a> {
         record.input = Some(input_fingerprint(input).map_err(Error::io(input))?);
         let ready = |record: FitRecord, map, state, resumed| {
             let op = FieldOp::new(record.fit.field.spec());
-            Self { request, task, record, map, op, state, resumed }
+            Self { request, task, record, map, op, state, resumed, report: RefCell::default() }
         };
         if let Some(path) = checkpoint_of(options).filter(|_| options.resume) {
             if path.exists() {
@@ -307,7 +310,7 @@ impl<'a> FitJob<'a> {
         })?;
         let size = |path: &Path| std::fs::metadata(path).map(|m| m.len()).map_err(Error::io(path));
         let file_bytes = options.output.as_deref().filter(|output| is_file(output)).map(size).transpose()?;
-        Ok(Fitted { model, scores, file_bytes, mesh: None })
+        Ok(Fitted { model, scores, file_bytes, mesh: None, report: self.report.take() })
     }
 
     /// Cube of the world that the field is defined on.
@@ -440,6 +443,10 @@ impl Saver<'_> {
 }
 
 impl Observer for Saver<'_> {
+    fn report(&mut self, report: &RunReport) {
+        self.job.report.replace(Some(report.clone()));
+    }
+
     fn progress(&mut self, progress: &Progress) -> bool {
         self.observer.progress(progress)
     }

@@ -13,6 +13,7 @@ use std::path::{Path, PathBuf};
 
 use nstr_capture::is_capture;
 use nstr_field::model::Model;
+use nstr_fit::RunReport;
 use nstr_signal::Signal;
 
 use crate::error::Error;
@@ -37,6 +38,8 @@ pub struct Fitted {
     pub file_bytes: Option<u64>,
     /// Facts about the mesh that was fitted.
     pub mesh: Option<MeshFacts>,
+    /// Report of the training: how much was done, and where.
+    pub report: Option<RunReport>,
 }
 
 /// Facts about a mesh, for tables of many.

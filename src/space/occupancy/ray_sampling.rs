@@ -25,18 +25,18 @@ impl RaySampling {
 /// `t = t_knee·(1 + cone)^(s − s_knee)` beyond.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct StratumMap {
-    step: f32,
-    per_step: f32,
+    pub(super) step: f32,
+    pub(super) per_step: f32,
     cone: f32,
-    knee_t: f32,
-    knee_s: f32,
+    pub(super) knee_t: f32,
+    pub(super) knee_s: f32,
     /// ln(1 + cone), and its inverse.
-    rate: f32,
-    per_rate: f32,
+    pub(super) rate: f32,
+    pub(super) per_rate: f32,
     /// Place of the sample in its stratum.
     jitter: f32,
     /// Length of a stratum beyond the knee over its sample's distance.
-    grow: f32,
+    pub(super) grow: f32,
 }
 
 impl StratumMap {

@@ -145,6 +145,84 @@ fn resumed_and_stopped_rays_see_the_same_samples() {
     assert_eq!(taken, 5);
 }
 
+/// Samples that a test of every stratum of the pieces gives.
+fn sampled_from_pieces(occupancy: &Occupancy, path: &VolumePath, steps: &RaySampling) -> Vec<RaySample> {
+    let space = StratumMap::new(steps);
+    let (mut samples, mut index) = (Vec::new(), 0);
+    occupancy.march_pieces(path, steps, |piece, strata| {
+        index = index.max(piece.first as u32);
+        let before = samples.len();
+        while space.sample(index) <= piece.end {
+            let t = space.sample(index);
+            let position = piece.origin + piece.direction * t;
+            if t >= piece.near && occupancy.contains(position) {
+                samples.push(RaySample { t, dt: space.length(index, t), position });
+            }
+            index += 1;
+        }
+        assert!(samples.len() - before <= strata as usize, "no more samples than strata");
+        for k in 0..3 {
+            let (d, inverse) = (piece.direction[k], piece.inverse[k]);
+            assert!(if d == 0.0 { inverse == 0.0 } else { inverse == 1.0 / d });
+        }
+    });
+    samples
+}
+
+#[test]
+fn pieces_hold_the_samples_of_the_march() {
+    use crate::{Cube, Frustum, Ray, SceneMap};
+    use glam::{DMat3, DVec2, DVec3};
+
+    let cube = Cube { origin: DVec3::new(-1.0, 0.5, 2.0), size: 1.5 };
+    let (low, high) = (DVec2::splat(-0.7), DVec2::splat(0.6));
+    let frustum = Frustum { eye: cube.centre(), axes: DMat3::IDENTITY, low, high, near: 0.5 };
+    let (mut seen, mut bent) = (0, 0);
+    for (m, map) in [SceneMap::Box(cube), SceneMap::Open(cube), SceneMap::Forward(frustum)].into_iter().enumerate() {
+        for (k, (cells, fill, lump)) in
+            [(32, 0.15, 3), (64, 0.01, 1), (16, 1.0, 16), (16, 0.0, 1)].into_iter().enumerate()
+        {
+            let occupancy = scattered(cells, 20 + k as u64, fill, lump);
+            for i in 0..150usize {
+                let random = |j: usize| f64::from(noise(77 + m as u64, 4000 * k + 8 * i + j)) * 2.0 - 1.0;
+                let around = |j: usize| DVec3::new(random(j), random(j + 1), random(j + 2));
+                let target = cube.centre() + 0.8 * around(3);
+                let origin = cube.centre() + if m == 2 { 0.1 } else { 2.0 } * around(0);
+                let ray = Ray { origin, direction: (target - origin).normalize(), cosine: 1.0 };
+                let path = map.path(&ray, if i % 2 == 0 { 0.0 } else { 0.4 }, f64::INFINITY);
+                bent += usize::from(path.pieces().len() > 1);
+                let cone = [0.0, 0.0, 1.0 / 128.0][i % 3];
+                let steps = RaySampling { step: 0.007, cone, jitter: noise(5, i) };
+                let mut want = Vec::new();
+                occupancy.march(&path, &steps, |s| {
+                    want.push(s);
+                    true
+                });
+                assert_eq!(sampled_from_pieces(&occupancy, &path, &steps), want, "{map:?} {ray:?}");
+                seen += want.len();
+            }
+        }
+    }
+    assert!(seen > 10_000 && bent > 100, "{seen} samples, {bent} bent paths");
+    let ray = VolumeRay { origin: Vec3::NAN, direction: Vec3::X, near: 0.0, far: 9.0 };
+    let steps = RaySampling { step: 0.01, cone: 0.0, jitter: 0.5 };
+    Occupancy::full(16).march_pieces(&VolumePath::from(ray), &steps, |piece, _| panic!("{piece:?}"));
+    let bad = RaySampling { step: 0.0, ..steps };
+    let ray = VolumeRay { origin: Vec3::splat(0.5), ..ray };
+    Occupancy::full(16).march_pieces(&VolumePath::from(ray), &bad, |piece, _| panic!("{piece:?}"));
+}
+
+#[test]
+fn strata_are_finite_numbers() {
+    for (step, cone, knee) in [(0.01, 0.0, 3e38), (0.01, 0.02, 0.5), (0.1, 1.0, 0.1)] {
+        let steps = RaySampling { step, cone, jitter: 0.25 };
+        let strata = steps.strata();
+        let numbers = [strata.per_step, strata.knee_s, strata.per_knee, strata.rate, strata.per_rate, steps.growth()];
+        assert!(strata.step == step && strata.knee_t == knee && numbers.iter().all(|n| n.is_finite()), "{strata:?}");
+        assert_eq!(cone == 0.0, strata.rate == 0.0 && steps.growth() == 0.0);
+    }
+}
+
 #[test]
 fn unusable_rays_and_steps_end_at_once() {
     let full = Occupancy::full(16);

@@ -7,6 +7,7 @@
 use glam::{UVec3, Vec3};
 
 use crate::cube::Cube;
+use crate::occupancy::march_piece::MarchPiece;
 use crate::occupancy::ray_sampling::{RaySampling, StratumMap};
 use crate::occupancy::{CellState, Occupancy};
 use crate::ray::Ray;
@@ -89,19 +90,7 @@ impl Occupancy {
     /// Begins the traversal of a path. Rays that are not finite and steps that are not positive give no sample.
     #[inline]
     pub fn traverse(&self, path: &VolumePath, steps: &RaySampling) -> OccupancyTraversal {
-        let mut traversal = OccupancyTraversal {
-            origin: Vec3::ZERO,
-            direction: Vec3::ZERO,
-            inverse: Vec3::ZERO,
-            never: Vec3::ZERO,
-            ahead: Vec3::ZERO,
-            inset: Vec3::ZERO,
-            space: StratumMap::new(&RaySampling { cone: 0.0, ..*steps }),
-            near: 0.0,
-            end: f32::NEG_INFINITY,
-            index: 0,
-            piece: path.pieces().len() as u32,
-        };
+        let mut traversal = OccupancyTraversal::outside(path, steps);
         let (Some(bounds), true) = (self.bounds(), steps.is_valid()) else { return traversal };
         for (number, piece) in path.pieces().iter().enumerate() {
             let Some((enter, leave)) = traversal.clip(&piece.ray, bounds) else { continue };
@@ -129,6 +118,24 @@ impl Occupancy {
 }
 
 impl OccupancyTraversal {
+    /// A traversal that has come to no piece yet.
+    #[inline(always)]
+    pub(super) fn outside(path: &VolumePath, steps: &RaySampling) -> Self {
+        Self {
+            origin: Vec3::ZERO,
+            direction: Vec3::ZERO,
+            inverse: Vec3::ZERO,
+            never: Vec3::ZERO,
+            ahead: Vec3::ZERO,
+            inset: Vec3::ZERO,
+            space: StratumMap::new(&RaySampling { cone: 0.0, ..*steps }),
+            near: 0.0,
+            end: f32::NEG_INFINITY,
+            index: 0,
+            piece: path.pieces().len() as u32,
+        }
+    }
+
     /// Takes up a straight piece, and clips it to a box that holds every occupied cell: the arc lengths at which it enters and
     /// leaves, rounding included; `None` where it has no part in the box.
     #[inline(always)]
@@ -168,6 +175,29 @@ impl OccupancyTraversal {
         self.index = self.index.max(self.space.last_before(enter * (1.0 - ROUNDING)));
         self.end = end;
         true
+    }
+
+    /// A straight piece as a device marches it, and a bound of the number of its strata; `None` where it has no part in the
+    /// box `bounds`.
+    #[inline]
+    pub(super) fn march_piece(
+        &mut self,
+        ray: &VolumeRay,
+        bounds: (Vec3, Vec3),
+        steps: &RaySampling,
+    ) -> Option<(MarchPiece, u32)> {
+        let (enter, leave) = self.clip(ray, bounds)?;
+        self.space = StratumMap::new(steps);
+        // Each piece by itself: how far those before it come is known to whoever marches them.
+        self.index = 0;
+        if !self.begin(enter, leave) {
+            return None;
+        }
+        let (first, last) = (self.index, self.space.last_before(self.end));
+        let Self { origin, near, direction, end, inverse, .. } = *self;
+        let piece = MarchPiece { origin, near, direction, end, inverse, first: first as f32 };
+        // The last stratum is known up to rounding.
+        Some((piece, (last + 2).saturating_sub(first)))
     }
 
     /// Goes on with the next piece that meets the occupied cells; `false` at the path's end.
