@@ -35,7 +35,8 @@ pub struct FitArgs {
     /// Meshes: sdf-tiny (up to 30k parameters), sdf (250k), sdf-fine (2M). Captures: radiance-tiny (80k), radiance (600k),
     /// radiance-fine (4M). Pictures: image-tiny (60k), image (200k), image-fine (1M). Sounds: audio-tiny (20k), audio (100k),
     /// audio-fine (500k). Baselines: TASK-ngp, TASK-siren, TASK-fourier, sdf-relu, radiance-planes, radiance-vm, image-cp
-    /// [default: sdf, radiance, image or audio]
+    /// [default: sdf, image or audio; of captures radiance, or radiance-fine where the space is open, and for larger images that
+    /// are given a minute or more]
     #[arg(long)]
     pub preset: Option<String>,
     /// Change an option of the preset, for example latent.features=16, train.net_lr=1e-3, sample.surface=0.4,
