@@ -208,6 +208,7 @@ impl From<StoredFitConfig> for FitConfig {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::camera_refinement::RefineMode;
     use nstr_kernel::PointLoss;
 
     #[test]
@@ -254,7 +255,10 @@ mod tests {
         let rays = set("radiance", "rays.max_rays=100").unwrap().rays.unwrap();
         assert_eq!(rays.max_rays, 100);
         assert_eq!(set("radiance", "occupancy.decay=.5").unwrap().occupancy.unwrap().decay, 0.5);
-        assert!(set("radiance", "cameras.refine=true").unwrap().cameras.unwrap().refine);
+        for (text, mode) in [("on", RefineMode::On), ("true", RefineMode::On), ("auto", RefineMode::Auto)] {
+            let cameras = set("radiance", &format!("cameras.refine={text}")).unwrap().cameras.unwrap();
+            assert_eq!(cameras.refine, mode);
+        }
         assert!(set("radiance", "exposure.enabled=true").unwrap().exposure.unwrap().enabled);
         assert_eq!(set("image", "signal.share=.5").unwrap().signal.unwrap().share, 0.5);
         assert_eq!(set("audio", "train.net_lr=.5").unwrap().train.net_lr, 0.5);
@@ -263,10 +267,11 @@ mod tests {
             ("occupancy.threshold=1", "must be 0 to below 1"),
             ("rays.background=none", "random"),
             ("rays.cells=32", "rays.max_rays"),
-            ("cameras.lr=0", "cameras.lr"),
+            ("cameras.memory=0", "cameras.memory"),
             ("cameras.start=1", "cameras.start"),
             ("cameras.floor=0", "cameras.floor"),
-            ("cameras.prior=-1", "cameras.prior"),
+            ("cameras.prior=0", "cameras.prior"),
+            ("cameras.refine=some", "auto"),
             ("cameras.poses=true", "cameras.refine"),
             ("exposure.prior=0", "exposure.prior"),
             ("exposure.memory=1", "exposure.memory"),
@@ -281,6 +286,9 @@ mod tests {
         let config = FitConfig::preset("radiance").unwrap().0;
         let mut tree = serde_json::to_value(&config).unwrap();
         assert_eq!(serde_json::from_value::<FitConfig>(tree.clone()).unwrap(), config);
+        tree["cameras"]["refine"] = true.into();
+        let refining: FitConfig = serde_json::from_value(tree.clone()).unwrap();
+        assert_eq!(refining.cameras.unwrap().refine, RefineMode::On, "a switch before there was a choice of three");
         let root = tree.as_object_mut().unwrap();
         let _ = ["occupancy", "cameras", "exposure"].map(|part| root.remove(part));
         root["rays"] = serde_json::from_str(

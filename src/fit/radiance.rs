@@ -4,18 +4,20 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use burn::backend::Autodiff;
-use burn::tensor::Tensor;
 use burn::tensor::backend::AutodiffBackend;
+use burn::tensor::{Tensor, TensorData};
 use nstr_backend::backend;
 use nstr_backend::backend::{FieldBackend, FieldOp};
 use nstr_kernel::{FusedField, RayLoss, RayOutputs};
 use nstr_space::occupancy::Occupancy;
 
 use crate::camera_refinement::{CameraConfig, CameraRefinement};
+use crate::coarse_to_fine::grid_weights;
 use crate::error::TrainError;
 use crate::exposure::{ExposureConfig, ExposureFit};
 use crate::occupancy_grid::{DensityGrid, OccupancyConfig};
 use crate::parameters::to_vec;
+use crate::ray_gradients::ray_gradients;
 use crate::rays::{RayConfig, RaySampler, ViewCorrections};
 use crate::state::TaskState;
 use crate::task::{StepContext, Task};
@@ -49,6 +51,7 @@ pub struct RadianceTask {
     cameras: Option<CameraRefinement>,
     /// Affine colours of the training images, where they are found.
     exposure: Option<ExposureFit>,
+    coarse: f64,
 }
 
 /// Validation in the background of a run.
@@ -96,6 +99,7 @@ impl RadianceTask {
             counters: RayCounters::default(),
             cameras: None,
             exposure: None,
+            coarse: 0.0,
         }
     }
 
@@ -103,6 +107,7 @@ impl RadianceTask {
     pub fn with_cameras(mut self, config: &CameraConfig) -> Self {
         let refinement = || CameraRefinement::new(config.clone(), self.sampler.views(), self.sampler.map().cube());
         self.cameras = config.is_on().then(refinement);
+        self.coarse = std::env::var("COARSE").ok().and_then(|v| v.parse().ok()).unwrap_or(0.0);
         self
     }
 
@@ -160,16 +165,35 @@ where
         let at = [self.seed, context.step];
         let drawn = self.sampler.draw_corrected(c, self.cells.occupancy(), at, self.ray_count, corrections);
         let rays = &drawn.rays;
+        let coarse = match self.cameras.is_some() && self.coarse > 0.0 {
+            true => grid_weights(context.op.spec(), context.progress / self.coarse),
+            false => None,
+        };
         let cameras = self.cameras.as_mut().filter(|cameras| cameras.is_active(context.progress));
         let exposure = self.exposure.as_mut().filter(|exposure| exposure.is_active(context.progress));
         let how =
             RayLoss { loss: context.config.loss, min_transmittance: c.min_transmittance, distortion: c.distortion };
-        let outputs = RayOutputs { colours: exposure.is_some(), gradients: cameras.is_some() };
-        let (grid, net) = (context.grid.clone(), context.net.clone());
+        let colours = exposure.is_some() || cameras.is_some();
+        let outputs = RayOutputs { colours, gradients: cameras.is_some() };
+        let grid = match coarse {
+            Some(weights) => {
+                let data = TensorData::new(weights, [context.op.spec().grid_len()]);
+                context.grid.clone() * Tensor::from_data(data, &context.grid.device())
+            }
+            None => context.grid.clone(),
+        };
+        let net = context.net.clone();
         let (loss, stats, results) = backend::ray_step(context.op, grid, net, rays, how, outputs);
         let results = results.ok_or(TrainError::RayOutputs)?;
         if let Some(cameras) = cameras {
-            cameras.step(context.progress, &drawn.pixels, rays, &results);
+            let origins = cameras.cameras();
+            let origin = |i: usize| origins[drawn.pixels[i].view as usize].camera.position();
+            let mut results = results.clone();
+            if std::env::var("NOHEAD").is_ok() {
+                results.d_direction.fill(0.0);
+            }
+            let gradients = ray_gradients(&self.sampler.map(), rays, &results, how.loss, origin);
+            cameras.step(context.progress, &drawn.pixels, &rays.direction, &gradients);
         }
         if let Some(exposure) = exposure {
             exposure.observe(self.sampler.views(), &drawn.pixels, &results);
