@@ -69,7 +69,7 @@ impl<'de> Deserialize<'de> for RefineMode {
 
 /// Refinement of cameras; `--set cameras.key=value` reaches each.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(from = "StoredCameraConfig")]
 pub struct CameraConfig {
     /// Whether the poses of the training views are refined.
     pub refine: RefineMode,
@@ -84,6 +84,9 @@ pub struct CameraConfig {
     pub floor: f64,
     /// Fraction of the budget before the refinement begins.
     pub start: f64,
+    /// Fraction of the budget over which the latent's levels come in, from the coarsest to the finest, while poses are refined;
+    /// 0: all are there from the first step.
+    pub coarse: f64,
     /// Corrections that are expected: standard deviation in radians, edges of the cube and relative change of focal lengths.
     pub prior: f64,
 }
@@ -97,8 +100,35 @@ impl Default for CameraConfig {
             memory: 500.0,
             floor: 0.1,
             start: 0.05,
+            coarse: 0.0,
             prior: 0.02,
         }
+    }
+}
+
+/// Refinement of cameras as files hold it: fits by Adam's steps had a learning rate `lr`, and other meanings of `floor` and
+/// `prior`.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct StoredCameraConfig {
+    refine: RefineMode,
+    focal: bool,
+    distortion: bool,
+    lr: Option<f64>,
+    memory: Option<f64>,
+    floor: f64,
+    start: f64,
+    coarse: Option<f64>,
+    prior: f64,
+}
+
+impl From<StoredCameraConfig> for CameraConfig {
+    fn from(stored: StoredCameraConfig) -> Self {
+        let usual = Self::default();
+        let StoredCameraConfig { refine, focal, distortion, lr, memory, floor, start, coarse, prior } = stored;
+        let (floor, prior) = if lr.is_some() { (usual.floor, usual.prior) } else { (floor, prior) };
+        let (memory, coarse) = (memory.unwrap_or(usual.memory), coarse.unwrap_or(usual.coarse));
+        Self { refine, focal, distortion, memory, floor, start, coarse, prior }
     }
 }
 
@@ -115,7 +145,7 @@ impl CameraConfig {
     pub fn validate(&self) -> Result<(), ConfigError> {
         check("cameras.memory", self.memory, (1.0..=1e9).contains(&self.memory), "must be 1 to 1000000000")?;
         check("cameras.floor", self.floor, self.floor > 0.0 && self.floor <= 1.0, "must be above 0, up to 1")?;
-        check_below_one(&[("cameras.start", self.start)])?;
+        check_below_one(&[("cameras.start", self.start), ("cameras.coarse", self.coarse)])?;
         check("cameras.prior", self.prior, self.prior > 0.0 && self.prior <= 1.0, "must be above 0, up to 1")
     }
 
@@ -223,6 +253,12 @@ impl CameraRefinement {
     /// `true` where a step at this progress through the budget (0 to 1) moves cameras, and so needs gradients of rays.
     pub fn is_active(&self, progress: f64) -> bool {
         self.config.memory_at(progress).is_some()
+    }
+
+    /// Progress of the latent's levels (0 to below 1) at a progress through the budget; `None` where all are there.
+    pub(crate) fn level_progress(&self, progress: f64) -> Option<f64> {
+        let is_coarse = self.config.refine == RefineMode::On && progress < self.config.coarse;
+        is_coarse.then(|| progress / self.config.coarse)
     }
 
     /// One step with the gradients of rays through `pixels`, drawn with [`Self::cameras`] along `directions` (`[ray][3]`).

@@ -18,8 +18,8 @@ fn level_weights(levels: usize, progress: f64) -> Vec<f32> {
     (0..levels).map(weight).collect()
 }
 
-/// Weight of each number of the grid, as [`FieldSpec::grid_len`] has them; `None` where all are 1 from `progress` 1 on, and for
-/// a latent that is no sequence of levels from coarse to fine.
+/// Weight of each number of the grid, [`FieldSpec::grid_len`] of them; `None` from `progress` 1 on, where all are 1, and for a
+/// latent that is no sequence of levels from coarse to fine.
 pub(crate) fn grid_weights(spec: &FieldSpec, progress: f64) -> Option<Vec<f32>> {
     let levels = &spec.latent.levels;
     let rises = levels.windows(2).all(|pair| pair[0].resolution < pair[1].resolution);

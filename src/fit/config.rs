@@ -269,6 +269,7 @@ mod tests {
             ("rays.cells=32", "rays.max_rays"),
             ("cameras.memory=0", "cameras.memory"),
             ("cameras.start=1", "cameras.start"),
+            ("cameras.coarse=1", "cameras.coarse"),
             ("cameras.floor=0", "cameras.floor"),
             ("cameras.prior=0", "cameras.prior"),
             ("cameras.refine=some", "auto"),
@@ -286,9 +287,14 @@ mod tests {
         let config = FitConfig::preset("radiance").unwrap().0;
         let mut tree = serde_json::to_value(&config).unwrap();
         assert_eq!(serde_json::from_value::<FitConfig>(tree.clone()).unwrap(), config);
-        tree["cameras"]["refine"] = true.into();
-        let refining: FitConfig = serde_json::from_value(tree.clone()).unwrap();
-        assert_eq!(refining.cameras.unwrap().refine, RefineMode::On, "a switch before there was a choice of three");
+        // Cameras under Adam had a rate, and a switch where there is a choice of three now.
+        tree["cameras"] = serde_json::from_str(
+            r#"{"refine": true, "focal": false, "distortion": true, "lr": 0.0005, "floor": 0.01, "start": 0.25, "prior": 0.1}"#,
+        )
+        .unwrap();
+        let cameras = serde_json::from_value::<FitConfig>(tree.clone()).unwrap().cameras.unwrap();
+        let usual = CameraConfig { refine: RefineMode::On, distortion: true, start: 0.25, ..CameraConfig::default() };
+        assert_eq!(cameras, usual);
         let root = tree.as_object_mut().unwrap();
         let _ = ["occupancy", "cameras", "exposure"].map(|part| root.remove(part));
         root["rays"] = serde_json::from_str(

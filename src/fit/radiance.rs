@@ -51,7 +51,6 @@ pub struct RadianceTask {
     cameras: Option<CameraRefinement>,
     /// Affine colours of the training images, where they are found.
     exposure: Option<ExposureFit>,
-    coarse: f64,
 }
 
 /// Validation in the background of a run.
@@ -99,7 +98,6 @@ impl RadianceTask {
             counters: RayCounters::default(),
             cameras: None,
             exposure: None,
-            coarse: 0.0,
         }
     }
 
@@ -107,7 +105,6 @@ impl RadianceTask {
     pub fn with_cameras(mut self, config: &CameraConfig) -> Self {
         let refinement = || CameraRefinement::new(config.clone(), self.sampler.views(), self.sampler.map().cube());
         self.cameras = config.is_on().then(refinement);
-        self.coarse = std::env::var("COARSE").ok().and_then(|v| v.parse().ok()).unwrap_or(0.0);
         self
     }
 
@@ -165,20 +162,18 @@ where
         let at = [self.seed, context.step];
         let drawn = self.sampler.draw_corrected(c, self.cells.occupancy(), at, self.ray_count, corrections);
         let rays = &drawn.rays;
-        let coarse = match self.cameras.is_some() && self.coarse > 0.0 {
-            true => grid_weights(context.op.spec(), context.progress / self.coarse),
-            false => None,
-        };
+        let levels = self.cameras.as_ref().and_then(|cameras| cameras.level_progress(context.progress));
+        let level_weights = levels.and_then(|along| grid_weights(context.op.spec(), along));
         let cameras = self.cameras.as_mut().filter(|cameras| cameras.is_active(context.progress));
         let exposure = self.exposure.as_mut().filter(|exposure| exposure.is_active(context.progress));
         let how =
             RayLoss { loss: context.config.loss, min_transmittance: c.min_transmittance, distortion: c.distortion };
         let colours = exposure.is_some() || cameras.is_some();
         let outputs = RayOutputs { colours, gradients: cameras.is_some() };
-        let grid = match coarse {
+        let grid = match level_weights {
             Some(weights) => {
-                let data = TensorData::new(weights, [context.op.spec().grid_len()]);
-                context.grid.clone() * Tensor::from_data(data, &context.grid.device())
+                let count = weights.len();
+                context.grid.clone() * Tensor::from_data(TensorData::new(weights, [count]), &context.grid.device())
             }
             None => context.grid.clone(),
         };
@@ -188,10 +183,6 @@ where
         if let Some(cameras) = cameras {
             let origins = cameras.cameras();
             let origin = |i: usize| origins[drawn.pixels[i].view as usize].camera.position();
-            let mut results = results.clone();
-            if std::env::var("NOHEAD").is_ok() {
-                results.d_direction.fill(0.0);
-            }
             let gradients = ray_gradients(&self.sampler.map(), rays, &results, how.loss, origin);
             cameras.step(context.progress, &drawn.pixels, &rays.direction, &gradients);
         }

@@ -18,7 +18,7 @@ use rayon::prelude::*;
 /// Gradient of the loss of one ray, the mean over its channels, in the world.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub(crate) struct RayGradient {
-    /// In the origin; its part along the ray is 0 in a box.
+    /// In the origin; it has no part along the ray.
     pub origin: DVec3,
     /// In the direction. Its part along the ray has no meaning, for directions have length 1.
     pub direction: DVec3,
@@ -37,7 +37,6 @@ pub(crate) fn ray_gradients(
     // The results are gradients of the mean over rays.
     let count = rays.first.len().saturating_sub(1);
     let scale = count as f64;
-    let along = std::env::var("ALONG").is_ok();
     let vector = |values: &[f32], i: usize| DVec3::from_array([0, 1, 2].map(|j| f64::from(values[3 * i + j])));
     let of_ray = |i: usize| {
         let (start, direction) = (origin(i), vector(&rays.direction, i));
@@ -51,10 +50,7 @@ pub(crate) fn ray_gradients(
             // At infinity the map has no derivative; f32 hardly ever rounds a sample there.
             let Some(world) = map.to_world(unit) else { continue };
             let jacobian = map.jacobian(unit);
-            let mut ahead = (jacobian * direction).normalize_or_zero();
-            if along {
-                ahead = DVec3::ZERO;
-            }
+            let ahead = (jacobian * direction).normalize_or_zero();
             let pull = jacobian.transpose() * (g - ahead * ahead.dot(g));
             gradient.origin += pull;
             gradient.direction += pull * (world - start).dot(direction);
@@ -88,6 +84,9 @@ mod tests {
         map: SceneMap,
         blobs: Vec<(DVec3, f64, f64)>,
     }
+
+    /// Start and direction of a ray, and how far it is followed.
+    type Followed = (DVec3, DVec3, f64);
 
     /// Places of samples with the lengths that they stand for.
     type Samples = Vec<(DVec3, f64)>;
@@ -130,9 +129,9 @@ mod tests {
         middle + (DVec3::from_array(rng.random()) * 2.0 - 1.0) * by
     }
 
-    /// Every map with matter, each ray's start and direction (of any length), and how far it is followed. Matter lies off the
-    /// borders of an open space's regions, and off the ends of the rays.
-    fn scenes(rng: &mut Pcg64) -> Vec<(Scene, Vec<(DVec3, DVec3, f64)>)> {
+    /// Every map with matter, and rays through it. Matter lies off the borders of an open space's regions, and off the ends of
+    /// the rays.
+    fn scenes(rng: &mut Pcg64) -> Vec<(Scene, Vec<Followed>)> {
         let cube = Cube { origin: DVec3::new(-3.0, 1.0, 4.0), size: 2.5 };
         let frustum = Frustum {
             eye: DVec3::new(1.0, -2.0, 0.5),

@@ -23,7 +23,7 @@ use nstr_space::SceneMap;
 use super::job::{FitJob, FitRequest, SaveReason};
 use super::validation::validator;
 use super::{FitObserver, FitScene, Fitted};
-use crate::error::Error;
+use crate::error::{Context, Error};
 use crate::evaluate::Scores;
 use crate::field::RadianceModel;
 use crate::options::FitOptions;
