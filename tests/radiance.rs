@@ -84,6 +84,16 @@ fn a_capture_is_fitted_measured_rendered_exported_and_queried() {
     for kind in ["render", "reference", "error"] {
         assert_eq!(std::fs::read_dir(at.join("pictures").join(kind)).unwrap().count(), 8, "{kind}");
     }
+    for name in ["psnr_near", "psnr_middle", "psnr_far"] {
+        assert!(e[name].as_f64().is_some_and(|db| db > 12.0), "{name}: {said}");
+    }
+    let near = e["near_camera_opacity"].as_f64().unwrap();
+    assert!((0.0..0.01).contains(&near) && said.contains("near-camera opacity"), "nothing is modelled there: {said}");
+    assert!((near - metrics["near_camera_opacity"].as_f64().unwrap()).abs() < 1e-9);
+    ok(at, &["eval", "t.safetensors", &teaset, "--near-fraction", "1", "--json", "whole.json"]);
+    let whole = json(&at.join("whole.json"));
+    assert!(whole["near_camera_opacity"].as_f64().unwrap() > 0.05 && whole["near_fraction"] == 1.0, "{whole}");
+    assert!(fails(at, &["eval", "t.safetensors", &teaset, "--near-fraction", "0"]).contains("--near-fraction 0"));
     let black = ok(at, &["eval", "t.safetensors", &teaset, "--background", "black"]);
     assert!(black.contains("on #000000"), "{black}");
 
@@ -92,6 +102,16 @@ fn a_capture_is_fitted_measured_rendered_exported_and_queried() {
     assert_eq!(std::fs::read_dir(at.join("frames")).unwrap().count(), 24);
     ok(at, &["render", "t.safetensors", "--orbit", "3", "--size", "32x32", "-o", "turn.gif"]);
     ok(at, &["render", "t.safetensors", "--spiral", "3", "--size", "32x32", "-o", "spiral"]);
+    // All around, the path goes through the cameras' places.
+    let among = ["render", "t.safetensors", "--capture", &teaset, "--frames", "6", "--path"];
+    ok(at, &[&among[..], &["spiral", "--size", "32x32", "-o", "among"]].concat());
+    ok(at, &[&among[..], &["cameras", "--size", "32x32", "-o", "places"]].concat());
+    let frame = |folder: &str, i: usize| std::fs::read(at.join(folder).join(format!("frame_{i:04}.png"))).unwrap();
+    assert!((0..6).all(|i| frame("among", i) == frame("places", i)) && frame("among", 0) != frame("among", 5));
+    let said = fails(at, &["render", "t.safetensors", "--path", "spiral", "-o", "x"]);
+    assert!(said.contains("--path spiral needs --capture"), "{said}");
+    let said = fails(at, &[&among[..], &[path.as_str(), "-o", "x"]].concat());
+    assert!(said.contains("--capture is for --path spiral"), "{said}");
     ok(at, &["render", "t.safetensors", "--size", "40x30", "-o", "all.exr", "--stats"]);
     ok(at, &["render", "t.safetensors", "--size", "40x30", "-o", "cut.png", "--section", "0,0,1,0", "--section-field"]);
     let exr = std::fs::read(at.join("all.exr")).unwrap();

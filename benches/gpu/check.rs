@@ -230,6 +230,7 @@ pub fn place_rays<R: Runtime>(client: &ComputeClient<R>, batch: &RayBatch) -> De
         direction: upload(client, &batch.direction),
         target: upload(client, &batch.target),
         background: upload(client, &batch.background),
+        gradient_scale: (!batch.gradient_scale.is_empty()).then(|| upload(client, &batch.gradient_scale)),
     }
 }
 
@@ -244,7 +245,10 @@ pub fn ray_step<R: Runtime>(
     let mut case = Case::new(spec, seed);
     let kernels = FieldKernels::new(client.clone(), spec, tuning).unwrap();
     let at = place(&kernels, &case);
-    let batch = rays(&mut case, 150, 12, 0.03);
+    let mut batch = rays(&mut case, 150, 12, 0.03);
+    if kind.0 != LossKind::L2 {
+        batch.gradient_scale = (0..batch.t.len()).map(|_| case.rng.random_range(0.0f32..1.0)).collect();
+    }
     let delta = if let PointLoss::Huber(delta) = kind.1 { delta } else { 1.0 };
     let how = RayLoss { kind: kind.0, delta, min_transmittance: 0.02, distortion: 0.05 };
     let lengths = [case.grid.len(), case.net.len()];

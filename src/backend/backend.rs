@@ -12,7 +12,9 @@ use burn::tensor::backend::Backend;
 use burn::tensor::ops::FloatTensor;
 use burn::tensor::{Tensor, TensorPrimitive};
 use nstr_kernel::adam::AdamHyper;
-use nstr_kernel::{FusedField, PointLoss, RayBatch, RayLoss, RayOutputs, RayResults, RayStats};
+use nstr_kernel::{
+    BatchLoss, FusedField, LEAST_PAIR_DISTANCE_SQUARED, PointLoss, RayBatch, RayLoss, RayOutputs, RayResults, RayStats,
+};
 use nstr_spec::FieldSpec;
 
 use crate::reference;
@@ -95,14 +97,14 @@ pub trait FieldBackend: Backend {
         primitive(reference::forward_full::<Self>(op.spec(), tensor(grid), tensor(net), tensor(x)))
     }
 
-    /// Mean over points and outputs of `weight · loss(value − target)`, `[1]`, differentiable in `grid` and `net`: the
-    /// training step's hot path, which fused backends run in one pass. `target` is `[N, outputs]`, `weight` `[N, 1]`.
+    /// Mean over points and outputs of `weight · loss(value − target)`, and over pairs of points as [`BatchLoss`] tells, `[1]`,
+    /// differentiable in `grid` and `net`: the training step's hot path, which fused backends run in one pass. `target` is `[N, outputs]`, `weight` `[N, 1]`.
     fn field_loss(
         op: &Arc<FieldOp>,
         grid: FloatTensor<Self>,
         net: FloatTensor<Self>,
         data: LossData<Self>,
-        loss: PointLoss,
+        loss: BatchLoss,
     ) -> FloatTensor<Self> {
         plain_field_loss::<Self>(op, grid, net, data, loss)
     }
@@ -156,12 +158,30 @@ pub fn plain_field_loss<B: FieldBackend>(
     grid: FloatTensor<B>,
     net: FloatTensor<B>,
     data: LossData<B>,
-    loss: PointLoss,
+    loss: BatchLoss,
 ) -> FloatTensor<B> {
-    let value = tensor::<B, 2>(B::field_forward(op, grid, net, data.x));
+    let (x, weight) = (tensor::<B, 2>(data.x), tensor::<B, 2>(data.weight));
+    let value = tensor::<B, 2>(B::field_forward(op, grid, net, primitive(x.clone())));
     let error = value - tensor(data.target);
-    let each = pointwise(error, loss);
-    primitive((each * tensor(data.weight)).mean())
+    let mean = (pointwise(error.clone(), loss.point) * weight.clone()).mean();
+    let pairs = x.dims()[0] / 2;
+    primitive(if loss.slope > 0.0 && pairs > 0 { mean + slope_loss(x, error, weight) * loss.slope } else { mean })
+}
+
+/// Mean over pairs of points of `weight · ((e₀ − e₁) / r)²`.
+/// A last point without a partner has no part in it.
+fn slope_loss<B: Backend>(x: Tensor<B, 2>, error: Tensor<B, 2>, weight: Tensor<B, 2>) -> Tensor<B, 1> {
+    let pairs = x.dims()[0] / 2;
+    // Rows 2i and 2i + 1 side by side.
+    let both = |t: Tensor<B, 2>| {
+        let columns = t.dims()[1];
+        let t = t.slice([0..2 * pairs, 0..columns]).reshape([pairs, 2, columns]);
+        [0, 1].map(|i| t.clone().slice([0..pairs, i..i + 1, 0..columns]).reshape([pairs, columns]))
+    };
+    let ([x0, x1], [e0, e1], [w0, w1]) = (both(x), both(error), both(weight));
+    let (apart, difference) = (x0 - x1, e0 - e1);
+    let squared = (apart.clone() * apart).sum_dim(1).clamp_min(LEAST_PAIR_DISTANCE_SQUARED);
+    (difference.clone() * difference * (w0 + w1) * 0.5 / squared).mean()
 }
 
 /// Loss, statistics and results of [`FieldBackend::ray_step`].
@@ -264,7 +284,7 @@ pub fn loss<B: FieldBackend>(
     grid: Tensor<B, 1>,
     net: Tensor<B, 1>,
     [x, target, weight]: [Tensor<B, 2>; 3],
-    loss: PointLoss,
+    loss: BatchLoss,
 ) -> Tensor<B, 1> {
     let data = LossData { x: primitive(x), target: primitive(target), weight: primitive(weight) };
     tensor(B::field_loss(op, primitive(grid), primitive(net), data, loss))

@@ -1,5 +1,6 @@
 //! Volume compositing of rays in plain tensors, for backends without kernels; the kernels' ray step is compared with it.
-//! Max (1995), eq. 3, and the distortion term of Barron et al. (2022), eq. 15.
+//! Max (1995), eq. 3, the distortion term of Barron et al. (2022), eq. 15, and factors of the samples' gradients as Philip &
+//! Deschaintre (2023) have them.
 
 use std::sync::Arc;
 
@@ -23,7 +24,7 @@ pub fn ray_loss<B: FieldBackend>(
     if rays.t.is_empty() {
         // Nothing depends on the field, but the gradient must exist.
         let (background, target) = (host(&rays.background, 3, &grid), host(&rays.target, 3, &grid));
-        return pointwise(background - target, loss.loss).mean() + (grid.sum() + net.sum()) * 0.0;
+        return mean_loss(background - target, rays, loss) + (grid.sum() + net.sum()) * 0.0;
     }
     let at = positions(op, rays, &grid);
     ray_loss_at(op, grid, net, rays, loss, at)
@@ -63,6 +64,13 @@ pub fn ray_loss_at<B: FieldBackend>(
     let values = backend::forward(op, grid.clone(), net.clone(), x);
     let colour = reference::head(op.spec(), net, values.clone(), code);
     let sigma = values.narrow(1, 0, 1).clamp_max(f64::from(MAX_RAW_DENSITY)).exp();
+    let [sigma, colour] = [sigma, colour].map(|of_samples| {
+        if rays.gradient_scale.is_empty() {
+            of_samples
+        } else {
+            scale_gradient(of_samples, host(&rays.gradient_scale, 1))
+        }
+    });
     let depth = spread(sigma * host(&rays.dt, 1)) * mask.clone();
     // Column j of the product sums what lies before sample j.
     let before = host(&strictly_upper(longest), longest);
@@ -71,7 +79,7 @@ pub fn ray_loss_at<B: FieldBackend>(
     let end = depth.sum_dim(1).neg().exp();
     let channel = |c: usize| (weight.clone() * spread(colour.clone().narrow(1, c, 1))).sum_dim(1);
     let colour = Tensor::cat((0..3).map(channel).collect(), 1) + end * background;
-    let mut total = pointwise(colour - target, loss.loss).mean();
+    let mut total = mean_loss(colour - target, rays, loss);
     if loss.distortion > 0.0 {
         let (t, dt) = (spread(host(&rays.t, 1)), spread(host(&rays.dt, 1)));
         let moment = (weight.clone() * t.clone()).matmul(before.clone());
@@ -80,6 +88,26 @@ pub fn ray_loss_at<B: FieldBackend>(
         total = total + (pairs + own).sum_dim(1).mean() * f64::from(loss.distortion);
     }
     total
+}
+
+/// The same values; their gradient is multiplied by `factor`.
+fn scale_gradient<B: FieldBackend>(values: Tensor<B, 2>, factor: Tensor<B, 2>) -> Tensor<B, 2> {
+    let fixed = values.clone().detach();
+    // The difference is 0, and differentiable.
+    (values - fixed.clone()) * factor + fixed
+}
+
+/// Mean over rays and channels of the errors' losses `[ray, 3]`, 0 for rays beyond their limit of the error.
+fn mean_loss<B: FieldBackend>(error: Tensor<B, 2>, rays: &RayBatch, loss: RayLoss) -> Tensor<B, 1> {
+    let each = pointwise(error.clone(), loss.loss);
+    if rays.error_limit.is_empty() {
+        return each.mean();
+    }
+    let squares: Vec<f32> = rays.error_limit.iter().map(|limit| limit * limit).collect();
+    let data = TensorData::new(squares, [rays.error_limit.len(), 1]);
+    let limit = Tensor::<B, 2>::from_data(data, (&error.device(), error.dtype()));
+    let is_beyond = (error.clone() * error).mean_dim(1).greater(limit);
+    each.mean_dim(1).mask_fill(is_beyond, 0.0).mean()
 }
 
 /// Pads rays to `longest` samples: gather indices, and a mask that is 1 where there is a sample.

@@ -2,7 +2,8 @@
 //!
 //! Kernels read and write the tensors' own buffers. Under `Autodiff` each forward registers one step whose backward is
 //! the adjoint kernel; it keeps the inputs (shared, not copied). What has no kernel runs in plain tensors: outputs with
-//! derivatives, adjoints of coordinates, types other than f32, and fields too large for the device's workgroup memory.
+//! derivatives, adjoints of coordinates, limits of rays' errors, types other than f32, and fields too large for the device's
+//! workgroup memory.
 
 use std::any::Any;
 use std::sync::Arc;
@@ -262,7 +263,8 @@ where
     ) -> RayStep<Self> {
         let found = kernels(op, &[&grid.primitive, &net.primitive]);
         let samples = rays.t.len();
-        let Some(kernels) = found.filter(|_| samples > 0) else {
+        // The kernels know no limits of the error.
+        let Some(kernels) = found.filter(|_| samples > 0 && rays.error_limit.is_empty()) else {
             return plain_ray_step::<Self>(op, grid, net, rays, loss, outputs);
         };
         let [grid_in, net_in] = [grid.primitive, net.primitive].map(into_contiguous);
@@ -296,6 +298,7 @@ fn upload<R: CubeRuntime>(kernels: &FieldKernels<R>, rays: &RayBatch) -> DeviceR
         direction: kernels.upload(&rays.direction),
         target: kernels.upload(&rays.target),
         background: kernels.upload(&rays.background),
+        gradient_scale: (!rays.gradient_scale.is_empty()).then(|| kernels.upload(&rays.gradient_scale)),
     }
 }
 

@@ -17,7 +17,7 @@ use burn::tensor::{DType, Shape, TensorMetadata};
 use burn_flex::{Flex, FlexTensor};
 use nstr_kernel::adam::{self, AdamHyper};
 use nstr_kernel::ema;
-use nstr_kernel::{FusedField, GradientSlices, Outputs, PointLoss, RayBatch, RayLoss, RayOutputs, Targets};
+use nstr_kernel::{BatchLoss, FusedField, GradientSlices, Outputs, RayBatch, RayLoss, RayOutputs, Targets};
 use nstr_spec::FieldSpec;
 
 use crate::backend::{
@@ -215,7 +215,7 @@ impl<C: CheckpointStrategy> FieldBackend for Autodiff<Flex, C> {
         grid: FloatTensor<Self>,
         net: FloatTensor<Self>,
         data: LossData<Self>,
-        loss: PointLoss,
+        loss: BatchLoss,
     ) -> FloatTensor<Self> {
         let tensors = [&grid.primitive, &net.primitive, &data.x.primitive];
         let Some(fused) = kernels(op, tensors).filter(|_| data.target.primitive.dtype() == DType::F32) else {

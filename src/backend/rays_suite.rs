@@ -63,7 +63,14 @@ pub fn rays(count: usize, most: u32, seed: u64) -> RayBatch {
         first,
         t,
         dt,
+        ..RayBatch::default()
     }
+}
+
+/// The rays with a factor of each sample's gradient, 0 to 1.
+pub fn with_gradient_scale(rays: &RayBatch, seed: u64) -> RayBatch {
+    let mut draw = Draw(Pcg64::seed_from_u64(seed));
+    RayBatch { gradient_scale: narrow(&draw.vector(rays.t.len(), 0.0, 1.0)), ..rays.clone() }
 }
 
 /// Loss and gradients with respect to grid and net, scaled by 3 so that the gradient from above is used.

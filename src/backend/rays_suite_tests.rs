@@ -1,7 +1,7 @@
 //! Ray steps of kernels and plain tensors against the judge.
 
 use nstr_kernel::direction_encoding::encode_adjoint;
-use nstr_kernel::{FusedField, GradientSlices, Outputs, PointLoss, RayLoss, RayOutputs};
+use nstr_kernel::{FusedField, GradientSlices, Outputs, PointLoss, RayBatch, RayLoss, RayOutputs};
 use rand_pcg::Pcg64;
 use rand_pcg::rand_core::SeedableRng;
 
@@ -32,7 +32,14 @@ fn fused_and_reference_steps_agree_with_the_judge() {
         let case = Case::random(&spec, 1, 73 + i as u64);
         // Many short rays, a few long ones, none at all.
         for (count, most) in [(300, 20), (7, 900), (3, 0), (0, 1)] {
-            let rays = rays(count, most, 74);
+            let mut rays = rays(count, most, 74);
+            if i % 2 == 1 {
+                rays = with_gradient_scale(&rays, 75);
+            }
+            if i % 3 == 1 {
+                // About half of the errors are beyond.
+                rays.error_limit = vec![0.4; count];
+            }
             let loss = RayLoss { loss: losses[i % 3], distortion: [0.0, 0.05][i % 2], ..LOSS };
             if count == 0 {
                 let (value, d_grid, _, stats) = step(&FUSED, &case, &rays, loss);
@@ -50,6 +57,33 @@ fn fused_and_reference_steps_agree_with_the_judge() {
                 assert_eq!(got.3.used, rays.t.len(), "{what}");
             }
         }
+    }
+}
+
+/// In plain tensors, where the samples' positions and encoded directions have gradients of their own.
+#[test]
+fn a_factor_scales_the_gradient_of_its_sample_alone() {
+    let (_, spec) = radiance_variants().remove(0);
+    let case = Case::random(&spec, 1, 83);
+    let plain = rays(40, 12, 84);
+    let scaled = with_gradient_scale(&plain, 85);
+    let on_f64 = |v: &Vec<f64>| PLAIN_F64.tensor(v, [v.len()]);
+    let step = |rays: &RayBatch| {
+        let (grid, net, op) = (on_f64(&case.grid), on_f64(&case.net), PLAIN_F64.op(&case));
+        let [x, code] = crate::compositing::positions(&op, rays, &grid).map(|t| t.require_grad());
+        let value = crate::compositing::ray_loss_at(&op, grid, net, rays, LOSS, [x.clone(), code.clone()]);
+        let grads = value.clone().backward();
+        (values(value.inner()), gradient(&x, &grads), gradient(&code, &grads))
+    };
+    let (value, d_x, d_code) = step(&plain);
+    let (same, scaled_x, scaled_code) = step(&scaled);
+    assert_close("loss", &same, &value, 1e-12);
+    for (what, got, whole) in [("d_x", scaled_x, d_x), ("d_code", scaled_code, d_code)] {
+        let width = whole.len() / plain.t.len();
+        let factor = |i: usize| f64::from(scaled.gradient_scale[i / width]);
+        let want: Vec<f64> = whole.iter().enumerate().map(|(i, d)| factor(i) * d).collect();
+        assert!(whole.iter().any(|d| d.abs() > 1e-6), "{what}: nothing to compare");
+        assert_close(what, &got, &want, 1e-9);
     }
 }
 

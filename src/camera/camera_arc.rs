@@ -1,7 +1,8 @@
 //! Cameras along the arc that a capture's own cameras stood on.
 //!
-//! Captures of a room or of an object before a wall show it from some sides only. A full circle around them would look at
-//! places that no camera saw; a [`CameraArc`] goes to and fro where cameras were, as far from the object as they were.
+//! Captures of a room or of an object before a wall show it from some sides only, and of an open scene only what is seen from
+//! within. A full circle around the scene's box would look at and from places that no camera saw; a [`CameraArc`] goes to
+//! and fro where cameras were, as far from the object as they were.
 
 use std::f64::consts::TAU;
 
@@ -19,7 +20,7 @@ pub struct CameraArc {
     pub up: DVec3,
     /// Horizontal unit vector from the target to the middle of the arc.
     pub front: DVec3,
-    /// Angle around `up` from the middle of the arc to either end, 0 to 180.
+    /// Angle around `up` from the middle of the arc to either end, 0 to 180; paths of 180 go all around.
     pub reach: f64,
     /// Middle elevation above the horizon.
     pub elevation: f64,
@@ -44,7 +45,7 @@ impl CameraArc {
             && unit(self.front)
     }
 
-    /// Cameras of `frames` images of `size` pixels that go along the arc and back, at the middle elevation or, where
+    /// Cameras of `frames` images of `size` pixels that go along the arc and back, or all around where it is a circle, at the middle elevation or, where
     /// `rising`, on an ellipse as high and low as the capture's cameras were. The path starts
     /// half-way between the arc's ends and closes.
     ///
@@ -58,7 +59,8 @@ impl CameraArc {
         let (sin, cos) = (TAU * share).sin_cos();
         let lift = if rising { self.rise * cos } else { 0.0 };
         let elevation = (self.elevation + lift).clamp(-89.0, 89.0).to_radians();
-        let around = DQuat::from_axis_angle(self.up, (self.reach * sin).to_radians()) * self.front;
+        let angle = if self.reach < 180.0 { (self.reach * sin).to_radians() } else { TAU * share };
+        let around = DQuat::from_axis_angle(self.up, angle) * self.front;
         let eye = self.target + (around * elevation.cos() + self.up * elevation.sin()) * self.distance;
         let focal = 0.5 * f64::from(width.max(1)).hypot(f64::from(height)) / (0.5 * self.fov.to_radians()).tan();
         let half = 0.5 * f64::from(height) / focal;

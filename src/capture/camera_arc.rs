@@ -11,6 +11,8 @@ const GAP: f64 = 100.0;
 /// Fraction of the arc between the outermost cameras that paths take: at its very ends half of an image shows places
 /// that one camera saw.
 const INNER: f64 = 0.9;
+/// Degrees to either side of the middlemost camera, where cameras look at no common point.
+const SHORT: f64 = 10.0;
 /// Sine of the roll, root mean square over the cameras, up to which they are level in a world whose z is up.
 const ROLL: f64 = 0.2;
 /// Cosine between z and the cameras' mean upward direction from which on they may look down in such a world; beyond, a
@@ -20,7 +22,28 @@ const UPRIGHT: f64 = 0.5;
 /// The arc that the views' cameras stand on, where they leave a side of what they look at unseen; `None` where they go all
 /// around, or look at no common point.
 pub fn estimate_camera_arc(views: &[View]) -> Option<CameraArc> {
-    let target = focus(views)?;
+    arc_about(views, focus(views)?).filter(|arc| arc.reach < 180.0)
+}
+
+/// The arc of an open scene, which looks right from where its cameras were alone: as [`estimate_camera_arc`], all around
+/// where cameras are, and a short arc about the middlemost camera where they look at no common point. `distance` is how far
+/// that one looks, world units. `None` without views.
+pub fn estimate_open_camera_arc(views: &[View], distance: f64) -> Option<CameraArc> {
+    focus(views).and_then(|target| arc_about(views, target)).or_else(|| {
+        let middle = views.iter().map(|v| v.camera.position()).sum::<DVec3>() / views.len() as f64;
+        let off = |v: &View| v.camera.position().distance_squared(middle);
+        let view = views.iter().min_by(|a, b| off(a).total_cmp(&off(b)))?;
+        let (up, back) = (upwards(views)?, -view.forward());
+        let front = (back - up * back.dot(up)).try_normalize()?;
+        let target = view.camera.position() - back * distance;
+        let elevation = back.dot(up).clamp(-1.0, 1.0).asin().to_degrees();
+        Some(CameraArc { target, up, front, reach: SHORT, elevation, rise: 0.0, distance, fov: fov(view) })
+            .filter(CameraArc::is_valid)
+    })
+}
+
+/// The arc of cameras about a point; 180° to either side where they leave no side unseen.
+fn arc_about(views: &[View], target: DVec3) -> Option<CameraArc> {
     let up = upwards(views)?;
     let out: Vec<DVec3> = views.iter().map(|v| v.camera.position() - target).collect();
     let flat = |v: &DVec3| (*v - up * v.dot(up)).try_normalize();
@@ -29,9 +52,7 @@ pub fn estimate_camera_arc(views: &[View]) -> Option<CameraArc> {
     let mut azimuths: Vec<f64> = out.iter().filter_map(flat).map(|v| v.dot(across).atan2(v.dot(side))).collect();
     azimuths.sort_unstable_by(f64::total_cmp);
     let (first, span) = arc(&azimuths);
-    if 360.0 - span.to_degrees() < GAP {
-        return None;
-    }
+    let is_circle = 360.0 - span.to_degrees() < GAP;
     let (sin, cos) = (first + 0.5 * span).sin_cos();
     let median = |values: &[f64], q: f64| nearest_quantile(&mut values.to_vec(), q);
     let elevations: Vec<f64> =
@@ -42,7 +63,7 @@ pub fn estimate_camera_arc(views: &[View]) -> Option<CameraArc> {
         target,
         up,
         front: side * cos + across * sin,
-        reach: 0.5 * INNER * span.to_degrees(),
+        reach: if is_circle { 180.0 } else { 0.5 * INNER * span.to_degrees() },
         elevation: median(&elevations, 0.5)?,
         rise: 0.5 * (median(&elevations, 0.9)? - median(&elevations, 0.1)?),
         distance: median(&distances, 0.5)?,
@@ -110,6 +131,30 @@ mod tests {
         assert_eq!(estimate_camera_arc(&ring), None);
         assert_eq!(estimate_camera_arc(&[]), None);
         assert_eq!(estimate_camera_arc(&ring[..1]), None, "one view has no common point");
+    }
+
+    #[test]
+    fn open_scenes_are_looked_at_from_where_cameras_were() {
+        let middle = DVec3::new(0.5, 0.0, 1.0);
+        let views = ball_views(&ring(24, 4.0, middle), 8, middle, 1.0);
+        let arc = estimate_open_camera_arc(&views, 2.0).unwrap();
+        assert!(arc.reach == 180.0 && arc.is_valid() && (arc.target - middle).length() < 1e-9);
+        assert!((arc.distance - 4.0).abs() < 1e-9, "as far as the cameras: {arc:?}");
+        // All around: opposite cameras of a path stand on opposite sides.
+        let path = arc.cameras(4, (8, 8), false).unwrap();
+        let flat = |i: usize| (path[i].position() - middle) * DVec3::new(1.0, 1.0, 0.0);
+        assert!((flat(0) + flat(2)).length() < 1e-9 && flat(0).dot(flat(1)).abs() < 1e-9);
+        // Cameras side by side that look the same way have no common point: the middle one is where it was.
+        let place = |i: usize| DVec3::new(i as f64, 0.0, 0.0);
+        let poses: Vec<_> = (0..5).map(|i| Camera::look_at(place(i), place(i) + DVec3::Y, DVec3::Z).unwrap()).collect();
+        let views = ball_views(&poses, 8, DVec3::new(2.0, 3.0, 0.0), 1.0);
+        assert_eq!(estimate_camera_arc(&views), None);
+        let arc = estimate_open_camera_arc(&views, 2.0).unwrap();
+        let camera = arc.cameras(1, (8, 8), false).unwrap()[0];
+        assert!(
+            (camera.position() - place(2)).length() < 1e-9 && (arc.target - place(2) - DVec3::Y * 2.0).length() < 1e-9
+        );
+        assert_eq!(estimate_open_camera_arc(&[], 1.0), None);
     }
 
     #[test]

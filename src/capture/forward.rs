@@ -9,7 +9,7 @@ use crate::scene::nearest_quantile;
 use crate::view::View;
 
 /// Least length of the mean viewing direction.
-const SAME_WAY: f64 = 0.9;
+pub(super) const SAME_WAY: f64 = 0.9;
 /// Near plane over the least depth.
 const NEAR: f64 = 0.9;
 /// Fraction of the points that may lie before the near plane.

@@ -6,6 +6,7 @@
 
 mod alignment;
 mod camera_arc;
+mod camera_path;
 mod colmap;
 pub mod draw;
 mod error;
@@ -44,7 +45,8 @@ use nstr_files::excerpt;
 use scene::{SceneBoxEstimate, SceneBoxEstimator};
 
 pub use alignment::{PoseErrors, Similarity, pose_errors};
-pub use camera_arc::estimate_camera_arc;
+pub use camera_arc::{estimate_camera_arc, estimate_open_camera_arc};
+pub use camera_path::{CameraPathKind, PATH_FRAMES, camera_path};
 pub use error::CaptureError;
 pub use hull::{HULL_CELLS, Hull};
 pub use lens::Lens;

@@ -150,6 +150,18 @@ impl LensCamera {
     }
 }
 
+impl CameraModel for LensCamera {
+    fn size(&self) -> (u32, u32) {
+        (self.camera.width, self.camera.height)
+    }
+    fn ray(&self, x: f64, y: f64) -> Ray {
+        LensCamera::ray(self, x, y)
+    }
+    fn check(&self) -> Result<(), CameraError> {
+        self.camera.validate()
+    }
+}
+
 fn ray_through(camera: &Camera, lens: &Lens, x: f64, y: f64) -> Ray {
     if *lens == Lens::Pinhole {
         return camera.ray(x, y);

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
 use clap::Args;
+use nstr_fit::eval::NEAR_FRACTION;
 use nstr_fit::eval::sdf::SdfEvalOptions;
 use nstr_image::colour::Background;
 use nstr_pipeline::{EvalOptions, Field, evaluate};
@@ -49,6 +50,9 @@ pub struct EvalArgs {
     /// Captures: measure on the training views
     #[arg(long)]
     train_views: bool,
+    /// Captures: matter counts as near a camera within this fraction of the depth that its view shows, above 0 to 1
+    #[arg(long, default_value_t = NEAR_FRACTION, value_name = "F")]
+    near_fraction: f64,
 }
 
 impl EvalArgs {
@@ -59,6 +63,7 @@ impl EvalArgs {
         options.sdf = SdfEvalOptions { lattice, resolution, samples, seed: 0 };
         (options.sign, options.background, options.downscale) = (self.sign, self.background, self.downscale);
         (options.train_views, options.images) = (self.train_views, self.images.clone());
+        options.near_fraction = self.near_fraction;
         options
     }
 }
@@ -120,6 +125,10 @@ pub fn describe(metrics: &Map<String, Value>) -> String {
     if let Some(v) = number("normal_consistency") {
         line("normal consistency", format!("{v:.5}"));
     }
+    if let Some(v) = number("normal_angle_rms") {
+        let p95 = number("normal_angle_p95").map_or(String::new(), |v| format!(", 95 % below {v:.2}°"));
+        line("normals, flat parts", format!("{v:.2}° rms{p95}"));
+    }
     if let Some(v) = number("hausdorff") {
         line("Hausdorff", format!("{:.3} % of the diagonal", 100.0 * v));
     }
@@ -131,6 +140,9 @@ pub fn describe(metrics: &Map<String, Value>) -> String {
     }
     for (name, title, unit) in [
         ("psnr_affine", "PSNR, own exposure", " dB"),
+        ("psnr_near", "PSNR, nearest third", " dB"),
+        ("psnr_middle", "PSNR, middle third", " dB"),
+        ("psnr_far", "PSNR, farthest third", " dB"),
         ("psnr_held_out", "PSNR, held out", " dB"),
         ("ssim", "SSIM", ""),
         ("relative_mse", "relative MSE", ""),
@@ -143,6 +155,9 @@ pub fn describe(metrics: &Map<String, Value>) -> String {
         if let Some(v) = number(name) {
             line(title, format!("{v:.4}{unit}"));
         }
+    }
+    if let (Some(v), Some(fraction)) = (number("near_camera_opacity"), number("near_fraction")) {
+        line("near-camera opacity", format!("{v:.4}, within {fraction} of the views' depth"));
     }
     if let Some(v) = number("samples_per_second") {
         line("training", format!("{:.2} M samples/s", v / 1e6));

@@ -40,7 +40,8 @@ pub struct FitArgs {
     pub preset: Option<String>,
     /// Change an option of the preset, for example latent.features=16, train.net_lr=1e-3, sample.surface=0.4,
     /// rays.step=0.002, cameras.refine=on (or auto: refine the poses of a capture), exposure.enabled=true (find the exposure of each
-    /// of its images) or signal.share=0.25
+    /// of its images), robust.enabled=true (leave out what moved), rays.gradient_scaling=1 (fewer floaters before its cameras) or
+    /// signal.share=0.25
     #[arg(long, value_name = "KEY=VALUE")]
     pub set: Vec<String>,
     /// Train for this many steps

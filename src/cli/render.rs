@@ -9,6 +9,7 @@ use nstr_camera::camera_arc::CameraArc;
 use nstr_camera::camera_file::read_cameras;
 use nstr_camera::orbit::{Orbit, Up};
 use nstr_camera::spiral::Spiral;
+use nstr_capture::{CameraPathKind, PATH_FRAMES};
 use nstr_field::model::Model;
 use nstr_image::colour::Background;
 use nstr_image::video::Video;
@@ -37,9 +38,16 @@ pub struct RenderArgs {
     /// Camera, in the form of a transforms.json frame
     #[arg(long, value_name = "JSON", conflicts_with_all = ["orbit", "spiral", "path"])]
     camera: Option<PathBuf>,
-    /// Cameras along a path: a transforms.json with `frames`
-    #[arg(long, value_name = "JSON", conflicts_with_all = ["orbit", "spiral"])]
+    /// Cameras along a path: a transforms.json with `frames`; or, with --capture, spiral (about the mean of cameras that look the
+    /// same way) or cameras (smoothly through the places of the capture's cameras, turned as they were)
+    #[arg(long, value_name = "JSON|spiral|cameras", conflicts_with_all = ["orbit", "spiral"])]
     path: Option<PathBuf>,
+    /// Capture that the model was fitted to, for --path spiral and --path cameras; pictures have the size of its images
+    #[arg(long, value_name = "CAPTURE", requires = "path")]
+    capture: Option<PathBuf>,
+    /// Frames of --path spiral and --path cameras [default: 120]
+    #[arg(long, value_name = "N", requires = "capture")]
+    frames: Option<usize>,
     /// Turn around the model in N frames; around what a capture shows from one side only, go along the arc of its cameras
     /// and back, unless --elevation, --azimuth or --up is given
     #[arg(long, value_name = "N")]
@@ -79,10 +87,10 @@ pub struct RenderArgs {
     /// 1/40 of the cube's edge, or 1 - exp(-density/100)
     #[arg(long, requires = "section")]
     section_field: bool,
-    /// Degrees above the horizon, without --camera and --path [default: 20, or as a one-sided capture's cameras]
+    /// Degrees above the horizon, without --camera and --path [default: 20, or as the cameras of a one-sided capture or an open scene]
     #[arg(long, value_name = "DEGREES", allow_negative_numbers = true, conflicts_with_all = ["camera", "path"])]
     elevation: Option<f64>,
-    /// Degrees around the up axis, without --camera and --path [default: 30, or as a one-sided capture's cameras]
+    /// Degrees around the up axis, without --camera and --path [default: 30, or as the cameras of a one-sided capture or an open scene]
     #[arg(long, value_name = "DEGREES", allow_negative_numbers = true, conflicts_with_all = ["camera", "path"])]
     azimuth: Option<f64>,
     /// Which axis points up: y or z [default: y for meshes, z for captures]
@@ -107,6 +115,7 @@ impl RenderArgs {
         let given = [
             ("--camera", self.camera.is_some()),
             ("--path", self.path.is_some()),
+            ("--capture", self.capture.is_some()),
             ("--orbit", self.orbit.is_some()),
             ("--spiral", self.spiral.is_some()),
             ("--ao", self.ao),
@@ -118,6 +127,19 @@ impl RenderArgs {
         match given.into_iter().find(|(_, given)| *given) {
             Some((name, _)) => bail!("{name} is for models of meshes and captures"),
             None => Ok(()),
+        }
+    }
+
+    /// The path among a capture's cameras that is asked for, and the capture.
+    fn path_among_cameras(&self) -> anyhow::Result<Option<(CameraPathKind, &Path)>> {
+        let kind = self.path.as_deref().and_then(Path::to_str).and_then(|path| path.parse::<CameraPathKind>().ok());
+        match (kind, self.capture.as_deref()) {
+            (Some(kind), Some(capture)) => Ok(Some((kind, capture))),
+            (Some(kind), None) => {
+                bail!("--path {kind} needs --capture CAPTURE; a file of that name is --path ./{kind}")
+            }
+            (None, Some(_)) => bail!("--capture is for --path spiral and --path cameras"),
+            (None, None) => Ok(None),
         }
     }
 
@@ -146,7 +168,9 @@ const FILE_ENDINGS: [&str; 5] = ["png", "exr", "gif", "mp4", "wav"];
 /// Runs `nstr render`.
 pub fn run(args: &RenderArgs) -> anyhow::Result<()> {
     let kind = args.output.extension().and_then(|e| e.to_str()).unwrap_or_default().to_lowercase();
-    let cameras_from = [&args.camera, &args.path].into_iter().flatten();
+    // The words of --path name no file.
+    let path = if args.path_among_cameras()?.is_some() { &args.capture } else { &args.path };
+    let cameras_from = [&args.camera, path].into_iter().flatten();
     let mut outputs = Outputs::of([&args.model].into_iter().chain(cameras_from)).overwrite(args.overwrite);
     match kind.as_str() {
         "" => outputs.folder(&args.output, &[])?,
@@ -171,7 +195,7 @@ pub fn run(args: &RenderArgs) -> anyhow::Result<()> {
     if let Some(warning) = renderer.warning() {
         stderr!("warning: {warning}");
     }
-    let cameras = cameras(args, &renderer, field.camera_arc())?;
+    let cameras = cameras(args, &renderer, &field)?;
     if cameras.len() > 1 && matches!(kind.as_str(), "png" | "exr") {
         bail!("{}: {} frames need a .gif, an .mp4 or a folder", args.output.display(), cameras.len());
     }
@@ -258,7 +282,19 @@ fn show(frame: &Frame, layers: LayerSet) -> anyhow::Result<Rgba8> {
     layer_image(frame, layer, 0, ValueRange::Auto).with_context(|| format!("the layer {layer} is empty"))
 }
 
-fn cameras(args: &RenderArgs, renderer: &Renderer<'_>, camera_arc: Option<CameraArc>) -> anyhow::Result<Vec<Camera>> {
+fn cameras(args: &RenderArgs, renderer: &Renderer<'_>, field: &Field) -> anyhow::Result<Vec<Camera>> {
+    if let Some((kind, capture)) = args.path_among_cameras()? {
+        let Field::Radiance(model) = field else { bail!("--capture is for models of captures") };
+        let frames = args.frames.unwrap_or(PATH_FRAMES);
+        check_frames("--frames", frames)?;
+        let (cameras, found) = model.camera_path(&args.model, capture, kind, frames, args.size)?;
+        if found != kind {
+            stderr!(
+                "note: the cameras do not look the same way: the path goes through their places, as --path {found}"
+            );
+        }
+        return Ok(cameras);
+    }
     if let Some(file) = args.camera.as_ref().or(args.path.as_ref()) {
         let mut cameras = read_cameras(file, args.size)?;
         if let Some((w, h)) = args.size {
@@ -270,9 +306,7 @@ fn cameras(args: &RenderArgs, renderer: &Renderer<'_>, camera_arc: Option<Camera
         return Ok(cameras);
     }
     for (name, frames) in [("--orbit", args.orbit), ("--spiral", args.spiral)] {
-        if frames.is_some_and(|n| !(1..=100_000).contains(&n)) {
-            bail!("{name} {}: must be 1 to 100000", frames.unwrap_or_default());
-        }
+        frames.map_or(Ok(()), |frames| check_frames(name, frames))?;
     }
     let (frames, size) = (args.spiral.or(args.orbit).unwrap_or(1), args.size.unwrap_or(DEFAULT_SIZE));
     let follows_arc = args.elevation.is_none() && args.azimuth.is_none() && args.up.is_none();
@@ -284,10 +318,17 @@ fn cameras(args: &RenderArgs, renderer: &Renderer<'_>, camera_arc: Option<Camera
         up: args.up.unwrap_or(renderer.up()),
         ..Orbit::default()
     };
-    around(renderer, camera_arc.filter(|_| follows_arc), orbit, args.spiral.is_some())
+    around(renderer, field.camera_arc().filter(|_| follows_arc), orbit, args.spiral.is_some())
 }
 
-/// Cameras on the arc of a one-sided capture, else on `orbit`; at changing heights where `rising`.
+fn check_frames(option: &str, frames: usize) -> anyhow::Result<()> {
+    if !(1..=100_000).contains(&frames) {
+        bail!("{option} {frames}: must be 1 to 100000");
+    }
+    Ok(())
+}
+
+/// Cameras on the arc of a one-sided capture or an open scene, else on `orbit`; at changing heights where `rising`.
 fn around(
     renderer: &Renderer<'_>,
     camera_arc: Option<CameraArc>,

@@ -26,6 +26,8 @@ pub struct Batch {
     pub weight: Vec<f32>,
     /// Points `[point][dim]` for the regularisers, including regions without targets; empty: `x` is used.
     pub regularizer_points: Vec<f32>,
+    /// `true` if points `2i` and `2i + 1` lie close together, for the loss of slopes.
+    pub is_paired: bool,
 }
 
 /// Source of batches, by number.

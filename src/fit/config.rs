@@ -12,6 +12,7 @@ use crate::check::check;
 use crate::exposure::ExposureConfig;
 use crate::occupancy_grid::OccupancyConfig;
 use crate::rays::RayConfig;
+use crate::robust::RobustConfig;
 use crate::sdf::SdfSampleConfig;
 use crate::signal::SignalConfig;
 use crate::train_config::TrainConfig;
@@ -39,6 +40,9 @@ pub struct FitConfig {
     /// Exposure of the images of a radiance field; keys begin with `exposure.`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub exposure: Option<ExposureConfig>,
+    /// Robust loss of a radiance field; keys begin with `robust.`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub robust: Option<RobustConfig>,
     /// Training samples of a picture or a sound; keys begin with `signal.`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub signal: Option<SignalConfig>,
@@ -95,6 +99,7 @@ impl FitConfig {
                 (part @ "occupancy", key) => set_part(self.occupancy.as_mut(), part, key, value)?,
                 (part @ "cameras", key) => set_part(self.cameras.as_mut(), part, key, value)?,
                 (part @ "exposure", key) => set_part(self.exposure.as_mut(), part, key, value)?,
+                (part @ "robust", key) => set_part(self.robust.as_mut(), part, key, value)?,
                 (part @ "signal", key) => set_part(self.signal.as_mut(), part, key, value)?,
                 _ => false,
             };
@@ -117,6 +122,7 @@ impl FitConfig {
                 options.extend(self.occupancy.iter().flat_map(|grid| overrides::list_keys(grid, "occupancy")));
                 options.extend(self.cameras.iter().flat_map(|cameras| overrides::list_keys(cameras, "cameras")));
                 options.extend(self.exposure.iter().flat_map(|exposure| overrides::list_keys(exposure, "exposure")));
+                options.extend(self.robust.iter().flat_map(|robust| overrides::list_keys(robust, "robust")));
                 options.extend(self.signal.iter().flat_map(|signal| overrides::list_keys(signal, "signal")));
                 ConfigError::UnknownKey { key, options }
             }
@@ -134,12 +140,20 @@ impl FitConfig {
             check("dim", dim as f64, dim == 3, "must be 3 for meshes and captures")?;
             check("outputs", outputs as f64, outputs == 1, "must be 1: a distance or a density")?;
         }
+        let (slope, paired) = (self.train.lambda_slope, self.sample.is_some());
+        check(
+            "train.lambda_slope",
+            slope,
+            slope == 0.0 || paired,
+            "is for meshes, whose samplers draw pairs of points",
+        )?;
         self.train.validate(self.field.spec().transports())?;
         self.sample.as_ref().map_or(Ok(()), SdfSampleConfig::validate)?;
         self.signal.as_ref().map_or(Ok(()), SignalConfig::validate)?;
         self.rays.as_ref().map_or(Ok(()), RayConfig::validate)?;
         self.cameras.as_ref().map_or(Ok(()), CameraConfig::validate)?;
         self.exposure.as_ref().map_or(Ok(()), ExposureConfig::validate)?;
+        self.robust.as_ref().map_or(Ok(()), RobustConfig::validate)?;
         self.occupancy.as_ref().map_or(Ok(()), OccupancyConfig::validate)
     }
 }
@@ -157,7 +171,7 @@ fn set_part<T: Serialize + DeserializeOwned>(
 }
 
 /// A configuration as files hold it: older ones have the settings of the occupancy grid among those of the rays, and none of
-/// cameras and exposure.
+/// cameras, exposure and robust loss.
 #[derive(Deserialize)]
 struct StoredFitConfig {
     field: FieldConfig,
@@ -167,6 +181,7 @@ struct StoredFitConfig {
     occupancy: Option<OccupancyConfig>,
     cameras: Option<CameraConfig>,
     exposure: Option<ExposureConfig>,
+    robust: Option<RobustConfig>,
     signal: Option<SignalConfig>,
 }
 
@@ -196,12 +211,14 @@ impl StoredRayConfig {
 
 impl From<StoredFitConfig> for FitConfig {
     fn from(stored: StoredFitConfig) -> Self {
-        let StoredFitConfig { field, train, sample, rays, occupancy, cameras, exposure, signal } = stored;
+        let StoredFitConfig { field, train, sample, rays, occupancy, cameras, exposure, robust, signal } = stored;
         let occupancy = occupancy.or_else(|| rays.as_ref().map(StoredRayConfig::occupancy));
-        // Fits before there were any left cameras and colours as they are.
+        // Fits before there were any left cameras and colours as they are, and used all rays.
         let cameras = cameras.or_else(|| rays.as_ref().map(|_| CameraConfig::default()));
         let exposure = exposure.or_else(|| rays.as_ref().map(|_| ExposureConfig::default()));
-        Self { field, train, sample, rays: rays.map(|stored| stored.rays), occupancy, cameras, exposure, signal }
+        let robust = robust.or_else(|| rays.as_ref().map(|_| RobustConfig::default()));
+        let rays = rays.map(|stored| stored.rays);
+        Self { field, train, sample, rays, occupancy, cameras, exposure, robust, signal }
     }
 }
 
@@ -260,6 +277,9 @@ mod tests {
             assert_eq!(cameras.refine, mode);
         }
         assert!(set("radiance", "exposure.enabled=true").unwrap().exposure.unwrap().enabled);
+        assert!(set("radiance", "robust.enabled=true").unwrap().robust.unwrap().enabled);
+        let rays = set("radiance", "rays.gradient_scaling=1").unwrap().rays.unwrap();
+        assert_eq!((rays.gradient_scaling, rays.near_start, rays.near_steps), (1.0, 0.0, 500));
         assert_eq!(set("image", "signal.share=.5").unwrap().signal.unwrap().share, 0.5);
         assert_eq!(set("audio", "train.net_lr=.5").unwrap().train.net_lr, 0.5);
         for (bad, word) in [
@@ -276,6 +296,15 @@ mod tests {
             ("cameras.poses=true", "cameras.refine"),
             ("exposure.prior=0", "exposure.prior"),
             ("exposure.memory=1", "exposure.memory"),
+            ("robust.quantile=1", "must be above 0 and below 1"),
+            ("robust.agreement=2", "robust.agreement"),
+            ("robust.blocks=0", "must be 1 to 1024"),
+            ("robust.memory=0", "robust.memory"),
+            ("robust.start=1", "robust.start"),
+            ("robust.trim=1", "robust.agreement, "),
+            ("rays.gradient_scaling=-1", "must be 0 to 100"),
+            ("rays.near_start=11", "must be 0 to 10"),
+            ("rays.near_steps=0", "rays.near_steps"),
         ] {
             let error = set("radiance", bad).unwrap_err().to_string();
             assert!(error.contains(word), "{bad}: {error}");
@@ -296,7 +325,7 @@ mod tests {
         let usual = CameraConfig { refine: RefineMode::On, distortion: true, start: 0.25, ..CameraConfig::default() };
         assert_eq!(cameras, usual);
         let root = tree.as_object_mut().unwrap();
-        let _ = ["occupancy", "cameras", "exposure"].map(|part| root.remove(part));
+        let _ = ["occupancy", "cameras", "exposure", "robust"].map(|part| root.remove(part));
         root["rays"] = serde_json::from_str(
             r#"{"samples": 5, "most": 6, "step": 0.0033333334, "cone": 0.5, "limit": 7, "min_transmittance": 0.001,
                 "background": "white", "distortion": 0.25, "cells": 64, "every": 8, "probes": 9, "decay": 0.75,
@@ -313,6 +342,7 @@ mod tests {
             min_transmittance: 1e-3,
             background: "white".into(),
             distortion: 0.25,
+            ..RayConfig::default()
         };
         let occupancy =
             OccupancyConfig { resolution: 64, update_interval: 8, cells_per_update: 9, decay: 0.75, threshold: 0.125 };

@@ -35,8 +35,11 @@ pub enum TrainError {
     /// The thread that draws batches ended early.
     #[error("drawing batch for step {0} failed: the sampler stopped (its message is above)")]
     Sampler(u64),
-    /// The device has no kernels for what camera refinement and exposure need.
-    #[error("camera refinement and exposure need --device cpu: no other device gives gradients and colours of rays")]
+    /// The device has no kernels for what camera refinement, exposure and the robust loss need.
+    #[error(
+        "camera refinement, exposure and the robust loss need --device cpu: no other device gives gradients and colours of \
+         rays"
+    )]
     RayOutputs,
     /// The chosen device is not there.
     #[error(transparent)]

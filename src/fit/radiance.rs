@@ -19,6 +19,7 @@ use crate::occupancy_grid::{DensityGrid, OccupancyConfig};
 use crate::parameters::to_vec;
 use crate::ray_gradients::ray_gradients;
 use crate::rays::{RayConfig, RaySampler, ViewCorrections};
+use crate::robust::{RobustConfig, RobustLoss};
 use crate::state::TaskState;
 use crate::task::{StepContext, Task};
 
@@ -51,6 +52,8 @@ pub struct RadianceTask {
     cameras: Option<CameraRefinement>,
     /// Affine colours of the training images, where they are found.
     exposure: Option<ExposureFit>,
+    /// Agreement of the training images with the field, where rays that contradict it are left out.
+    robust: Option<RobustLoss>,
 }
 
 /// Validation in the background of a run.
@@ -98,6 +101,7 @@ impl RadianceTask {
             counters: RayCounters::default(),
             cameras: None,
             exposure: None,
+            robust: None,
         }
     }
 
@@ -111,6 +115,12 @@ impl RadianceTask {
     /// Finds an affine colour of each training image, where `config` asks for it. Training must then run on the CPU.
     pub fn with_exposure(mut self, config: &ExposureConfig) -> Self {
         self.exposure = config.enabled.then(|| ExposureFit::new(config.clone(), self.sampler.views().len()));
+        self
+    }
+
+    /// Leaves rays out that contradict the field, where `config` asks for it. Training must then run on the CPU.
+    pub fn with_robust_loss(mut self, config: &RobustConfig) -> Self {
+        self.robust = config.enabled.then(|| RobustLoss::new(config.clone(), self.sampler.views()));
         self
     }
 
@@ -140,6 +150,9 @@ impl RadianceTask {
         if let Some(exposure) = self.exposure.take() {
             self.exposure = Some(exposure.resumed(state)?);
         }
+        if let Some(robust) = self.robust.take() {
+            self.robust = Some(robust.resumed(state)?);
+        }
         Some(self)
     }
 
@@ -160,7 +173,11 @@ where
             colours: self.exposure.as_ref().map(ExposureFit::colours),
         };
         let at = [self.seed, context.step];
-        let drawn = self.sampler.draw_corrected(c, self.cells.occupancy(), at, self.ray_count, corrections);
+        let mut drawn = self.sampler.draw_corrected(c, self.cells.occupancy(), at, self.ray_count, corrections);
+        let robust = self.robust.as_mut().filter(|robust| robust.is_active(context.progress));
+        if let Some(robust) = &robust {
+            drawn.rays.error_limit = robust.limits(&drawn.pixels);
+        }
         let rays = &drawn.rays;
         let levels = self.cameras.as_ref().and_then(|cameras| cameras.level_progress(context.progress));
         let level_weights = levels.and_then(|along| grid_weights(context.op.spec(), along));
@@ -168,7 +185,7 @@ where
         let exposure = self.exposure.as_mut().filter(|exposure| exposure.is_active(context.progress));
         let how =
             RayLoss { loss: context.config.loss, min_transmittance: c.min_transmittance, distortion: c.distortion };
-        let colours = exposure.is_some() || cameras.is_some();
+        let colours = exposure.is_some() || robust.is_some() || cameras.is_some();
         let outputs = RayOutputs { colours, gradients: cameras.is_some() };
         let grid = match level_weights {
             Some(weights) => {
@@ -188,6 +205,9 @@ where
         }
         if let Some(exposure) = exposure {
             exposure.observe(self.sampler.views(), &drawn.pixels, &results);
+        }
+        if let Some(robust) = robust {
+            robust.observe(&drawn.pixels, rays, &results);
         }
         self.counters.rays += self.ray_count as u64;
         self.counters.evaluated += stats.evaluated as u64;
@@ -245,6 +265,9 @@ where
         }
         if let Some(exposure) = &self.exposure {
             exposure.store_in(&mut state);
+        }
+        if let Some(robust) = &self.robust {
+            robust.store_in(&mut state);
         }
         state
     }

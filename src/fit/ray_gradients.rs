@@ -55,14 +55,15 @@ pub(crate) fn ray_gradients(
             gradient.origin += pull;
             gradient.direction += pull * (world - start).dot(direction);
         }
-        let energy = |c: usize| {
-            let error = results.colour[3 * i + c] - rays.target[3 * i + c];
-            f64::from(error * loss.evaluate(error).1) / 3.0
-        };
+        let error: [f32; 3] = std::array::from_fn(|c| results.colour[3 * i + c] - rays.target[3 * i + c]);
+        // What is beyond its limit has neither loss nor gradient.
+        let square: f32 = error.iter().map(|e| e * e).sum();
+        let is_left_out = rays.error_limit.get(i).is_some_and(|limit| square > 3.0 * limit * limit);
+        let energy = |e: f32| if is_left_out { 0.0 } else { f64::from(e * loss.evaluate(e).1) / 3.0 };
         RayGradient {
             origin: gradient.origin * scale,
             direction: gradient.direction * scale,
-            energy: (0..3).map(energy).sum(),
+            energy: error.into_iter().map(energy).sum(),
         }
     };
     (0..count).into_par_iter().map(of_ray).collect()

@@ -42,6 +42,21 @@ pub struct RayConfig {
     pub background: String,
     /// Weight of the distortion term.
     pub distortion: f32,
+    /// Distance from the camera, in edges of the scene's cube ([`SceneMap::cube`]), up to which gradients of density and
+    /// colour are scaled down by the square of the distance over it (Philip & Deschaintre 2023); 0: they are not.
+    #[serde(default)]
+    pub gradient_scaling: f32,
+    /// Distance from the camera, in edges of the scene's cube, before which the first step samples no ray. It falls evenly
+    /// to the near distance; 0, or less than that: the near distance from the first step on.
+    #[serde(default)]
+    pub near_start: f32,
+    /// Steps that the fall of `near_start` takes.
+    #[serde(default = "near_steps")]
+    pub near_steps: u64,
+}
+
+fn near_steps() -> u64 {
+    500
 }
 
 impl Default for RayConfig {
@@ -55,6 +70,9 @@ impl Default for RayConfig {
             min_transmittance: 1e-3,
             background: "random".into(),
             distortion: 0.0,
+            gradient_scaling: 0.0,
+            near_start: 0.0,
+            near_steps: near_steps(),
         }
     }
 }
@@ -73,6 +91,15 @@ impl RayConfig {
         self.max_rays.min(MAX_STEP_SAMPLES / self.max_samples_per_ray.max(1)).max(1)
     }
 
+    /// World distance before which the rays of a step (from 0) are not sampled; `near` is the scene's, `edge` that of its cube.
+    fn near_at(&self, step: u64, near: f64, edge: f64) -> f64 {
+        let start = f64::from(self.near_start) * edge;
+        if start <= near || step >= self.near_steps {
+            return near;
+        }
+        start + (near - start) * (step as f64 / self.near_steps as f64)
+    }
+
     /// Checks ranges.
     ///
     /// # Errors
@@ -86,6 +113,11 @@ impl RayConfig {
         check("rays.cone", f64::from(self.cone), (0.0..=0.1).contains(&self.cone), "must be 0 to 0.1")?;
         check_below_one(&[("rays.min_transmittance", f64::from(self.min_transmittance))])?;
         check_not_negative(&[("rays.distortion", f64::from(self.distortion))])?;
+        let (reach, start) = (f64::from(self.gradient_scaling), f64::from(self.near_start));
+        let edges = "of the scene cube's edge";
+        check("rays.gradient_scaling", reach, (0.0..=100.0).contains(&reach), &format!("must be 0 to 100 {edges}"))?;
+        check("rays.near_start", start, (0.0..=10.0).contains(&start), &format!("must be 0 to 10 {edges}"))?;
+        check_count("rays.near_steps", self.near_steps, 1 << 32)?;
         if self.background == "random" {
             return Ok(());
         }
@@ -97,6 +129,19 @@ impl RayConfig {
         let colour: Background = self.background.parse().map_err(|e| unusable(format!("random, or {e}")))?;
         colour.srgb().map(|_| ()).ok_or_else(|| unusable("must be random or an opaque colour".into()))
     }
+}
+
+/// What all rays of a step are drawn with.
+struct StepDraw<'a> {
+    config: &'a RayConfig,
+    occupancy: &'a Occupancy,
+    /// Background where it is one colour.
+    background: Option<[f32; 3]>,
+    corrections: ViewCorrections<'a>,
+    /// World distance before which rays are not sampled.
+    near: f64,
+    /// World distance up to which gradients are scaled down, where they are.
+    scaled_up_to: Option<f64>,
 }
 
 /// Draws rays through pixels of all images, as paths through the field's unit cube.
@@ -233,7 +278,15 @@ impl RaySampler {
         corrections: ViewCorrections<'_>,
     ) -> DrawnRays {
         let [seed, step] = at;
-        let background = config.fixed_background().and_then(Background::srgb);
+        let edge = self.map.cube().size;
+        let draw = StepDraw {
+            config,
+            occupancy,
+            background: config.fixed_background().and_then(Background::srgb),
+            corrections,
+            near: config.near_at(step, self.near, edge),
+            scaled_up_to: Some(f64::from(config.gradient_scaling) * edge).filter(|reach| *reach > 0.0),
+        };
         let parts: Vec<DrawnRays> = (0..count.div_ceil(JOB))
             .into_par_iter()
             .map(|job| {
@@ -241,7 +294,7 @@ impl RaySampler {
                 let rays = RayBatch { first: vec![0], ..RayBatch::default() };
                 let mut drawn = DrawnRays { rays, pixels: Vec::new() };
                 for _ in 0..JOB.min(count - job * JOB) {
-                    self.push(config, occupancy, background, corrections, &mut rng, &mut drawn);
+                    self.push(&draw, &mut rng, &mut drawn);
                 }
                 drawn
             })
@@ -249,22 +302,15 @@ impl RaySampler {
         join(parts)
     }
 
-    fn push(
-        &self,
-        config: &RayConfig,
-        occupancy: &Occupancy,
-        background: Option<[f32; 3]>,
-        corrections: ViewCorrections<'_>,
-        rng: &mut Pcg64,
-        to: &mut DrawnRays,
-    ) {
+    fn push(&self, draw: &StepDraw<'_>, rng: &mut Pcg64, to: &mut DrawnRays) {
+        let StepDraw { config, occupancy, background, corrections, near, scaled_up_to } = *draw;
         let (number, index) = self.pixel(rng);
         to.pixels.push(RayPixel { view: number as u32, index: index as u32 });
         let (view, to) = (&self.views[number], &mut to.rays);
         let width = view.image.width as usize;
         let [x, y] = [index % width, index / width].map(|v| v as f64 + 0.5);
         let ray = corrections.cameras.map_or_else(|| view.ray(x, y), |cameras| cameras[number].ray(x, y));
-        let path = self.map.path(&ray, self.near, f64::INFINITY);
+        let path = self.map.path(&ray, near, f64::INFINITY);
         let steps = RaySampling { step: config.step, cone: config.cone, jitter: rng.random() };
         let fixed = background.filter(|colour| {
             let bytes = colour.map(|v| (v * 255.0).round() as u8);
@@ -282,6 +328,11 @@ impl RaySampler {
             to.x.extend(sample.position.clamp(Vec3::ZERO, Vec3::ONE).to_array());
             to.t.push(sample.t);
             to.dt.push(sample.dt);
+            if let Some(reach) = scaled_up_to {
+                // In the world: arc lengths along bent paths are no distances.
+                let share = path.distance(sample.t) / reach;
+                to.gradient_scale.push((share * share).min(1.0) as f32);
+            }
             to.t.len() < end
         });
         to.first.push(to.t.len() as u32);
@@ -303,6 +354,7 @@ fn join(parts: Vec<DrawnRays>) -> DrawnRays {
         all.direction.extend(part.direction);
         all.target.extend(part.target);
         all.background.extend(part.background);
+        all.gradient_scale.extend(part.gradient_scale);
     }
     DrawnRays { rays: all, pixels }
 }
@@ -370,6 +422,58 @@ mod tests {
             }
         }
         assert!(beyond > 500, "{beyond}");
+    }
+
+    /// World position of each sample and its factor, for cameras at the origin.
+    fn factors(sampler: &RaySampler, config: &RayConfig, step: u64) -> Vec<(DVec3, f32)> {
+        let batch = sampler.draw(config, &Occupancy::full(16), 3, step, 64);
+        assert_eq!(batch.gradient_scale.len(), batch.t.len());
+        let places = batch.x.as_chunks::<3>().0.iter().map(|x| sampler.map.to_world(Vec3::from(*x).as_dvec3()));
+        places.zip(batch.gradient_scale).filter_map(|(world, factor)| Some((world?, factor))).collect()
+    }
+
+    #[test]
+    fn gradients_are_scaled_by_the_square_of_the_distance_in_the_world() {
+        let views = sampler(vec![None]).unwrap().views;
+        let cube = Cube { origin: DVec3::splat(-1.0), size: 2.0 };
+        let config = RayConfig { gradient_scaling: 0.25, ..RayConfig::default() };
+        for map in [SceneMap::Box(cube), SceneMap::Open(Cube { origin: DVec3::splat(-0.5), size: 1.0 })] {
+            let sampler = RaySampler::new(views.clone(), map, 0.02).unwrap();
+            // A quarter of the edge.
+            let reach = 0.25 * map.cube().size;
+            let found = factors(&sampler, &config, 5);
+            let (mut below, mut above) = (0, 0);
+            for (world, factor) in found.iter().filter(|(world, _)| world.length() < 50.0) {
+                let share = world.length() / reach;
+                let want = if share < 1.0 { share * share } else { 1.0 };
+                assert!((f64::from(*factor) - want).abs() < 1e-4, "{}: {world} {factor} {want}", map.name());
+                (below, above) = (below + usize::from(share < 1.0), above + usize::from(share >= 1.0));
+            }
+            assert!(below > 500 && above > 500, "{}: {below} {above}", map.name());
+            let plain = sampler.draw(&RayConfig::default(), &Occupancy::full(16), 3, 5, 64);
+            let scaled = sampler.draw(&config, &Occupancy::full(16), 3, 5, 64);
+            assert!(plain.gradient_scale.is_empty());
+            assert_eq!(RayBatch { gradient_scale: Vec::new(), ..scaled }, plain, "nothing else changes");
+        }
+    }
+
+    #[test]
+    fn the_near_distance_falls_evenly_to_the_scenes() {
+        let config = RayConfig { near_start: 0.25, near_steps: 100, ..RayConfig::default() };
+        // A quarter of an edge of 2, over a near distance of 0.1.
+        for (step, want) in [(0, 0.5), (25, 0.4), (50, 0.3), (99, 0.104), (100, 0.1), (1 << 40, 0.1)] {
+            assert!((config.near_at(step, 0.1, 2.0) - want).abs() < 1e-12, "{step}");
+        }
+        assert_eq!(config.near_at(0, 0.6, 2.0), 0.6, "a start before the near distance is none");
+        assert_eq!(RayConfig::default().near_at(0, 0.1, 2.0).to_bits(), 0.1f64.to_bits());
+        let sampler = sampler(vec![None]).unwrap();
+        let draw = |config: &RayConfig, step| sampler.draw(config, &Occupancy::full(16), 3, step, 64);
+        let nearest = |step| draw(&config, step).t.iter().fold(f32::INFINITY, |m, t| m.min(*t));
+        // In edges of 2; a step is 1/300.
+        for (step, near) in [(0, 0.25), (50, 0.15), (100, 0.05)] {
+            assert!((near..near + 0.004).contains(&nearest(step)), "{step}: {}", nearest(step));
+        }
+        assert_eq!(draw(&config, 100), draw(&RayConfig::default(), 100), "the same rays when it is over");
     }
 
     #[test]

@@ -33,6 +33,10 @@ pub struct SdfSampleConfig {
     pub around: f64,
     /// Standard deviation of their offset.
     pub around_sigma: f64,
+    /// Distance between the two points of a pair, for the error of slopes (`train.lambda_slope`); 0: single points. Half of
+    /// the points are drawn as above, each of the others lies at this distance from one of them, in a random direction.
+    #[serde(default)]
+    pub pair_distance: f64,
     /// Distance at which a point's weight in the loss has halved: `weight = 1 / (1 + |d| / falloff)`.
     pub falloff: f64,
     /// Free space between the mesh's box and the faces of the cube, as a fraction of the box's longest edge.
@@ -47,6 +51,7 @@ impl Default for SdfSampleConfig {
             near_sigma: 0.003,
             around: 0.2,
             around_sigma: 0.03,
+            pair_distance: 0.0,
             falloff: 0.05,
             margin: 0.05,
         }
@@ -59,7 +64,11 @@ impl SdfSampleConfig {
     /// # Errors
     /// [`ConfigError::Value`] names the key.
     pub fn validate(&self) -> Result<(), ConfigError> {
-        check_not_negative(&[("sample.near_sigma", self.near_sigma), ("sample.around_sigma", self.around_sigma)])?;
+        check_not_negative(&[
+            ("sample.near_sigma", self.near_sigma),
+            ("sample.around_sigma", self.around_sigma),
+            ("sample.pair_distance", self.pair_distance),
+        ])?;
         for (key, v) in [
             ("sample.surface", self.surface),
             ("sample.near", self.near),
@@ -114,9 +123,11 @@ impl BatchSource for SdfSampler {
         // In units of the query's distances, which is world units for all but extreme sizes.
         let size = self.cube.size / self.query.unit();
         let mut rng = Pcg64::new(u128::from(self.seed) ^ 0x5eed_5a3b_1e0f, u128::from(index));
-        let count = |fraction: f64| (fraction.clamp(0.0, 1.0) * self.points as f64).round() as usize;
+        let pair = c.pair_distance > 0.0;
+        let drawn = if pair { self.points.div_ceil(2) } else { self.points };
+        let count = |fraction: f64| (fraction.clamp(0.0, 1.0) * drawn as f64).round() as usize;
         let ends = [count(c.surface), count(c.surface + c.near), count(c.surface + c.near + c.around)];
-        let mut points: Vec<(DVec3, f32)> = (0..self.points)
+        let mut points: Vec<(DVec3, f32)> = (0..drawn)
             .map(|i| {
                 if i >= ends[2] {
                     let p = DVec3::new(rng.random(), rng.random(), rng.random());
@@ -136,6 +147,14 @@ impl BatchSource for SdfSampler {
             .collect();
         // In Morton order neighbours share grid cells and tree nodes, which keeps both in cache.
         points.sort_by_cached_key(|(p, _)| morton_code((p.clamp(DVec3::ZERO, DVec3::ONE) * 1023.0).as_uvec3()));
+        if pair {
+            let partner = |(p, bound): (DVec3, f32)| {
+                let offset = normal3(&mut rng).normalize_or(DVec3::X) * c.pair_distance;
+                let end = (p + offset).clamp(DVec3::ZERO, DVec3::ONE);
+                [(p, bound), (end, bound + (p.distance(end) * size) as f32)]
+            };
+            points = points.into_iter().flat_map(partner).take(self.points).collect();
+        }
         let world: Vec<DVec3> = points.iter().map(|(p, _)| self.cube.to_world(*p)).collect();
         // The point drawn from the surface bounds the distance (slightly widened for rounding).
         let upper: Vec<f32> = points.iter().map(|(_, bound)| bound * 1.0001 + 1e-6 * size as f32).collect();
@@ -158,6 +177,7 @@ impl BatchSource for SdfSampler {
             weight: target.iter().map(|d| 1.0 / (1.0 + d.abs() / falloff)).collect(),
             target,
             regularizer_points: Vec::new(),
+            is_paired: pair,
         }
     }
 }
@@ -185,6 +205,30 @@ mod tests {
         for scale in [2f64.powi(130), 2f64.powi(-130), 2f64.powi(400), 2f64.powi(-300)] {
             let batch = torus_batch(scale);
             assert!(batch.x == plain.x && batch.target == plain.target && batch.weight == plain.weight, "{scale:e}");
+        }
+    }
+
+    #[test]
+    fn pairs_lie_as_far_apart_as_asked_and_have_exact_distances() {
+        let mesh = Arc::new(testing::torus(1.0, 0.4, 24, 16));
+        let query = Arc::new(DistanceQuery::new(&mesh, &QueryOptions::default()).unwrap());
+        let cube = cube_around(mesh.bounds().unwrap(), 0.05);
+        let config = SdfSampleConfig { pair_distance: 0.004, ..SdfSampleConfig::default() };
+        let batch = SdfSampler::new(mesh, query.clone(), cube, config, 501, 1).unwrap().batch(3);
+        assert!(batch.is_paired && batch.x.len() == 1503 && batch.target.len() == 501);
+        let at = |i: usize| DVec3::from_array([0, 1, 2].map(|j| f64::from(batch.x[3 * i + j])));
+        for i in (0..500).step_by(2) {
+            let apart = at(i).distance(at(i + 1));
+            // Shorter only where the cube ends.
+            assert!(
+                apart < 0.004 + 1e-6 && (apart > 0.004 - 1e-6 || at(i + 1).min(1.0 - at(i + 1)).min_element() <= 0.0)
+            );
+        }
+        let world: Vec<DVec3> = (0..501).map(|i| cube.to_world(at(i))).collect();
+        let mut exact = vec![0.0; 501];
+        query.signed_distances(&world, &mut exact);
+        for (found, exact) in batch.target.iter().zip(exact) {
+            assert!((found - exact / cube.size as f32).abs() < 2e-6);
         }
     }
 

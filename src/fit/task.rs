@@ -8,6 +8,7 @@ use burn::tensor::backend::AutodiffBackend;
 use burn::tensor::{Tensor, TensorData};
 use nstr_backend::backend;
 use nstr_backend::backend::{FieldBackend, FieldOp};
+use nstr_kernel::BatchLoss;
 
 use crate::batch_loader::{Batch, BatchLoader};
 use crate::error::TrainError;
@@ -75,7 +76,9 @@ where
         let spec = self.op.spec();
         let data =
             [self.tensor(&batch.x, spec.dim), self.tensor(&batch.target, spec.outputs), self.tensor(&batch.weight, 1)];
-        let loss = backend::loss(self.op, self.grid.clone(), self.net.clone(), data, self.config.loss);
+        let slope = if batch.is_paired { self.config.lambda_slope as f32 } else { 0.0 };
+        let loss = BatchLoss { point: self.config.loss, slope };
+        let loss = backend::loss(self.op, self.grid.clone(), self.net.clone(), data, loss);
         let points = if batch.regularizer_points.is_empty() { &batch.x } else { &batch.regularizer_points };
         self.with_regularizers(loss, points)
     }

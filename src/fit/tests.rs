@@ -9,7 +9,7 @@ use burn_flex::Flex;
 use nstr_backend::backend;
 use nstr_backend::backend::FieldOp;
 use nstr_backend::device::Device;
-use nstr_kernel::PointLoss;
+use nstr_kernel::{BatchLoss, PointLoss};
 use nstr_spec::config::preset;
 use nstr_spec::init;
 use nstr_spec::{Activation, FieldSpec};
@@ -146,7 +146,9 @@ fn the_fused_loss_is_the_plain_one_in_value_and_gradient() {
         };
         let data = [tensor(spec.dim, 0.0, 1.0), tensor(spec.outputs, -1.0, 1.0), tensor(1, 0.0, 2.0)];
         let leaf = |v: &[f32]| Tensor::<Auto, 1>::from_data(TensorData::new(v.to_vec(), [v.len()]), &device);
-        for loss in [PointLoss::L1, PointLoss::L2, PointLoss::Huber(0.3), PointLoss::Huber(1e-3)] {
+        let points = [PointLoss::L1, PointLoss::L2, PointLoss::Huber(0.3), PointLoss::Huber(1e-3)].map(BatchLoss::from);
+        let slopes = [PointLoss::L1, PointLoss::L2].map(|point| BatchLoss { point, slope: 0.3 });
+        for loss in points.into_iter().chain(slopes) {
             // A factor apart from 1, so that the gradient from above is used.
             let [fused, plain] = [FieldOp::new(spec.clone()), FieldOp::plain(spec.clone())].map(|op| {
                 let (grid, net) = (leaf(&state.grid).require_grad(), leaf(&state.net).require_grad());
@@ -492,18 +494,27 @@ fn a_radiance_fit_learns_finds_what_is_empty_and_goes_on_bit_for_bit() {
     assert!(numbers["evaluated"] >= numbers["used"] && numbers["drawn"] > 150.0);
 }
 
-/// A fit that refines cameras and lens and finds exposures, from `state` to the end or the step after which it is stopped.
+/// A fit that refines cameras and lens, finds exposures, scales gradients, and leaves out what contradicts it, from `state` to the end or the step after which it is stopped.
 fn refining_fit(state: &TrainState, stop: u64) -> TrainState {
     let spec = preset("radiance-tiny").unwrap().set(&["latent.hashmap_size=1024"]).unwrap().spec();
     let op = FieldOp::new(spec);
-    let rays = RayConfig { samples_per_step: 3000, ..RayConfig::default() };
+    let (gradient_scaling, near_start, near_steps) = (1.5, 0.8, 25);
+    let rays = RayConfig { samples_per_step: 3000, gradient_scaling, near_start, near_steps, ..RayConfig::default() };
     let occupancy = OccupancyConfig { resolution: 32, cells_per_update: 2000, ..OccupancyConfig::default() };
-    let cameras =
-        CameraConfig { refine: RefineMode::On, focal: true, distortion: true, start: 0.2, ..CameraConfig::default() };
+    let robust = RobustConfig { enabled: true, start: 0.2, ..RobustConfig::default() };
+    let cameras = CameraConfig {
+        refine: RefineMode::On,
+        focal: true,
+        distortion: true,
+        memory: 40.0,
+        start: 0.2,
+        ..CameraConfig::default()
+    };
     let exposure = ExposureConfig { enabled: true, start: 0.3, ..ExposureConfig::default() };
     let mut task = RadianceTask::new(&op, tea_pixels(), rays, occupancy, 5, |_| false)
         .with_cameras(&cameras)
-        .with_exposure(&exposure);
+        .with_exposure(&exposure)
+        .with_robust_loss(&robust);
     if state.step > 0 {
         task = task.resumed(&state.task).unwrap();
     }
@@ -529,6 +540,7 @@ fn a_fit_that_refines_cameras_goes_on_bit_for_bit() {
     assert!(arrays["cameras.lens"][0] != 0.0 && arrays["cameras.lens"][1] != 0.0);
     assert!(arrays["cameras.motions"].chunks(44).all(|view| view[..6].iter().any(|v| *v != 0.0)), "every view moves");
     assert!(arrays["exposure.sums"].iter().any(|sum| *sum > 0.0));
+    assert!(arrays["robust.agreement"].iter().any(|a| *a < 1.0) && whole.task.numbers["robust.limit"] > 0.0);
 }
 
 #[test]
@@ -538,7 +550,8 @@ fn a_fit_without_corrections_keeps_none() {
     let occupancy = OccupancyConfig { resolution: 16, ..OccupancyConfig::default() };
     let task = RadianceTask::new(&op, tea_pixels(), RayConfig::default(), occupancy, 5, |_| false)
         .with_cameras(&CameraConfig::default())
-        .with_exposure(&ExposureConfig::default());
+        .with_exposure(&ExposureConfig::default())
+        .with_robust_loss(&RobustConfig::default());
     let state = Task::<burn_flex::Flex>::state(&task);
     assert_eq!(state.arrays.keys().collect::<Vec<_>>(), ["density"]);
 }

@@ -17,6 +17,10 @@ pub struct TrainConfig {
     pub batch: usize,
     /// Pointwise loss.
     pub loss: PointLoss,
+    /// Weight of the error of slopes between the points of pairs, which the sampler of distances draws
+    /// (`sample.pair_distance`): see [`BatchLoss`](nstr_kernel::BatchLoss).
+    #[serde(default)]
+    pub lambda_slope: f64,
     /// Learning rate of the basis and the networks.
     pub net_lr: f64,
     /// Learning rate of the latent grid.
@@ -56,6 +60,7 @@ impl Default for TrainConfig {
         Self {
             batch: 16384,
             loss: PointLoss::L1,
+            lambda_slope: 0.0,
             net_lr: 5e-3,
             grid_lr: 1e-2,
             beta1: 0.9,
@@ -84,6 +89,7 @@ impl TrainConfig {
         }
         check_count("train.batch", self.batch as u64, 1 << 24)?;
         check_not_negative(&[
+            ("train.lambda_slope", self.lambda_slope),
             ("train.net_lr", self.net_lr),
             ("train.grid_lr", self.grid_lr),
             ("train.weight_decay", self.weight_decay),

@@ -218,7 +218,8 @@ fn slope_of(e: f32, delta: f32, #[comptime] kind: LossKind) -> f32 {
 /// Composites each ray's listed samples, compares with its colour, and goes back. One unit a ray.
 ///
 /// Outputs: `d_colour`, the adjoint of the raw colours over `colour`; `d_raw`, that of the listed samples' raw
-/// densities; `losses`, one a ray, of which the sum is the batch's mean loss. `scale` is one over the rays' number.
+/// densities; `losses`, one a ray, of which the sum is the batch's mean loss. `scale` is one over the rays' number. Where
+/// `scales`, both adjoints of a sample are multiplied by its `gradient_scale`.
 #[cube(launch_unchecked)]
 pub fn composite(
     first: &Array<u32>,
@@ -227,6 +228,7 @@ pub fn composite(
     samples: &Array<f32>,
     target: &Array<f32>,
     background: &Array<f32>,
+    gradient_scale: &Array<f32>,
     colour: &mut Array<Float4>,
     d_raw: &mut Array<f32>,
     losses: &mut Array<f32>,
@@ -236,6 +238,7 @@ pub fn composite(
     distortion: f32,
     #[comptime] kind: LossKind,
     #[comptime] distorts: bool,
+    #[comptime] scales: bool,
 ) {
     let r = ABSOLUTE_POS;
     if r < rays as usize {
@@ -289,9 +292,13 @@ pub fn composite(
                 after += weight;
                 moment_after += weight * place;
             }
-            d_raw[at] = dt * (samples[4 * at + 1] * d_weight - hidden) * sigma;
+            let mut factor = 1.0f32;
+            if comptime!(scales) {
+                factor = gradient_scale[start + i];
+            }
+            d_raw[at] = dt * (samples[4 * at + 1] * d_weight - hidden) * sigma * factor;
             hidden += weight * d_weight;
-            colour[at] = d * Float4::new(weight) * c * (Float4::new(1.0f32) - c);
+            colour[at] = d * Float4::new(weight * factor) * c * (Float4::new(1.0f32) - c);
         }
         losses[r] = loss;
     }

@@ -140,6 +140,8 @@ pub struct DeviceRays {
     pub target: Handle,
     /// `[ray][3]`.
     pub background: Handle,
+    /// Factor of the gradient of each sample's density and colour; `None`: 1 for all.
+    pub gradient_scale: Option<Handle>,
 }
 
 /// Comparison of rays with their colours.
@@ -440,6 +442,8 @@ impl<R: Runtime> FieldKernels<R> {
                 array(&b.listed, n * rays::SAMPLE_WORDS),
                 array(&batch.target, 3 * rays),
                 array(&batch.background, 3 * rays),
+                // Without factors any array of that length will do: it is not read.
+                array(batch.gradient_scale.as_ref().unwrap_or(&batch.t), n),
                 array(&b.colour, n),
                 array(&b.d_raw, n),
                 array(&b.losses, rays),
@@ -449,6 +453,7 @@ impl<R: Runtime> FieldKernels<R> {
                 loss.distortion,
                 loss.kind,
                 loss.distortion > 0.0,
+                batch.gradient_scale.is_some(),
             );
             rays::colours_adjoint::launch_unchecked::<Single, R>(
                 &self.client,

@@ -1,5 +1,6 @@
 //! Compositing of rays and its adjoint: the quadrature of Max (1995), eq. 3. With `α = 1 − exp(−σ·dt)` and transmittance `T`,
-//! `C = Σ T·α·c + T_end·background`.
+//! `C = Σ T·α·c + T_end·background`. The adjoints of a sample's raw colour and density may have a factor of their own
+//! (Philip & Deschaintre 2023), and rays of too large an error none at all.
 
 use std::ops::Range;
 
@@ -39,14 +40,19 @@ impl RayStep<'_> {
             }
             let background = &batch.background[3 * r..3 * r + 3];
             let mut d_colour = [0.0; 3];
+            let shown: [f32; 3] = std::array::from_fn(|j| colour[j] + transmittance * background[j]);
             if let Some(to) = colours.get_mut(3 * i..3 * i + 3) {
-                to.iter_mut().enumerate().for_each(|(j, to)| *to = colour[j] + transmittance * background[j]);
+                to.copy_from_slice(&shown);
             }
-            for j in 0..3 {
-                let error = colour[j] + transmittance * background[j] - batch.target[3 * r + j];
-                let (l, slope) = self.loss.loss.evaluate(error);
-                total += f64::from(l * self.scale / 3.0);
-                d_colour[j] = slope * self.scale / 3.0;
+            let error: [f32; 3] = std::array::from_fn(|j| shown[j] - batch.target[3 * r + j]);
+            // An error that is no number is beyond nothing, so that it is noticed.
+            let is_beyond = |limit: &f32| dot(&error, &error) > 3.0 * limit * limit;
+            if !batch.error_limit.get(r).is_some_and(is_beyond) {
+                for j in 0..3 {
+                    let (l, slope) = self.loss.loss.evaluate(error[j]);
+                    total += f64::from(l * self.scale / 3.0);
+                    d_colour[j] = slope * self.scale / 3.0;
+                }
             }
             b.slope.clear();
             b.slope.resize(used, 0.0);
@@ -67,10 +73,12 @@ impl RayStep<'_> {
                 let d_sigma = batch.dt[start + s] * (b.transmittance_after[s] * d_weight - hidden);
                 hidden += b.weight[s] * d_weight;
                 let source = b.source[h] as usize;
-                b.d_value[source * outputs] = d_sigma * b.sigma[source];
+                // Behind the compositing: what other samples get does not depend on it.
+                let factor = batch.gradient_scale.get(start + s).copied().unwrap_or(1.0);
+                b.d_value[source * outputs] = d_sigma * b.sigma[source] * factor;
                 let d_raw = &mut tile.d_out[row..row + 3];
                 for j in 0..3 {
-                    d_raw[j] = d_colour[j] * b.weight[s] * c[j] * (1.0 - c[j]);
+                    d_raw[j] = d_colour[j] * b.weight[s] * c[j] * (1.0 - c[j]) * factor;
                 }
             }
             at += used;

@@ -12,7 +12,7 @@ use pulp::{Simd, WithSimd};
 use rayon::prelude::*;
 
 use crate::arch;
-use crate::loss::PointLoss;
+use crate::loss::{BatchLoss, LEAST_PAIR_DISTANCE_SQUARED, PointLoss};
 use crate::mlp::TILE;
 use crate::ray_step::RayBuffers;
 use crate::tile::{GradientBuffers, Outputs, PackedWeights, Plan, Tile, TileAdjoint};
@@ -48,7 +48,7 @@ pub struct Targets<'a> {
 #[derive(Clone, Copy)]
 enum Adjoint<'a> {
     Given(&'a [f32]),
-    Loss { target: &'a [f32], weight: Option<&'a [f32]>, loss: PointLoss, scale: f32 },
+    Loss { target: &'a [f32], weight: Option<&'a [f32]>, loss: PointLoss, scale: f32, pair_scale: f32 },
 }
 
 /// Buffers that [`FusedField::backward`] adds gradients to; `d_x` is written.
@@ -133,21 +133,23 @@ impl FusedField {
         self.gradients(kind, &self.pack(net), grid, x, Adjoint::Given(d_out), to);
     }
 
-    /// Mean loss over points and outputs, its gradient added to `d_grid` and `d_net`: forward, loss and adjoint in one
-    /// pass over each tile.
+    /// Mean loss over points and outputs, and over pairs of points where the loss has a weight for slopes, its gradient added
+    /// to `d_grid` and `d_net`: forward, loss and adjoint in one pass over each tile.
     pub fn loss_backward(
         &self,
         grid: &[f32],
         net: &[f32],
         data: Targets<'_>,
-        loss: PointLoss,
+        loss: impl Into<BatchLoss>,
         d_grid: &mut [f32],
         d_net: &mut [f32],
     ) -> f64 {
         self.check(grid, data.x, data.target.len(), Outputs::Value);
         let Targets { x, target, weight } = data;
+        let (loss, points) = (loss.into(), x.len() / self.plan.dim);
         let scale = 1.0 / target.len().max(1) as f32;
-        let adjoint = Adjoint::Loss { target, weight, loss, scale };
+        let pair_scale = loss.slope / (points / 2 * self.spec.outputs).max(1) as f32;
+        let adjoint = Adjoint::Loss { target, weight, loss: loss.point, scale, pair_scale };
         self.gradients(Outputs::Value, &self.pack(net), grid, x, adjoint, GradientSlices { d_grid, d_net, d_x: None })
     }
 
@@ -283,7 +285,7 @@ impl WithSimd for BackwardTask<'_> {
             self.plan.forward(simd, self.weights, self.grid, &self.x[start * dim..end * dim], self.tile);
             let d_out = match self.adjoint {
                 Adjoint::Given(d_out) => &d_out[start * width..end * width],
-                Adjoint::Loss { target, weight, loss, scale } => {
+                Adjoint::Loss { target, weight, loss, scale, pair_scale } => {
                     for p in start..end {
                         let weight = weight.map_or(1.0, |w| w[p]);
                         let values = self.plan.values(self.tile, p - start);
@@ -291,6 +293,25 @@ impl WithSimd for BackwardTask<'_> {
                             let (l, slope) = loss.evaluate(value - target[p * width + o]);
                             total += f64::from(l * weight * scale);
                             buffer[(p - start) * width + o] = slope * weight * scale;
+                        }
+                    }
+                    if pair_scale > 0.0 {
+                        // A tile begins at an even point and holds an even number of them: no pair is cut.
+                        for p in (start..end.max(1) - 1).step_by(2) {
+                            let [a, b] = [p, p + 1].map(|p| &self.x[p * dim..(p + 1) * dim]);
+                            let squared: f32 = a.iter().zip(b).map(|(a, b)| (a - b) * (a - b)).sum();
+                            let weight = weight.map_or(1.0, |w| 0.5 * (w[p] + w[p + 1]));
+                            let factor = pair_scale * weight / squared.max(LEAST_PAIR_DISTANCE_SQUARED);
+                            let row = p - start;
+                            for o in 0..width {
+                                let error =
+                                    |i: usize| self.plan.values(self.tile, row + i)[o] - target[(p + i) * width + o];
+                                let difference = error(0) - error(1);
+                                total += f64::from(factor * difference * difference);
+                                let slope = 2.0 * factor * difference;
+                                buffer[row * width + o] += slope;
+                                buffer[(row + 1) * width + o] -= slope;
+                            }
                         }
                     }
                     &buffer[..(end - start) * width]

@@ -21,6 +21,6 @@ mod tile;
 
 pub(crate) use arch::arch;
 pub use fused::{FusedField, GradientSlices, Targets};
-pub use loss::PointLoss;
+pub use loss::{BatchLoss, LEAST_PAIR_DISTANCE_SQUARED, PointLoss};
 pub use radiance::{RayBatch, RayBatchRef, RayLoss, RayOutputs, RayResults, RayStats, density};
 pub use tile::{Outputs, PackedWeights};

@@ -38,6 +38,11 @@ pub struct RayBatchRef<'a> {
     pub target: &'a [f32],
     /// Background of each ray, `[ray][3]`.
     pub background: &'a [f32],
+    /// Factor of the gradient of each sample's density and colour, which changes no loss; empty: 1 for all.
+    pub gradient_scale: &'a [f32],
+    /// Root mean square of the channels' errors beyond which a ray's colour has neither loss nor gradient, one a ray; empty:
+    /// infinite for all.
+    pub error_limit: &'a [f32],
 }
 
 impl RayBatchRef<'_> {
@@ -64,13 +69,17 @@ pub struct RayBatch {
     pub target: Vec<f32>,
     /// See [`RayBatchRef::background`].
     pub background: Vec<f32>,
+    /// See [`RayBatchRef::gradient_scale`].
+    pub gradient_scale: Vec<f32>,
+    /// See [`RayBatchRef::error_limit`].
+    pub error_limit: Vec<f32>,
 }
 
 impl RayBatch {
     /// The rays as slices.
     pub fn slices(&self) -> RayBatchRef<'_> {
-        let Self { first, x, t, dt, direction, target, background } = self;
-        RayBatchRef { first, x, t, dt, direction, target, background }
+        let Self { first, x, t, dt, direction, target, background, gradient_scale, error_limit } = self;
+        RayBatchRef { first, x, t, dt, direction, target, background, gradient_scale, error_limit }
     }
 }
 
@@ -203,6 +212,10 @@ impl FusedField {
         assert!(lengths.iter().all(|n| *n >= samples), "one position, distance and length a sample");
         let rays = [batch.direction, batch.target, batch.background].map(|v| v.len() / 3);
         assert_eq!(rays, [batch.rays(); 3], "one direction, colour and background a ray");
+        let factors = batch.gradient_scale.len();
+        assert!(factors == 0 || factors >= samples, "one factor of the gradient a sample, or none at all");
+        let limits = batch.error_limit.len();
+        assert!(limits == 0 || limits == batch.rays(), "one limit of the error a ray, or none at all");
         let weights = &self.pack(net);
         let head = self.head_plan();
         let room = |wanted: bool, items: usize| if wanted { vec![0.0; 3 * items] } else { Vec::new() };

@@ -436,6 +436,66 @@ mod tests {
     }
 
     #[test]
+    fn each_sample_has_its_own_factor_of_the_gradient() {
+        let case = Case::smooth("radiance-tiny");
+        let loss = RayLoss { loss: PointLoss::L2, min_transmittance: 0.0, distortion: 0.05 };
+        let plain = rays(4);
+        let samples = plain.t.len();
+        let step = |factors: Vec<f32>| {
+            let rays = RayBatch { gradient_scale: factors, ..plain.clone() };
+            let (stats, _, gradients) = case.step(&rays, loss, RayOutputs::default());
+            (stats, gradients)
+        };
+        let factors: Vec<f32> = (0..samples).map(|k| 0.1 * (k % 11) as f32).collect();
+        let (stats, scaled) = step(factors.clone());
+        let (unscaled_stats, whole) = step(Vec::new());
+        assert_eq!(stats, unscaled_stats, "losses stay");
+        // With 1 at one sample and 0 at all others the step gives that sample's gradient alone.
+        let mut sums = [&whole, &whole].map(|parts| parts.each_ref().map(|part| vec![0.0f64; part.len()]));
+        for (k, factor) in factors.iter().enumerate() {
+            let (_, alone) = step((0..samples).map(|i| if i == k { 1.0 } else { 0.0 }).collect());
+            for (part, values) in alone.iter().enumerate() {
+                for (i, v) in values.iter().enumerate() {
+                    sums[0][part][i] += f64::from(*v);
+                    sums[1][part][i] += f64::from(factor * v);
+                }
+            }
+        }
+        for (what, got, want) in [("plain", &whole, &sums[0]), ("scaled", &scaled, &sums[1])] {
+            for (got, want) in got.iter().zip(want) {
+                let largest = want.iter().fold(0.0f64, |m, v| m.max(v.abs()));
+                assert!(largest > 1e-4, "{what}: nothing to compare");
+                let off = got.iter().zip(want).fold(0.0f64, |m, (g, w)| m.max((f64::from(*g) - w).abs()));
+                assert!(off < 1e-4 * largest, "{what}: {off:e} of {largest:e}");
+            }
+        }
+    }
+
+    #[test]
+    fn rays_beyond_their_error_limit_teach_nothing() {
+        let (case, plain) = (Case::smooth("radiance-tiny"), rays(40));
+        let loss = RayLoss { loss: PointLoss::L2, min_transmittance: 0.0, distortion: 0.0 };
+        let (_, shown, _) = case.step(&plain, loss, RayOutputs { colours: true, gradients: false });
+        let error = |ray: usize| {
+            let at = 3 * ray..3 * ray + 3;
+            let squares = shown.colour[at.clone()].iter().zip(&plain.target[at]).map(|(c, t)| (c - t) * (c - t));
+            (squares.sum::<f32>() / 3.0).sqrt()
+        };
+        let limits = (0..40).map(|ray| error(ray) * if ray % 3 == 0 { 0.99 } else { 1.01 }).collect();
+        let limited = RayBatch { error_limit: limits, ..plain.clone() };
+        // Rays whose target is their own colour have no error.
+        let mut known = plain.clone();
+        for at in (0..40).step_by(3).map(|ray| 3 * ray..3 * ray + 3) {
+            known.target[at.clone()].copy_from_slice(&shown.colour[at]);
+        }
+        let [(got, _, gradients), (want, _, wanted)] =
+            [&limited, &known].map(|rays| case.step(rays, loss, RayOutputs::default()));
+        assert!(want.loss > 0.0 && got == want && gradients == wanted, "{got:?} {want:?}");
+        let unlimited = RayBatch { error_limit: vec![f32::INFINITY; 40], ..plain.clone() };
+        assert!(case.step(&unlimited, loss, RayOutputs::default()) == case.step(&plain, loss, RayOutputs::default()));
+    }
+
+    #[test]
     fn results_of_rays_change_nothing_else() {
         let (case, rays) = (Case::smooth("radiance-tiny"), rays(200));
         let loss = RayLoss { loss: PointLoss::L2, min_transmittance: 1e-3, distortion: 0.0 };

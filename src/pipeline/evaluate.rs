@@ -2,11 +2,11 @@
 
 use std::path::{Path, PathBuf};
 
-use nstr_capture::{Split, View, is_capture, read_capture};
+use nstr_capture::{LensCamera, Split, View, is_capture, read_capture};
 use nstr_field::model::Model;
 use nstr_fit::eval::{
-    SdfEvalError, SdfEvalOptions, SdfScores, SignalEvalError, SignalScores, ViewScores, evaluate_sdf, evaluate_signal,
-    evaluate_views,
+    NEAR_FRACTION, SdfEvalError, SdfEvalOptions, SdfScores, SignalEvalError, SignalScores, ViewEvalOptions, ViewScores,
+    evaluate_sdf, evaluate_signal, evaluate_views,
 };
 use nstr_geometry::{MeshFormat, SignMethod};
 use nstr_image::colour::Background;
@@ -19,7 +19,7 @@ use serde_json::{Map, Value, json};
 use crate::error::{Context, Error};
 use crate::field::{Field, RadianceModel, SdfModel, SignalModel};
 use crate::mesh_input::MeshInput;
-use crate::options::opaque;
+use crate::options::{CaptureSettings, opaque};
 use crate::record::FitRecord;
 
 /// Metrics of a model of any kind.
@@ -56,6 +56,7 @@ impl Scores {
                 store("chamfer_l1", scores.chamfer_l1);
                 store("f_score", scores.f_score);
                 store("normal_consistency", scores.normal_consistency);
+                store("normal_angle_rms", scores.normal_angle_rms.unwrap_or(f64::NAN));
             }
             Self::Views(scores) => {
                 store("psnr", scores.psnr);
@@ -72,7 +73,7 @@ impl Scores {
 }
 
 /// Options of [`evaluate`].
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct EvalOptions {
     /// Meshes: resolution of the measurement; the lattice 2 to 2048, samples 1 to 10⁸.
@@ -86,15 +87,31 @@ pub struct EvalOptions {
     pub downscale: Option<u32>,
     /// Captures: whether to measure on the training views.
     pub train_views: bool,
+    /// Captures: fraction of a view's depth within which matter counts as near its camera, above 0 to 1.
+    pub near_fraction: f64,
     /// Captures, pictures and sounds: folder for the pictures that were compared.
     pub images: Option<PathBuf>,
+}
+
+impl Default for EvalOptions {
+    fn default() -> Self {
+        Self {
+            sdf: SdfEvalOptions::default(),
+            sign: None,
+            background: None,
+            downscale: None,
+            train_views: false,
+            near_fraction: NEAR_FRACTION,
+            images: None,
+        }
+    }
 }
 
 impl EvalOptions {
     /// Checks ranges, before anything is read.
     ///
     /// # Errors
-    /// Lattices and numbers of samples out of range.
+    /// Lattices, numbers of samples and fractions out of range.
     pub fn check(&self) -> Result<(), Error> {
         let SdfEvalOptions { lattice, samples, .. } = self.sdf;
         if !(2..=2048).contains(&lattice) {
@@ -102,6 +119,10 @@ impl EvalOptions {
         }
         if !(1..=100_000_000).contains(&samples) {
             return Err(Error::Option(format!("--samples {samples}: must be 1 to 100000000")));
+        }
+        let near = self.near_fraction;
+        if !(near > 0.0 && near <= 1.0) {
+            return Err(Error::Option(format!("--near-fraction {near}: must be above 0 to 1")));
         }
         Ok(())
     }
@@ -111,9 +132,9 @@ impl EvalOptions {
     /// # Errors
     /// Options for captures or pictures where the field is of another kind.
     pub fn check_kind(&self, field: &Field) -> Result<(), Error> {
-        let of_captures = self.train_views || self.downscale.is_some();
+        let of_captures = self.train_views || self.downscale.is_some() || self.near_fraction != NEAR_FRACTION;
         if of_captures && !matches!(field, Field::Radiance(_)) {
-            return Err(Error::option("--train-views and --downscale are for captures"));
+            return Err(Error::option("--train-views, --downscale and --near-fraction are for captures"));
         }
         if self.images.is_some() && matches!(field, Field::Sdf(_)) {
             let text = "--images is for captures, pictures and sounds; render a mesh's model with `nstr render`";
@@ -154,13 +175,16 @@ pub fn evaluate(path: &Path, field: &Field, reference: &Path, options: &EvalOpti
         }
         Field::Radiance(model) => {
             let background = opaque(options.background.unwrap_or(model.march.background))?;
-            let record = FitRecord::of(&model.model).ok().and_then(|r| r.capture);
-            let mut settings = record.ok_or_else(|| Error::file(path, "was not fitted to a capture"))?;
+            let mut settings = model.capture_settings(path)?;
             settings.downscale = options.downscale.unwrap_or(settings.downscale);
             let split = if options.train_views { Split::Train } else { Split::Test };
             let capture = read_capture(reference, &settings.options(split))?;
             let views = if options.train_views { &capture.train } else { &capture.test };
-            model.evaluate(views, background, options.images.as_deref()).context(both).map(Scores::Views)
+            let all = read_capture(reference, &settings.cameras_only())?;
+            let cameras: Vec<LensCamera> = all.views().map(View::lens_camera).collect();
+            let (near_fraction, images) = (options.near_fraction, options.images.as_deref());
+            let options = ViewEvalOptions { background, cameras: &cameras, near_fraction, images, affine: false };
+            model.evaluate(views, &options).context(both).map(Scores::Views)
         }
         Field::Signal(model) => {
             let original = Signal::read(reference)?;
@@ -220,15 +244,24 @@ impl SdfModel {
 }
 
 impl RadianceModel {
-    /// Metrics against views, images with alpha over `background` (sRGB values, 0 to 1); where the fit found exposures also
-    /// after each view's own affine colour. With `images` the compared pictures are written below that folder.
+    /// Metrics against views; where the fit found exposures also after each view's own affine colour.
     ///
     /// # Errors
     /// No views, views that cannot be rendered, pictures that cannot be written.
-    pub fn evaluate(&self, views: &[View], background: [f32; 3], images: Option<&Path>) -> Result<ViewScores, Error> {
+    pub fn evaluate(&self, views: &[View], options: &ViewEvalOptions<'_>) -> Result<ViewScores, Error> {
         let record = FitRecord::of(&self.model).ok();
-        let affine = record.and_then(|record| record.fit.exposure).is_some_and(|exposure| exposure.enabled);
-        Ok(evaluate_views(&self.renderer()?, views, background, affine, images)?)
+        let found = record.and_then(|record| record.fit.exposure).is_some_and(|exposure| exposure.enabled);
+        let options = ViewEvalOptions { affine: options.affine || found, ..*options };
+        Ok(evaluate_views(&self.renderer()?, views, &options)?)
+    }
+
+    /// Reading of the capture that the model was fitted to; `path` is where the model came from.
+    ///
+    /// # Errors
+    /// Models that were not fitted to a capture.
+    pub(crate) fn capture_settings(&self, path: &Path) -> Result<CaptureSettings, Error> {
+        let record = FitRecord::of(&self.model).ok().and_then(|r| r.capture);
+        record.ok_or_else(|| Error::file(path, "was not fitted to a capture"))
     }
 }
 

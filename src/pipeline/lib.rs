@@ -1,6 +1,7 @@
 //! The work of the command as functions: fit a field to a mesh, a capture, a picture or a sound; open a saved model as the kind
 //! of field that it is; render it, measure it, export its surface.
 
+pub mod camera_path;
 pub mod error;
 pub mod evaluate;
 pub mod field;

@@ -80,6 +80,11 @@ impl CaptureSettings {
             background: self.background,
         }
     }
+
+    /// Options of the reader for the cameras of all views, without their pixels and whatever space is modelled.
+    pub(crate) fn cameras_only(&self) -> CaptureOptions {
+        CaptureOptions { images: false, space: SpaceChoice::Box, scene: None, near: None, ..self.options(Split::All) }
+    }
 }
 
 /// Options of a fit of any kind of input.

@@ -30,4 +30,4 @@ pub use sampling::Filter;
 pub use section::{Section, SectionView};
 pub use settings::RenderSettings;
 pub use shading::{Shading, ShadingMode};
-pub use volume::{VolumeRenderer, VolumeSettings};
+pub use volume::{ViewPixels, VolumeRenderer, VolumeSettings};

@@ -15,7 +15,7 @@ use burn_flex::Flex;
 use nstr_backend::backend::FieldBackend;
 use nstr_backend::device::Device;
 use nstr_backend::device_testing::{apart, on_devices, present};
-use nstr_backend::rays_suite::{LOSS, radiance_variants, rays, step};
+use nstr_backend::rays_suite::{LOSS, radiance_variants, rays, step, with_gradient_scale};
 use nstr_backend::suite::{
     Buffer, Case, Evaluator, JUDGE, On, PLAIN_F64, Quantity, assert_close, compare, special_points, variants,
 };
@@ -137,12 +137,14 @@ where
     let (on, judge) = (On::<B>::new(DType::F32, true), Judgement::new(device));
     over(device, some(radiance_variants(), 13), |name, spec| {
         let case = Case::random(spec, 1, 73);
-        let rays = rays(60, 20, 74);
-        let (got, want) = (step(&on, &case, &rays, LOSS), step::<Flex>(&PLAIN_F64, &case, &rays, LOSS));
-        judge.kernel(&format!("{name}: loss"), &[got.0], &[want.0], 1e-5);
-        for (buffer, got, want) in [(Buffer::Grid, &got.1, &want.1), (Buffer::Net, &got.2, &want.2)] {
-            for (part, range) in buffer.parts(spec) {
-                judge.kernel(&format!("{name}: {part}"), &got[range.clone()], &want[range], 5e-4);
+        let plain = rays(60, 20, 74);
+        for (rays, kind) in [(with_gradient_scale(&plain, 75), "scaled"), (plain, "plain")] {
+            let (got, want) = (step(&on, &case, &rays, LOSS), step::<Flex>(&PLAIN_F64, &case, &rays, LOSS));
+            judge.kernel(&format!("{name}: {kind} loss"), &[got.0], &[want.0], 1e-5);
+            for (buffer, got, want) in [(Buffer::Grid, &got.1, &want.1), (Buffer::Net, &got.2, &want.2)] {
+                for (part, range) in buffer.parts(spec) {
+                    judge.kernel(&format!("{name}: {kind} {part}"), &got[range.clone()], &want[range], 5e-4);
+                }
             }
         }
     });

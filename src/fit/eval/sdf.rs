@@ -10,6 +10,8 @@ use nstr_space::fields::DistanceField;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
+use crate::eval::flatness::flatness;
+
 /// Metrics of a signed distance field against its mesh.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct SdfScores {
@@ -21,6 +23,13 @@ pub struct SdfScores {
     pub f_score: f64,
     /// Mean |n·n′| at closest points, both directions.
     pub normal_consistency: f64,
+    /// Root mean square of the angle between the field's gradient and the faces' normals away from creases, degrees: how flat
+    /// flat faces are. Absent where the faces' orientation is not known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub normal_angle_rms: Option<f64>,
+    /// 95th percentile of the same angles, degrees.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub normal_angle_p95: Option<f64>,
     /// Largest sample-to-surface distance, as a fraction of the diagonal.
     pub hausdorff: f64,
     /// `mesh` where the sign follows the faces' orientation (faces inside the solid are left out); `solid` where the
@@ -63,6 +72,8 @@ pub enum SdfEvalError {
     NoSurface,
 }
 
+/// Most samples of the surface's flatness, each of which takes eight searches.
+const FLATNESS_SAMPLES: usize = 40_000;
 /// Rounds of false position that put the extracted vertices on the field's own zero.
 const REFINE: usize = 2;
 
@@ -116,12 +127,16 @@ pub fn evaluate_sdf(
     let oriented = query.sign().method() == SignMethod::Winding;
     let boundary = if oriented { None } else { Some(solid(query, cube, options.resolution.min(384))?) };
     let reference = boundary.as_ref().or(query.surface().map(AsRef::as_ref)).unwrap_or(mesh);
+    let samples = options.samples.clamp(1, FLATNESS_SAMPLES);
+    let flat = if oriented { flatness(field, cube, mesh, query, samples, options.seed) } else { None };
     let m = compare_meshes(&surface, reference, options.samples, options.seed)?;
     Ok(SdfScores {
         iou: lattice_iou(field, cube, mesh, query, options.lattice),
         chamfer_l1: m.chamfer_l1,
         f_score: m.f_score,
         normal_consistency: m.normal_consistency,
+        normal_angle_rms: flat.map(|f| f.rms),
+        normal_angle_p95: flat.map(|f| f.p95),
         hausdorff: m.hausdorff,
         reference: if oriented { "mesh" } else { "solid" }.into(),
     })

@@ -4,18 +4,20 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use glam::Vec3;
-use nstr_capture::View;
+use nstr_capture::{LensCamera, View};
 use nstr_image::colour::hex;
 use nstr_image::error_map::error_map;
 use nstr_image::{ImageError, Rgba8, png};
 use nstr_metrics::image;
 use nstr_metrics::image::ImageMetricError;
 use nstr_render::RenderError;
-use nstr_render::volume::VolumeRenderer;
+use nstr_render::volume::{ViewPixels, VolumeRenderer};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
+use crate::eval::depth_thirds::DepthThirds;
+use crate::eval::near_camera::near_camera_opacity;
 use crate::exposure::LineSums;
 
 /// Metrics of a radiance field against views.
@@ -30,6 +32,21 @@ pub struct ViewScores {
     /// Mean over views of the PSNR in dB after the best affine colour of each view, where exposures were fitted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub psnr_affine: Option<f64>,
+    /// PSNR in dB of the nearest third of all views' pixels that the field covers, by its own depth; see [`DepthThirds`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub psnr_near: Option<f64>,
+    /// PSNR in dB of the middle third.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub psnr_middle: Option<f64>,
+    /// PSNR in dB of the farthest third.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub psnr_far: Option<f64>,
+    /// Mean opacity near the capture's cameras, 0 to 1; see [`near_camera_opacity`].
+    #[serde(default)]
+    pub near_camera_opacity: f64,
+    /// Fraction of a view's depth that counts as near its camera.
+    #[serde(default)]
+    pub near_fraction: f64,
     /// Background under images with alpha, `#rrggbb` in sRGB values.
     pub background: String,
     /// Seconds a view took to render, mean.
@@ -57,6 +74,14 @@ pub enum ViewEvalError {
         /// The reason.
         source: RenderError,
     },
+    /// A camera of the capture that cannot be rendered.
+    #[error("camera {number} of the capture: {source}")]
+    Camera {
+        /// Number of the camera, from 1 on.
+        number: usize,
+        /// The reason.
+        source: RenderError,
+    },
     /// A view that cannot be compared.
     #[error("view {name}: {source}")]
     Compare {
@@ -78,6 +103,32 @@ pub enum ViewEvalError {
     },
 }
 
+/// Fraction of a view's depth that counts as near its camera, unless another is asked for.
+pub const NEAR_FRACTION: f64 = 0.1;
+
+/// Options of [`evaluate_views`].
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct ViewEvalOptions<'a> {
+    /// Background behind the field and under images with alpha, sRGB values, 0 to 1.
+    pub background: [f32; 3],
+    /// Whether to measure after the best affine colour of each view too.
+    pub affine: bool,
+    /// Cameras of the whole capture, before which floaters are looked for; the views' own where there are none.
+    pub cameras: &'a [LensCamera],
+    /// Fraction of a view's depth that counts as near its camera, above 0.
+    pub near_fraction: f64,
+    /// Folder below which the compared pictures are written: `render/NNN.png`, `reference/NNN.png` and `error/NNN.png`
+    /// (absolute error in false colours, dark violet for 0 to yellow for 0.25 and more).
+    pub images: Option<&'a Path>,
+}
+
+impl Default for ViewEvalOptions<'_> {
+    /// On white, without pictures.
+    fn default() -> Self {
+        Self { background: [1.0; 3], affine: false, cameras: &[], near_fraction: NEAR_FRACTION, images: None }
+    }
+}
+
 /// Error that has the last colour of the map in error pictures.
 const MAX_ERROR: f64 = 0.25;
 
@@ -91,19 +142,19 @@ fn reference(view: &View, background: [f32; 3]) -> Vec<[f32; 3]> {
     view.image.pixels.par_iter().map(over).collect()
 }
 
-/// The rendered view, 0 to 1. Masked pixels (see [`View::mask`]) are the reference's, so that they have no error.
+/// The rendered view, colours 0 to 1. Masked pixels (see [`View::mask`]) are the reference's, so that they have no error.
 fn rendered(
     renderer: &VolumeRenderer<'_>,
     view: &View,
     background: [f32; 3],
     reference: &[[f32; 3]],
-) -> Result<Vec<[f32; 3]>, ViewEvalError> {
+) -> Result<ViewPixels, ViewEvalError> {
     let failed = |source| ViewEvalError::Render { name: view.name.clone(), source };
-    let mut picture = renderer.colours(view, background).map_err(failed)?;
-    for (i, (p, r)) in picture.iter_mut().zip(reference).enumerate() {
+    let mut pixels = renderer.pixels(view, Some(background)).map_err(failed)?;
+    for (i, (p, r)) in pixels.colours.iter_mut().zip(reference).enumerate() {
         *p = if view.usable(i) { p.map(|c| c.clamp(0.0, 1.0)) } else { *r };
     }
-    Ok(picture)
+    Ok(pixels)
 }
 
 /// PSNR of one view in dB over the pixels that are not masked.
@@ -112,8 +163,8 @@ fn rendered(
 /// [`ViewEvalError::Render`], [`ViewEvalError::Masked`].
 pub fn view_psnr(renderer: &VolumeRenderer<'_>, view: &View, background: [f32; 3]) -> Result<f64, ViewEvalError> {
     let reference = reference(view, background);
-    let picture = rendered(renderer, view, background, &reference)?;
-    measured_psnr(view, &picture, &reference)
+    let pixels = rendered(renderer, view, background, &reference)?;
+    measured_psnr(view, &pixels.colours, &reference)
 }
 
 fn measured_psnr(view: &View, picture: &[[f32; 3]], reference: &[[f32; 3]]) -> Result<f64, ViewEvalError> {
@@ -151,18 +202,26 @@ fn with_affine_colour(view: &View, picture: &[[f32; 3]], reference: &[[f32; 3]])
     picture.iter().enumerate().map(changed).collect()
 }
 
-/// Metrics of the renderer's field against `views`, with `affine` also after the best affine colour of each view; with `images` writes `render/NNN.png`, `reference/NNN.png` and
-/// `error/NNN.png` (absolute error in false colours, dark violet for 0 to yellow for 0.25 and more) below that folder.
+/// Adds the usable pixels of a view to the thirds of the depth.
+fn add_depths(thirds: &mut DepthThirds, view: &View, pixels: &ViewPixels, reference: &[[f32; 3]]) {
+    for (i, (shown, wanted)) in pixels.colours.iter().zip(reference).enumerate() {
+        if view.usable(i) {
+            let squares = shown.iter().zip(wanted).map(|(s, w)| (f64::from(*s) - f64::from(*w)).powi(2));
+            thirds.add(pixels.opacity[i], pixels.depth[i], squares.sum::<f64>() / 3.0);
+        }
+    }
+}
+
+/// Metrics of the renderer's field against `views`, and the compared pictures where `options` name a folder.
 ///
 /// # Errors
 /// [`ViewEvalError`]: no views, a view that cannot be rendered or compared or of which masks leave no pixel, pictures that cannot be written.
 pub fn evaluate_views(
     renderer: &VolumeRenderer<'_>,
     views: &[View],
-    background: [f32; 3],
-    affine: bool,
-    images: Option<&Path>,
+    options: &ViewEvalOptions<'_>,
 ) -> Result<ViewScores, ViewEvalError> {
+    let ViewEvalOptions { background, affine, cameras, near_fraction, images } = *options;
     if views.is_empty() {
         return Err(ViewEvalError::NoViews);
     }
@@ -172,12 +231,14 @@ pub fn evaluate_views(
     }
     let bytes = background.map(|c| (c.clamp(0.0, 1.0) * 255.0).round() as u8);
     let mut scores = ViewScores { background: hex(bytes), ..ViewScores::default() };
-    let mut with_ssim = 0;
+    let (mut with_ssim, mut thirds) = (0, DepthThirds::default());
     for (i, view) in views.iter().enumerate() {
         let reference = reference(view, background);
         let start = Instant::now();
-        let picture = rendered(renderer, view, background, &reference)?;
+        let pixels = rendered(renderer, view, background, &reference)?;
         scores.render_seconds += start.elapsed().as_secs_f64() / views.len() as f64;
+        add_depths(&mut thirds, view, &pixels, &reference);
+        let picture = pixels.colours;
         let size = (view.image.width as usize, view.image.height as usize);
         let (shown, wanted) = (picture.as_flattened(), reference.as_flattened());
         let ssim = image::ssim_usable(shown, wanted, size, 3, view.mask.as_deref())
@@ -210,15 +271,57 @@ pub fn evaluate_views(
     if with_ssim < views.len() {
         scores.ssim *= views.len() as f64 / with_ssim as f64;
     }
+    if let Some(of_thirds) = thirds.psnr() {
+        [scores.psnr_near, scores.psnr_middle, scores.psnr_far] = of_thirds.map(Some);
+    }
+    let own: Vec<LensCamera>;
+    let cameras = if cameras.is_empty() {
+        own = views.iter().map(View::lens_camera).collect();
+        own.as_slice()
+    } else {
+        cameras
+    };
+    (scores.near_camera_opacity, scores.near_fraction) =
+        (near_camera_opacity(renderer, cameras, near_fraction)?, near_fraction);
     Ok(scores)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use glam::DMat4;
+    use glam::{DMat4, DVec3};
     use nstr_camera::camera::Camera;
     use nstr_capture::{Image, Lens};
+    use nstr_render::VolumeSettings;
+    use nstr_space::{AnalyticRadiance, Cube, Occupancy};
+
+    /// Three walls side by side, 1, 2 and 4 from the camera, of one grey; the image is brighter by another amount at each.
+    #[test]
+    fn errors_are_told_apart_by_depth() {
+        const EYE: DVec3 = DVec3::new(0.0, 0.0, 2.0);
+        let cube = Cube { origin: DVec3::splat(-2.5), size: 5.0 };
+        let edge = 20f64.to_radians().tan() / 3.0;
+        let wall = |slope: f64| usize::from(slope > -edge) + usize::from(slope > edge);
+        let field = AnalyticRadiance::new(Occupancy::full(16), |p: Vec3, _: Vec3| {
+            let from_eye = cube.to_world(p.as_dvec3()) - EYE;
+            let is_solid = from_eye.length() >= [1.0, 2.0, 4.0][wall(from_eye.x / -from_eye.z)];
+            let grey = 128.0 / 255.0;
+            [grey, grey, grey, if is_solid { 2000.0 } else { 0.0 }]
+        });
+        let settings = VolumeSettings { step: 1.0 / 512.0, ..VolumeSettings::default() };
+        let renderer = VolumeRenderer::new(&field, cube, settings).unwrap();
+        let camera = Camera::with_fov_y(30, 30, 40.0, DMat4::from_translation(EYE)).unwrap();
+        let pixels = (0..900).map(|i| [154u8, 179, 141][i % 30 / 10]).map(|v| [v, v, v, 255]).collect();
+        let image = Image { width: 30, height: 30, pixels };
+        let view = View { name: String::new(), camera, lens: Lens::Pinhole, image, mask: None };
+        let scores = evaluate_views(&renderer, &[view], &ViewEvalOptions::default()).unwrap();
+        let db = |difference: f64| -20.0 * (difference / 255.0).log10();
+        let found = [scores.psnr_near, scores.psnr_middle, scores.psnr_far].map(Option::unwrap);
+        for (found, want) in found.into_iter().zip([db(26.0), db(51.0), db(13.0)]) {
+            assert!((found - want).abs() < 1e-2, "{found} for {want}");
+        }
+        assert_eq!((scores.near_camera_opacity, scores.near_fraction), (0.0, 0.1), "walls are no floaters");
+    }
 
     #[test]
     fn an_affine_colour_is_taken_out_of_opaque_pixels() {

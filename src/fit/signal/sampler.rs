@@ -74,6 +74,7 @@ impl SignalSampler {
             target: Vec::with_capacity(n * self.channels),
             weight: vec![1.0; n],
             regularizer_points: Vec::new(),
+            is_paired: false,
         };
         for i in 0..n {
             let at = (i as f64 + rng.random::<f64>()) / n as f64 * count as f64;

@@ -11,6 +11,7 @@ use nstr_capture::{
 };
 use nstr_field::model::Model;
 use nstr_fit::cell_masks::FreeSpaceMask;
+use nstr_fit::eval::ViewEvalOptions;
 use nstr_fit::occupancy_grid::saved_occupancy;
 use nstr_fit::unseen_cells::cull_unseen_cells;
 use nstr_fit::{
@@ -62,6 +63,7 @@ pub fn fit_capture(
     };
     let mut cameras = config.cameras.clone().unwrap_or_default();
     let exposure = config.exposure.clone().unwrap_or_default();
+    let robust = config.robust.clone().unwrap_or_default();
     if let Some(file) = &options.cameras_file {
         capture.views().try_for_each(|view| check_transforms(file, &view.name, &view.lens))?;
     }
@@ -69,7 +71,10 @@ pub fn fit_capture(
     let mut settings = options.capture.clone();
     // As it was found in this capture, so that the model keeps it.
     settings.near = Some(capture.scene.near);
-    let camera_arc = nstr_capture::estimate_camera_arc(&capture.train);
+    let camera_arc = match capture.scene.map {
+        SceneMap::Open(cube) => nstr_capture::estimate_open_camera_arc(&capture.train, 0.25 * cube.size),
+        SceneMap::Box(_) | SceneMap::Forward(_) => nstr_capture::estimate_camera_arc(&capture.train),
+    };
     let record = FitRecord { capture: Some(settings), camera_arc, ..FitRecord::new(config, budget, options.seed) };
     let job = FitJob::begin(request, "radiance", record, || Ok(capture.scene.map), observer)?;
     // Those of the checkpoint where there is one: the last bit of what is found anew may differ.
@@ -107,7 +112,8 @@ pub fn fit_capture(
     let (resolution, march) = (grid.resolution, volume_settings(&rays, near, &map));
     let mut task = RadianceTask::new(&job.op, Arc::new(sampler), rays, grid, job.record.seed, |i| free.get(i))
         .with_cameras(&cameras)
-        .with_exposure(&exposure);
+        .with_exposure(&exposure)
+        .with_robust_loss(&robust);
     if job.resumed {
         task = task.resumed(&job.state.task).ok_or_else(|| {
             Error::file(
@@ -156,7 +162,9 @@ pub fn fit_capture(
             return Ok(None);
         }
         let opened = RadianceModel::open(job.name(), model.clone())?;
-        Ok(Some(Scores::Views(opened.evaluate(&test, background, None)?)))
+        let cameras: Vec<LensCamera> = train.iter().chain(&test).map(View::lens_camera).collect();
+        let options = ViewEvalOptions { background, cameras: &cameras, ..ViewEvalOptions::default() };
+        Ok(Some(Scores::Views(opened.evaluate(&test, &options)?)))
     })
 }
 
@@ -185,14 +193,16 @@ fn tried_refinement(
     Ok(mode)
 }
 
-/// Refuses devices that have no gradients of rays where the settings ask for them.
+/// Refuses devices that have no gradients or colours of rays where the settings ask for them.
 fn check_device(config: &FitConfig, device: Device) -> Result<(), Error> {
     let refines = config.cameras.as_ref().is_some_and(|cameras| cameras.is_on() || cameras.refine == RefineMode::Auto);
     let exposes = config.exposure.as_ref().is_some_and(|exposure| exposure.enabled);
-    match (refines, exposes) {
+    let is_robust = config.robust.as_ref().is_some_and(|robust| robust.enabled);
+    match (refines, exposes, is_robust) {
         _ if device == Device::Cpu => Ok(()),
-        (true, _) => Err(Error::option("camera refinement (cameras.refine, focal, distortion) needs --device cpu")),
-        (_, true) => Err(Error::option("exposure.enabled needs --device cpu")),
+        (true, ..) => Err(Error::option("camera refinement (cameras.refine, focal, distortion) needs --device cpu")),
+        (_, true, _) => Err(Error::option("exposure.enabled needs --device cpu")),
+        (.., true) => Err(Error::option("robust.enabled needs --device cpu")),
         _ => Ok(()),
     }
 }

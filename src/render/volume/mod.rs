@@ -56,6 +56,17 @@ impl Default for VolumeSettings {
     }
 }
 
+/// What a view's pixels show, rows from the top, by the rays through their centres.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct ViewPixels {
+    /// sRGB values over the background, neither clamped nor rounded; empty where they were not asked for.
+    pub colours: Vec<[f32; 3]>,
+    /// Opacity, 0 to 1: the share of the light that is stopped.
+    pub opacity: Vec<f32>,
+    /// Expected distance along the ray, world units, as the layer `depth.ray`; infinite where less than 1 % is stopped.
+    pub depth: Vec<f32>,
+}
+
 /// Volume renderer of one radiance field.
 pub struct VolumeRenderer<'a> {
     source: &'a dyn RadianceField,
@@ -147,6 +158,49 @@ impl<'a> VolumeRenderer<'a> {
         let mut out = vec![background; width as usize * height as usize];
         for (area, colours) in tiles {
             colours.iter().enumerate().for_each(|(i, c)| out[area.place(i, width)] = *c);
+        }
+        Ok(out)
+    }
+
+    /// [`Self::colours`] with opacities and depths; without a background these alone, which takes less time.
+    ///
+    /// # Errors
+    /// A camera that cannot be used.
+    pub fn pixels(&self, view: &dyn CameraModel, background: Option<[f32; 3]>) -> Result<ViewPixels, RenderError> {
+        view.check()?;
+        let job = tile::VolumeTileJob { renderer: self, view, plane: None };
+        let tiles = self.tiles(view, |area| job.pixels(area, background));
+        let (width, height) = view.size();
+        let count = width as usize * height as usize;
+        let mut out = ViewPixels {
+            colours: background.map_or(Vec::new(), |background| vec![background; count]),
+            opacity: vec![0.0; count],
+            depth: vec![f32::INFINITY; count],
+        };
+        for (area, found) in tiles {
+            for i in 0..area.len() {
+                let at = area.place(i, width);
+                (out.opacity[at], out.depth[at]) = (found.opacity[i], found.depth[i]);
+                if let (Some(to), Some(colour)) = (out.colours.get_mut(at), found.colours.get(i)) {
+                    *to = *colour;
+                }
+            }
+        }
+        Ok(out)
+    }
+
+    /// Opacity, 0 to 1, of what lies on each pixel's ray up to a distance from the camera, world units; rows from the top.
+    ///
+    /// # Errors
+    /// A camera that cannot be used.
+    pub fn opacity_within(&self, view: &dyn CameraModel, distance: f64) -> Result<Vec<f32>, RenderError> {
+        view.check()?;
+        let job = tile::VolumeTileJob { renderer: self, view, plane: None };
+        let tiles = self.tiles(view, |area| job.opacity_within(area, distance));
+        let (width, height) = view.size();
+        let mut out = vec![0.0; width as usize * height as usize];
+        for (area, found) in tiles {
+            found.iter().enumerate().for_each(|(i, opacity)| out[area.place(i, width)] = *opacity);
         }
         Ok(out)
     }

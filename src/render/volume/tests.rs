@@ -88,6 +88,37 @@ fn a_slab_lets_pass_what_the_closed_form_says() {
 }
 
 #[test]
+fn pixels_agree_with_frames_and_opacity_ends_at_a_distance() {
+    let source = AnalyticRadiance::new(Occupancy::full(32), slab);
+    let cube = Cube { origin: DVec3::splat(-2.0), size: 4.0 };
+    let pose = Camera::look_at(DVec3::new(0.0, 0.0, 4.0), DVec3::ZERO, DVec3::Y).unwrap();
+    let camera = Camera::with_fov_y(21, 15, 14.0, pose).unwrap();
+    // In both maps the slab reaches from −1 to 1 along z, where rays stay in the open map's inner cube.
+    for map in [SceneMap::Box(cube), SceneMap::Open(Cube { origin: DVec3::splat(-1.0), size: 2.0 })] {
+        let renderer = VolumeRenderer::new(&source, map, exact()).unwrap();
+        let frame = renderer.render(&camera, &every_layer()).unwrap();
+        let pixels = renderer.pixels(&camera, Some([0.1, 0.2, 0.3])).unwrap();
+        assert_eq!(pixels.colours, renderer.colours(&camera, [0.1, 0.2, 0.3]).unwrap());
+        assert!(pixels.opacity == frame.alpha && pixels.depth == frame.depth_ray);
+        let bare = renderer.pixels(&camera, None).unwrap();
+        assert!(bare.colours.is_empty() && bare.opacity == pixels.opacity && bare.depth == pixels.depth);
+        // It begins 3 before the camera, and has a density of 0.75 a world unit.
+        for distance in [0.0, 2.9, 3.5, 4.2, 100.0, f64::INFINITY] {
+            let found = renderer.opacity_within(&camera, distance).unwrap();
+            for (i, opacity) in found.iter().enumerate() {
+                let cosine = -camera.ray((i % 21) as f64 + 0.5, (i / 21) as f64 + 0.5).direction.z;
+                let length = (distance - 3.0 / cosine).clamp(0.0, 2.0 / cosine);
+                let want = 1.0 - (-0.75 * length).exp();
+                assert!((f64::from(*opacity) - want).abs() < 3e-3, "{} {distance}: {opacity} {want}", map.name());
+            }
+            if distance == f64::INFINITY {
+                assert_eq!(found, pixels.opacity);
+            }
+        }
+    }
+}
+
+#[test]
 fn a_soft_ball_has_its_normals_and_view_dependent_colours() {
     let source = AnalyticRadiance::sampled(32, ball);
     let renderer = VolumeRenderer::new(&source, Cube::default(), exact()).unwrap();

@@ -13,8 +13,8 @@ use crate::section;
 use crate::section::{Interval, Plane, SectionHit};
 use crate::settings::RenderSettings;
 use crate::tile_rect::TileRect;
-use crate::volume::VolumeRenderer;
 use crate::volume::march::{GatherFlags, MarchRay, Marcher, RayBundle, RayIntegral};
+use crate::volume::{ViewPixels, VolumeRenderer};
 
 /// Rays in flight at once, so that memory stays bounded with many samples.
 const PACKET: usize = 8192;
@@ -117,6 +117,36 @@ impl VolumeTileJob<'_> {
         let (_, _, bundle) = self.centre(area, flags, &mut RenderStats::default());
         let over = |r: &RayIntegral| (r.colour + Vec3::from(background) * r.transmittance).to_array();
         bundle.rays.iter().map(over).collect()
+    }
+
+    /// The tile's pixels, see [`ViewPixels`].
+    pub fn pixels(&self, area: TileRect, background: Option<[f32; 3]>) -> ViewPixels {
+        let flags = GatherFlags { colour: background.is_some(), ..GatherFlags::default() };
+        let (_, depths, bundle) = self.centre(area, flags, &mut RenderStats::default());
+        let over = |background: [f32; 3]| {
+            let over = |r: &RayIntegral| (r.colour + Vec3::from(background) * r.transmittance).to_array();
+            bundle.rays.iter().map(over).collect()
+        };
+        let depth = |(ray, depth): (&RayIntegral, &f64)| {
+            if ray.alpha() >= COVERED { *depth as f32 } else { f32::INFINITY }
+        };
+        ViewPixels {
+            colours: background.map_or(Vec::new(), over),
+            opacity: bundle.rays.iter().map(RayIntegral::alpha).collect(),
+            depth: bundle.rays.iter().zip(&depths).map(depth).collect(),
+        }
+    }
+
+    /// Opacity of each pixel's ray up to a world distance.
+    pub fn opacity_within(&self, area: TileRect, distance: f64) -> Vec<f32> {
+        let march_ray = |i: usize| {
+            let (x, y) = area.pixel(i);
+            let ray = self.march_ray(&self.view.ray(x as f64 + 0.5, y as f64 + 0.5), 0.5);
+            MarchRay { path: ray.path.cut(f32::NEG_INFINITY, ray.path.arc(distance)), ..ray }
+        };
+        let march_rays: Vec<MarchRay> = (0..area.len()).map(march_ray).collect();
+        let bundle = self.march(&march_rays, GatherFlags::default(), &mut RenderStats::default());
+        bundle.rays.iter().map(RayIntegral::alpha).collect()
     }
 
     /// Marches the rays through the pixels' centres: the rays, the world distances of their mean depths, their integrals.
