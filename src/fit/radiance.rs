@@ -9,8 +9,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use burn::backend::Autodiff;
-use burn::tensor::Tensor;
 use burn::tensor::backend::AutodiffBackend;
+use burn::tensor::{Tensor, TensorData};
 use nstr_backend::backend;
 use nstr_backend::backend::{FieldBackend, FieldOp};
 use nstr_backend::read_back;
@@ -18,9 +18,11 @@ use nstr_kernel::{FusedField, PointLoss, RayLoss, RayOutputs};
 use nstr_space::occupancy::Occupancy;
 
 use crate::camera_refinement::{CameraConfig, CameraRefinement};
+use crate::coarse_to_fine::grid_weights;
 use crate::error::TrainError;
 use crate::exposure::{ExposureConfig, ExposureFit};
 use crate::occupancy_grid::{DensityGrid, OccupancyConfig};
+use crate::ray_gradients::ray_gradients;
 use crate::rays::{RayConfig, RaySampler, ViewCorrections};
 use crate::robust::{RobustConfig, RobustLoss};
 use crate::state::TaskState;
@@ -209,14 +211,27 @@ where
             drawn.rays.error_limit = robust.limits(&drawn.pixels);
         }
         let rays = &drawn.rays;
+        let levels = self.cameras.as_ref().and_then(|cameras| cameras.level_progress(context.progress));
+        let level_weights = levels.and_then(|along| grid_weights(context.op.spec(), along));
         let cameras = self.cameras.as_mut().filter(|cameras| cameras.is_active(context.progress));
         let exposure = self.exposure.as_mut().filter(|exposure| exposure.is_active(context.progress));
-        let outputs = RayOutputs { colours: exposure.is_some() || robust.is_some(), gradients: cameras.is_some() };
-        let (grid, net) = (context.grid.clone(), context.net.clone());
+        let colours = exposure.is_some() || robust.is_some() || cameras.is_some();
+        let outputs = RayOutputs { colours, gradients: cameras.is_some() };
+        let grid = match level_weights {
+            Some(weights) => {
+                let count = weights.len();
+                context.grid.clone() * Tensor::from_data(TensorData::new(weights, [count]), &context.grid.device())
+            }
+            None => context.grid.clone(),
+        };
+        let net = context.net.clone();
         let (loss, stats, results) = backend::ray_step(context.op, grid, net, rays, how, outputs);
         let results = results.ok_or(TrainError::RayOutputs)?;
         if let Some(cameras) = cameras {
-            cameras.step(context.progress, &drawn.pixels, rays, &results);
+            let origins = cameras.cameras();
+            let origin = |i: usize| origins[drawn.pixels[i].view as usize].camera.position();
+            let gradients = ray_gradients(&self.sampler.map(), rays, &results, how.loss, origin);
+            cameras.step(context.progress, &drawn.pixels, &rays.direction, &gradients);
         }
         if let Some(exposure) = exposure {
             exposure.observe(self.sampler.views(), &drawn.pixels, &results);
