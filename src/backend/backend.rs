@@ -14,7 +14,8 @@ use burn::tensor::ops::FloatTensor;
 use burn::tensor::{Tensor, TensorPrimitive};
 use nstr_kernel::adam::AdamHyper;
 use nstr_kernel::{
-    BatchLoss, FusedField, LEAST_PAIR_DISTANCE_SQUARED, PointLoss, RayBatch, RayLoss, RayOutputs, RayResults, RayStats,
+    BatchLoss, EIKONAL_EPSILON, FusedField, LEAST_PAIR_DISTANCE_SQUARED, PointLoss, PointRegularizer, RayBatch,
+    RayLoss, RayOutputs, RayResults, RayStats, TransportSteps,
 };
 use nstr_spec::FieldSpec;
 
@@ -126,6 +127,28 @@ pub trait FieldBackend: Backend {
         plain_field_loss::<Self>(op, grid, net, data, loss)
     }
 
+    /// Mean of the regularisers over points `x`, `[1]`, differentiable in `grid` and `net`; fused backends run it in one pass.
+    fn field_regularizer(
+        op: &Arc<FieldOp>,
+        grid: FloatTensor<Self>,
+        net: FloatTensor<Self>,
+        x: FloatTensor<Self>,
+        weights: PointRegularizer,
+    ) -> FloatTensor<Self> {
+        plain_field_regularizer::<Self>(op, grid, net, x, weights)
+    }
+
+    /// Mean over lines of `‖scale (S(end) − S carried there from the start)‖²`, `[1]`, differentiable in `grid` and `net`.
+    /// The spec must have a transport network.
+    fn field_transported(
+        op: &Arc<FieldOp>,
+        grid: FloatTensor<Self>,
+        net: FloatTensor<Self>,
+        lines: LineData<Self>,
+    ) -> FloatTensor<Self> {
+        plain_field_transported::<Self>(op, grid, net, lines)
+    }
+
     /// Mean loss of rays marched through a radiance field, `[1]`, differentiable in `grid` and `net`, the step's statistics,
     /// and what `outputs` asks for of each ray; `None` where it asks for anything and the backend has no kernels for that,
     /// as those of GPUs and plain tensors. The training step's hot path for captures. The spec must have a colour head.
@@ -181,6 +204,17 @@ pub struct LossData<B: Backend> {
     pub weight: FloatTensor<B>,
 }
 
+/// Lines along which [`FieldBackend::field_transported`] carries the spectrum.
+#[derive(Clone, Debug)]
+pub struct LineData<B: Backend> {
+    /// Start and end of each line, `[N, 2 dim]`.
+    pub ends: FloatTensor<B>,
+    /// Factor of each line's residual `[N, 1]`, usually one over its length.
+    pub scale: FloatTensor<B>,
+    /// Way in which the transport network carries the spectrum.
+    pub steps: TransportSteps,
+}
+
 /// [`FieldBackend::field_loss`] in plain tensors.
 pub fn plain_field_loss<B: FieldBackend>(
     op: &Arc<FieldOp>,
@@ -210,6 +244,77 @@ fn slope_loss<B: Backend>(x: Tensor<B, 2>, error: Tensor<B, 2>, weight: Tensor<B
     let (apart, difference) = (x0 - x1, e0 - e1);
     let squared = (apart.clone() * apart).sum_dim(1).clamp_min(LEAST_PAIR_DISTANCE_SQUARED);
     (difference.clone() * difference * (w0 + w1) * 0.5 / squared).mean()
+}
+
+/// [`FieldBackend::field_regularizer`] in plain tensors.
+pub fn plain_field_regularizer<B: FieldBackend>(
+    op: &Arc<FieldOp>,
+    grid: FloatTensor<B>,
+    net: FloatTensor<B>,
+    x: FloatTensor<B>,
+    weights: PointRegularizer,
+) -> FloatTensor<B> {
+    let columns = op.spec().full_columns();
+    let full = tensor::<B, 2>(B::field_forward_full(op, grid, net, x));
+    let part = |from: usize, to: usize| full.clone().slice([0..full.dims()[0], from..to]);
+    let slopes = || part(columns.spectrum_gradient, columns.transport);
+    let mut terms = Vec::new();
+    if weights.transport > 0.0 {
+        terms.push(mean_square(slopes() - part(columns.transport, columns.len)) * weights.transport);
+    }
+    // A field without grid and sinusoids has no S.
+    if weights.smoothness > 0.0 && columns.spectrum_gradient < columns.transport {
+        terms.push(mean_square(slopes()) * weights.smoothness);
+    }
+    if weights.eikonal > 0.0 {
+        let gradient = part(columns.gradient, columns.spectrum);
+        let norm = ((gradient.clone() * gradient).sum_dim(1) + EIKONAL_EPSILON).sqrt();
+        terms.push(mean_square(norm - 1.0) * weights.eikonal);
+    }
+    let sum = terms.into_iter().reduce(|sum, term| sum + term);
+    primitive(sum.unwrap_or_else(|| Tensor::zeros([1], &full.device())))
+}
+
+/// [`FieldBackend::field_transported`] in plain tensors.
+pub fn plain_field_transported<B: FieldBackend>(
+    op: &Arc<FieldOp>,
+    grid: FloatTensor<B>,
+    net: FloatTensor<B>,
+    lines: LineData<B>,
+) -> FloatTensor<B> {
+    let (spec, ends) = (op.spec(), tensor::<B, 2>(lines.ends));
+    let (dim, columns, count) = (spec.dim, spec.full_columns(), ends.dims()[0]);
+    let width = spec.spectrum_width();
+    let [from, to] = [0, dim].map(|at| ends.clone().slice([0..count, at..at + dim]));
+    let spectrum = |x: &Tensor<B, 2>| {
+        let full = tensor::<B, 2>(B::field_forward_full(op, grid.clone(), net.clone(), primitive(x.clone())));
+        full.slice([0..count, columns.spectrum..columns.spectrum_gradient])
+    };
+    let delta = to.clone() - from.clone();
+    let along = delta.clone().reshape([count, 1, dim]);
+    let slope = |at: f32, s: &Tensor<B, 2>| {
+        let x = from.clone() + delta.clone() * at;
+        let transport = reference::transport(spec, tensor(net.clone()), x, s.clone());
+        (transport.reshape([count, width, dim]) * along.clone()).sum_dim(2).reshape([count, width])
+    };
+    let mut s = spectrum(&from);
+    match lines.steps {
+        TransportSteps::Euler => s = s.clone() + slope(0.0, &s),
+        TransportSteps::Midpoint(steps) => {
+            let h = 1.0 / steps as f32;
+            for i in 0..steps {
+                let at = i as f32 * h;
+                let middle = s.clone() + slope(at, &s) * (0.5 * h);
+                s = s + slope(at + 0.5 * h, &middle) * h;
+            }
+        }
+    }
+    primitive(mean_square((spectrum(&to) - s) * tensor(lines.scale)))
+}
+
+/// Mean over rows of the squared norm.
+fn mean_square<B: Backend>(t: Tensor<B, 2>) -> Tensor<B, 1> {
+    (t.clone() * t).sum_dim(1).mean()
 }
 
 /// Loss, statistics and results of [`FieldBackend::ray_step`].
@@ -316,6 +421,29 @@ pub fn loss<B: FieldBackend>(
 ) -> Tensor<B, 1> {
     let data = LossData { x: primitive(x), target: primitive(target), weight: primitive(weight) };
     tensor(B::field_loss(op, primitive(grid), primitive(net), data, loss))
+}
+
+/// [`FieldBackend::field_regularizer`] on tensors.
+pub fn regularizer<B: FieldBackend>(
+    op: &Arc<FieldOp>,
+    grid: Tensor<B, 1>,
+    net: Tensor<B, 1>,
+    x: Tensor<B, 2>,
+    weights: PointRegularizer,
+) -> Tensor<B, 1> {
+    tensor(B::field_regularizer(op, primitive(grid), primitive(net), primitive(x), weights))
+}
+
+/// [`FieldBackend::field_transported`] on tensors: `ends` `[N, 2 dim]`, `scale` `[N, 1]`.
+pub fn transported<B: FieldBackend>(
+    op: &Arc<FieldOp>,
+    grid: Tensor<B, 1>,
+    net: Tensor<B, 1>,
+    [ends, scale]: [Tensor<B, 2>; 2],
+    steps: TransportSteps,
+) -> Tensor<B, 1> {
+    let lines = LineData { ends: primitive(ends), scale: primitive(scale), steps };
+    tensor(B::field_transported(op, primitive(grid), primitive(net), lines))
 }
 
 /// [`ray_step`] that asks for nothing of each ray.

@@ -17,12 +17,14 @@ use burn::tensor::{DType, Shape, TensorMetadata};
 use burn_flex::{Flex, FlexTensor};
 use nstr_kernel::adam::{self, AdamHyper};
 use nstr_kernel::ema;
-use nstr_kernel::{BatchLoss, FusedField, GradientSlices, Outputs, RayBatch, RayLoss, RayOutputs, Targets};
+use nstr_kernel::{
+    BatchLoss, FusedField, GradientSlices, Lines, Outputs, PointRegularizer, RayBatch, RayLoss, RayOutputs, Targets,
+};
 use nstr_spec::FieldSpec;
 
 use crate::backend::{
-    FieldBackend, FieldOp, LossData, Moments, RayStep, Step, plain_adam_step, plain_ema_step, plain_field_loss,
-    plain_ray_step, primitive, tensor,
+    FieldBackend, FieldOp, LineData, LossData, Moments, RayStep, Step, plain_adam_step, plain_ema_step,
+    plain_field_loss, plain_field_regularizer, plain_field_transported, plain_ray_step, primitive, tensor,
 };
 use crate::reference;
 
@@ -230,6 +232,50 @@ impl<C: CheckpointStrategy> FieldBackend for Autodiff<Flex, C> {
         let data = Targets { x, target: target.storage(), weight: Some(weight.storage()) };
         let (grid_sums, net_sums) = (d_grid.storage_mut(), d_net.storage_mut());
         let value = fused.loss_backward(grid_slice, net_slice, data, loss, grid_sums, net_sums);
+        let output = filled([1], |out| out[0] = value as f32);
+        match LossStep.prepare::<C>([grid.node.clone(), net.node.clone()]).compute_bound().stateful() {
+            OpsKind::Tracked(prep) => prep.finish([d_grid, d_net], output),
+            OpsKind::UnTracked(prep) => prep.finish(output),
+        }
+    }
+
+    fn field_regularizer(
+        op: &Arc<FieldOp>,
+        grid: FloatTensor<Self>,
+        net: FloatTensor<Self>,
+        x: FloatTensor<Self>,
+        weights: PointRegularizer,
+    ) -> FloatTensor<Self> {
+        let Some(fused) = kernels(op, [&grid.primitive, &net.primitive, &x.primitive]) else {
+            return plain_field_regularizer::<Self>(op, grid, net, x, weights);
+        };
+        let inputs = Inputs::new(op.spec(), &grid.primitive, &net.primitive, &x.primitive);
+        let (mut d_grid, mut d_net) = (inputs.grid_zeros(), inputs.net_zeros());
+        let (grid_slice, net_slice, x) = inputs.slices();
+        let (grid_sums, net_sums) = (d_grid.storage_mut(), d_net.storage_mut());
+        let value = fused.regularizer_backward(grid_slice, net_slice, x, weights, grid_sums, net_sums);
+        let output = filled([1], |out| out[0] = value as f32);
+        match LossStep.prepare::<C>([grid.node.clone(), net.node.clone()]).compute_bound().stateful() {
+            OpsKind::Tracked(prep) => prep.finish([d_grid, d_net], output),
+            OpsKind::UnTracked(prep) => prep.finish(output),
+        }
+    }
+
+    fn field_transported(
+        op: &Arc<FieldOp>,
+        grid: FloatTensor<Self>,
+        net: FloatTensor<Self>,
+        lines: LineData<Self>,
+    ) -> FloatTensor<Self> {
+        let Some(fused) = kernels(op, [&grid.primitive, &net.primitive, &lines.ends.primitive]) else {
+            return plain_field_transported::<Self>(op, grid, net, lines);
+        };
+        let [grid_in, net_in] = [&grid.primitive, &net.primitive].map(|t| t.to_contiguous());
+        let [ends, scale] = [&lines.ends.primitive, &lines.scale.primitive].map(|t| t.to_contiguous());
+        let [mut d_grid, mut d_net] = [&grid_in, &net_in].map(|t| FlexTensor::zeros(t.shape(), DType::F32));
+        let lines = Lines { ends: ends.storage(), scale: scale.storage(), steps: lines.steps };
+        let (grid_sums, net_sums) = (d_grid.storage_mut(), d_net.storage_mut());
+        let value = fused.transported_backward(grid_in.storage(), net_in.storage(), lines, grid_sums, net_sums);
         let output = filled([1], |out| out[0] = value as f32);
         match LossStep.prepare::<C>([grid.node.clone(), net.node.clone()]).compute_bound().stateful() {
             OpsKind::Tracked(prep) => prep.finish([d_grid, d_net], output),

@@ -11,6 +11,7 @@
 
 use std::marker::PhantomData;
 use std::ops::Range;
+use std::sync::Arc;
 
 use burn::backend::Autodiff;
 use burn::tensor::backend::{AutodiffBackend, Backend};
@@ -18,7 +19,7 @@ use burn::tensor::{DType, Tensor, TensorData};
 use burn_flex::Flex;
 use nstr_field::jet::{Jet, Order};
 use nstr_field::{PointEval, PointEvaluator};
-use nstr_kernel::{FusedField, GradientSlices, Outputs};
+use nstr_kernel::{FusedField, GradientSlices, Outputs, PointRegularizer, TransportSteps};
 use nstr_spec::*;
 use rand_pcg::Pcg64;
 use rand_pcg::rand_core::{Rng, SeedableRng};
@@ -70,7 +71,7 @@ impl<B> On<B> {
 }
 
 impl<B: Backend> On<B> {
-    pub fn op(&self, case: &Case) -> std::sync::Arc<FieldOp> {
+    pub fn op(&self, case: &Case) -> Arc<FieldOp> {
         if self.fused { FieldOp::new(case.spec.clone()) } else { FieldOp::plain(case.spec.clone()) }
     }
     pub fn tensor<const D: usize>(&self, values: &[f64], shape: [usize; D]) -> Tensor<Autodiff<B>, D> {
@@ -140,6 +141,40 @@ where
         let grads = (out * weight).sum().backward();
         let [grid, net] = [grid, net].map(|t| gradient(&t, &grads));
         Grads { grid, net, x: Vec::new() }
+    }
+
+    /// Mean of the regularisers and its gradients in the parameters.
+    pub fn regularizer(&self, case: &Case, weights: PointRegularizer) -> (f64, Grads) {
+        self.loss_grads(case, |op, grid, net, x| backend::regularizer(op, grid, net, x, weights))
+    }
+
+    /// Mean residual of the spectrum carried along lines between the case's points, and its gradients in the parameters.
+    pub fn transported(&self, case: &Case, steps: TransportSteps) -> (f64, Grads) {
+        let (lines, dim) = (case.points() / 2, case.spec.dim);
+        let scale: Vec<f64> = (0..lines).map(|i| 0.5 + (i % 7) as f64).collect();
+        self.loss_grads(case, |op, grid, net, x| {
+            let ends = x.slice([0..2 * lines, 0..dim]).reshape([lines, 2 * dim]);
+            backend::transported(op, grid, net, [ends, self.tensor(&scale, [lines, 1])], steps)
+        })
+    }
+
+    /// A loss and its gradients in the parameters.
+    fn loss_grads(
+        &self,
+        case: &Case,
+        loss: impl Fn(
+            &Arc<FieldOp>,
+            Tensor<Autodiff<B>, 1>,
+            Tensor<Autodiff<B>, 1>,
+            Tensor<Autodiff<B>, 2>,
+        ) -> Tensor<Autodiff<B>, 1>,
+    ) -> (f64, Grads) {
+        let (grid, net, x) = self.inputs(case);
+        let value = loss(&self.op(case), grid.clone(), net.clone(), x.detach());
+        // Twice the value, so that a gradient that ignores what follows is found.
+        let grads = (value.clone() * 2.0).backward();
+        let [grid, net] = [grid, net].map(|t| gradient(&t, &grads).iter().map(|g| 0.5 * g).collect());
+        (values(value.inner())[0], Grads { grid, net, x: Vec::new() })
     }
 }
 

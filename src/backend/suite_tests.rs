@@ -3,6 +3,7 @@
 use burn::tensor::{DType, Tensor, TensorData};
 use burn_flex::Flex;
 use nstr_kernel::adam::AdamHyper;
+use nstr_kernel::{PointRegularizer, TransportSteps};
 use rand_pcg::Pcg64;
 use rand_pcg::rand_core::SeedableRng;
 
@@ -110,6 +111,39 @@ fn the_backward_composes_with_other_operations() {
     assert_close("loss", &got.0, &want.0, 1e-5);
     assert_parts_close("d_grid", &spec, Buffer::Grid, &got.1, &want.1, 1e-4);
     assert_parts_close("d_net", &spec, Buffer::Net, &got.2, &want.2, 1e-4);
+}
+
+#[test]
+fn regularisers_agree_over_every_axis() {
+    for (name, spec) in variants() {
+        // More points than a tile holds, and an odd number of lines.
+        let case = Case::random(&spec, 202, 63);
+        let check = |what: &str, (got, grads): (f64, Grads), (want, expected): (f64, Grads)| {
+            assert!(want > 0.0, "{name}, {what}: no loss");
+            assert_close(&format!("{name}, {what}: loss"), &[got], &[want], 1e-5);
+            assert_parts_close(
+                &format!("{name}, {what}: d_grid"),
+                &spec,
+                Buffer::Grid,
+                &grads.grid,
+                &expected.grid,
+                1e-4,
+            );
+            assert_parts_close(&format!("{name}, {what}: d_net"), &spec, Buffer::Net, &grads.net, &expected.net, 1e-4);
+        };
+        let transport = if spec.transports() { 0.3 } else { 0.0 };
+        for weights in [
+            PointRegularizer { eikonal: 0.7, ..PointRegularizer::default() },
+            PointRegularizer { transport, smoothness: 0.2, eikonal: 0.1 },
+        ] {
+            check(&format!("{weights:?}"), FUSED.regularizer(&case, weights), PLAIN_F64.regularizer(&case, weights));
+        }
+        if spec.transports() {
+            for steps in [TransportSteps::Euler, TransportSteps::Midpoint(3)] {
+                check(&format!("{steps:?}"), FUSED.transported(&case, steps), PLAIN_F64.transported(&case, steps));
+            }
+        }
+    }
 }
 
 #[test]

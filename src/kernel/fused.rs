@@ -15,6 +15,7 @@ use crate::arch;
 use crate::loss::{BatchLoss, LEAST_PAIR_DISTANCE_SQUARED, PointLoss};
 use crate::mlp::TILE;
 use crate::ray_step::RayBuffers;
+use crate::regularizer::PointRegularizer;
 use crate::tile::{GradientBuffers, Outputs, PackedWeights, Plan, Tile, TileAdjoint};
 
 /// A field's fused kernels: plans for its parts, and buffers that calls reuse.
@@ -49,6 +50,7 @@ pub struct Targets<'a> {
 enum Adjoint<'a> {
     Given(&'a [f32]),
     Loss { target: &'a [f32], weight: Option<&'a [f32]>, loss: PointLoss, scale: f32, pair_scale: f32 },
+    Regularizer { weights: PointRegularizer, scale: f32 },
 }
 
 /// Buffers that [`FusedField::backward`] adds gradients to; `d_x` is written.
@@ -153,6 +155,23 @@ impl FusedField {
         self.gradients(Outputs::Value, &self.pack(net), grid, x, adjoint, GradientSlices { d_grid, d_net, d_x: None })
     }
 
+    /// Mean of the regularisers over points `x`, its gradient added to `d_grid` and `d_net`: forward, terms and adjoint in one
+    /// pass over each tile. The eikonal term alone needs no spectrum's tangents and is cheaper.
+    pub fn regularizer_backward(
+        &self,
+        grid: &[f32],
+        net: &[f32],
+        x: &[f32],
+        weights: PointRegularizer,
+        d_grid: &mut [f32],
+        d_net: &mut [f32],
+    ) -> f64 {
+        let (kind, points) = (weights.outputs(), x.len() / self.plan.dim);
+        self.check(grid, x, points * self.width(kind), kind);
+        let adjoint = Adjoint::Regularizer { weights, scale: 1.0 / points.max(1) as f32 };
+        self.gradients(kind, &self.pack(net), grid, x, adjoint, GradientSlices { d_grid, d_net, d_x: None })
+    }
+
     fn gradients(
         &self,
         kind: Outputs,
@@ -211,7 +230,7 @@ impl FusedField {
         result
     }
 
-    fn check(&self, grid: &[f32], x: &[f32], out: usize, kind: Outputs) {
+    pub(super) fn check(&self, grid: &[f32], x: &[f32], out: usize, kind: Outputs) {
         // The kernels index the grid without bounds checks: its length is an invariant of every call.
         assert_eq!(grid.len(), self.spec.grid_len(), "grid has the spec's length");
         assert_eq!(x.len() % self.plan.dim, 0, "x is [point][dim]");
@@ -279,6 +298,11 @@ impl WithSimd for BackwardTask<'_> {
         let (dim, width) = (self.plan.dim, self.plan.width(self.tile.kind));
         let mut total = 0.0;
         let mut buffer = vec![0.0; TILE * width];
+        // Outputs of a tile's points, where the adjoint is not told by the values alone.
+        let mut outputs = match self.adjoint {
+            Adjoint::Regularizer { .. } => vec![0.0; TILE * width],
+            Adjoint::Given(_) | Adjoint::Loss { .. } => Vec::new(),
+        };
         let mut start = self.range.start;
         while start < self.range.end {
             let end = (start + TILE).min(self.range.end);
@@ -299,6 +323,15 @@ impl WithSimd for BackwardTask<'_> {
                         self.add_slopes(start..end, (target, weight, pair_scale), &mut buffer, &mut total);
                     }
                     &buffer[..(end - start) * width]
+                }
+                Adjoint::Regularizer { weights, scale } => {
+                    let (rows, d_rows) = (&mut outputs[..(end - start) * width], &mut buffer[..(end - start) * width]);
+                    self.plan.read(self.tile, rows);
+                    for (row, d_row) in rows.chunks_exact(width).zip(d_rows.chunks_exact_mut(width)) {
+                        let value = weights.evaluate(&self.plan.columns, row, scale, d_row);
+                        total += f64::from(value * scale);
+                    }
+                    &*d_rows
                 }
             };
             let offset = (start - self.range.start) * dim;

@@ -17,10 +17,14 @@ mod mlp;
 mod product;
 mod radiance;
 mod ray_step;
+mod regularizer;
 mod tile;
+mod transported;
 
 pub(crate) use arch::arch;
 pub use fused::{FusedField, GradientSlices, Targets};
 pub use loss::{BatchLoss, LEAST_PAIR_DISTANCE_SQUARED, PointLoss};
 pub use radiance::{RayBatch, RayBatchRef, RayLoss, RayOutputs, RayResults, RayStats, density};
+pub use regularizer::{EIKONAL_EPSILON, PointRegularizer};
 pub use tile::{Outputs, PackedWeights};
+pub use transported::{Lines, TransportSteps};

@@ -88,7 +88,7 @@ impl CameraPath {
     /// Whether a file was written by [`Self::save`] and so holds nothing but a path.
     pub(crate) fn is_path_file(path: &Path) -> bool {
         let text = nstr_files::read_text(path).ok();
-        let root = text.and_then(|text| serde_json::from_str::<Value>(&text).ok());
+        let root = text.and_then(|text| nstr_camera::parse_json(&text).ok());
         root.is_some_and(|root| root.get("keys").is_some() && root.get("seconds_between_keys").is_some())
     }
 
@@ -101,7 +101,7 @@ impl CameraPath {
         let named = |e: String| format!("{}: {e}", path.display());
         let text = nstr_files::read_text(path).map_err(|e| named(e.to_string()))?;
         let cameras = parse_cameras(&text, Some((800, 800))).map_err(named)?;
-        let root: Value = serde_json::from_str(&text).map_err(|e| named(e.to_string()))?;
+        let root = nstr_camera::parse_json(&text).map_err(|e| named(e.to_string()))?;
         let interval = root.get("seconds_between_keys").and_then(Value::as_f64).unwrap_or(1.0 / FRAME_RATE);
         let stored = root.get("keys").cloned().map(serde_json::from_value::<Vec<StoredKey>>);
         let keys = match stored {
