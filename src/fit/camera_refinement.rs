@@ -15,12 +15,14 @@ use std::fmt;
 use glam::{DMat4, DQuat, DVec3, DVec4};
 use nstr_capture::{Lens, LensCamera, View};
 use nstr_space::Cube;
+use nstr_spec::FieldSpec;
 use nstr_spec::config::ConfigError;
 use rayon::prelude::*;
 use serde::de::Visitor;
 use serde::{Deserialize, Deserializer, Serialize, de};
 
 use crate::check::{check, check_below_one};
+use crate::coarse_to_fine::grid_weights;
 use crate::gauss_newton::{GaussNewton, Observation};
 use crate::ray_gradients::RayGradient;
 use crate::rays::RayPixel;
@@ -149,6 +151,13 @@ impl CameraConfig {
         check("cameras.prior", self.prior, self.prior > 0.0 && self.prior <= 1.0, "must be above 0, up to 1")
     }
 
+    /// Weight of each number of a field's latent grid at a progress through the budget (0 to 1), while levels are still coming
+    /// in; `None` where all are there.
+    pub fn level_weights(&self, spec: &FieldSpec, progress: f64) -> Option<Vec<f32>> {
+        let is_coarse = self.refine == RefineMode::On && progress < self.coarse;
+        if is_coarse { grid_weights(spec, progress / self.coarse) } else { None }
+    }
+
     /// Memory at a progress through the budget (0 to 1); `None` before the refinement begins.
     fn memory_at(&self, progress: f64) -> Option<f64> {
         let along = (progress - self.start) / (1.0 - self.start);
@@ -255,10 +264,9 @@ impl CameraRefinement {
         self.config.memory_at(progress).is_some()
     }
 
-    /// Progress of the latent's levels (0 to below 1) at a progress through the budget; `None` where all are there.
-    pub(crate) fn level_progress(&self, progress: f64) -> Option<f64> {
-        let is_coarse = self.config.refine == RefineMode::On && progress < self.config.coarse;
-        is_coarse.then(|| progress / self.config.coarse)
+    /// [`CameraConfig::level_weights`] of these settings.
+    pub(crate) fn level_weights(&self, spec: &FieldSpec, progress: f64) -> Option<Vec<f32>> {
+        self.config.level_weights(spec, progress)
     }
 
     /// One step with the gradients of rays through `pixels`, drawn with [`Self::cameras`] along `directions` (`[ray][3]`).
@@ -513,6 +521,18 @@ mod tests {
         }
         state.arrays.get_mut("cameras.motions").unwrap().pop();
         assert!(refinement(of.config.clone()).resumed(&state).is_none());
+    }
+
+    #[test]
+    fn levels_are_weighted_while_they_come_in() {
+        let spec = nstr_spec::config::preset("radiance-tiny").unwrap().spec();
+        let config = CameraConfig { refine: RefineMode::On, coarse: 0.4, ..CameraConfig::default() };
+        assert_eq!(config.level_weights(&spec, 0.1), grid_weights(&spec, 0.25));
+        assert!(config.level_weights(&spec, 0.1).is_some() && config.level_weights(&spec, 0.4).is_none());
+        for mode in [RefineMode::Off, RefineMode::Auto] {
+            assert!(CameraConfig { refine: mode, ..config.clone() }.level_weights(&spec, 0.1).is_none());
+        }
+        assert!(CameraConfig { coarse: 0.0, ..config }.level_weights(&spec, 0.0).is_none());
     }
 
     #[test]

@@ -55,8 +55,8 @@ impl CameraTrial {
     }
 
     /// Fits a small field to `views` for so many `steps`, without and with refinement of poses; `map` and `near` as of
-    /// [`RaySampler::new`]. Rays, occupancy and cameras have the settings of `config`. `None` where there is nothing to compare:
-    /// settings without rays, fewer than three views, no usable pixel.
+    /// [`RaySampler::new`]. Rays (but for their number), occupancy and cameras have the settings of `config`; exposures are not
+    /// found. `None` where there is nothing to compare: settings without rays, fewer than three views, no usable pixel.
     ///
     /// # Errors
     /// Those of [`train`].

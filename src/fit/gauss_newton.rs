@@ -9,6 +9,9 @@
 
 /// Rays that must have told something before the first step: fewer give no matrix.
 const FIRST_RAYS: f64 = 64.0;
+/// Product of error and slope up to which a ray counts as one without an error. A gradient need not vanish with the error (that of
+/// the distortion term does not), and divided by next to nothing it would be a curvature beyond f32.
+const LEAST_ENERGY: f64 = 1e-12;
 /// Longest step, in standard deviations of the prior.
 const LONGEST_STEP: f64 = 0.2;
 
@@ -30,8 +33,8 @@ impl<const N: usize> Observation<N> {
             return;
         }
         self.rays += 1.0;
-        // Without an error there is no gradient.
-        if energy <= 0.0 {
+        // Without an error nothing is to be corrected.
+        if energy <= LEAST_ENERGY {
             return;
         }
         self.energy += energy;
@@ -207,6 +210,9 @@ mod tests {
         wild.add([f64::NAN, 1.0], 1.0);
         wild.add([1.0, 1.0], f64::INFINITY);
         assert_eq!(wild, Observation::NONE);
+        let mut exact = Observation::NONE;
+        exact.add([1.0, 1.0], 1e-40);
+        assert_eq!(exact, Observation { rays: 1.0, ..Observation::NONE });
     }
 
     #[test]

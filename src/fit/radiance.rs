@@ -18,7 +18,6 @@ use nstr_kernel::{FusedField, PointLoss, RayLoss, RayOutputs};
 use nstr_space::occupancy::Occupancy;
 
 use crate::camera_refinement::{CameraConfig, CameraRefinement};
-use crate::coarse_to_fine::grid_weights;
 use crate::error::TrainError;
 use crate::exposure::{ExposureConfig, ExposureFit};
 use crate::occupancy_grid::{DensityGrid, OccupancyConfig};
@@ -57,6 +56,8 @@ pub struct RadianceTask {
     counters: RayCounters,
     /// Corrections of the training cameras, where they are refined.
     cameras: Option<CameraRefinement>,
+    /// Weight of each number of the grid in the last step, where levels of the latent are still coming in.
+    level_weights: Option<Vec<f32>>,
     /// Affine colours of the training images, where they are found.
     exposure: Option<ExposureFit>,
     /// Agreement of the training images with the field, where rays that contradict it are left out.
@@ -109,6 +110,7 @@ impl RadianceTask {
             validation: None,
             counters: RayCounters::default(),
             cameras: None,
+            level_weights: None,
             exposure: None,
             robust: None,
         }
@@ -211,16 +213,16 @@ where
             drawn.rays.error_limit = robust.limits(&drawn.pixels);
         }
         let rays = &drawn.rays;
-        let levels = self.cameras.as_ref().and_then(|cameras| cameras.level_progress(context.progress));
-        let level_weights = levels.and_then(|along| grid_weights(context.op.spec(), along));
+        let weights = |cameras: &CameraRefinement| cameras.level_weights(context.op.spec(), context.progress);
+        self.level_weights = self.cameras.as_ref().and_then(weights);
         let cameras = self.cameras.as_mut().filter(|cameras| cameras.is_active(context.progress));
         let exposure = self.exposure.as_mut().filter(|exposure| exposure.is_active(context.progress));
         let colours = exposure.is_some() || robust.is_some() || cameras.is_some();
         let outputs = RayOutputs { colours, gradients: cameras.is_some() };
-        let grid = match level_weights {
+        let grid = match &self.level_weights {
             Some(weights) => {
-                let count = weights.len();
-                context.grid.clone() * Tensor::from_data(TensorData::new(weights, [count]), &context.grid.device())
+                let data = TensorData::new(weights.clone(), [weights.len()]);
+                context.grid.clone() * Tensor::from_data(data, &context.grid.device())
             }
             None => context.grid.clone(),
         };
@@ -251,7 +253,11 @@ where
 
     fn after_step(&mut self, step: u64, grid: &Tensor<B, 1>, net: &Tensor<B, 1>) -> Result<(), TrainError> {
         let Some(full) = self.update_after(step) else { return Ok(()) };
-        let (grid, net) = (read_back::tensor(grid)?, read_back::tensor(net)?);
+        let (mut grid, net) = (read_back::tensor(grid)?, read_back::tensor(net)?);
+        // Cells hold what rays meet: the field with its levels weighted as in the step.
+        if let Some(weights) = &self.level_weights {
+            grid.iter_mut().zip(weights).for_each(|(number, weight)| *number *= weight);
+        }
         let weights = self.fused.pack(&net);
         let seed = self.update_seed(step);
         if full {

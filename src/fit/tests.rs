@@ -569,6 +569,7 @@ fn refining_fit(state: &TrainState, stop: u64) -> TrainState {
         distortion: true,
         memory: 40.0,
         start: 0.2,
+        coarse: 0.7,
         ..CameraConfig::default()
     };
     let exposure = ExposureConfig { enabled: true, start: 0.3, ..ExposureConfig::default() };

@@ -134,6 +134,11 @@ pub fn fit_capture(
         if reason == SaveReason::Finished && options.cameras_file.is_some() {
             *last_state.borrow_mut() = state.task.clone();
         }
+        // As it was trained: levels that are still coming in count less. A checkpoint holds the parameters themselves.
+        let progress = job.record.budget.progress(state.step, state.elapsed);
+        if let Some(weights) = cameras.level_weights(&model.spec, progress) {
+            model.grid.iter_mut().zip(&weights).for_each(|(number, weight)| *number *= weight);
+        }
         model.occupancy = saved_occupancy(&state.task, resolution);
         // A room has a back that no camera saw; what is shown as an object keeps the inside that closes it.
         if open
