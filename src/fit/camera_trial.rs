@@ -36,7 +36,7 @@ const COMPARED: usize = 1 << 13;
 /// Gain in dB from which on refinement helps: less than that, the fits differ by chance.
 const MARGIN: f64 = 0.2;
 
-/// PSNR in dB of two short fits on pixels that were left out of them.
+/// PSNR in dB of two short fits on pixels that were left out of them; −∞ where a fit diverged.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct CameraTrial {
     /// Without refinement of poses.
@@ -121,7 +121,11 @@ impl Trial {
         let (grid, net) = init::parameters(&spec, &self.config.field.init);
         let (first, data) = (TrainState::new(grid, net), TrainingData::Rays(Box::new(task)));
         let budget = Budget::Steps(self.steps);
-        let end = train(Device::Cpu, op, self.config.train.clone(), &first, data, budget, &mut ())?;
+        let end = match train(Device::Cpu, op, self.config.train.clone(), &first, data, budget, &mut ()) {
+            // Settings that the fit itself may bear; the trial only says that they are no better.
+            Err(TrainError::Diverged { .. }) => return Ok(f64::NEG_INFINITY),
+            end => end?,
+        };
 
         let refined = CameraRefinement::new(cameras, self.seen.views(), map.cube()).resumed(&end.task);
         let corrections = ViewCorrections { cameras: refined.as_ref().map(CameraRefinement::cameras), colours: None };
