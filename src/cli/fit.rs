@@ -40,7 +40,7 @@ pub struct FitArgs {
     #[arg(long)]
     pub preset: Option<String>,
     /// Change an option of the preset, for example latent.features=16, train.net_lr=1e-3, sample.surface=0.4,
-    /// rays.step=0.002, cameras.refine=true (refine the poses of a capture), exposure.enabled=true (find the exposure of each
+    /// rays.step=0.002, cameras.refine=on (or auto: refine the poses of a capture), exposure.enabled=true (find the exposure of each
     /// of its images), robust.enabled=true (leave out what moved), rays.gradient_scaling=1 (fewer floaters before its cameras) or
     /// signal.share=0.25
     #[arg(long, value_name = "KEY=VALUE")]
@@ -67,7 +67,7 @@ pub struct FitArgs {
     pub sign: SignArgs,
     #[command(flatten)]
     pub capture: CaptureArgs,
-    /// Captures: write the cameras as the fit leaves them, refined by --set cameras.refine=true, as a transforms.json
+    /// Captures: write the cameras as the fit leaves them, refined by --set cameras.refine=on, as a transforms.json
     #[arg(long, value_name = "JSON")]
     pub write_cameras: Option<PathBuf>,
     /// Captures: white, black or #rrggbb behind the object. Images without alpha are trained over it, and their

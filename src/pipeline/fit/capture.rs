@@ -16,7 +16,8 @@ use nstr_fit::eval::ViewEvalOptions;
 use nstr_fit::occupancy_grid::saved_occupancy;
 use nstr_fit::unseen_cells::cull_unseen_cells;
 use nstr_fit::{
-    Budget, CameraRefinement, FitConfig, RadianceTask, RayConfig, RaySampler, TaskState, TrainState, TrainingData,
+    Budget, CameraRefinement, CameraTrial, FitConfig, RadianceTask, RayConfig, RaySampler, RefineMode, TaskState,
+    TrainError, TrainState, TrainingData,
 };
 use nstr_image::colour::Background;
 use nstr_space::SceneMap;
@@ -26,7 +27,7 @@ use super::job::{FitJob, FitRequest, SaveReason};
 use super::validation::validator;
 use super::{FitObserver, FitScene, Fitted};
 use crate::compact::RadianceGauge;
-use crate::error::Error;
+use crate::error::{Context, Error};
 use crate::evaluate::Scores;
 use crate::field::RadianceModel;
 use crate::options::FitOptions;
@@ -79,13 +80,9 @@ pub fn fit_capture(
         let reason = "a capture needs one of the presets radiance-tiny, radiance, radiance-fine";
         return Err(Error::file(input, reason));
     };
-    let (cameras, exposure) = (config.cameras.clone().unwrap_or_default(), config.exposure.clone().unwrap_or_default());
+    let mut cameras = config.cameras.clone().unwrap_or_default();
+    let exposure = config.exposure.clone().unwrap_or_default();
     let robust = config.robust.clone().unwrap_or_default();
-    if cameras.is_on() && !capture.scene.map.is_box() {
-        let space = capture.scene.map.name();
-        let reason = format!("camera refinement (cameras.refine, focal, distortion) needs --space box, not {space}");
-        return Err(Error::option(reason));
-    }
     if let Some(file) = &options.cameras_file {
         capture.views().try_for_each(|view| check_transforms(file, &view.name, &view.lens))?;
     }
@@ -103,6 +100,14 @@ pub fn fit_capture(
     let (map, kept) = (job.map, job.record.capture.as_ref().and_then(|settings| settings.near));
     let near = kept.unwrap_or(capture.scene.near);
     describe(input, &capture, open, observer);
+    if cameras.refine == RefineMode::Auto {
+        cameras.refine = match job.resumed {
+            // As the trial said when the fit began.
+            true if CameraRefinement::refines_poses(&job.state.task) => RefineMode::On,
+            true => RefineMode::Off,
+            false => tried_refinement(&capture.train, map, near, &job.record, observer).at(input)?,
+        };
+    }
     job.announce(usual, observer);
 
     let Capture { train, test, hull, image_files, .. } = capture;
@@ -146,6 +151,11 @@ pub fn fit_capture(
     let complete = |model: &mut Model, state: &TrainState, reason: SaveReason| {
         if reason == SaveReason::Finished && options.cameras_file.is_some() {
             *last_state.borrow_mut() = state.task.clone();
+        }
+        // As it was trained: levels that are still coming in count less. A checkpoint holds the parameters themselves.
+        let progress = job.record.budget.progress(state.step, state.elapsed);
+        if let Some(weights) = cameras.level_weights(&model.spec, progress) {
+            model.grid.iter_mut().zip(&weights).for_each(|(number, weight)| *number *= weight);
         }
         model.occupancy = saved_occupancy(&state.task, resolution);
         // A room has a back that no camera saw; what is shown as an object keeps the inside that closes it.
@@ -199,9 +209,34 @@ fn usual_preset(capture: &Capture, budget: Option<Budget>) -> &'static str {
     if !capture.scene.map.is_box() || is_large && has_time { "radiance-fine" } else { "radiance" }
 }
 
+/// The mode of refinement that a trial on the training views calls for, with a message about it.
+fn tried_refinement(
+    views: &[View],
+    map: SceneMap,
+    near: f64,
+    record: &FitRecord,
+    observer: &mut dyn FitObserver,
+) -> Result<RefineMode, TrainError> {
+    let trial = CameraTrial::run(views, map, near, &record.fit, CameraTrial::STEPS, record.seed)?;
+    let (mode, text) = match trial {
+        None => (RefineMode::Off, "left as they are: too few views for a trial of refinement".into()),
+        Some(trial) => {
+            let [with, without] = [trial.with, trial.without];
+            let scores =
+                format!("{with:.2} dB with and {without:.2} dB without refinement on pixels held out in a trial");
+            match trial.helps() {
+                true => (RefineMode::On, format!("refined: {scores}")),
+                false => (RefineMode::Off, format!("left as they are: {scores}")),
+            }
+        }
+    };
+    observer.message(&format!("  poses: {text}"));
+    Ok(mode)
+}
+
 /// Refuses devices that have no gradients or colours of rays where the settings ask for them.
 fn check_device(config: &FitConfig, device: Device) -> Result<(), Error> {
-    let refines = config.cameras.as_ref().is_some_and(|cameras| cameras.is_on());
+    let refines = config.cameras.as_ref().is_some_and(|cameras| cameras.is_on() || cameras.refine == RefineMode::Auto);
     let exposes = config.exposure.as_ref().is_some_and(|exposure| exposure.enabled);
     let is_robust = config.robust.as_ref().is_some_and(|robust| robust.enabled);
     match (refines, exposes, is_robust) {
