@@ -215,7 +215,7 @@ fn a_resumed_capture_keeps_its_preset() {
         quick.iter().fold(options.output(&file).steps(24).without_evaluation(), |options, set| options.set(set))
     };
     let stopped = fit(scene("teaset"), &options(Some("radiance-fine")), &mut Stop).unwrap_err();
-    assert!(matches!(stopped, Error::Stopped(_)), "{stopped}");
+    assert!(matches!(stopped, Error::Interrupted { .. }), "{stopped}");
     let fitted = fit(scene("teaset"), &FitOptions { resume: true, ..options(None) }, &mut ()).unwrap();
     // The usual preset of such images has fewer entries.
     let usual = fit(scene("teaset"), &options(None), &mut ()).unwrap();
