@@ -46,9 +46,9 @@ pub(super) fn save(path: &Path, mut model: Model, state: &TrainState) -> Result<
     Ok(Checkpoint { model, grid_moments, net_moments, state: progress, arrays }.save(path)?)
 }
 
-/// Length of the grid in the checkpoint that `options` ask to go on from, if there is one that can be read.
+/// Length of the grid in the checkpoint that `options` ask to go on from without a preset, if there is one that can be read.
 pub(super) fn grid_len_to_resume(options: &FitOptions) -> Option<usize> {
-    let path = checkpoint_of(options).filter(|_| options.resume)?;
+    let path = checkpoint_of(options).filter(|_| options.resume && options.preset.is_none())?;
     Checkpoint::load(path).ok().map(|checkpoint| checkpoint.model.grid.len())
 }
 
