@@ -9,11 +9,14 @@ use clap::Args;
 use nstr_capture::{CaptureBackground, Split, View, is_capture, read_capture};
 use nstr_field::model::{Model, is_model_name};
 use nstr_fit::Budget;
+use nstr_geometry::{MeshFormat, read_mesh};
 use nstr_image::colour::{Background, linear_from_srgb};
 use nstr_pipeline::fit::default_output;
 use nstr_pipeline::{FitOptions, FitRecord, RendererChoice};
 use nstr_signal::Signal;
-use nstr_viewer::{DisplayMode, DisplaySettings, NO_VIEWS, Scene, Script, Training, TrainingPhase, ViewerOptions};
+use nstr_viewer::{
+    DisplayMode, DisplaySettings, NO_VIEWS, ReferenceMesh, Scene, Script, Training, TrainingPhase, ViewerOptions,
+};
 
 use super::earlier::Replace;
 use super::fit::{self, ExtraOutputs, FitArgs};
@@ -35,6 +38,10 @@ pub struct ViewArgs {
     /// fitted to, where it lies beside the model or in the current folder]
     #[arg(long, value_name = "DIR")]
     capture: Option<PathBuf>,
+    /// Mesh that layer 9 measures a surface against, in its units [default: the one that the model was fitted to, where it lies
+    /// beside the model or in the current folder]
+    #[arg(long, value_name = "FILE")]
+    mesh: Option<PathBuf>,
     /// First layer: colour, normal, depth.ray, S, gradS, curvature, residual, steps or error
     #[arg(long, default_value = "colour")]
     layer: DisplayMode,
@@ -83,6 +90,10 @@ pub fn run(args: &ViewArgs) -> anyhow::Result<()> {
         Some(path) => Some(path.clone()),
         None => capture_of(&args.input, &model),
     };
+    let mesh = match &args.mesh {
+        Some(path) => Some(reference_mesh(path)?),
+        None => mesh_of(&args.input, &model),
+    };
     let views = capture.map(|path| images(&path, &model)).transpose()?.unwrap_or_default();
     let rays = FitRecord::of(&model).ok().and_then(|record| record.fit.rays);
     let trained = rays.and_then(|rays| rays.fixed_background()).unwrap_or_default();
@@ -90,6 +101,7 @@ pub fn run(args: &ViewArgs) -> anyhow::Result<()> {
         details: details(&model),
         scene: Some(Arc::new(scene)),
         views: Arc::new(views),
+        mesh,
         ..viewer_options(args, &args.input, script)
     };
     viewer.settings.background = args.background.unwrap_or(trained);
@@ -104,6 +116,7 @@ fn viewer_options(args: &ViewArgs, named: &Path, script: Option<Script>) -> View
         details: Vec::new(),
         size: args.size,
         scene: None,
+        mesh: None,
         views: Arc::default(),
         settings: DisplaySettings {
             mode: args.layer,
@@ -140,6 +153,22 @@ fn capture_of(path: &Path, model: &Model) -> Option<PathBuf> {
     [beside, PathBuf::from(name)].into_iter().find(|p| p.exists() && is_capture(p))
 }
 
+/// The mesh that a model was fitted to, where a file of its name can be read.
+fn mesh_of(path: &Path, model: &Model) -> Option<ReferenceMesh> {
+    let name = model.provenance.get("input").filter(|_| model.spec.color_head.is_none())?;
+    let beside = path.parent().unwrap_or(Path::new("")).join(name);
+    let found =
+        [beside, PathBuf::from(name)].into_iter().find(|p| p.is_file() && MeshFormat::from_extension(p).is_some());
+    // Nobody has asked for it: without it there is no error to show, and the panel says how to name one.
+    reference_mesh(&found?).ok()
+}
+
+/// A mesh to compare a surface with.
+fn reference_mesh(path: &Path) -> anyhow::Result<ReferenceMesh> {
+    let name = path.file_name().unwrap_or(path.as_os_str()).to_string_lossy();
+    Ok(ReferenceMesh::new(&name, read_mesh(path)?.mesh))
+}
+
 /// A capture's images, read as for the fit of the model.
 fn images(path: &Path, model: &Model) -> anyhow::Result<Vec<View>> {
     let settings = FitRecord::of(model).ok().and_then(|r| r.capture).unwrap_or_default();
@@ -162,7 +191,13 @@ fn train(args: &ViewArgs, script: Option<Script>) -> anyhow::Result<()> {
     options.overrides.clone_from(&args.set);
     options.budget = args.steps.map(Budget::Steps).or(args.time.map(Budget::Time));
     let replace = Replace { overwrite: false, is_named: args.output.is_some(), resume: false };
-    let viewer = viewer_options(args, &args.input, script);
+    let mut viewer = viewer_options(args, &args.input, script);
+    viewer.mesh = match &args.mesh {
+        Some(path) => Some(reference_mesh(path)?),
+        // The fit itself tells what is wrong with its input.
+        None if is_capture(&args.input) => None,
+        None => reference_mesh(&args.input).ok(),
+    };
     let (result, stopped) = watch(&args.input, &options, &ExtraOutputs::default(), replace, viewer)?;
     match result {
         Err(error) if stopped => {
@@ -187,6 +222,7 @@ pub fn fit(args: &FitArgs) -> anyhow::Result<()> {
         input: input.clone(),
         size: None,
         capture: None,
+        mesh: None,
         layer: DisplayMode::default(),
         background: match args.background {
             CaptureBackground::Colour(colour) => {

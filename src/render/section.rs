@@ -160,18 +160,18 @@ pub fn clip(origin: DVec3, direction: DVec3, plane: Option<&Plane>) -> Option<In
 }
 
 /// Distance between isolines of a signed distance, in edges of the cube.
-const SPACING: f32 = 1.0 / 40.0;
+pub const SPACING: f32 = 1.0 / 40.0;
 /// Half the width of an isoline and of the line at 0, in edges of the cube.
 const THIN: f32 = 0.0008;
 const BOLD: f32 = 0.0015;
 /// Distance with the map's last colour, in edges of the cube.
-const FULL: f32 = 0.5;
+pub const FULL: f32 = 0.5;
 
 /// sRGB values of a signed distance (edges of the cube) on a section: blue inside, red outside, by the root of the distance,
 /// isolines every 1/40 and a bold one at 0. `slope` is the length of the gradient along the plane; lines are drawn as wide
 /// wherever it is.
 pub fn distance_colour(distance: f32, slope: f32) -> [f32; 3] {
-    let base = diverging_colormap(distance.signum() * (distance.abs() / FULL).sqrt());
+    let base = distance_base_colour(distance);
     let nearest = (distance / SPACING).round();
     // A line would fill whole patches where the field is nearly level along the plane.
     let off = (distance - nearest * SPACING).abs() / slope.max(0.2);
@@ -180,6 +180,11 @@ pub fn distance_colour(distance: f32, slope: f32) -> [f32; 3] {
         false if off < THIN => base.map(|c| 0.62 * c),
         _ => base,
     }
+}
+
+/// Colours of [`distance_colour`] between the isolines.
+pub fn distance_base_colour(distance: f32) -> [f32; 3] {
+    diverging_colormap(distance.signum() * (distance.abs() / FULL).sqrt())
 }
 
 /// sRGB values of a density (per edge of the cube) on a section.

@@ -20,23 +20,29 @@ use winit::window::{Window, WindowId};
 
 use self::clipboard::Clipboard;
 use crate::camera_path::CameraPath;
+use crate::display_mode::DisplayMode;
 use crate::error::ViewerError;
 use crate::event_conversion;
 use crate::input::Input;
-use crate::panel::{self, PanelCommand, PanelInfo};
+use crate::panel::{self, Canvas, PanelCommand, PanelInfo};
 use crate::presenter::{Overlay, Presenter, Viewport};
+use crate::reference_mesh::ReferenceMesh;
 use crate::render_backend::{RenderBackend, RenderRequest, RenderStatus, RenderedImage};
 use crate::render_thread::Waker;
 use crate::scene::Scene;
 use crate::script::Script;
 use crate::session::{DisplaySettings, Session};
 use crate::training::{Training, TrainingPhase};
+use crate::view_scores::ViewScores;
 use crate::{cpu_backend, gpu_backend};
 
 mod clipboard;
 mod input;
+mod opening;
 mod saving;
 mod window;
+
+pub(crate) use opening::models_beside;
 
 use input::ScriptDriver;
 use saving::FileSaver;
@@ -51,6 +57,8 @@ pub struct ViewerOptions {
     pub size: Option<(u32, u32)>,
     /// Field to show; `None` if training brings it.
     pub scene: Option<Arc<Scene>>,
+    /// Mesh that a surface is compared with.
+    pub mesh: Option<ReferenceMesh>,
     /// Images of a capture, which may be empty.
     pub views: Arc<Vec<capture::View>>,
     /// Display settings at the start.
@@ -136,6 +144,11 @@ struct App {
     image: Option<RenderedImage>,
     status: RenderStatus,
     saver: FileSaver,
+    canvas: Canvas,
+    /// Model that is being read.
+    opening: Option<opening::Opening>,
+    /// Quality at each image of the capture.
+    scores: Option<ViewScores>,
     /// Times of the frames presented in the last second.
     presented: VecDeque<Instant>,
     /// Time at which the panel wants to be drawn again.
@@ -154,7 +167,9 @@ impl App {
             None => placeholder_camera(),
         };
         let mut session = Session::new(home, options.settings, options.output_stem.clone());
+        session.bounds = options.scene.as_ref().map(|scene| scene.bounds());
         session.scene = options.scene.take();
+        session.mesh = options.mesh.take();
         if !options.views.is_empty() {
             // The camera adapts to the shape of the window once it has one.
             session.set_views(options.views.clone(), options.size.unwrap_or((1280, 800)));
@@ -175,6 +190,9 @@ impl App {
             image: None,
             status: RenderStatus { image: None, progress: 0.0, done: false },
             saver: FileSaver::default(),
+            canvas: Canvas::default(),
+            opening: None,
+            scores: None,
             presented: VecDeque::new(),
             repaint_at: None,
             last_redraw: Instant::now(),
@@ -196,7 +214,9 @@ impl App {
 
     fn open(&mut self, events: &ActiveEventLoop) -> Result<OpenWindow, ViewerError> {
         let title = format!("{} - nstr", self.options.title);
-        let window = events.create_window(window::window_attributes(title, self.options.size));
+        let monitor = events.primary_monitor().or_else(|| events.available_monitors().next());
+        let screen = monitor.map(|m| (m.size(), m.scale_factor()));
+        let window = events.create_window(window::window_attributes(title, self.options.size, screen));
         let window = Arc::new(window.map_err(|e| ViewerError::Display(e.to_string()))?);
         let presenter = Presenter::new(window.clone())?;
         let context = egui::Context::default();
@@ -265,9 +285,11 @@ impl App {
             self.dirty |= status.done != self.status.done;
             self.status = status;
         }
+        self.take_opened_model();
         let Some(training) = self.options.training.clone() else { return };
         if let Some(scene) = training.take_fit_scene() {
             self.session.set_home(window::home_camera(scene.bounds, scene.up));
+            self.session.bounds = Some(scene.bounds);
             if !scene.views.is_empty() {
                 self.session.set_views(scene.views, self.image_size());
             }
@@ -276,7 +298,7 @@ impl App {
             }
         }
         if let Some(scene) = training.take_scene() {
-            self.session.scene = Some(scene);
+            self.session.set_scene(scene);
             self.dirty = true;
         }
         let is_training = matches!(training.phase(), TrainingPhase::Running | TrainingPhase::Stopping);
@@ -302,6 +324,10 @@ impl App {
         }
         opened.presenter.resize(size.width, size.height)?;
         self.dirty = false;
+        self.read_pointer(&opened);
+        if let Some(scores) = &self.scores {
+            scores.wait(!self.status.done);
+        }
         let (overlay, commands) = self.layout_ui(&mut opened, (size.width, size.height));
         self.opened = Some(opened);
         commands.into_iter().for_each(|c| self.execute(c));
@@ -335,13 +361,14 @@ impl App {
             adapter: &adapter,
             fps,
             training: training.as_ref(),
+            scores: self.scores.as_ref(),
         };
         let raw = opened.egui.take_egui_input(&opened.window);
         let (mut commands, mut remaining) = (Vec::new(), egui::Rect::NOTHING);
-        let session = &mut self.session;
+        let (session, canvas) = (&mut self.session, &mut self.canvas);
         let before = session.settings;
         let output = context.run_ui(raw, |ui| {
-            let (requested, rest) = panel::show(ui, session, &info);
+            let (requested, rest) = panel::show(ui, session, &info, canvas);
             commands.extend(requested);
             remaining = rest;
         });
@@ -368,6 +395,9 @@ impl App {
         let Viewport { width, height, .. } = self.opened.as_ref().map_or(Viewport::EMPTY, |o| o.viewport);
         if width == 0 || height == 0 {
             return;
+        }
+        if let Some(mesh) = self.session.mesh.as_ref().filter(|_| self.session.settings.mode == DisplayMode::Error) {
+            mesh.prepare(self.waker());
         }
         let Some(request) = self.session.render_request((width, height)) else { return };
         if self.requested.as_ref().is_some_and(|r| r.same(&request)) {
@@ -463,7 +493,9 @@ impl ApplicationHandler<UserEvent> for App {
             }
             WindowEvent::Resized(_) | WindowEvent::Occluded(false) => self.dirty = true,
             WindowEvent::DroppedFile(file) => {
-                self.session.load_dropped_file(file);
+                if let Some(effect) = self.session.load_dropped_file(file) {
+                    self.apply(effect);
+                }
                 self.dirty = true;
             }
             WindowEvent::RedrawRequested => {
@@ -480,6 +512,8 @@ impl ApplicationHandler<UserEvent> for App {
     }
 
     fn user_event(&mut self, _: &ActiveEventLoop, _: UserEvent) {
+        // Something of another thread than the renderer's may be there too.
+        self.dirty |= self.scores.is_some() || self.session.missing_image().is_some();
         self.poll();
     }
 

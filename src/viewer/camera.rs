@@ -5,7 +5,16 @@ use nstr_camera::camera::{Camera, CameraError};
 use nstr_camera::orbit::{Orbit, Up};
 
 /// Narrowest and widest field of view in degrees.
-pub(crate) const FOV: (f64, f64) = (1.0, 140.0);
+pub(crate) const FOV: (f64, f64) = (0.5, 140.0);
+/// Field of view in degrees that stands for parallel rays: across an object that fills the picture, sizes differ by less
+/// than 1 %.
+pub(crate) const PARALLEL_FOV: f64 = FOV.0;
+/// Field of view in degrees of perspective pictures, where no other is known.
+const PERSPECTIVE_FOV: f64 = 35.0;
+/// Height of the picture at the pivot's depth, in scene radii, that zooming out does not exceed: the object stays visible.
+const MAX_VISIBLE: f64 = 24.0;
+/// Margin around the object of [`ViewCamera::frame`], as a factor of its radius.
+const FRAME_MARGIN: f64 = 1.06;
 /// Maximum elevation that orbiting reaches, radians: at the pole itself the image would spin.
 const MAX_ELEVATION: f64 = 89.0 * std::f64::consts::PI / 180.0;
 /// Factor of the distance for one notch of the wheel.
@@ -135,12 +144,65 @@ impl ViewCamera {
         self.eye += (up * pixels.y - right * (pixels.x / self.aspect)) * scale;
     }
 
-    /// Moves towards the pivot by `notches` of a wheel, or away if negative.
+    /// Moves towards the pivot by `notches` of a wheel, or away if negative, until the object is small in the picture.
     pub fn zoom(&mut self, notches: f64) {
         let pivot = self.pivot();
         let distance = self.distance * ZOOM_STEP.powf(-notches.clamp(-50.0, 50.0));
-        self.distance = distance.clamp(1e-3 * self.radius, 1e3 * self.radius);
+        let closest = 1e-3 * self.radius;
+        let farthest = 0.5 * MAX_VISIBLE * self.radius / self.half_angle().tan();
+        // A camera that is farther away already is not moved by the limit.
+        self.distance = distance.clamp(closest, farthest.max(closest).max(self.distance));
         self.eye = pivot + self.back() * self.distance;
+    }
+
+    /// Half of the field of view along the shorter side, radians.
+    fn half_angle(&self) -> f64 {
+        0.5 * self.fov.to_radians()
+    }
+
+    /// Shows the whole sphere of the scene's radius around `centre`, from the same side.
+    pub fn frame(&mut self, centre: DVec3) {
+        self.shift = DVec2::ZERO;
+        self.distance = FRAME_MARGIN * self.radius / self.half_angle().sin();
+        self.eye = centre + self.back() * self.distance;
+    }
+
+    /// Looks at the pivot against the unit vector `back`, from the same distance, with `top` upwards in the picture.
+    pub fn look_from(&mut self, back: DVec3, top: DVec3) {
+        let pivot = self.pivot();
+        let right = top.cross(back).normalize_or(self.rotation * DVec3::X);
+        let axes = DMat3::from_cols(right, back.cross(right), back);
+        self.rotation = DQuat::from_mat3(&axes).normalize();
+        self.eye = pivot + self.back() * self.distance;
+    }
+
+    /// Orbits around `point` from now on: turns in place until it is straight ahead.
+    pub fn centre_on(&mut self, point: DVec3) {
+        let Some(back) = (self.eye - point).try_normalize() else { return };
+        self.distance = (self.eye - point).length();
+        let top = if back.dot(self.up).abs() < 0.999 { self.up } else { self.rotation * DVec3::Y };
+        let right = top.cross(back).normalize_or(self.rotation * DVec3::X);
+        self.rotation = DQuat::from_mat3(&DMat3::from_cols(right, back.cross(right), back)).normalize();
+        self.shift = DVec2::ZERO;
+    }
+
+    /// Whether the field of view is so narrow that rays are nearly parallel.
+    pub fn is_parallel(&self) -> bool {
+        self.fov <= PARALLEL_FOV
+    }
+
+    /// Sets the field of view to `fov` degrees and keeps the size of what lies at the pivot.
+    fn set_fov_in_place(&mut self, fov: f64) {
+        let pivot = self.pivot();
+        let height = self.distance * self.half_angle().tan();
+        self.fov = fov.clamp(FOV.0, FOV.1);
+        self.distance = height / self.half_angle().tan();
+        self.eye = pivot + self.back() * self.distance;
+    }
+
+    /// Switches between nearly parallel rays, from far away, and perspective; what lies at the pivot keeps its size.
+    pub fn toggle_parallel(&mut self) {
+        self.set_fov_in_place(if self.is_parallel() { PERSPECTIVE_FOV } else { PARALLEL_FOV });
     }
 
     /// Flies for `seconds` in `direction` (right, up, forward), whose length scales the speed up to 1.
@@ -151,7 +213,7 @@ impl ViewCamera {
         self.eye += world * (self.radius * FLIGHT_SPEED * if fast { FAST_FACTOR } else { 1.0 } * seconds);
     }
 
-    /// Widens the field of view by `degrees`, within 1 to 140.
+    /// Widens the field of view by `degrees`, within 0.5 to 140.
     pub fn adjust_fov(&mut self, degrees: f64) {
         self.fov = (self.fov + degrees).clamp(FOV.0, FOV.1);
     }
@@ -257,6 +319,64 @@ mod tests {
             assert!(camera.distance.is_finite() && camera.distance > 0.0);
             assert!(camera.camera(SIZE).validate().is_ok());
         }
+    }
+
+    #[test]
+    fn the_object_cannot_be_lost_by_zooming() {
+        let mut camera = home();
+        (0..200).for_each(|_| camera.zoom(-1.0));
+        let (centre, size) = (projected(&camera, camera.pivot()), camera.radius / camera.distance);
+        let pixels = 2.0 * size * camera.camera(SIZE).focal.y;
+        assert!(pixels > 30.0, "{pixels} pixels of {SIZE:?}");
+        assert!((centre - DVec2::new(320.0, 240.0)).length() < 1e-6);
+        // Beyond the limit the wheel only comes nearer.
+        camera.fly(DVec3::NEG_Z * 3.0, 100.0, true);
+        let mut far = ViewCamera { distance: 4.0 * camera.distance, ..camera };
+        far.zoom(-3.0);
+        assert!((far.distance - 4.0 * camera.distance).abs() < 1e-9);
+        far.zoom(2.0);
+        assert!(far.distance < 4.0 * camera.distance);
+    }
+
+    #[test]
+    fn framing_shows_the_whole_sphere() {
+        let mut camera = home();
+        let centre = DVec3::new(3.0, -1.0, 2.0);
+        for fov in [PARALLEL_FOV, 20.0, 90.0] {
+            camera.fov = fov;
+            camera.frame(centre);
+            assert!((camera.pivot() - centre).length() < 1e-6);
+            let tangent = camera.radius / (camera.distance.powi(2) - camera.radius.powi(2)).sqrt();
+            let reach = tangent * camera.camera(SIZE).focal.y;
+            assert!(reach < 240.0 && reach > 200.0, "{reach} of 240 pixels at {fov}°");
+        }
+    }
+
+    #[test]
+    fn parallel_rays_keep_the_size_at_the_pivot() {
+        let mut camera = home();
+        let pivot = camera.pivot();
+        let point = pivot + camera.rotation * DVec3::new(0.4, 0.3, 0.0);
+        let before = projected(&camera, point);
+        camera.toggle_parallel();
+        assert!(camera.is_parallel() && (camera.pivot() - pivot).length() < 1e-6);
+        assert!((projected(&camera, point) - before).length() < 1e-6);
+        // Nearer and farther points differ by less than 1 %.
+        let at = |z: f64| (projected(&camera, pivot + camera.rotation * DVec3::new(0.5, 0.0, z)).x - 320.0).abs();
+        let (near, far) = (at(camera.radius), at(-camera.radius));
+        assert!(near / far < 1.01 && near > far, "{near} {far}");
+        assert!(camera.camera(SIZE).validate().is_ok());
+        camera.toggle_parallel();
+        assert!(!camera.is_parallel() && (projected(&camera, point) - before).length() < 1e-6);
+    }
+
+    #[test]
+    fn centring_turns_to_the_point() {
+        let mut camera = home();
+        let (eye, point) = (camera.eye, camera.pivot() + DVec3::new(0.3, 0.2, -0.1));
+        camera.centre_on(point);
+        assert!(camera.eye == eye && (camera.pivot() - point).length() < 1e-9);
+        assert!((camera.rotation * DVec3::X).dot(camera.up).abs() < 1e-9, "the horizon stays level");
     }
 
     #[test]

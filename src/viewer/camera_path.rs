@@ -15,8 +15,10 @@ use crate::camera::ViewCamera;
 pub struct CameraPath {
     /// Cameras on the path, in order.
     pub keys: Vec<ViewCamera>,
-    /// Seconds from one key to the next.
+    /// Seconds from one key to the next, where a key has no time of its own.
     pub seconds_between_keys: f64,
+    /// Seconds from each key to the next, where they differ from the usual; may be shorter than the list of keys.
+    pub own_seconds: Vec<Option<f64>>,
 }
 
 /// Frames a second of a saved path.
@@ -26,7 +28,7 @@ pub(crate) const KEY_INTERVAL: (f64, f64) = (1.0 / FRAME_RATE, 60.0);
 
 impl Default for CameraPath {
     fn default() -> Self {
-        Self { keys: Vec::new(), seconds_between_keys: 2.0 }
+        Self { keys: Vec::new(), seconds_between_keys: 2.0, own_seconds: Vec::new() }
     }
 }
 
@@ -40,21 +42,73 @@ struct StoredKey {
     fov: f64,
     aspect: f64,
     shift: DVec2,
+    /// Seconds to the next key, where they differ from the usual.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    seconds: Option<f64>,
 }
 
 impl CameraPath {
     /// Seconds from the first key to the last.
     pub fn duration(&self) -> f64 {
-        self.keys.len().saturating_sub(1) as f64 * self.seconds_between_keys
+        (0..self.keys.len().saturating_sub(1)).map(|i| self.seconds_after(i)).sum()
+    }
+
+    /// Seconds from key `i` to the next.
+    pub fn seconds_after(&self, i: usize) -> f64 {
+        self.own_seconds.get(i).copied().flatten().unwrap_or(self.seconds_between_keys)
+    }
+
+    /// Seconds from the start of the path to key `i`.
+    pub fn time_of(&self, i: usize) -> f64 {
+        (0..i.min(self.keys.len().saturating_sub(1))).map(|k| self.seconds_after(k)).sum()
+    }
+
+    /// Gives key `i` a time of its own to the next, or the usual one.
+    pub fn set_seconds_after(&mut self, i: usize, seconds: Option<f64>) {
+        self.own_seconds.resize(self.keys.len().max(i + 1), None);
+        self.own_seconds[i] = seconds.map(|s| s.clamp(KEY_INTERVAL.0, KEY_INTERVAL.1));
+    }
+
+    /// Removes key `i`, if there is one.
+    pub fn remove(&mut self, i: usize) {
+        if i < self.keys.len() {
+            self.keys.remove(i);
+        }
+        if i < self.own_seconds.len() {
+            self.own_seconds.remove(i);
+        }
+    }
+
+    /// Moves key `i` one place towards the start (or the end), with its time; does nothing at the ends.
+    pub fn shift(&mut self, i: usize, to_start: bool) {
+        let other = if to_start { i.checked_sub(1) } else { Some(i + 1) };
+        let Some(other) = other.filter(|o| *o < self.keys.len() && i < self.keys.len()) else { return };
+        self.own_seconds.resize(self.keys.len(), None);
+        self.keys.swap(i, other);
+        self.own_seconds.swap(i, other);
     }
 
     /// The camera after `seconds`, clamped to the path; `None` without keys.
     pub fn at(&self, seconds: f64) -> Option<ViewCamera> {
         let last = self.keys.len().checked_sub(1)?;
-        let position = (seconds / self.seconds_between_keys).clamp(0.0, last as f64);
-        let i = (position as usize).min(last.saturating_sub(1));
+        let (mut i, mut left) = (0, seconds.max(0.0));
+        while i + 1 < last && left >= self.seconds_after(i) {
+            left -= self.seconds_after(i);
+            i += 1;
+        }
+        let part = (left / self.seconds_after(i)).clamp(0.0, 1.0);
         let key = |k: usize| &self.keys[k.min(last)];
-        Some(ViewCamera::interpolate([key(i.saturating_sub(1)), key(i), key(i + 1), key(i + 2)], position - i as f64))
+        Some(ViewCamera::interpolate([key(i.saturating_sub(1)), key(i), key(i + 1), key(i + 2)], part))
+    }
+
+    /// Positions on the path, `pieces` from one key to the next.
+    pub(crate) fn curve(&self, pieces: usize) -> Vec<DVec3> {
+        let count = self.keys.len().saturating_sub(1) * pieces;
+        let at = |i: usize| {
+            let (key, part) = (i / pieces.max(1), (i % pieces.max(1)) as f64 / pieces.max(1) as f64);
+            self.at(self.time_of(key) + part * self.seconds_after(key))
+        };
+        (0..=count).filter_map(at).map(|c| c.eye).collect()
     }
 
     /// Cameras of all frames, 25 a second, for images of `size` pixels.
@@ -71,7 +125,8 @@ impl CameraPath {
     /// Files that cannot be written.
     pub fn save(&self, path: &Path, size: (u32, u32)) -> Result<(), CameraError> {
         let mut root = cameras_json(&self.frames(size));
-        let keys = self.keys.iter().map(|k| StoredKey {
+        let keys = self.keys.iter().enumerate().map(|(i, k)| StoredKey {
+            seconds: self.own_seconds.get(i).copied().flatten(),
             eye: k.eye,
             rotation: k.rotation.to_array(),
             distance: k.distance,
@@ -104,13 +159,18 @@ impl CameraPath {
         let root = nstr_camera::parse_json(&text).map_err(|e| named(e.to_string()))?;
         let interval = root.get("seconds_between_keys").and_then(Value::as_f64).unwrap_or(1.0 / FRAME_RATE);
         let stored = root.get("keys").cloned().map(serde_json::from_value::<Vec<StoredKey>>);
+        let mut own_seconds = Vec::new();
         let keys = match stored {
-            Some(Ok(stored)) => stored.iter().map(|k| key(k, like)).collect::<Option<Vec<_>>>(),
+            Some(Ok(stored)) => {
+                let clamped = |s: f64| s.clamp(KEY_INTERVAL.0, KEY_INTERVAL.1);
+                own_seconds = stored.iter().map(|k| k.seconds.filter(|s| s.is_finite()).map(clamped)).collect();
+                stored.iter().map(|k| key(k, like)).collect::<Option<Vec<_>>>()
+            }
             Some(Err(e)) => return Err(named(format!("keys: {}", nstr_files::shorten(&e.to_string())))),
             None => Some(cameras.iter().map(|c| like.at(c, like.pivot())).collect()),
         };
         let keys = keys.ok_or_else(|| named("keys: a key is not a valid camera".into()))?;
-        Ok(Self { keys, seconds_between_keys: interval.clamp(KEY_INTERVAL.0, KEY_INTERVAL.1) })
+        Ok(Self { keys, seconds_between_keys: interval.clamp(KEY_INTERVAL.0, KEY_INTERVAL.1), own_seconds })
     }
 }
 
@@ -143,7 +203,7 @@ mod tests {
                 camera
             })
             .collect();
-        CameraPath { keys, seconds_between_keys: 1.0 }
+        CameraPath { keys, seconds_between_keys: 1.0, ..CameraPath::default() }
     }
 
     #[test]
@@ -156,9 +216,38 @@ mod tests {
         assert_eq!(path.at(-5.0), path.at(0.0));
         assert!((path.at(99.0).unwrap().eye - path.keys[3].eye).length() < 1e-9);
         assert_eq!(CameraPath::default().at(1.0), None);
-        let one = CameraPath { keys: vec![path.keys[0]], seconds_between_keys: 1.0 };
+        let one = CameraPath { keys: vec![path.keys[0]], ..CameraPath::default() };
         assert!((one.at(0.7).unwrap().eye - path.keys[0].eye).length() < 1e-12);
         assert_eq!(one.frames((64, 48)).len(), 1);
+    }
+
+    #[test]
+    fn keys_have_times_of_their_own_and_move_with_them() {
+        let mut path = path();
+        path.set_seconds_after(1, Some(4.0));
+        assert_eq!((path.duration(), path.time_of(2), path.time_of(99)), (6.0, 5.0, 6.0));
+        let at = |path: &CameraPath, t: f64| path.at(t).unwrap().eye;
+        assert!((at(&path, 5.0) - path.keys[2].eye).length() < 1e-9);
+        assert!((at(&path, 3.0) - at(&CameraPath { own_seconds: Vec::new(), ..path.clone() }, 1.5)).length() < 1e-9);
+        let (first, second) = (path.keys[0], path.keys[1]);
+        path.shift(1, true);
+        assert_eq!((path.keys[0], path.keys[1], path.seconds_after(0)), (second, first, 4.0));
+        path.shift(0, true);
+        path.shift(3, false);
+        path.shift(9, true);
+        assert_eq!((path.keys[0], path.keys.len()), (second, 4));
+        let curve = path.curve(8);
+        assert_eq!(curve.len(), 25);
+        assert!((curve[8] - path.keys[1].eye).length() < 1e-9 && (curve[24] - path.keys[3].eye).length() < 1e-9);
+        path.remove(0);
+        path.remove(9);
+        assert_eq!((path.keys.len(), path.duration()), (3, 2.0));
+        // The times outlast the file.
+        path.set_seconds_after(0, Some(0.5));
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("path.json");
+        path.save(&file, (64, 48)).unwrap();
+        assert_eq!(CameraPath::load(&file, &first).unwrap().duration(), 1.5);
     }
 
     #[test]

@@ -108,14 +108,28 @@ impl CpuWorker {
             let seconds = start.elapsed().as_secs_f64();
             let rays = f64::from(camera.width) * f64::from(camera.height) * f64::from(pass.samples);
             self.speed.update(request, rays, seconds);
-            let (frame, samples) = match self.last.take_if(|_| pass.accumulates) {
+            let depth = self.depth_of_last(request, &frame);
+            let (mut frame, samples) = match self.last.take_if(|_| pass.accumulates) {
                 Some(last) => (mean(&last.frame, last.samples, frame, pass.samples), last.samples + pass.samples),
                 None => (frame, pass.samples),
             };
+            if frame.depth_ray.is_empty() {
+                frame.depth_ray = depth;
+            }
             let frame = Arc::new(frame);
             self.publish(FinishedPass { request: request.clone(), camera, frame, pass, samples, seconds });
         }
         Ok(())
+    }
+
+    /// Depths of the last pass where it has the rays and the size of `frame`; else none.
+    fn depth_of_last(&self, request: &RenderRequest, frame: &Frame) -> Vec<f32> {
+        let size = (frame.width, frame.height);
+        let same = |l: &&FinishedPass| (l.frame.width, l.frame.height) == size && l.request.same_rays(request);
+        match self.last.as_ref().filter(|_| frame.depth_ray.is_empty()).filter(same) {
+            Some(last) => last.frame.depth_ray.clone(),
+            None => Vec::new(),
+        }
     }
 
     /// Renders one pass in bands; `None` if it was given up for a newer request.
@@ -127,6 +141,8 @@ impl CpuWorker {
         camera: &Camera,
         pass: RenderPass,
     ) -> Result<Option<Frame>, RenderError> {
+        // One sample goes through the pixel's centre, where depth is measured; several would need another ray.
+        let layers = if pass.samples == 1 { request.mode.layers_with_depth() } else { request.mode.layers() };
         let mut whole: Option<Frame> = None;
         let mut row = 0;
         while row < camera.height {
@@ -138,7 +154,7 @@ impl CpuWorker {
             let rows = if left < 2 * rows { left } else { rows };
             let band =
                 Camera { height: rows, centre: camera.centre - glam::DVec2::new(0.0, f64::from(row)), ..*camera };
-            let part = render_frame(renderer, &band, request, request.mode.layers(), pass, Background::Transparent)?;
+            let part = render_frame(renderer, &band, request, layers, pass, Background::Transparent)?;
             match &mut whole {
                 Some(whole) => whole.append_rows(&part),
                 None => whole = Some(part),

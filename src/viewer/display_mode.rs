@@ -88,6 +88,11 @@ impl DisplayMode {
         }
     }
 
+    /// Layers to render where the depth costs nothing: it tells what lies before what.
+    pub(crate) fn layers_with_depth(self) -> LayerSet {
+        self.layers().with(Layer::DepthRay)
+    }
+
     /// The layer of one value a pixel that is displayed with a colour map, if it is one.
     pub(crate) fn scalar_layer(self) -> Option<Layer> {
         match self {

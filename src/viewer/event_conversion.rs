@@ -7,6 +7,19 @@ use winit::keyboard::{Key as Logical, KeyCode, NamedKey, PhysicalKey};
 
 use crate::input::{Button, InputEvent, Key, Modifiers};
 
+/// Digit keys above the letters, from 0 on.
+const DIGITS: [KeyCode; 10] = [
+    KeyCode::Digit0,
+    KeyCode::Digit1,
+    KeyCode::Digit2,
+    KeyCode::Digit3,
+    KeyCode::Digit4,
+    KeyCode::Digit5,
+    KeyCode::Digit6,
+    KeyCode::Digit7,
+    KeyCode::Digit8,
+    KeyCode::Digit9,
+];
 /// Points scrolled on a touchpad for one notch of a wheel.
 const POINTS_PER_NOTCH: f64 = 50.0;
 
@@ -43,7 +56,7 @@ pub(crate) fn from_winit(event: &WindowEvent, scale: f64) -> Option<InputEvent> 
     }
 }
 
-/// The key for flight keys by position on the keyboard, for others by character.
+/// The key: flight keys and digits by their place on the keyboard, others by the character on them.
 fn key(logical: &Logical, physical: PhysicalKey) -> Option<Key> {
     let flight = match physical {
         PhysicalKey::Code(KeyCode::KeyW) => Some('w'),
@@ -57,6 +70,13 @@ fn key(logical: &Logical, physical: PhysicalKey) -> Option<Key> {
     if let Some(c) = flight {
         return Some(Key::Char(c));
     }
+    // French and Czech boards have other characters on the digit keys unless shift is held.
+    if let PhysicalKey::Code(code) = physical
+        && let Some(number) = DIGITS.iter().position(|d| *d == code)
+        && !matches!(logical, Logical::Character(text) if text.chars().any(|c| "[]".contains(c)))
+    {
+        return Some(Key::Digit(number as u8));
+    }
     match logical {
         Logical::Character(text) => text.chars().next().map(|c| Key::Char(c.to_ascii_lowercase())),
         Logical::Named(named) => match named {
@@ -66,9 +86,13 @@ fn key(logical: &Logical, physical: PhysicalKey) -> Option<Key> {
             NamedKey::PageUp => Some(Key::PageUp),
             NamedKey::PageDown => Some(Key::PageDown),
             NamedKey::F1 => Some(Key::F(1)),
+            NamedKey::F2 => Some(Key::F(2)),
+            NamedKey::F3 => Some(Key::F(3)),
+            NamedKey::F4 => Some(Key::F(4)),
             NamedKey::F5 => Some(Key::F(5)),
             NamedKey::F6 => Some(Key::F(6)),
             NamedKey::F7 => Some(Key::F(7)),
+            NamedKey::F11 => Some(Key::F(11)),
             _ => None,
         },
         _ => None,
@@ -100,6 +124,19 @@ mod tests {
     use winit::event::{DeviceId, TouchPhase};
 
     use super::*;
+
+    #[test]
+    fn digits_go_by_their_place_and_brackets_by_their_character() {
+        let place = |code| PhysicalKey::Code(code);
+        // A French board: é on the key of 2, - on that of 6, and ] with AltGr on that right of 0.
+        assert_eq!(key(&Logical::Character("é".into()), place(KeyCode::Digit2)), Some(Key::Digit(2)));
+        assert_eq!(key(&Logical::Character("-".into()), place(KeyCode::Digit6)), Some(Key::Digit(6)));
+        assert_eq!(key(&Logical::Character("2".into()), place(KeyCode::Digit2)), Some(Key::Digit(2)));
+        assert_eq!(key(&Logical::Character("]".into()), place(KeyCode::Minus)), Some(Key::Char(']')));
+        // A German board: AltGr with 8 and 9.
+        assert_eq!(key(&Logical::Character("[".into()), place(KeyCode::Digit8)), Some(Key::Char('[')));
+        assert_eq!(key(&Logical::Character("7".into()), place(KeyCode::Numpad7)), Some(Key::Char('7')));
+    }
 
     #[test]
     fn scrolling_and_panel_use_points() {

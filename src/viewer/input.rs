@@ -1,8 +1,11 @@
 //! Mapping from keys and pointer to actions. Independent of the window, so that scripts take the same path.
 
+use std::time::{Duration, Instant};
+
 use glam::{DVec2, DVec3};
 
 use crate::display_mode::DisplayMode;
+use crate::orientation::{Aid, Preset};
 
 /// Key that the viewer uses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,6 +24,8 @@ pub(crate) enum Key {
     Escape,
     /// Space bar.
     Space,
+    /// A digit key by its place in the row above the letters, whatever is printed on it.
+    Digit(u8),
 }
 
 /// Pointer button.
@@ -85,6 +90,24 @@ pub(crate) enum Action {
     Zoom(f64),
     /// Return to the first camera.
     Reset,
+    /// Show the whole object from the same side.
+    FrameAll,
+    /// Look along an axis at the object.
+    View(Preset),
+    /// Switch between the usual perspective and nearly parallel rays.
+    Parallel,
+    /// Show or hide an orientation aid.
+    Toggle(Aid),
+    /// Read the field at this pixel of the window.
+    Pick(DVec2),
+    /// Orbit around the point at this pixel of the window.
+    CentreOn(DVec2),
+    /// Take the point at this pixel of the window as an end of a measurement.
+    Measure(DVec2),
+    /// Show the capture's image in place of the picture, or the picture again.
+    HoldPhotograph(bool),
+    /// Fill the screen, or return to a window.
+    FullScreen,
     /// Go to the capture view this many further on.
     NextView(i32),
     /// Widen the field of view by degrees.
@@ -132,15 +155,34 @@ const FLIGHT_KEYS: [(char, DVec3); 6] = [
     ('e', DVec3::new(0.0, 1.0, 0.0)),
     ('q', DVec3::new(0.0, -1.0, 0.0)),
 ];
+/// Distance in pixels that the pointer has to move before a press becomes a drag.
+const DRAG_DISTANCE: f64 = 4.0;
+/// Maximum time from one click to the next of a double click.
+const DOUBLE_CLICK_TIME: Duration = Duration::from_millis(400);
 /// Change of the field of view by a press of + or −, degrees.
 const FOV_STEP: f64 = 2.5;
+
+/// A button that is held on the image.
+#[derive(Clone, Copy, Debug, PartialEq)]
+struct Press {
+    button: Button,
+    drag: Drag,
+    shift: bool,
+    at: DVec2,
+    /// Whether the pointer has moved far enough for a drag.
+    moves: bool,
+}
 
 /// Held keys and buttons, and the pointer.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Input {
     modifiers: Modifiers,
     held: [bool; 6],
-    drag: Option<(Button, Drag)>,
+    press: Option<Press>,
+    /// Place and time of the last click.
+    clicked: Option<(DVec2, Instant)>,
+    /// Whether the key that shows the capture's image is held.
+    photograph: bool,
     pointer: DVec2,
 }
 
@@ -154,22 +196,30 @@ impl Input {
             }
             InputEvent::Key { key, down, repeat } => self.key(key, down, repeat, on_image),
             InputEvent::Button { button, down: false } => {
-                self.drag = self.drag.filter(|(held, _)| *held != button);
-                None
+                let released = self.press.take_if(|p| p.button == button)?;
+                (!released.moves).then(|| self.click(released)).flatten()
             }
             InputEvent::Button { button, down: true } => {
-                if on_image && self.drag.is_none() {
-                    self.drag = Some((button, self.drag_of(button)));
+                if on_image && self.press.is_none() {
+                    let (drag, shift) = (self.drag_of(button), self.modifiers.shift);
+                    self.press = Some(Press { button, drag, shift, at: self.pointer, moves: false });
                 }
                 None
             }
             InputEvent::Pointer(to) => {
-                let by = to - self.pointer;
+                let mut by = to - self.pointer;
                 self.pointer = to;
+                let press = self.press.as_mut()?;
+                if !press.moves {
+                    if press.at.distance(to) < DRAG_DISTANCE {
+                        return None;
+                    }
+                    (press.moves, by) = (true, to - press.at);
+                }
                 if by == DVec2::ZERO {
                     return None;
                 }
-                self.drag.map(|(_, drag)| match drag {
+                Some(match press.drag {
                     Drag::Orbit => Action::Orbit(by),
                     Drag::Pan => Action::Pan(by),
                     Drag::Look => Action::Look(by),
@@ -177,10 +227,30 @@ impl Input {
             }
             InputEvent::Wheel(notches) => (on_image && notches != 0.0).then_some(Action::Zoom(notches)),
             InputEvent::Unfocused => {
+                let photograph = std::mem::take(&mut self.photograph);
                 *self = Self { pointer: self.pointer, ..Self::default() };
-                None
+                photograph.then_some(Action::HoldPhotograph(false))
             }
         }
+    }
+
+    /// The action of a press that did not become a drag.
+    fn click(&mut self, press: Press) -> Option<Action> {
+        if press.button != Button::Left || press.drag == Drag::Look {
+            return None;
+        }
+        if press.shift {
+            return Some(Action::Measure(press.at));
+        }
+        let now = Instant::now();
+        let near = |(at, when): &(DVec2, Instant)| {
+            at.distance(press.at) < 2.0 * DRAG_DISTANCE && now.duration_since(*when) < DOUBLE_CLICK_TIME
+        };
+        if self.clicked.take_if(|c| near(c)).is_some() {
+            return Some(Action::CentreOn(press.at));
+        }
+        self.clicked = Some((press.at, now));
+        Some(Action::Pick(press.at))
     }
 
     fn drag_of(&self, button: Button) -> Drag {
@@ -198,6 +268,11 @@ impl Input {
             // A release always counts, so that no flight goes on.
             self.held[i] = down && (self.held[i] || (on_image && !self.modifiers.ctrl));
             return None;
+        }
+        if key == Key::Char('i') && !self.modifiers.ctrl && !repeat {
+            let shows = down && on_image;
+            let changed = std::mem::replace(&mut self.photograph, shows) != shows;
+            return changed.then_some(Action::HoldPhotograph(shows));
         }
         if !down || !on_image {
             return None;
@@ -217,17 +292,24 @@ impl Input {
             Key::Char('v') if self.modifiers.ctrl => Some(Action::Paste),
             Key::Char(_) if self.modifiers.ctrl => None,
             Key::Char('r') | Key::Home => Some(Action::Reset),
+            Key::Char('f') => Some(Action::FrameAll),
+            Key::Char('o') => Some(Action::Parallel),
+            Key::Char('g') => Some(Action::Toggle(Aid::Grid)),
+            Key::Char('b') => Some(Action::Toggle(Aid::Bounds)),
+            Key::Char('v') => Some(Action::Toggle(Aid::Frusta)),
             Key::Char('p') => Some(Action::SavePng),
             Key::Char('x') => Some(Action::SaveExr),
             Key::Char('h') | Key::F(1) => Some(Action::Help),
             Key::Char('t') => Some(Action::Panel),
-            Key::Char(c) => {
-                let number = c.to_digit(10).filter(|n| *n > 0)?;
-                DisplayMode::ALL.get(number as usize - 1).copied().map(Action::SetMode)
-            }
+            Key::Char(c) => layer_of(c.to_digit(10)?),
+            Key::Digit(number) if !self.modifiers.ctrl => layer_of(number.into()),
+            Key::F(2) => Some(Action::View(if self.modifiers.shift { Preset::Back } else { Preset::Front })),
+            Key::F(3) => Some(Action::View(if self.modifiers.shift { Preset::Left } else { Preset::Right })),
+            Key::F(4) => Some(Action::View(if self.modifiers.shift { Preset::Bottom } else { Preset::Top })),
             Key::F(5) => Some(Action::AddKey),
             Key::F(6) => Some(Action::Play),
             Key::F(7) => Some(Action::LoadPath),
+            Key::F(11) => Some(Action::FullScreen),
             Key::Space => Some(Action::Pause),
             Key::Escape => Some(Action::Dismiss),
             _ => None,
@@ -243,13 +325,18 @@ impl Input {
 
     /// Whether a drag is moving the camera.
     pub fn is_dragging(&self) -> bool {
-        self.drag.is_some()
+        self.press.is_some_and(|p| p.moves)
     }
 
     /// Position of the pointer.
     pub fn pointer(&self) -> DVec2 {
         self.pointer
     }
+}
+
+/// The action of a digit: layer `number`, from 1 on.
+fn layer_of(number: u32) -> Option<Action> {
+    DisplayMode::ALL.get((number as usize).checked_sub(1)?).copied().map(Action::SetMode)
 }
 
 #[cfg(test)]
@@ -288,9 +375,48 @@ mod tests {
             input.handle(InputEvent::Button { button: other, down: true }, true);
             input.handle(InputEvent::Button { button: other, down: false }, true);
             assert!(input.is_dragging());
-            input.handle(InputEvent::Button { button, down: false }, false);
+            assert_eq!(input.handle(InputEvent::Button { button, down: false }, false), None, "a drag is no click");
             assert_eq!(input.handle(InputEvent::Pointer(DVec2::ZERO), true), None);
         }
+    }
+
+    fn click(input: &mut Input, at: DVec2) -> Option<Action> {
+        input.handle(InputEvent::Pointer(at), true);
+        input.handle(InputEvent::Button { button: Button::Left, down: true }, true);
+        // The hand shakes.
+        assert_eq!(input.handle(InputEvent::Pointer(at + 1.0), true), None);
+        assert!(!input.is_dragging());
+        input.handle(InputEvent::Button { button: Button::Left, down: false }, true)
+    }
+
+    #[test]
+    fn clicks_pick_centre_and_measure() {
+        let mut input = Input::default();
+        let (here, there) = (DVec2::splat(50.0), DVec2::new(90.0, 10.0));
+        assert_eq!(click(&mut input, here), Some(Action::Pick(here)));
+        assert_eq!(click(&mut input, there), Some(Action::Pick(there)), "two places are no double click");
+        assert_eq!(click(&mut input, there), Some(Action::CentreOn(there)));
+        assert_eq!(click(&mut input, there), Some(Action::Pick(there)), "a third click begins again");
+        input.handle(modifiers(true, false), true);
+        assert_eq!(click(&mut input, here), Some(Action::Measure(here)));
+        input.handle(modifiers(false, true), true);
+        assert_eq!(click(&mut input, here), None);
+        // On the panel nothing begins.
+        input.handle(modifiers(false, false), true);
+        input.handle(InputEvent::Button { button: Button::Left, down: true }, false);
+        assert_eq!(input.handle(InputEvent::Button { button: Button::Left, down: false }, true), None);
+    }
+
+    #[test]
+    fn the_photograph_shows_while_its_key_is_held() {
+        let mut input = Input::default();
+        let key = |down, repeat| InputEvent::Key { key: Key::Char('i'), down, repeat };
+        assert_eq!(input.handle(key(true, false), true), Some(Action::HoldPhotograph(true)));
+        assert_eq!(input.handle(key(true, true), true), None);
+        assert_eq!(input.handle(key(false, false), true), Some(Action::HoldPhotograph(false)));
+        input.handle(key(true, false), true);
+        assert_eq!(input.handle(InputEvent::Unfocused, true), Some(Action::HoldPhotograph(false)));
+        assert_eq!(input.handle(key(true, false), false), None, "typed into a field of the panel");
     }
 
     #[test]
@@ -331,6 +457,7 @@ mod tests {
         for (i, mode) in DisplayMode::ALL.into_iter().enumerate() {
             let c = char::from_digit(i as u32 + 1, 10).unwrap();
             assert_eq!(press(&mut input, Key::Char(c)), Some(Action::SetMode(mode)));
+            assert_eq!(press(&mut input, Key::Digit(i as u8 + 1)), Some(Action::SetMode(mode)));
         }
         assert_eq!(press(&mut input, Key::Char('0')), None);
         assert_eq!(press(&mut input, Key::Char('c')), None);

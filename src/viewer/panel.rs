@@ -1,23 +1,34 @@
 //! Panel beside the image, status line below it, and help and messages over it.
 
+use std::path::PathBuf;
+
 use egui::{
-    Align, Align2, Color32, ComboBox, Context, FontId, Frame, Grid, Layout, Margin, Panel, Rect, RichText, ScrollArea,
-    Slider, Stroke, Ui, Vec2, Window,
+    Align, Align2, CollapsingHeader, Color32, ComboBox, Context, FontId, Frame, Grid, Layout, Margin, Panel, Rect,
+    RichText, ScrollArea, Slider, Ui, Vec2,
 };
-use nstr_image::colormap::{diverging_colormap, error_colormap, sequential_colormap};
 use nstr_image::colour::Background;
 use nstr_image::colour::linear_from_srgb;
-use nstr_plot::format::compact;
 
-use crate::camera::FOV;
-use crate::camera_path::{FRAME_RATE, KEY_INTERVAL};
 use crate::display_mode::DisplayMode;
 use crate::input::Action;
 use crate::render_backend::RenderedImage;
 use crate::session::Session;
 use crate::training::TrainingStatus;
+use crate::view_scores::ViewScores;
 
+mod camera;
+pub(crate) mod canvas;
+mod charts;
+mod help;
+mod legend;
+mod open;
+mod path;
+mod point;
+mod section;
 mod training;
+mod views;
+
+pub(crate) use canvas::Canvas;
 
 /// Information that the panel displays beside the state of the session.
 pub(crate) struct PanelInfo<'a> {
@@ -39,10 +50,12 @@ pub(crate) struct PanelInfo<'a> {
     pub fps: Option<f64>,
     /// Training run, if there is one.
     pub training: Option<&'a TrainingStatus>,
+    /// Quality at each image of the capture, once it is measured.
+    pub scores: Option<&'a ViewScores>,
 }
 
 /// Command of the user from the panel.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub(crate) enum PanelCommand {
     /// The action of a key.
     Act(Action),
@@ -52,6 +65,16 @@ pub(crate) enum PanelCommand {
     ClearPath,
     /// Stop training and save.
     StopTraining,
+    /// Show this model in place of the present one.
+    Open(PathBuf),
+    /// Go to this image of the capture.
+    GoToView(usize),
+    /// Measure the field at each image of the capture.
+    MeasureViews,
+    /// Go to the nearest image of the capture, unless the camera is at one.
+    EnsureView,
+    /// Let the next click take a point of a measured distance, or give it up.
+    ToggleMeasuring,
 }
 
 /// Width of the panel, points.
@@ -67,6 +90,7 @@ pub(crate) fn set_style(ctx: &Context) {
         style.spacing.slider_width = 108.0;
         style.spacing.interact_size.y = 20.0;
         style.interaction.selectable_labels = false;
+        style.spacing.scroll = egui::style::ScrollStyle::solid();
         style.visuals.override_text_color = Some(Color32::from_gray(205));
         style.visuals.panel_fill = Color32::from_gray(30);
         style.visuals.window_fill = Color32::from_gray(30);
@@ -74,8 +98,14 @@ pub(crate) fn set_style(ctx: &Context) {
     });
 }
 
-/// Lays the panel out; returns the commands of the user and the rectangle that is left for the image, in points.
-pub(crate) fn show(ui: &mut Ui, session: &mut Session, info: &PanelInfo<'_>) -> (Vec<PanelCommand>, Rect) {
+/// Lays the panel out and draws over the picture; returns the commands of the user and the rectangle that is left for the image, in
+/// points.
+pub(crate) fn show(
+    ui: &mut Ui,
+    session: &mut Session,
+    info: &PanelInfo<'_>,
+    canvas: &mut Canvas,
+) -> (Vec<PanelCommand>, Rect) {
     let mut commands = Vec::new();
     let fill = ui.visuals().panel_fill;
     let frame = Frame::new().fill(fill).inner_margin(Margin::symmetric(12, 0));
@@ -86,13 +116,15 @@ pub(crate) fn show(ui: &mut Ui, session: &mut Session, info: &PanelInfo<'_>) -> 
         let frame = Frame::new().fill(fill).inner_margin(Margin { left: 12, right: 4, top: 10, bottom: 6 });
         Panel::right("panel").exact_size(WIDTH).resizable(false).frame(frame).show_inside(ui, |ui| {
             ScrollArea::vertical().auto_shrink([false, false]).show(ui, |ui| {
-                ui.set_max_width(WIDTH - 30.0);
+                ui.set_max_width(WIDTH - 36.0);
                 commands = controls(ui, session, info);
             });
         });
     }
-    let image = ui.available_rect_before_wrap();
-    overlays(ui.ctx(), session, info, image);
+    let whole = ui.available_rect_before_wrap();
+    let image = canvas::picture_area(session, whole);
+    canvas.draw(ui, session, info, image, whole);
+    overlays(ui.ctx(), session, info, whole);
     (commands, image)
 }
 
@@ -105,12 +137,22 @@ fn controls(ui: &mut Ui, session: &mut Session, info: &PanelInfo<'_>) -> Vec<Pan
     if let Some(status) = info.training {
         training::show(ui, status, &mut commands);
     }
-    layers(ui, session, info, &mut commands);
-    camera(ui, session, &mut commands);
-    display_settings(ui, session);
-    section(ui, session);
-    path(ui, session, &mut commands);
-    save(ui, &mut commands);
+    if session.picked.is_some() {
+        fold(ui, "Point", true, |ui| point::show(ui, session, &mut commands));
+    }
+    fold(ui, "Layer", true, |ui| layers(ui, session, &mut commands));
+    fold(ui, "Camera", true, |ui| camera::show(ui, session, &mut commands));
+    if !session.views.is_empty() {
+        fold(ui, "Capture", true, |ui| views::show(ui, session, info, &mut commands));
+    }
+    fold(ui, "Picture", true, |ui| display_settings(ui, session));
+    fold(ui, "Over the picture", true, |ui| aids(ui, session, &mut commands));
+    fold(ui, "Section", true, |ui| section::show(ui, session));
+    fold(ui, "Camera path", false, |ui| path::show(ui, session, &mut commands));
+    fold(ui, "Save", true, |ui| save(ui, &mut commands));
+    if info.training.is_none() {
+        fold(ui, "Open", false, |ui| open::show(ui, session, &mut commands));
+    }
     commands
 }
 
@@ -120,13 +162,26 @@ fn heading(ui: &mut Ui, text: &str) {
     ui.label(RichText::new(text).strong());
 }
 
-fn layers(ui: &mut Ui, session: &Session, info: &PanelInfo<'_>, commands: &mut Vec<PanelCommand>) {
-    heading(ui, "Layer");
+/// A part of the panel that folds.
+fn fold(ui: &mut Ui, title: &str, open: bool, content: impl FnOnce(&mut Ui)) {
+    ui.add_space(2.0);
+    ui.separator();
+    let header = CollapsingHeader::new(RichText::new(title).strong()).id_salt(title).default_open(open);
+    header.show_unindented(ui, content);
+}
+
+fn layers(ui: &mut Ui, session: &Session, commands: &mut Vec<PanelCommand>) {
     let current = session.settings.mode;
-    Grid::new("layers").num_columns(3).min_col_width(82.0).spacing([4.0, 4.0]).show(ui, |ui| {
+    Grid::new("layers").num_columns(3).min_col_width(80.0).spacing([4.0, 4.0]).show(ui, |ui| {
         for (i, mode) in DisplayMode::ALL.into_iter().enumerate() {
             let text = format!("{}  {}", i + 1, mode.name());
-            if ui.selectable_label(current == mode, text).on_hover_text(mode.description()).clicked() {
+            let refusal = session.refusal(mode);
+            let label = ui.add_enabled(refusal.is_none(), egui::Button::selectable(current == mode, text));
+            let label = match &refusal {
+                Some(reason) => label.on_disabled_hover_text(*reason),
+                None => label.on_hover_text(session.describe(mode)),
+            };
+            if label.clicked() {
                 commands.push(PanelCommand::Act(Action::SetMode(mode)));
             }
             if i % 3 == 2 {
@@ -134,70 +189,30 @@ fn layers(ui: &mut Ui, session: &Session, info: &PanelInfo<'_>, commands: &mut V
             }
         }
     });
-    if let Some((low, high)) = info.image.filter(|i| i.request.mode == current).and_then(|i| i.range) {
-        legend(ui, current, low, high);
-    }
 }
 
-/// Colour bar with the values at its ends.
-fn legend(ui: &mut Ui, mode: DisplayMode, low: f32, high: f32) {
-    let (area, _) = ui.allocate_exact_size(Vec2::new(ui.available_width(), 10.0), egui::Sense::hover());
-    let painter = ui.painter_at(area);
-    let steps = 64;
-    for i in 0..steps {
-        let t = (i as f32 + 0.5) / steps as f32;
-        let colour = match mode {
-            DisplayMode::Curvature => diverging_colormap(2.0 * t - 1.0),
-            DisplayMode::Error => error_colormap(t),
-            _ => sequential_colormap(t),
-        };
-        let [r, g, b] = colour.map(|v| (v * 255.0 + 0.5) as u8);
-        let left = area.left() + area.width() * i as f32 / steps as f32;
-        let piece =
-            Rect::from_min_size(egui::pos2(left, area.top()), Vec2::new(area.width() / steps as f32 + 0.6, 10.0));
-        painter.rect_filled(piece, 0.0, Color32::from_rgb(r, g, b));
-    }
+/// Switches of what is drawn over the picture, and the measured distance.
+fn aids(ui: &mut Ui, session: &mut Session, commands: &mut Vec<PanelCommand>) {
     ui.horizontal(|ui| {
-        ui.label(RichText::new(compact(low.into())).size(11.0));
-        ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
-            ui.label(RichText::new(compact(high.into())).size(11.0));
-        });
+        ui.checkbox(&mut session.aids.axes, "Axes");
+        ui.checkbox(&mut session.aids.grid, "Ground").on_hover_text("G: a grid below the object");
+        ui.checkbox(&mut session.aids.bounds, "Boxes").on_hover_text("B: around the object, and around the field");
+        ui.checkbox(&mut session.aids.path, "Path").on_hover_text("The camera path");
     });
-}
-
-fn camera(ui: &mut Ui, session: &mut Session, commands: &mut Vec<PanelCommand>) {
-    heading(ui, "Camera");
-    let mut fov = session.camera.fov;
-    let slider = Slider::new(&mut fov, FOV.0..=FOV.1).suffix("°").fixed_decimals(1).logarithmic(true);
-    // The slider rounds the value that it shows: a smaller difference is not a change.
-    if slider_row(ui, "Field of view", slider) && (fov - session.camera.fov).abs() > 0.06 {
-        commands.push(PanelCommand::Act(Action::AdjustFov(fov - session.camera.fov)));
-    }
     ui.horizontal(|ui| {
-        for (name, action, hint) in [
-            ("Reset", Action::Reset, "R"),
-            ("Copy", Action::Copy, "Ctrl+C: as JSON, as in a transforms.json"),
-            ("Paste", Action::Paste, "Ctrl+V"),
-        ] {
-            if ui.button(name).on_hover_text(hint).clicked() {
-                commands.push(PanelCommand::Act(action));
-            }
+        let armed = session.measurement.armed;
+        let button =
+            ui.selectable_label(armed, "Measure").on_hover_text("Or shift + click: the distance of two points");
+        if button.clicked() {
+            commands.push(PanelCommand::ToggleMeasuring);
         }
-    });
-    if session.views.is_empty() {
-        return;
-    }
-    ui.horizontal(|ui| {
-        for (name, by) in [("<", -1), (">", 1)] {
-            if ui.button(name).on_hover_text("[ and ]").clicked() {
-                commands.push(PanelCommand::Act(Action::NextView(by)));
-            }
-        }
-        let text = match session.active_view {
-            Some(i) => format!("image {} of {}: {}", i + 1, session.views.len(), file_name(&session.views[i].name)),
-            None => format!("{} images", session.views.len()),
+        let text = match (session.measurement.distance(), session.measurement.points.len(), armed) {
+            (Some(distance), ..) => format!("{} world units", nstr_plot::format::compact(distance)),
+            (None, 1, _) => "click on the second point".into(),
+            (None, _, true) => "click on the first point".into(),
+            _ => String::new(),
         };
-        ui.add(egui::Label::new(text).truncate());
+        ui.label(text);
     });
 }
 
@@ -225,10 +240,14 @@ fn slider_row(ui: &mut Ui, name: &str, slider: Slider<'_>) -> bool {
 }
 
 fn display_settings(ui: &mut Ui, session: &mut Session) {
-    heading(ui, "Picture");
+    let false_colours = session.shows_field_on_plane() || session.settings.mode != DisplayMode::Shaded;
     let radiance = session.scene.as_ref().is_some_and(|s| s.is_radiance());
     let settings = &mut session.settings;
-    slider_row(ui, "Exposure", Slider::new(&mut settings.exposure, -5.0..=5.0).suffix(" EV").fixed_decimals(1));
+    ui.add_enabled_ui(!false_colours, |ui| {
+        slider_row(ui, "Exposure", Slider::new(&mut settings.exposure, -5.0..=5.0).suffix(" EV").fixed_decimals(1));
+    })
+    .response
+    .on_disabled_hover_text("Exposure would change what false colours stand for");
     slider_row(ui, "Samples", Slider::new(&mut settings.samples, 1..=64).logarithmic(true));
     ui.horizontal(|ui| {
         label_column(ui, "Background");
@@ -257,67 +276,7 @@ fn display_settings(ui: &mut Ui, session: &mut Session) {
     }
 }
 
-fn section(ui: &mut Ui, session: &mut Session) {
-    heading(ui, "Section");
-    let cut = &mut session.settings.cut;
-    ui.horizontal(|ui| {
-        ui.checkbox(&mut cut.enabled, "Cut at");
-        for (i, name) in ["x", "y", "z"].into_iter().enumerate() {
-            ui.selectable_value(&mut cut.axis, i, name);
-        }
-        ui.checkbox(&mut cut.flipped, "other side");
-    });
-    if cut.enabled {
-        slider_row(ui, "Place", Slider::new(&mut cut.offset, 0.0..=1.0).fixed_decimals(3));
-        ui.checkbox(&mut cut.field, "Show the field on the plane")
-            .on_hover_text("Signed distances: blue inside, red outside, with lines; radiance: density");
-    }
-}
-
-fn path(ui: &mut Ui, session: &mut Session, commands: &mut Vec<PanelCommand>) {
-    heading(ui, "Camera path");
-    let keys = session.path.keys.len();
-    ui.horizontal(|ui| {
-        if ui.button("Add key").on_hover_text("F5").clicked() {
-            commands.push(PanelCommand::Act(Action::AddKey));
-        }
-        let name = if session.playback_time.is_some() { "Stop" } else { "Play" };
-        if ui.add_enabled(keys > 1, egui::Button::new(name)).on_hover_text("F6").clicked() {
-            commands.push(PanelCommand::Act(Action::Play));
-        }
-        if ui.add_enabled(keys > 1, egui::Button::new("Save")).on_hover_text("For nstr render --path").clicked() {
-            commands.push(PanelCommand::SavePath);
-        }
-        if ui.add_enabled(keys > 0, egui::Button::new("Clear")).clicked() {
-            commands.push(PanelCommand::ClearPath);
-        }
-    });
-    ui.horizontal(|ui| {
-        let load = ui.button("Load").on_hover_text("F7; or drop a .json onto the window");
-        let field = egui::TextEdit::singleline(&mut session.path_name).hint_text("file, .json");
-        let named = ui.add(field.desired_width(ui.available_width() - 12.0));
-        let entered = named.lost_focus() && ui.input(|i| i.key_pressed(egui::Key::Enter));
-        if load.clicked() || entered {
-            commands.push(PanelCommand::Act(Action::LoadPath));
-        }
-    });
-    if keys > 0 {
-        slider_row(
-            ui,
-            "Pace",
-            Slider::new(&mut session.path.seconds_between_keys, KEY_INTERVAL.0..=KEY_INTERVAL.1)
-                .suffix(" s")
-                .logarithmic(true),
-        );
-        let frames = (session.path.duration() * FRAME_RATE).round() as usize + 1;
-        let plural = |n: usize, word: &str| if n == 1 { format!("1 {word}") } else { format!("{n} {word}s") };
-        let text = format!("{}, {}", plural(keys, "key"), plural(frames, "frame"));
-        ui.label(RichText::new(text).weak().size(11.5));
-    }
-}
-
 fn save(ui: &mut Ui, commands: &mut Vec<PanelCommand>) {
-    heading(ui, "Save");
     ui.horizontal(|ui| {
         for (name, action, hint) in [
             ("PNG", Action::SavePng, "P: the picture"),
@@ -358,6 +317,9 @@ fn status(ui: &mut Ui, session: &Session, info: &PanelInfo<'_>) {
             true => "refined".into(),
             false => format!("painting {:.0} %", 100.0 * info.progress),
         });
+        if let Some(readout) = &session.readout {
+            parts = vec![readout.clone()];
+        }
         ui.label(small(parts.join("   ")));
         ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
             let PanelInfo { backend, adapter, .. } = info;
@@ -371,15 +333,11 @@ fn status(ui: &mut Ui, session: &Session, info: &PanelInfo<'_>) {
 /// Message, notes and help over the image, which fills `area`.
 fn overlays(ctx: &Context, session: &mut Session, info: &PanelInfo<'_>, area: Rect) {
     let note = info.image.and_then(|i| i.note.as_deref());
-    let no_reference = session.settings.mode == DisplayMode::Error && session.active_view.is_none();
-    let hint = no_reference.then_some(match session.views.is_empty() {
-        true => "the error needs a capture: give one with --capture DIR",
-        false => "no image to compare with from here: [ and ] go to the capture's cameras",
-    });
+    let hint = session.missing_image();
     let waiting = session.scene.is_none().then_some("reading the input ...");
-    let text = session.message().map(|m| m.0).or(note).or(hint).or(waiting);
+    let text = session.message().map(|m| m.0).or(note).or(hint.as_deref()).or(waiting);
     if session.help {
-        help(ctx, area);
+        help::show(ctx, area);
     } else if let Some(text) = text {
         let painter = ctx.layer_painter(egui::LayerId::new(egui::Order::Foreground, egui::Id::new("message")));
         let width = (area.width() - 48.0).max(80.0);
@@ -389,61 +347,4 @@ fn overlays(ctx: &Context, session: &mut Session, info: &PanelInfo<'_>, area: Re
         painter.rect_filled(frame, 5.0, Color32::from_black_alpha(205));
         painter.galley(frame.min + Vec2::new(12.0, 7.0), galley, Color32::WHITE);
     }
-}
-
-/// Keys and their actions, in the order of the manual.
-const HELP: [(&str, &str); 18] = [
-    ("left drag", "turn around the object"),
-    ("right drag, shift + left", "move sideways"),
-    ("middle drag, ctrl + left", "look around"),
-    ("wheel", "nearer, farther"),
-    ("W A S D", "fly ahead, left, back, right"),
-    ("Q E", "fly down, up; with shift faster"),
-    ("R", "back to the first camera"),
-    ("[  ]", "to the capture's cameras"),
-    ("+  -", "narrower, wider field of view"),
-    ("1 ... 9", "layer"),
-    ("ctrl + C, ctrl + V", "copy, paste the camera"),
-    ("F5, F6, F7", "add a key to the path, play it, load one"),
-    ("P", "save the picture as PNG"),
-    ("X", "save all layers as EXR"),
-    ("space", "pause training, go on"),
-    ("T", "panel"),
-    ("H, F1", "this help"),
-    ("escape", "close the help"),
-];
-
-/// The help, over the image that fills `area`.
-fn help(ctx: &Context, area: Rect) {
-    let frame = Frame::new()
-        .fill(Color32::from_black_alpha(225))
-        .corner_radius(6.0)
-        .stroke(Stroke::new(1.0, Color32::from_gray(70)))
-        .inner_margin(Margin::symmetric(18, 14));
-    let height = (area.height() - 48.0).max(80.0);
-    Window::new("help")
-        .title_bar(false)
-        .resizable(false)
-        .frame(frame)
-        .pivot(Align2::CENTER_CENTER)
-        .fixed_pos(area.center())
-        // egui would keep the height of the first time, which may be too small later.
-        .min_height(height)
-        .max_height(height)
-        .show(ctx, |ui| ScrollArea::vertical().show(ui, keys));
-}
-
-fn keys(ui: &mut Ui) {
-    // The scroll bar floats.
-    Frame::new().inner_margin(Margin { right: 12, ..Margin::ZERO }).show(ui, |ui| {
-        ui.label(RichText::new("Mouse and keys").strong().size(15.0));
-        ui.add_space(4.0);
-        Grid::new("keys").num_columns(2).spacing([24.0, 5.0]).show(ui, |ui| {
-            for (keys, action) in HELP {
-                ui.label(RichText::new(keys).monospace().size(12.0));
-                ui.label(action);
-                ui.end_row();
-            }
-        });
-    });
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use nstr_camera::camera::Camera;
 use nstr_capture as capture;
+use nstr_geometry::DistanceQuery;
 use nstr_image::Rgba8;
 use nstr_image::colour::Background;
 use nstr_render::{Frame, Section};
@@ -41,6 +42,8 @@ pub struct RenderRequest {
     pub section: Option<Section>,
     /// Image that [`DisplayMode::Error`] compares with; the camera stands where it was taken.
     pub reference: Option<ReferenceImage>,
+    /// Mesh that [`DisplayMode::Error`] measures the surface against.
+    pub mesh: Option<Arc<DistanceQuery>>,
     /// Quality to refine to.
     pub quality: Quality,
 }
@@ -57,6 +60,7 @@ impl RenderRequest {
             shadows: false,
             section: None,
             reference: None,
+            mesh: None,
             quality,
         }
     }
@@ -72,6 +76,7 @@ impl RenderRequest {
     /// Whether `other` asks for the same image.
     pub(crate) fn same(&self, other: &Self) -> bool {
         self.same_rays(other)
+            && self.mesh.as_ref().map(Arc::as_ptr) == other.mesh.as_ref().map(Arc::as_ptr)
             && (self.background, self.exposure, self.quality) == (other.background, other.exposure, other.quality)
     }
 }

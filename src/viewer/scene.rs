@@ -112,6 +112,17 @@ impl Scene {
         }
     }
 
+    /// Map from the world to the unit cube of the field.
+    pub(crate) fn map(&self) -> SceneMap {
+        self.map
+    }
+
+    /// Coordinates of a world point in the field; outside of the unit cube where the map does not reach it.
+    pub(crate) fn to_unit(&self, world: DVec3) -> DVec3 {
+        let unit = self.map.to_unit(world);
+        if unit.is_nan() { DVec3::splat(-1.0) } else { unit }
+    }
+
     /// World box around the visible part of the field; the whole cube if that is not known.
     pub fn bounds(&self) -> (DVec3, DVec3) {
         match self.renderer() {

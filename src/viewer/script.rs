@@ -5,7 +5,9 @@
 //! key 3                      a key: 1-9, letters, [ ] + -, F1-F12, space, escape, ctrl+c, shift+...
 //! hold w 0.5                 a key held for seconds
 //! drag left 400,300 500,320  a drag of the pointer (left, right or middle; shift+left, ctrl+left)
-//! click 1100,80              a click, on the panel too
+//! press i / release i        a key goes down, or up
+//! move 400,300               the pointer goes there
+//! click 1100,80              a click, on the panel too; click shift+left 400,300
 //! wheel 3                    notches, positive away from the user
 //! resize 900x700             size of the window
 //! minimise / restore
@@ -32,10 +34,14 @@ use crate::input::{Button, Key, Modifiers};
 pub(crate) enum ScriptStep {
     /// Press a key for a time.
     Key(Key, Modifiers, Duration),
+    /// A key goes down, or up.
+    Hold(Key, Modifiers, bool),
+    /// The pointer moves.
+    Move(DVec2),
     /// Drag from one position to another, physical pixels of the window.
     Drag(Button, Modifiers, DVec2, DVec2),
-    /// Click with the left button.
-    Click(DVec2),
+    /// Click with a button.
+    Click(Button, Modifiers, DVec2),
     /// Turn the wheel by notches.
     Wheel(f64),
     /// Resize the window to physical pixels.
@@ -117,7 +123,14 @@ fn step(line: &str) -> Result<ScriptStep, String> {
             let (button, modifiers) = button(name)?;
             Ok(ScriptStep::Drag(button, modifiers, point(from)?, point(to)?))
         }
-        ("click", [at]) => Ok(ScriptStep::Click(point(at)?)),
+        ("press", [name]) => key(name).map(|(k, m)| ScriptStep::Hold(k, m, true)),
+        ("release", [name]) => key(name).map(|(k, m)| ScriptStep::Hold(k, m, false)),
+        ("move", [at]) => Ok(ScriptStep::Move(point(at)?)),
+        ("click", [at]) => Ok(ScriptStep::Click(Button::Left, Modifiers::default(), point(at)?)),
+        ("click", [name, at]) => {
+            let (button, modifiers) = button(name)?;
+            Ok(ScriptStep::Click(button, modifiers, point(at)?))
+        }
         ("wheel", [by]) => Ok(ScriptStep::Wheel(number(by)?)),
         ("resize", [size]) => {
             let (w, h) = size
@@ -142,7 +155,7 @@ fn step(line: &str) -> Result<ScriptStep, String> {
         },
         ("close", []) => Ok(ScriptStep::Close),
         _ => Err(format!(
-            "\"{}\" is not a step; expected key, hold, drag, click, wheel, resize, minimise, restore, load, wait, \
+            "\"{}\" is not a step; expected key, hold, press, release, move, drag, click, wheel, resize, minimise, restore, load, wait, \
              screenshot, picture or close with its values (see docs/viewer.md)",
             nstr_files::excerpt(line)
         )),
@@ -222,7 +235,7 @@ mod tests {
     fn scripts_parse() {
         let text = "# a tour\n key 3 \nhold shift+w 0.5\ndrag ctrl+left 1,2 3,4.5\n\nwheel -2 # out\nresize 900x700\n\
                     wait\nwait picture\nwait 0.25\nscreenshot a b.png\npicture x.exr\nclick 5,6\nminimise\nrestore\n\
-                    key ctrl+c\nkey F5\nload a tour.json\nclose";
+                    key ctrl+c\nkey F5\nload a tour.json\npress i\nrelease i\nmove 7,8\nclick shift+left 9,1\nclose";
         let mut script = Script::parse(text).unwrap();
         let steps: Vec<(usize, ScriptStep)> = std::iter::from_fn(|| script.next_step()).collect();
         let none = Modifiers::default();
@@ -239,13 +252,17 @@ mod tests {
             (10, ScriptStep::Wait(half / 2)),
             (11, ScriptStep::Screenshot("a b.png".into())),
             (12, ScriptStep::SaveImage("x.exr".into())),
-            (13, ScriptStep::Click(DVec2::new(5.0, 6.0))),
+            (13, ScriptStep::Click(Button::Left, none, DVec2::new(5.0, 6.0))),
             (14, ScriptStep::Minimise(true)),
             (15, ScriptStep::Minimise(false)),
             (16, ScriptStep::Key(Key::Char('c'), ctrl, Duration::ZERO)),
             (17, ScriptStep::Key(Key::F(5), none, Duration::ZERO)),
             (18, ScriptStep::Load("a tour.json".into())),
-            (19, ScriptStep::Close),
+            (19, ScriptStep::Hold(Key::Char('i'), none, true)),
+            (20, ScriptStep::Hold(Key::Char('i'), none, false)),
+            (21, ScriptStep::Move(DVec2::new(7.0, 8.0))),
+            (22, ScriptStep::Click(Button::Left, shift, DVec2::new(9.0, 1.0))),
+            (23, ScriptStep::Close),
         ];
         assert_eq!(steps, wanted);
     }

@@ -1,22 +1,29 @@
 //! State of the viewer that needs no window: field, camera, display settings, capture views and camera path.
 
+mod paste;
 mod paths;
+mod picking;
 
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use glam::DVec3;
-use nstr_camera::camera_file::{cameras_json, parse_cameras};
+use nstr_camera::camera_file::cameras_json;
 use nstr_capture as capture;
 use nstr_image::colour::Background;
 use nstr_render::{Section, SectionView};
 use paths::SavedPath;
+pub(crate) use picking::Measurement;
 
 use crate::camera::ViewCamera;
 use crate::camera_path::CameraPath;
 use crate::display_mode::DisplayMode;
 use crate::input::Action;
+use crate::orientation::Aids;
+use crate::photograph::{PhotographMode, PhotographState};
+use crate::probe::SharedPoint;
+use crate::reference_mesh::ReferenceMesh;
 use crate::render_backend::{Quality, ReferenceImage, RenderRequest};
 use crate::scene::Scene;
 
@@ -96,6 +103,10 @@ pub(crate) enum Effect {
     Paste,
     /// Pause or resume training.
     Pause,
+    /// Fill the screen, or return to a window.
+    FullScreen,
+    /// Show this model in place of the present one.
+    Open(PathBuf),
 }
 
 /// Time that a message stays.
@@ -115,14 +126,32 @@ pub(crate) struct Session {
     pub home: ViewCamera,
     /// Centre of the visible scene, world coordinates.
     scene_centre: DVec3,
+    /// World box around the visible scene, once it is known.
+    pub bounds: Option<(DVec3, DVec3)>,
+    /// Things drawn over the picture.
+    pub aids: Aids,
+    /// Point that the user picked.
+    pub picked: Option<SharedPoint>,
+    /// Distance that the user measures.
+    pub measurement: Measurement,
+    /// Display of the capture's images.
+    pub photograph: PhotographState,
+    /// Text about the point under the pointer.
+    pub readout: Option<String>,
+    /// Capture view whose frustum is under the pointer.
+    pub hovered_view: Option<usize>,
     /// Display settings.
     pub settings: DisplaySettings,
+    /// Mesh that the surface is compared with.
+    pub mesh: Option<ReferenceMesh>,
     /// Images of the capture.
     pub views: Arc<Vec<capture::View>>,
     /// Capture view that the camera is at.
     pub active_view: Option<usize>,
     /// Capture view that the camera was at last.
     pub last_view: Option<usize>,
+    /// Name of the model to open, as typed in the panel.
+    pub open_name: String,
     /// Camera path.
     pub path: CameraPath,
     /// File name of the path as typed in the panel; empty for the next numbered file.
@@ -150,10 +179,19 @@ impl Session {
             camera: home,
             home,
             settings,
+            mesh: None,
             views: Arc::default(),
             scene_centre: home.pivot(),
+            bounds: None,
+            aids: Aids::default(),
+            picked: None,
+            measurement: Measurement::default(),
+            photograph: PhotographState::default(),
+            readout: None,
+            hovered_view: None,
             active_view: None,
             last_view: None,
+            open_name: String::new(),
             path: CameraPath::default(),
             path_name: String::new(),
             saved_path: SavedPath::default(),
@@ -206,6 +244,9 @@ impl Session {
                 | Action::Zoom(_)
                 | Action::Reset
                 | Action::AdjustFov(_)
+                | Action::FrameAll
+                | Action::View(_)
+                | Action::Parallel
         );
         if moves {
             self.release_view();
@@ -220,6 +261,25 @@ impl Session {
             Action::Zoom(notches) => self.camera.zoom(notches),
             Action::Reset => self.camera = self.home,
             Action::AdjustFov(degrees) => self.camera.adjust_fov(degrees),
+            Action::FrameAll => self.camera.frame(self.scene_centre),
+            Action::View(preset) => {
+                let (back, top) = preset.axes(self.camera.up);
+                self.camera.look_from(back, top);
+            }
+            Action::Parallel => {
+                self.camera.toggle_parallel();
+                let parallel = self.camera.is_parallel();
+                self.notify(if parallel { "parallel rays, to within 1 %" } else { "perspective" });
+            }
+            Action::Toggle(aid) => {
+                let switch = self.aids.switch(aid);
+                *switch = !*switch;
+            }
+            Action::Pick(at) => self.pick(at, size),
+            Action::CentreOn(at) => self.centre_on(at, size),
+            Action::Measure(at) => self.measure(at, size),
+            Action::HoldPhotograph(shows) => self.hold_photograph(shows, size),
+            Action::FullScreen => return Some(Effect::FullScreen),
             Action::NextView(by) => self.next_view(by, size),
             Action::SetMode(mode) => self.set_mode(mode, size),
             Action::AddKey => self.add_key(),
@@ -227,7 +287,7 @@ impl Session {
             Action::LoadPath => self.load_named_path(),
             Action::Help => self.help = !self.help,
             Action::Panel => self.panel = !self.panel,
-            Action::Dismiss => self.help = false,
+            Action::Dismiss => self.dismiss(),
             Action::SavePng => return Some(Effect::SavePng(self.next_file("png"))),
             Action::SaveExr => return Some(Effect::SaveExr(self.next_file("exr"))),
             Action::Copy => {
@@ -244,20 +304,6 @@ impl Session {
     /// Leaves the capture view and stops the path: the user moves the camera.
     fn release_view(&mut self) {
         (self.active_view, self.playback_time) = (None, None);
-    }
-
-    /// Sets the camera from JSON text.
-    pub fn paste(&mut self, text: &str, size: (u32, u32)) {
-        match parse_cameras(text, Some(size)) {
-            Ok(cameras) => {
-                self.release_view();
-                if let Some(camera) = cameras.first() {
-                    self.camera = self.camera.framing(camera, self.camera.pivot(), size);
-                    self.notify("camera pasted");
-                }
-            }
-            Err(reason) => self.notify_error(format!("the clipboard holds no camera ({reason})")),
-        }
     }
 
     /// Goes to the capture view `by` after the current or last one.
@@ -287,19 +333,33 @@ impl Session {
     /// Selects a layer. The error layer goes to the nearest capture view.
     fn set_mode(&mut self, mode: DisplayMode, size: (u32, u32)) {
         self.settings.mode = mode;
-        if mode != DisplayMode::Error || self.active_view.is_some() {
+        if mode != DisplayMode::Error || self.active_view.is_some() || self.mesh_of_error().is_some() {
             return;
         }
+        if !self.go_to_nearest_view(size)
+            && let Some(reason) = self.refusal(mode)
+        {
+            self.notify(reason);
+        }
+    }
+
+    /// Goes to the capture view that is most like the camera; returns whether there is one.
+    pub fn go_to_nearest_view(&mut self, size: (u32, u32)) -> bool {
         let dissimilarity = |v: &capture::View| {
             let turned = 1.0 - v.forward().dot(self.camera.rotation * DVec3::NEG_Z);
             (v.camera.position() - self.camera.eye).length() + turned * self.camera.radius
         };
         let nearest = (0..self.views.len())
             .min_by(|a, b| dissimilarity(&self.views[*a]).total_cmp(&dissimilarity(&self.views[*b])));
-        match nearest {
-            Some(i) => self.go_to_view(i, size),
-            None => self.notify("the error needs a capture: give one with --capture DIR"),
+        nearest.inspect(|i| self.go_to_view(*i, size)).is_some()
+    }
+
+    /// Closes the help, else gives up the measurement, else the picked point.
+    fn dismiss(&mut self) {
+        if std::mem::take(&mut self.help) || self.measurement.clear() {
+            return;
         }
+        self.picked = None;
     }
 
     /// Advances flight and path by `seconds`; returns whether the camera moved.
@@ -329,22 +389,74 @@ impl Session {
         }
     }
 
+    /// The mesh that the error is measured against; surfaces only.
+    fn mesh_of_error(&self) -> Option<&ReferenceMesh> {
+        self.mesh.as_ref().filter(|_| self.scene.as_ref().is_some_and(|s| !s.is_radiance()))
+    }
+
+    /// Reason why a layer cannot be shown, if there is one.
+    pub fn refusal(&self, mode: DisplayMode) -> Option<&'static str> {
+        if mode != DisplayMode::Error || self.mesh_of_error().is_some() || !self.views.is_empty() {
+            return None;
+        }
+        Some(match self.scene.as_ref().is_some_and(|s| s.is_radiance()) {
+            true => "the error needs images to compare with: give a capture with --capture DIR",
+            false => "the error needs a mesh to compare with: give it with --mesh FILE",
+        })
+    }
+
+    /// Description of a layer for the panel.
+    pub fn describe(&self, mode: DisplayMode) -> String {
+        match self.mesh_of_error().filter(|_| mode == DisplayMode::Error) {
+            Some(mesh) => format!("Distance of the surface to {}, world units", mesh.name()),
+            None => mode.description().into(),
+        }
+    }
+
+    /// Line over the picture while it is not what the user asked for.
+    pub fn missing_image(&self) -> Option<String> {
+        let mode = self.settings.mode;
+        if let Some(reason) = self.refusal(mode) {
+            return Some(reason.into());
+        }
+        if let Some(mesh) = self.mesh_of_error().filter(|_| mode == DisplayMode::Error) {
+            return mesh.waits_for();
+        }
+        let compares = self.photograph.mode != PhotographMode::Off && !self.views.is_empty();
+        let wanted = self.active_view.is_none() && (mode == DisplayMode::Error || compares);
+        let from_here = "no image was taken from here: page up and page down, or [ and ], go to the capture's cameras";
+        wanted.then(|| from_here.into())
+    }
+
+    /// Whether the picture holds the false colours of the field on the section's plane, which exposure must not change.
+    pub fn shows_field_on_plane(&self) -> bool {
+        let cut = &self.settings.cut;
+        cut.enabled && cut.field && self.settings.mode == DisplayMode::Shaded
+    }
+
     /// The render request for an image of `size` pixels; `None` without a field.
     pub fn render_request(&self, size: (u32, u32)) -> Option<RenderRequest> {
         let scene = self.scene.clone()?;
         let settings = &self.settings;
+        let mesh = self.mesh_of_error().filter(|_| settings.mode == DisplayMode::Error);
         Some(RenderRequest {
             camera: self.camera.camera(size),
             mode: settings.mode,
             background: settings.background,
-            exposure: settings.exposure,
+            exposure: if self.shows_field_on_plane() { 0.0 } else { settings.exposure },
             shadows: settings.shadows && !scene.is_radiance(),
             section: settings.cut.section(&scene),
             reference: self
                 .active_view
-                .filter(|_| settings.mode == DisplayMode::Error)
+                .filter(|_| settings.mode == DisplayMode::Error && mesh.is_none())
                 .and_then(|i| ReferenceImage::new(&self.views, i)),
-            quality: if self.is_training { Quality::LowLatency } else { Quality::Full(settings.samples) },
+            quality: match (self.is_training, mesh) {
+                (true, _) => Quality::LowLatency,
+                // Distances are measured at pixels' centres.
+                (false, Some(_)) => Quality::Full(1),
+                (false, None) => Quality::Full(settings.samples),
+            },
+            mesh: mesh.and_then(ReferenceMesh::query),
             scene,
         })
     }
@@ -352,8 +464,6 @@ impl Session {
 
 #[cfg(test)]
 pub(crate) mod tests {
-    use glam::DVec2;
-
     use super::*;
     use nstr_camera::camera::Camera;
     use nstr_camera::orbit::Up;
@@ -367,7 +477,7 @@ pub(crate) mod tests {
         Session::new(home, DisplaySettings::default(), dir)
     }
 
-    fn with_views() -> Session {
+    pub fn with_views() -> Session {
         let view = |x: f64| {
             let pose = Camera::look_at(DVec3::new(x, -3.0, 0.5), DVec3::splat(0.5), DVec3::Z).unwrap();
             let camera = Camera::with_fov_y(64, 48, 40.0, pose).unwrap();
@@ -411,21 +521,6 @@ pub(crate) mod tests {
         let mut none = session();
         none.act(Action::SetMode(DisplayMode::Error), SIZE);
         assert!(none.message().is_some() && none.active_view.is_none());
-    }
-
-    #[test]
-    fn a_copied_camera_pastes() {
-        let mut s = session();
-        s.act(Action::Orbit(DVec2::new(50.0, 20.0)), SIZE);
-        let there = s.camera.camera(SIZE);
-        let Some(Effect::Copy(text)) = s.act(Action::Copy, SIZE) else { panic!("no text") };
-        s.act(Action::Reset, SIZE);
-        s.paste(&text, SIZE);
-        assert!(s.camera.camera(SIZE).camera_to_world.abs_diff_eq(there.camera_to_world, 1e-9));
-        assert!((s.camera.camera(SIZE).focal - there.focal).length() < 1e-6);
-        s.paste("hello", SIZE);
-        assert!(s.message().unwrap().0.contains("no camera"));
-        assert!(s.camera.camera(SIZE).camera_to_world.abs_diff_eq(there.camera_to_world, 1e-9));
     }
 
     #[test]

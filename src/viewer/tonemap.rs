@@ -1,5 +1,7 @@
 //! Tone mapping on the CPU: from the layers of a frame to an sRGB image with background, exposure, colour maps or errors.
 
+use std::borrow::Cow;
+
 use nstr_camera::camera::Camera;
 use nstr_capture as capture;
 use nstr_image::Rgba8;
@@ -7,11 +9,12 @@ use nstr_image::colormap::error_colormap;
 use nstr_image::colour::Background;
 use nstr_image::colour::{linear_from_srgb, srgb_from_linear};
 use nstr_metrics::image::psnr_from_mse;
-use nstr_render::{Frame, Layer};
+use nstr_render::{Frame, Layer, SectionView};
 use nstr_render::{ValueRange, layer_image};
 use rayon::prelude::*;
 
 use crate::display_mode::DisplayMode;
+use crate::reference_mesh;
 use crate::render_backend::RenderRequest;
 
 /// Tone-mapped image with its legend.
@@ -42,15 +45,50 @@ pub(crate) fn tonemap(frame: &Frame, request: &RenderRequest, camera: &Camera, c
     if let Some(layer) = request.mode.scalar_layer() {
         return colour_mapped(frame, request, chequered, layer);
     }
+    if let (DisplayMode::Error, Some(query)) = (request.mode, &request.mesh) {
+        let distances = reference_mesh::distances(frame, camera, query);
+        let most = trimmed_range(distances.iter().copied().filter(|d| d.is_finite()).collect()).map_or(0.0, |r| r.1);
+        let image = reference_mesh::coloured(&distances, frame.width, frame.height, most);
+        let range = (most > 0.0).then_some((0.0, most));
+        return Tonemapped { image: over_background(image, frame, request, chequered), range, psnr: None };
+    }
     let image = match (request.mode, &request.reference) {
         (DisplayMode::Error, Some(reference)) => return error_map(frame, request, camera, reference),
         (DisplayMode::Spectrum, _) => spectrum_rgb(frame),
         (DisplayMode::Normals, _) => {
             layer_image(frame, Layer::Normal, 0, ValueRange::Auto).unwrap_or_else(|| blank(frame))
         }
-        _ => exposed_colours(frame, request),
+        _ => exposed_colours(&with_coloured_cap(frame, request, camera), request),
     };
     Tonemapped { image: over_background(image, frame, request, chequered), range: None, psnr: None }
+}
+
+/// Factors of linear red, green and blue where a section cuts through a solid: the cut is told from its surface.
+const CAP_TINT: [f32; 3] = [1.0, 0.56, 0.28];
+/// Distance from the section's plane within which a hit lies on it, as a fraction of the depth.
+const ON_PLANE: f64 = 1e-4;
+
+/// The frame with the cut face of a solid tinted.
+fn with_coloured_cap<'a>(frame: &'a Frame, request: &RenderRequest, camera: &Camera) -> Cow<'a, Frame> {
+    let section = request.section.filter(|s| s.show == SectionView::Cut && !request.scene.is_radiance());
+    let Some(section) = section.filter(|_| frame.depth_ray.len() == frame.colour.len()) else {
+        return Cow::Borrowed(frame);
+    };
+    let width = frame.width.max(1) as usize;
+    let mut tinted = Frame { colour: frame.colour.clone(), ..Frame::default() };
+    let (size, depths) = ((frame.width, frame.height), &frame.depth_ray);
+    (tinted.width, tinted.height) = size;
+    tinted.colour.par_iter_mut().zip(depths).enumerate().with_min_len(4096).for_each(|(i, (colour, depth))| {
+        if !depth.is_finite() {
+            return;
+        }
+        let ray = camera.ray((i % width) as f64 + 0.5, (i / width) as f64 + 0.5);
+        let hit = ray.origin + ray.direction * f64::from(*depth);
+        if (section.normal.dot(hit) - section.offset).abs() < ON_PLANE * f64::from(*depth) {
+            colour.iter_mut().zip(CAP_TINT).for_each(|(v, tint)| *v *= tint);
+        }
+    });
+    Cow::Owned(tinted)
 }
 
 fn blank(frame: &Frame) -> Rgba8 {
@@ -242,7 +280,7 @@ fn error_map(frame: &Frame, request: &RenderRequest, camera: &Camera, reference:
 }
 
 /// Bilinear sRGB value of the image at `(x, y)` in pixels, over a background; `None` beyond its edges and at masked pixels.
-fn sample_bilinear(view: &capture::View, x: f64, y: f64, background: [f32; 3]) -> Option<[f32; 3]> {
+pub(crate) fn sample_bilinear(view: &capture::View, x: f64, y: f64, background: [f32; 3]) -> Option<[f32; 3]> {
     let (w, h) = (view.image.width, view.image.height);
     if !(x >= 0.0 && y >= 0.0 && x <= f64::from(w) && y <= f64::from(h)) || view.image.pixels.is_empty() {
         return None;
@@ -280,6 +318,33 @@ mod tests {
             assert!((f32::from(table.byte(v)) - exact).abs() < 0.65, "{v}");
         }
         assert_eq!((table.byte(-1.0), table.byte(9.0), table.byte(f32::NAN)), (0, 255, 0));
+    }
+
+    #[test]
+    fn the_cut_face_of_a_solid_is_tinted() {
+        use glam::{DVec3, Vec3};
+        use nstr_space::Cube;
+        use nstr_space::analytic::{AnalyticSdf, sphere};
+
+        use crate::render_backend::Quality;
+        use crate::scene::{Scene, SceneField};
+
+        let ball = AnalyticSdf::new(1.0, |p| sphere(p, Vec3::splat(0.5), 0.3));
+        let scene = std::sync::Arc::new(Scene::new(SceneField::Sdf(std::sync::Arc::new(ball)), Cube::default()));
+        let pose = Camera::look_at(DVec3::new(0.5, 0.5, 2.5), DVec3::splat(0.5), DVec3::Y).unwrap();
+        let camera = Camera::with_fov_y(20, 20, 30.0, pose).unwrap();
+        let section = nstr_render::Section { normal: DVec3::Z, offset: 0.5, show: SectionView::Cut };
+        let request =
+            RenderRequest { section: Some(section), ..RenderRequest::shaded(scene, camera, Quality::Full(1)) };
+        let depth_ray = (0..400).map(|i| {
+            if i < 200 { 2.0 / camera.ray(0.5 + (i % 20) as f64, 0.5 + (i / 20) as f64).cosine as f32 } else { 1.5 }
+        });
+        let colour = vec![[0.5, 0.5, 0.5, 1.0]; 400];
+        let frame = Frame { width: 20, height: 20, depth_ray: depth_ray.collect(), colour, ..Frame::default() };
+        let image = tonemap(&frame, &request, &camera, true).image;
+        let pixel = |i: usize| &image.data[4 * i..4 * i + 3];
+        assert!(pixel(50)[0] > pixel(50)[2] + 50, "on the plane: {:?}", pixel(50));
+        assert!(pixel(350)[0] == pixel(350)[2], "behind it: {:?}", pixel(350));
     }
 
     #[test]

@@ -8,16 +8,20 @@ use glam::DVec2;
 use nstr_image::png;
 use winit::dpi::PhysicalSize;
 use winit::event_loop::ActiveEventLoop;
+use winit::window::Fullscreen;
 
-use crate::app::App;
+use crate::app::{App, OpenWindow};
 use crate::error::ViewerError;
 use crate::event_conversion;
-use crate::input::{Button, InputEvent, Modifiers};
+use crate::input::{Action, InputEvent, Modifiers};
 use crate::panel::PanelCommand;
+use crate::panel::canvas::is_on_wipe;
 use crate::presenter::{Overlay, Presenter, Viewport};
+use crate::readout::readout;
 use crate::render_backend::RenderedImage;
 use crate::script::{Script, ScriptStep};
 use crate::session::Effect;
+use crate::view_scores::ViewScores;
 
 /// Maximum wait of a script for a refined image.
 const MAX_WAIT: Duration = Duration::from_secs(600);
@@ -28,27 +32,69 @@ const DRAG_EVENTS: usize = 12;
 /// Time between the events of a scripted drag.
 const EVENT_INTERVAL: Duration = Duration::from_millis(16);
 
+/// Upper left corner of a viewport, pixels of the window.
+fn origin(viewport: Viewport) -> DVec2 {
+    DVec2::new(f64::from(viewport.x), f64::from(viewport.y))
+}
+
+/// A viewport in points of `scale` pixels.
+fn points(viewport: Viewport, scale: f32) -> egui::Rect {
+    let Viewport { x, y, width, height } = viewport;
+    let [x, y, width, height] = [x, y, width, height].map(|v| v as f32 / scale);
+    egui::Rect::from_min_size(egui::pos2(x, y), egui::vec2(width, height))
+}
+
 impl App {
     /// Processes an event of the user or a script.
     pub(super) fn handle_event(&mut self, event: InputEvent) {
         let on_image = self.is_on_image(event);
         if let Some(action) = self.input.handle(event, on_image) {
-            self.execute(PanelCommand::Act(action));
+            self.execute(PanelCommand::Act(self.on_picture(action)));
         }
         self.dirty = true;
     }
 
+    /// The action with places in pixels of the picture instead of the window.
+    fn on_picture(&self, action: Action) -> Action {
+        let origin = self.opened.as_ref().map_or(DVec2::ZERO, |o| origin(o.viewport));
+        match action {
+            Action::Pick(at) => Action::Pick(at - origin),
+            Action::CentreOn(at) => Action::CentreOn(at - origin),
+            Action::Measure(at) => Action::Measure(at - origin),
+            other => other,
+        }
+    }
+
+    /// Reads the picture under the pointer, unless something moves or the panel is in between.
+    pub(super) fn read_pointer(&mut self, opened: &OpenWindow) {
+        (self.session.readout, self.session.hovered_view) = (None, None);
+        let event = InputEvent::Wheel(0.0);
+        if self.input.is_dragging() || self.is_moving() || !self.belongs_to_image(event, opened) {
+            return;
+        }
+        let pixel = self.input.pointer() - origin(opened.viewport);
+        let size = (opened.viewport.width.max(1), opened.viewport.height.max(1));
+        self.session.hovered_view = self.session.view_at(pixel, size);
+        self.session.readout = self.image.as_ref().and_then(|image| readout(image, pixel));
+    }
+
     /// Whether an event belongs to the image, not to the panel.
     fn is_on_image(&self, event: InputEvent) -> bool {
-        let Some(opened) = &self.opened else { return false };
+        self.opened.as_ref().is_some_and(|opened| self.belongs_to_image(event, opened))
+    }
+
+    fn belongs_to_image(&self, event: InputEvent, opened: &OpenWindow) -> bool {
         let context = opened.egui.egui_ctx();
         match event {
             InputEvent::Button { .. } | InputEvent::Wheel(_) => {
-                let Viewport { x, y, width, height } = opened.viewport;
-                let at = self.input.pointer() - DVec2::new(f64::from(x), f64::from(y));
+                let Viewport { width, height, .. } = opened.viewport;
+                let at = self.input.pointer() - origin(opened.viewport);
                 let inside = at.x >= 0.0 && at.y >= 0.0 && at.x < f64::from(width) && at.y < f64::from(height);
                 let point = self.input.pointer() / f64::from(context.pixels_per_point());
-                let layer = context.layer_id_at(egui::pos2(point.x as f32, point.y as f32));
+                let place = egui::pos2(point.x as f32, point.y as f32);
+                let layer = context.layer_id_at(place);
+                let inside =
+                    inside && !is_on_wipe(&self.session, points(opened.viewport, context.pixels_per_point()), place);
                 inside && layer.is_none_or(|l| l.order == egui::Order::Background) && !context.egui_is_using_pointer()
             }
             InputEvent::Key { .. } => !context.egui_wants_keyboard_input(),
@@ -67,6 +113,17 @@ impl App {
             }
             PanelCommand::SavePath => self.session.save_path(size),
             PanelCommand::ClearPath => self.session.clear_path(),
+            PanelCommand::Open(path) => self.open_model(path),
+            PanelCommand::GoToView(view) => self.session.go_to_view(view, size),
+            PanelCommand::EnsureView => {
+                self.session.ensure_view(size);
+            }
+            PanelCommand::MeasureViews => self.measure_views(),
+            PanelCommand::ToggleMeasuring => {
+                let armed = self.session.measurement.armed;
+                self.session.measurement.clear();
+                self.session.measurement.armed = !armed;
+            }
             PanelCommand::StopTraining => {
                 if let Some(training) = &self.options.training {
                     training.stop();
@@ -76,8 +133,25 @@ impl App {
         self.dirty = true;
     }
 
-    fn apply(&mut self, effect: Effect) {
+    /// Starts to measure the field at each image of the capture.
+    fn measure_views(&mut self) {
+        let Some(scene) = self.session.scene.clone() else { return };
+        let background = self.session.settings.background.srgb().unwrap_or([1.0; 3]);
+        match ViewScores::start(&scene, &self.session.views, background, self.waker()) {
+            Ok(scores) => self.scores = Some(scores),
+            Err(reason) => self.session.notify_error(reason),
+        }
+    }
+
+    pub(super) fn apply(&mut self, effect: Effect) {
         match effect {
+            Effect::Open(path) => self.open_model(path),
+            Effect::FullScreen => {
+                if let Some(opened) = &self.opened {
+                    let is_full = opened.window.fullscreen().is_some();
+                    opened.window.set_fullscreen((!is_full).then_some(Fullscreen::Borderless(None)));
+                }
+            }
             Effect::SavePng(file) => self.saver.save_png(file),
             Effect::SaveExr(file) => self.save_exr(file),
             Effect::Copy(text) => {
@@ -142,7 +216,9 @@ impl App {
             Wait::Time(time) => return Ok(waited >= time),
             Wait::Resize => return Ok(waited >= RESIZE_TIME),
             Wait::Image => self.image.is_some(),
-            Wait::Refined => self.is_refined() && self.saver.is_idle() && !self.session.is_training,
+            Wait::Refined => {
+                self.is_refined() && self.opening.is_none() && self.saver.is_idle() && !self.session.is_training
+            }
         };
         match over || waited < MAX_WAIT {
             true => Ok(over),
@@ -165,7 +241,11 @@ impl App {
                 opened.window.set_minimized(on);
                 driver.wait = Some(Wait::Resize);
             }
-            ScriptStep::Load(file) => self.session.load_dropped_file(&file),
+            ScriptStep::Load(file) => {
+                if let Some(effect) = self.session.load_dropped_file(&file) {
+                    self.apply(effect);
+                }
+            }
             ScriptStep::Screenshot(file) => driver.screenshot = Some(file),
             ScriptStep::SaveImage(file) => {
                 match file.extension().and_then(|e| e.to_str()) {
@@ -281,12 +361,23 @@ impl ScriptDriver {
                 push(EVENT_INTERVAL, InputEvent::Button { button, down: false });
                 push(none, InputEvent::Modifiers(Modifiers::default()));
             }
-            ScriptStep::Click(at) => {
-                let button = Button::Left;
+            ScriptStep::Hold(key, modifiers, down) => {
+                push(none, InputEvent::Modifiers(modifiers));
+                push(none, InputEvent::Key { key, down, repeat: false });
+                push(none, InputEvent::Modifiers(Modifiers::default()));
+            }
+            // Drawn before the next step.
+            ScriptStep::Move(to) => {
+                push(none, InputEvent::Pointer(to));
+                push(4 * EVENT_INTERVAL, InputEvent::Pointer(to));
+            }
+            ScriptStep::Click(button, modifiers, at) => {
+                push(none, InputEvent::Modifiers(modifiers));
                 push(none, InputEvent::Pointer(at));
                 push(4 * EVENT_INTERVAL, InputEvent::Button { button, down: true });
                 push(4 * EVENT_INTERVAL, InputEvent::Button { button, down: false });
                 push(4 * EVENT_INTERVAL, InputEvent::Pointer(at));
+                push(none, InputEvent::Modifiers(Modifiers::default()));
             }
             ScriptStep::Wheel(notches) => push(none, InputEvent::Wheel(notches)),
             _ => {}

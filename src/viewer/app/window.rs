@@ -15,6 +15,8 @@ use crate::scene::Scene;
 
 /// Default size of the window, points.
 const DEFAULT_SIZE: LogicalSize<f64> = LogicalSize::new(1280.0, 800.0);
+/// Points of a screen that bars of the desktop and the window's frame take: winit does not tell the work area.
+const SCREEN_BARS: LogicalSize<f64> = LogicalSize::new(8.0, 72.0);
 /// Minimum size of the window, points.
 const MIN_SIZE: LogicalSize<f64> = LogicalSize::new(480.0, 320.0);
 
@@ -57,9 +59,27 @@ fn display_error(message: &str) -> String {
     format!("{} does not answer ({message})", display.unwrap_or_else(|| "the display".into()))
 }
 
-/// A window of `size` physical pixels, or of the default size.
-pub(super) fn window_attributes(title: String, size: Option<(u32, u32)>) -> WindowAttributes {
-    let size = size.map_or(Size::Logical(DEFAULT_SIZE), |(w, h)| Size::Physical(PhysicalSize::new(w, h)));
+/// A window of `size` physical pixels, or of the default size, which is at most what a screen of this size and scale factor leaves
+/// beside its bars.
+pub(super) fn window_attributes(
+    title: String,
+    size: Option<(u32, u32)>,
+    screen: Option<(PhysicalSize<u32>, f64)>,
+) -> WindowAttributes {
+    let default = || match screen {
+        Some((screen, scale)) if screen.width > 0 && screen.height > 0 => {
+            let bars: PhysicalSize<u32> = SCREEN_BARS.to_physical(scale);
+            let wanted: PhysicalSize<u32> = DEFAULT_SIZE.to_physical(scale);
+            let room = |screen: u32, bars: u32| screen.saturating_sub(bars).max(1);
+            let (w, h) = (room(screen.width, bars.width), room(screen.height, bars.height));
+            match wanted.width <= w && wanted.height <= h {
+                true => Size::Logical(DEFAULT_SIZE),
+                false => Size::Physical(PhysicalSize::new(wanted.width.min(w), wanted.height.min(h))),
+            }
+        }
+        _ => Size::Logical(DEFAULT_SIZE),
+    };
+    let size = size.map_or_else(default, |(w, h)| Size::Physical(PhysicalSize::new(w, h)));
     Window::default_attributes().with_title(title).with_inner_size(size).with_min_inner_size(MIN_SIZE)
 }
 
@@ -123,8 +143,24 @@ mod tests {
 
     #[test]
     fn the_default_size_is_in_points_and_others_in_pixels() {
-        let size = |requested| window_attributes(String::new(), requested).inner_size;
+        let size = |requested| window_attributes(String::new(), requested, None).inner_size;
         assert_eq!(size(Some((900, 700))), Some(PhysicalSize::new(900, 700).into()));
         assert_eq!(size(None), Some(LogicalSize::new(1280.0, 800.0).into()));
+    }
+
+    #[test]
+    fn the_default_window_fits_the_screen() {
+        let size = |w, h, scale| {
+            let screen = Some((PhysicalSize::new(w, h), scale));
+            window_attributes(String::new(), None, screen).inner_size.map(|s| s.to_physical::<u32>(scale))
+        };
+        assert_eq!(size(1920, 1080, 1.0), Some(PhysicalSize::new(1280, 800)));
+        assert_eq!(size(3840, 2160, 2.0), Some(PhysicalSize::new(2560, 1600)));
+        assert_eq!(size(1600, 1000, 2.0), Some(PhysicalSize::new(1584, 856)));
+        assert_eq!(size(1366, 768, 1.0), Some(PhysicalSize::new(1280, 696)));
+        // A screen without a size is not known.
+        assert_eq!(size(0, 0, 1.0), Some(PhysicalSize::new(1280, 800)));
+        let asked = window_attributes(String::new(), Some((2000, 1500)), Some((PhysicalSize::new(1600, 1000), 1.0)));
+        assert_eq!(asked.inner_size, Some(PhysicalSize::new(2000, 1500).into()), "what is asked for is not changed");
     }
 }

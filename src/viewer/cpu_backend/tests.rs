@@ -87,6 +87,9 @@ fn images_come_and_the_newest_request_wins() {
     let last = all.last().unwrap();
     assert_eq!((last.divisor, last.samples, last.pixels.size()), (1, 8, (320, 240)));
     assert_eq!(last.request.camera, first.camera);
+    let PixelBuffer::Cpu(pixels) = &last.pixels else { panic!("not in memory") };
+    let depth = |x: usize, y: usize| pixels.frame.depth_ray[y * 320 + x];
+    assert!((depth(160, 120) - 1.2).abs() < 1e-2 && depth(2, 2).is_infinite(), "depths outlast the sample passes");
     // Lit sphere in the middle, black around it, opaque everywhere.
     let at = |x: usize, y: usize| &bytes(last)[(y * 320 + x) * 4..][..4];
     assert_eq!(at(2, 2), [0, 0, 0, 255]);

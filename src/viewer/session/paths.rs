@@ -2,8 +2,10 @@
 
 use std::path::{Path, PathBuf};
 
+use nstr_field::model::is_model_name;
+
 use crate::camera_path::CameraPath;
-use crate::session::Session;
+use crate::session::{Effect, Session};
 
 /// The file of the camera path and its content.
 #[derive(Default)]
@@ -21,6 +23,22 @@ impl Session {
     pub fn add_key(&mut self) {
         self.path.keys.push(self.camera);
         self.notify(format!("key {} added to the camera path", self.path.keys.len()));
+    }
+
+    /// Goes to key `i` of the path.
+    pub fn go_to_key(&mut self, i: usize) {
+        if let Some(key) = self.path.keys.get(i).copied() {
+            self.release_view();
+            self.camera = key;
+        }
+    }
+
+    /// Replaces key `i` of the path by the camera.
+    pub fn replace_key(&mut self, i: usize) {
+        if let Some(key) = self.path.keys.get_mut(i) {
+            *key = self.camera;
+            self.notify(format!("key {} replaced", i + 1));
+        }
     }
 
     /// Plays the path from its start, or stops it.
@@ -99,17 +117,24 @@ impl Session {
         self.load_path(&file);
     }
 
-    /// Loads a file that was dropped onto the window.
-    pub fn load_dropped_file(&mut self, file: &Path) {
+    /// Loads a file that was dropped onto the window: a camera path, or a model, which the window opens.
+    pub fn load_dropped_file(&mut self, file: &Path) -> Option<Effect> {
+        if is_model_name(file) {
+            return Some(Effect::Open(file.into()));
+        }
         match file.extension().is_some_and(|e| e.eq_ignore_ascii_case("json")) {
             true => self.load_path(file),
-            false => self.notify_error(format!("{}: only camera paths (.json) can be dropped here", file.display())),
+            false => self.notify_error(format!(
+                "{}: only models (.safetensors, .nstr) and camera paths (.json) can be dropped here",
+                file.display()
+            )),
         }
+        None
     }
 
     /// Clears the path and keeps its file.
     pub fn clear_path(&mut self) {
-        (self.path.keys, self.playback_time) = (Vec::new(), None);
+        (self.path.keys, self.path.own_seconds, self.playback_time) = (Vec::new(), Vec::new(), None);
         (self.path_name, self.saved_path) = (String::new(), SavedPath::default());
     }
 
@@ -171,6 +196,21 @@ mod tests {
         assert!(s.advance(1e3, None) && s.playback_time.is_none());
         assert!((s.camera.eye - s.path.keys[1].eye).length() < 1e-9);
         assert!(!s.advance(0.1, None));
+    }
+
+    #[test]
+    fn keys_are_visited_and_replaced() {
+        let mut s = session();
+        s.act(Action::AddKey, SIZE);
+        s.act(Action::Orbit(DVec2::new(90.0, 0.0)), SIZE);
+        let there = s.camera;
+        s.go_to_key(0);
+        assert_eq!(s.camera, s.path.keys[0]);
+        s.camera = there;
+        s.replace_key(0);
+        s.replace_key(7);
+        s.go_to_key(7);
+        assert_eq!((s.path.keys.as_slice(), s.camera), ([there].as_slice(), there));
     }
 
     #[test]
@@ -269,8 +309,10 @@ mod tests {
         s.load_path(&written);
         // An unreadable file is reported and changes nothing.
         std::fs::write(&written, "{\"frames\": 3}").unwrap();
-        for file in [written.clone(), dir.path().join("none.json"), dir.path().join("m.safetensors")] {
-            s.load_dropped_file(&file);
+        let model = dir.path().join("m.safetensors");
+        assert_eq!(s.load_dropped_file(&model), Some(Effect::Open(model)));
+        for file in [written.clone(), dir.path().join("none.json"), dir.path().join("m.obj")] {
+            assert_eq!(s.load_dropped_file(&file), None);
             notifies(&s, &file.file_name().unwrap().to_string_lossy());
             assert_eq!(s.path.keys.len(), 2);
         }

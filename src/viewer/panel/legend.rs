@@ -1,0 +1,171 @@
+//! Legend of a false-colour picture: a colour bar with numbers over the picture's right edge.
+
+use egui::{Align2, Color32, FontId, Painter, Rect, Vec2, pos2, vec2};
+use nstr_image::colormap::{diverging_colormap, error_colormap, sequential_colormap};
+use nstr_plot::format::compact;
+use nstr_render::section;
+
+use crate::display_mode::DisplayMode;
+use crate::orientation::round_length;
+use crate::panel::charts::{even_ticks, tick_text};
+use crate::render_backend::RenderedImage;
+
+/// Colour bar with its numbers.
+pub(super) struct Legend {
+    title: &'static str,
+    colour: Box<dyn Fn(f32) -> [f32; 3]>,
+    /// Places on the bar, 0 (below) to 1, and their numbers.
+    ticks: Vec<(f32, String)>,
+    /// Line below the bar.
+    note: String,
+}
+
+impl Legend {
+    /// The legend of what `image` shows; `None` where its colours are those of the object.
+    pub fn of(image: &RenderedImage) -> Option<Self> {
+        let request = &image.request;
+        let mode = request.mode;
+        if let Some((low, high)) = image.range {
+            let (title, note) = match &request.mesh {
+                Some(_) if mode == DisplayMode::Error => ("distance", "to the mesh"),
+                _ => titles(mode),
+            };
+            let colour = move |t: f32| match mode {
+                DisplayMode::Curvature => diverging_colormap(2.0 * t - 1.0),
+                DisplayMode::Error => error_colormap(t),
+                _ => sequential_colormap(t),
+            };
+            let (low, high) = (f64::from(low), f64::from(high));
+            let place = |v: f64| ((v - low) / (high - low)) as f32;
+            let mut ticks: Vec<(f32, String)> =
+                even_ticks(low, high, 4).into_iter().map(|v| (place(v), tick_text(v, high - low))).collect();
+            if high <= low {
+                ticks = vec![(0.5, compact(low))];
+            }
+            return Some(Self { title, colour: Box::new(colour), ticks, note: note.into() });
+        }
+        let section = request.section.filter(|s| s.show == section::SectionView::Field)?;
+        if mode != DisplayMode::Shaded || !section.offset.is_finite() {
+            return None;
+        }
+        let scene = &request.scene;
+        Some(match scene.is_radiance() {
+            false => distances(scene.cube.size),
+            true => densities(scene.map().length_scale()),
+        })
+    }
+}
+
+/// Title of the bar, and a line below it.
+fn titles(mode: DisplayMode) -> (&'static str, &'static str) {
+    match mode {
+        DisplayMode::Depth => ("depth", "world units"),
+        DisplayMode::Gradient => ("‖∇S‖", "per edge"),
+        DisplayMode::Curvature => ("curvature", "per unit"),
+        DisplayMode::Residual => ("‖∇S − F‖", "per edge"),
+        DisplayMode::Steps => ("steps", "of a ray"),
+        DisplayMode::Error => ("error", "0 to 1"),
+        _ => ("", ""),
+    }
+}
+
+/// The legend of signed distances on a section through a cube of `size`.
+fn distances(size: f64) -> Legend {
+    let full = f64::from(section::FULL) * size;
+    let place = |v: f64| (0.5 + 0.5 * v.signum() * (v.abs() / full).sqrt()) as f32;
+    let sizes = [0.98, 0.4, 0.1].map(|part| round_length(part * full));
+    let mut ticks = vec![(0.5, "0".to_string())];
+    for v in sizes {
+        ticks.extend([(place(v), compact(v)), (place(-v), format!("−{}", compact(v)))]);
+    }
+    let colour = move |t: f32| {
+        let s = 2.0 * t - 1.0;
+        section::distance_base_colour(s.signum() * s * s * section::FULL)
+    };
+    let note = format!("a line every {}", compact(f64::from(section::SPACING) * size));
+    Legend { title: "distance", colour: Box::new(colour), ticks, note }
+}
+
+/// The legend of densities on a section; `scale` is the world length of a unit of the field.
+fn densities(scale: f64) -> Legend {
+    // As the renderer maps them: 1 − exp(−σ/100), σ per unit of the field.
+    let place = |edge: f64| (1.0 - (-0.01 * edge).exp()) as f32;
+    let mut ticks = vec![(0.0, "0".to_string())];
+    ticks.extend([25.0, 70.0, 140.0, 300.0].map(|edge| {
+        let world = round_length(edge / scale);
+        (place(world * scale), compact(world))
+    }));
+    let colour = |t: f32| section::density_colour(-100.0 * (1.0 - t.min(0.9999)).ln());
+    Legend { title: "density", colour: Box::new(colour), ticks, note: "per unit".into() }
+}
+
+/// Width of the bar, points.
+const WIDTH: f32 = 12.0;
+/// Space beside the bar for numbers, points.
+const NUMBERS: f32 = 46.0;
+
+/// Draws `legend` at the right edge of `area`.
+pub(super) fn draw(painter: &Painter, area: Rect, legend: &Legend) {
+    let height = (0.42 * area.height()).min(190.0);
+    if height < 60.0 || area.width() < 120.0 {
+        return;
+    }
+    let font = FontId::proportional(11.0);
+    let text = Color32::from_gray(232);
+    let note = painter.layout_no_wrap(legend.note.clone(), FontId::proportional(10.5), Color32::from_gray(190));
+    let title = painter.layout_no_wrap(legend.title.into(), font.clone(), text);
+    let inner = (WIDTH + NUMBERS).max(note.size().x).max(title.size().x);
+    let size = vec2(inner + 16.0, height + 50.0);
+    let frame = Align2::RIGHT_TOP.anchor_size(area.right_top() + vec2(-10.0, 10.0), size);
+    painter.rect_filled(frame, 5.0, Color32::from_black_alpha(170));
+    painter.galley(frame.min + vec2(8.0, 6.0), title, text);
+    painter.galley(pos2(frame.left() + 8.0, frame.bottom() - 19.0), note, text);
+    let bar = Rect::from_min_size(frame.min + vec2(8.0, 26.0), vec2(WIDTH, height));
+    let pieces = 96;
+    for i in 0..pieces {
+        let t = (i as f32 + 0.5) / pieces as f32;
+        let [r, g, b] = (legend.colour)(t).map(|v| (v.clamp(0.0, 1.0) * 255.0 + 0.5) as u8);
+        let bottom = bar.bottom() - bar.height() * i as f32 / pieces as f32;
+        let piece = Rect::from_min_size(
+            pos2(bar.left(), bottom - bar.height() / pieces as f32),
+            Vec2::new(WIDTH, bar.height() / pieces as f32 + 0.6),
+        );
+        painter.rect_filled(piece.intersect(bar), 0.0, Color32::from_rgb(r, g, b));
+    }
+    let mut taken: Vec<f32> = Vec::new();
+    for (place, number) in legend.ticks.iter().filter(|(place, _)| (-0.001..=1.001).contains(place)) {
+        let y = bar.bottom() - bar.height() * place;
+        if taken.iter().any(|other| (other - y).abs() < 12.0) {
+            continue;
+        }
+        taken.push(y);
+        let line = [pos2(bar.right(), y), pos2(bar.right() + 4.0, y)];
+        painter.line_segment(line, egui::Stroke::new(1.0, text));
+        painter.text(pos2(bar.right() + 6.0, y), Align2::LEFT_CENTER, number, font.clone(), text);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_bar_of_a_section_has_the_colours_of_its_numbers() {
+        for size in [1.0, 2.4, 30.0] {
+            let legend = distances(size);
+            assert!(legend.ticks.len() == 7 && legend.note.contains(&compact(size / 40.0)));
+            for (place, number) in &legend.ticks {
+                let value: f64 = number.replace('−', "-").parse().unwrap();
+                let drawn = section::distance_base_colour((value / size) as f32);
+                let bar = (legend.colour)(*place);
+                assert!(drawn.iter().zip(bar).all(|(a, b)| (a - b).abs() < 0.02), "{number} of {size}");
+            }
+        }
+        let legend = densities(3.0);
+        for (place, number) in &legend.ticks {
+            let value: f64 = number.parse().unwrap();
+            let (drawn, bar) = (section::density_colour((value * 3.0) as f32), (legend.colour)(*place));
+            assert!(drawn.iter().zip(bar).all(|(a, b)| (a - b).abs() < 0.02), "{number}");
+        }
+    }
+}
