@@ -43,11 +43,15 @@ fn corners(camera: &Camera, length: f64) -> (DVec3, [DVec3; 4]) {
     (camera.position(), [corner(0.0, 0.0), corner(w, 0.0), corner(w, h), corner(0.0, h)])
 }
 
-/// Lines of all frusta; a tick on the upper edge of each image tells which side is up. `marked` ones stand out.
-pub(crate) fn lines(views: &[View], length: f64, marked: &[Option<usize>]) -> Vec<Line> {
+/// Lines of all frusta but that which `eye` looks out of; a tick on the upper edge of each image tells which side is up. `marked`
+/// ones stand out.
+pub(crate) fn lines(views: &[View], length: f64, eye: DVec3, marked: &[Option<usize>]) -> Vec<Line> {
     let mut lines = Vec::new();
     for (i, view) in views.iter().enumerate() {
         let (apex, c) = corners(&view.camera, length);
+        if apex.distance(eye) < 0.5 * length {
+            continue;
+        }
         let is_marked = marked.contains(&Some(i));
         let (colour, width) = if is_marked { (MARKED, 2.2) } else { (COLOUR, 1.1) };
         let mut line = |a, b| lines.push(Line { ends: [a, b], colour, width });
@@ -123,9 +127,11 @@ mod tests {
         assert!((length(&views, 5.0) - 0.45).abs() < 1e-12);
         assert_eq!(length(&views, 100.0), 4.0, "large enough to be seen");
         assert_eq!(length(&views[..1], 2.0), 0.5);
-        assert_eq!(lines(&views, 0.4, &[Some(1)]).len(), 30);
-        let marked = lines(&views, 0.4, &[Some(1)]).iter().filter(|l| l.colour == MARKED).count();
+        let far = DVec3::splat(50.0);
+        assert_eq!(lines(&views, 0.4, far, &[Some(1)]).len(), 30);
+        let marked = lines(&views, 0.4, far, &[Some(1)]).iter().filter(|l| l.colour == MARKED).count();
         assert_eq!(marked, 10);
+        assert_eq!(lines(&views, 0.4, views[2].camera.position(), &[]).len(), 20, "not the one looked out of");
     }
 
     #[test]

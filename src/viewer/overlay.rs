@@ -45,6 +45,11 @@ impl<'a> Projection<'a> {
         Self { camera, area, scale, depth, tolerance: TOLERANCE * radius }
     }
 
+    /// Position of the camera.
+    pub fn eye(&self) -> DVec3 {
+        self.camera.position()
+    }
+
     /// Place of a world point in the window, points; `None` behind the camera.
     pub fn to_screen(&self, world: DVec3) -> Option<Pos2> {
         self.camera.project(world).map(|p| self.of_pixel(p))

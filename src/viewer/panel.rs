@@ -85,6 +85,8 @@ const STATUS_HEIGHT: f32 = 26.0;
 /// Sets colours and spacing.
 pub(crate) fn set_style(ctx: &Context) {
     ctx.set_theme(egui::Theme::Dark);
+    // A press and its release may be drawn long after one another where the renderer takes all cores.
+    ctx.options_mut(|o| o.input_options.max_click_duration = 10.0);
     ctx.all_styles_mut(|style| {
         style.spacing.item_spacing = Vec2::new(8.0, 6.0);
         style.spacing.slider_width = 108.0;

@@ -6,6 +6,7 @@ use glam::DVec3;
 use nstr_field::jet::Order;
 use nstr_field::model::Model;
 use nstr_field::point_evaluator::PointEvaluator;
+use nstr_pipeline::compact::without_untrained_transport;
 use nstr_spec::FieldSpec;
 
 /// One sinusoid of the global basis with its amplitude at a point.
@@ -39,7 +40,8 @@ pub(crate) struct LocalSpectrum {
     pub channels: usize,
     /// ‖∇S‖, per unit of field coordinates.
     pub gradient_norm: f64,
-    /// ‖∇S − F‖, per unit of field coordinates; `None` where the model has no transport network.
+    /// ‖∇S − F‖, per unit of field coordinates; `None` where the model has no trained
+    /// transport network.
     pub residual: Option<f64>,
 }
 
@@ -51,7 +53,9 @@ impl LocalSpectrum {
         let evaluator = PointEvaluator::new(spec, &model.grid, &model.net);
         let found = evaluator.at(&unit.to_array(), Order::First);
         let channels = spec.channels().unwrap_or(1).max(1);
-        let (gradient_norm, residual) = (found.spectrum.gradient_norm(), found.residual());
+        // The initial F says nothing about the field.
+        let trained = spec.transports() && without_untrained_transport(model).spec.transports();
+        let (gradient_norm, residual) = (found.spectrum.gradient_norm(), found.residual().filter(|_| trained));
         if !spec.modulates() || spec.basis_width() == 0 {
             let latent = found.spectrum.values().to_vec();
             return Self { components: Vec::new(), latent, channels, gradient_norm, residual };

@@ -67,6 +67,14 @@ impl Canvas {
         if let Some(legend) = info.image.filter(|_| !session.photograph.held).and_then(legend::Legend::of) {
             legend::draw(&painter, area, &legend);
         }
+        let channels = match info.image.filter(|_| !session.photograph.held).map(|i| i.request.mode) {
+            Some(DisplayMode::Normals) => Some("x y z as red green blue, −1 to 1"),
+            Some(DisplayMode::Spectrum) => Some("S 1 2 3 as red green blue, each over its range in sight"),
+            _ => None,
+        };
+        if let Some(text) = channels.filter(|_| area.width() > 320.0) {
+            caption(&painter, area, Align2::RIGHT_TOP, text);
+        }
     }
 
     /// Numbers on the isolines of a section that shows signed distances.
@@ -146,7 +154,8 @@ impl Canvas {
 
 fn caption(painter: &Painter, area: Rect, align: Align2, text: &str) {
     let corner = align.pos_in_rect(&area.shrink(10.0));
-    text_with_edge(painter, corner + vec2(3.0, 1.0), align, text, 12.0, Color32::from_gray(235));
+    let inset = if align == Align2::RIGHT_TOP { -3.0 } else { 3.0 };
+    text_with_edge(painter, corner + vec2(inset, 1.0), align, text, 12.0, Color32::from_gray(235));
 }
 
 /// Grid, boxes, frusta and the camera path.
@@ -168,7 +177,7 @@ fn world(painter: &Painter, projection: &Projection<'_>, session: &Session) {
     }
     if session.aids.frusta {
         let marked = [session.hovered_view, session.active_view];
-        let lines = frusta::lines(&session.views, session.frustum_length(), &marked);
+        let lines = frusta::lines(&session.views, session.frustum_length(), projection.eye(), &marked);
         let compares = lines.len() <= MAX_HIDDEN_LINES;
         for line in &lines {
             if compares { projection.line(painter, line) } else { projection.plain_line(painter, line) }

@@ -138,6 +138,20 @@ fn description(c: &Component) -> String {
     )
 }
 
+/// Fills between a curve and the level `base`, without seams; `colour` is that of a piece by the height of its left end.
+fn fill_to(painter: &Painter, curve: &[Pos2], base: f32, colour: impl Fn(f32) -> Color32) {
+    let mut mesh = egui::Mesh::default();
+    for pair in curve.windows(2) {
+        let (first, tint) = (mesh.vertices.len() as u32, colour(pair[0].y));
+        for at in [pair[0], pair[1], pos2(pair[1].x, base), pos2(pair[0].x, base)] {
+            mesh.colored_vertex(at, tint);
+        }
+        mesh.add_triangle(first, first + 1, first + 2);
+        mesh.add_triangle(first, first + 2, first + 3);
+    }
+    painter.add(Shape::mesh(mesh));
+}
+
 /// The sum of the amplitudes blurred over frequency, as a pale area as high as the plot allows.
 fn envelope(painter: &Painter, plot: Rect, components: &[Component], right: f64) {
     let width = 0.035 * right;
@@ -151,13 +165,8 @@ fn envelope(painter: &Painter, plot: Rect, components: &[Component], right: f64)
         let height = (0.98 * values[i] / most) as f32 * plot.height();
         pos2(plot.left() + plot.width() * i as f32 / ENVELOPE_PLACES as f32, plot.bottom() - height)
     };
-    let fill = BLUE.gamma_multiply(0.13);
-    for i in 0..ENVELOPE_PLACES {
-        let (a, b) = (place(i), place(i + 1));
-        let piece = vec![a, b, pos2(b.x, plot.bottom()), pos2(a.x, plot.bottom())];
-        painter.add(Shape::convex_polygon(piece, fill, Stroke::NONE));
-    }
     let line: Vec<Pos2> = (0..=ENVELOPE_PLACES).map(place).collect();
+    fill_to(painter, &line, plot.bottom(), |_| BLUE.gamma_multiply(0.13));
     painter.line(line, Stroke::new(1.0, BLUE.gamma_multiply(0.4)));
 }
 
@@ -219,12 +228,10 @@ pub(super) fn ray_profile(ui: &mut Ui, profile: &RayProfile, depth: f64) {
     let zero = y(0.0);
     painter.line_segment([pos2(plot.left(), zero), pos2(plot.right(), zero)], Stroke::new(1.0, Color32::from_gray(70)));
     let curve: Vec<Pos2> = shown.clone().map(|i| pos2(x(profile.depth[i]), y(profile.value[i]))).collect();
-    for pair in curve.windows(2) {
-        let piece = vec![pair[0], pair[1], pos2(pair[1].x, zero), pos2(pair[0].x, zero)];
-        let inside = !is_density && pair[0].y > zero;
-        let colour = if inside { ORANGE } else { BLUE };
-        painter.add(Shape::convex_polygon(piece, colour.gamma_multiply(0.16), Stroke::NONE));
-    }
+    fill_to(&painter, &curve, zero, |y| {
+        let inside = !is_density && y > zero;
+        (if inside { ORANGE } else { BLUE }).gamma_multiply(if inside { 0.5 } else { 0.16 })
+    });
     painter.line(curve, Stroke::new(1.4, BLUE));
     if is_density {
         let most = profile.weight[shown.clone()].iter().copied().fold(1e-30, f64::max);

@@ -43,6 +43,8 @@ pub(super) fn show(ctx: &Context, area: Rect) {
         .stroke(Stroke::new(1.0, Color32::from_gray(70)))
         .inner_margin(Margin::symmetric(14, 12));
     let height = (area.height() - 44.0).clamp(60.0, 620.0);
+    // egui's default width would cut the second column.
+    let width = (ctx.content_rect().width() - 40.0).clamp(120.0, 440.0);
     Window::new("help")
         .title_bar(false)
         .resizable(false)
@@ -52,7 +54,9 @@ pub(super) fn show(ctx: &Context, area: Rect) {
         // egui would keep the height of the first time, which may be too small later.
         .min_height(height)
         .max_height(height)
-        .show(ctx, |ui| ScrollArea::vertical().show(ui, keys));
+        .min_width(width)
+        .max_width(width)
+        .show(ctx, |ui| ScrollArea::both().show(ui, keys));
 }
 
 fn keys(ui: &mut Ui) {

@@ -60,9 +60,9 @@ impl Legend {
 fn titles(mode: DisplayMode) -> (&'static str, &'static str) {
     match mode {
         DisplayMode::Depth => ("depth", "world units"),
-        DisplayMode::Gradient => ("‖∇S‖", "per edge"),
+        DisplayMode::Gradient => ("gradS", "per edge"),
         DisplayMode::Curvature => ("curvature", "per unit"),
-        DisplayMode::Residual => ("‖∇S − F‖", "per edge"),
+        DisplayMode::Residual => ("residual", "per edge"),
         DisplayMode::Steps => ("steps", "of a ray"),
         DisplayMode::Error => ("error", "0 to 1"),
         _ => ("", ""),

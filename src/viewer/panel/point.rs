@@ -17,7 +17,7 @@ pub(super) fn show(ui: &mut Ui, session: &mut Session, commands: &mut Vec<PanelC
         ui.label(RichText::new("Click on the object: its values and its spectrum there.").weak().size(11.5));
         return;
     };
-    values(ui, &point);
+    ui.scope(|ui| values(ui, &point));
     if let Some(spectrum) = &point.spectrum {
         if spectrum.components.is_empty() {
             let text = format!(
@@ -57,6 +57,8 @@ fn row(ui: &mut Ui, name: &str, value: String, hint: &str) {
 
 /// Place and values of the point.
 fn values(ui: &mut Ui, point: &PickedPoint) {
+    // Rows of text, not of buttons.
+    ui.spacing_mut().interact_size.y = 14.0;
     Grid::new("point").num_columns(2).spacing([10.0, 2.0]).show(ui, |ui| {
         let [x, y, z] = point.position.to_array().map(compact);
         row(ui, "x y z", format!("{x}  {y}  {z}"), "World units");
@@ -71,11 +73,16 @@ fn values(ui: &mut Ui, point: &PickedPoint) {
         row(ui, "normal", format!("{nx}  {ny}  {nz}"), "Unit normal towards the viewer");
         row(ui, "curvature", compact(point.curvature.into()), "Mean curvature per world unit, positive where convex");
         if let Some(spectrum) = &point.spectrum {
-            row(ui, "‖∇S‖", compact(spectrum.gradient_norm), "Change of the spectrum, per edge of the field's cube");
-            let residual = spectrum.residual.map_or("no F in this model".into(), compact);
-            let hint = "Residual of the transport equation, ‖∇S − F(x, S)‖. Models hold F where it was trained: \
+            row(
+                ui,
+                "gradS",
+                compact(spectrum.gradient_norm),
+                "Length of the spectrum's gradient, per edge of the field's cube",
+            );
+            let residual = spectrum.residual.map_or("F was not trained".into(), compact);
+            let hint = "Residual of the transport equation: length of grad S − F(x, S), per edge. F is trained with \
                         --set train.lambda_pde=1e-4";
-            row(ui, "‖∇S − F‖", residual, hint);
+            row(ui, "residual", residual, hint);
         }
     });
 }
@@ -89,13 +96,13 @@ fn summary(ui: &mut Ui, point: &PickedPoint) {
     };
     ui.spacing_mut().item_spacing.y = 1.0;
     if let Some((centre, spread)) = spectrum.centroid() {
-        line(ui, "mean frequency", format!("{} ± {} per edge", compact(centre), compact(spread)));
+        line(ui, "mean frequency, per edge", format!("{centre:.2} ± {spread:.2}"));
     }
     if let Some(strongest) = spectrum.strongest() {
         line(
             ui,
-            "strongest",
-            format!("S = {} at {} per edge", compact(strongest.amplitude), compact(strongest.frequency())),
+            "strongest, at frequency",
+            format!("{} at {}", compact(strongest.amplitude), compact(strongest.frequency())),
         );
     }
     let channels = if spectrum.channels > 1 { format!(", {} channels", spectrum.channels) } else { String::new() };

@@ -27,14 +27,14 @@ pub(super) fn show(ui: &mut Ui, session: &mut Session) {
         });
         // In world units on the panel, between the faces of the cube in the settings.
         let mut place = lo + (hi - lo) * cut.offset;
-        let slider = Slider::new(&mut place, lo..=hi).max_decimals(4).suffix(" units");
+        let slider = Slider::new(&mut place, lo..=hi).max_decimals(4);
         if slider_row(ui, "Place", slider) {
             cut.offset = ((place - lo) / (hi - lo).max(1e-300)).clamp(0.0, 1.0);
         }
         ui.add_enabled_ui(shaded, |ui| {
             ui.checkbox(&mut cut.field, "Show the field on the plane")
                 .on_hover_text("Signed distances: blue inside, red outside, with lines; radiance: density")
-                .on_disabled_hover_text("In layer 1 only: other layers show their own values");
+                .on_disabled_hover_text("While the scene is cut, in layer 1: other layers show their own values");
         });
         let spacing = scene.as_ref().filter(|s| !s.is_radiance()).map(|s| f64::from(SPACING) * s.cube.size);
         let text = match spacing {
