@@ -193,7 +193,10 @@ fn the_image_follows_keys_and_pointer() {
     assert_eq!(window.pixel(4, 4), [255; 4]);
     assert!(window.pixel(window.width - 3, 240)[0] < 60 && window.pixel(4, 317)[0] < 60);
     let close = |a: [u8; 4], b: [u8; 4]| a.iter().zip(b).all(|(a, b)| a.abs_diff(b) <= 1);
-    assert!((0..first.height).all(|y| (0..first.width).all(|x| close(window.pixel(x, y), first.pixel(x, y)))));
+    // The directions of the axes are drawn over the lower left corner.
+    let covered = |x: u32, y: u32| x < 80 && y >= first.height - 80;
+    let same = |x: u32, y: u32| covered(x, y) || close(window.pixel(x, y), first.pixel(x, y));
+    assert!((0..first.height).all(|y| (0..first.width).all(|x| same(x, y))));
     assert!(difference(&read("help.png"), &window) > 3.0);
     assert!(read("wide.png").width > first.width + 200);
     // While the EXR is rendered there is no new image: the old one is shown whole, white at its right and left edges.
@@ -203,6 +206,37 @@ fn the_image_follows_keys_and_pointer() {
     let (small, last) = (read("small.png"), read("last.png"));
     assert!(small.height > first.height && (last.width, last.height) == (700, 500));
     assert!(std::fs::metadata(at.join("all.exr")).unwrap().len() > 10_000);
+}
+
+#[test]
+fn points_are_read_and_aids_are_drawn() {
+    let Some(display) = Display::open() else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let at = folder.path();
+    model(at);
+    std::fs::copy(scene("bracket.stl"), at.join("bracket.stl")).unwrap();
+    let script = "wait\nscreenshot plain.png\nkey b\nkey g\nwait 0.5\nscreenshot aids.png\nkey b\nkey g\n\
+        click 94,150\nwait 0.5\nscreenshot point.png\nkey escape\n\
+        key 9\nwait 3\nwait\npicture error.png\nkey 1\nwait\npicture shaded.png\n\
+        key f2\nwait\npicture front.png\nkey o\nwait\npicture parallel.png\nclose";
+    let args = ["view", "m.safetensors", "--size", "480x320", "--renderer", "cpu"];
+    let Some(output) = display.nstr(at, &args, script) else { return };
+    done(&output);
+    let read = |name: &str| png::read(&at.join(name)).unwrap();
+    let plain = read("plain.png");
+    assert!(difference(&plain, &read("aids.png")) > 1.0, "boxes and grid");
+    // The panel's first lines name the model; below them the point has moved the layers down.
+    let (point, below) = (read("point.png"), |x: u32, y: u32| x > 196 && (70..280).contains(&y));
+    let changed = |x: u32, y: u32| point.pixel(x, y) != plain.pixel(x, y);
+    let count = (0..320).flat_map(|y| (0..480).map(move |x| (x, y))).filter(|(x, y)| below(*x, *y) && changed(*x, *y));
+    assert!(count.count() > 1500, "the panel shows the point");
+    // The fit is close to its mesh, which lies beside the model: mostly the dark end of the colour map.
+    let (error, shaded) = (read("error.png"), read("shaded.png"));
+    let centre = |image: &Rgba8| image.pixel(94, 150)[..3].iter().map(|v| u32::from(*v)).sum::<u32>();
+    assert!(difference(&error, &shaded) > 1.0 && centre(&error) < centre(&shaded));
+    assert!(
+        difference(&read("front.png"), &shaded) > 1.0 && difference(&read("front.png"), &read("parallel.png")) > 0.05
+    );
 }
 
 /// Other vector widths and numbers of threads fit a slightly different field. Against 1 and 5 threads and AVX2, 0.3 % of the
@@ -247,7 +281,8 @@ fn camera_paths_are_loaded_by_option_and_by_dropping() {
     });
     // Size of the image in a window of 480×320.
     let size = (188, 294);
-    CameraPath { keys: keys.to_vec(), seconds_between_keys: 0.08 }.save(&at.join("tour.json"), size).unwrap();
+    let path = CameraPath { keys: keys.to_vec(), seconds_between_keys: 0.08, ..CameraPath::default() };
+    path.save(&at.join("tour.json"), size).unwrap();
     std::fs::write(at.join("bad.json"), "{\"frames\": []}").unwrap();
     let script = "wait\npicture first.png\nkey F6\nwait\npicture last.png\nkey r\nwait\npicture home.png\n\
         load bad.json\nwait 0.3\nscreenshot said.png\nwait\npicture still.png\n\

@@ -80,7 +80,9 @@ fn list(ui: &mut Ui, session: &Session, info: &PanelInfo<'_>, commands: &mut Vec
         text = reason;
     }
     ui.label(RichText::new(text).weak().size(11.5));
-    ScrollArea::vertical().id_salt("scores").max_height(LIST_HEIGHT).min_scrolled_height(LIST_HEIGHT).show(ui, |ui| {
+    // Of one height from the first image on, so that nothing below moves.
+    let area = ScrollArea::vertical().id_salt("scores").max_height(LIST_HEIGHT).auto_shrink([false, false]);
+    area.show(ui, |ui| {
         ui.set_min_width(ui.available_width() - 6.0);
         ui.spacing_mut().item_spacing.y = 1.0;
         for (view, psnr) in scores.sorted() {
