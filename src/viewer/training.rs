@@ -273,6 +273,10 @@ impl FitObserver for SnapshotObserver<'_> {
         self.inner.begin(scene);
     }
 
+    fn trial(&mut self, fraction: f64) -> bool {
+        self.inner.trial(fraction) && !self.training.is_stopped()
+    }
+
     fn progress(&mut self, progress: &Progress) -> bool {
         self.record(progress);
         self.wait_while_paused();
