@@ -193,7 +193,7 @@ fn pulled_and_rounded_parameters_agree() {
         let [params, v, rounded] = buffers.each_ref().map(make);
         let [steps, offsets, pulls] = of_entries.each_ref().map(|v| backend::primitive(make(v)));
         let lattice = backend::LatticeTensors { features, steps, offsets, pulls };
-        backend::rounding_step(params, v, lattice, &hyper, rounded).map(|t| values(t))
+        backend::rounding_step(params, v, lattice, &hyper, rounded).map(values)
     };
     let [[a, a_rounded], [b, b_rounded]] = [DType::F32, DType::F64].map(on);
     assert_close("parameters", &a, &b, 1e-5);

@@ -52,7 +52,7 @@ pub struct RoundingConfig {
 
 impl Default for RoundingConfig {
     fn default() -> Self {
-        Self { start: 0.5, freeze: 0.9, updates: 12, rate: 1.0 }
+        Self { start: 0.85, freeze: 0.95, updates: 12, rate: 1.0 }
     }
 }
 
@@ -327,9 +327,10 @@ fn search(
 ) -> Option<f64> {
     let (low, high) = (band[0] * target as f64, band[1] * target as f64);
     let middle = 0.5 * (low + high);
-    let (mut noise, mut best) = (start, None::<(f64, f64)>);
+    let (mut noise, mut best): (f64, Option<(f64, f64)>) = (start, None);
     // Noise and size of the smallest file that is too large, and of the largest that is small enough.
-    let (mut large, mut small): (Option<(f64, f64)>, Option<(f64, f64)>) = (None, None);
+    let mut large: Option<(f64, f64)> = None;
+    let mut small: Option<(f64, f64)> = None;
     for _ in 0..tries {
         let found = bytes(noise)? as f64;
         if best.is_none_or(|(_, size)| (size - middle).abs() > (found - middle).abs()) {

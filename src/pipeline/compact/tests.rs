@@ -259,7 +259,7 @@ fn fits_for_a_size_are_the_same_however_often_they_are_stopped() {
         [("chirp", "chirp.png", quick_chirp(), 12_000, [60, 80]), ("tea", "teaset", quick_teaset(), 30_000, [64, 91])]
     {
         let whole = folder.path().join(format!("{name}.nstr"));
-        let options = options.without_evaluation();
+        let options = options.set("train.rounding.start=0.5").without_evaluation();
         fit(scene(input), &sized(options.clone(), most, &whole), &mut ()).unwrap();
         let parts = folder.path().join(format!("{name}_parts.nstr"));
         let unfinished = folder.path().join(format!("{name}_parts.unfinished.safetensors"));
