@@ -351,7 +351,11 @@ fn search(
                 let share = ((more - middle) / (more - less).max(1.0)).clamp(0.05, 0.95);
                 a * (b / a).powf(share)
             }
-            _ => (noise * (found / middle).powi(4).clamp(1.0 / 256.0, 256.0)).max(finest),
+            _ => {
+                let ratio = (found / middle).powi(4);
+                let factor = if found > high { ratio.clamp(1.5, 256.0) } else { ratio.clamp(1.0 / 256.0, 1.0 / 1.5) };
+                (noise * factor).max(finest)
+            }
         };
         if !noise.is_finite() {
             break;
