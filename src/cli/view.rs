@@ -273,13 +273,6 @@ pub fn fit(args: &FitArgs) -> anyhow::Result<()> {
     watch(&input, &args.options(), &args.extra_outputs(), replace, viewer_options(&view, &input, None))?.0
 }
 
-/// A count with its digits in groups of three.
-fn grouped(count: u64) -> String {
-    let digits = count.to_string();
-    let groups = digits.as_bytes().rchunks(3).rev().map(String::from_utf8_lossy);
-    groups.collect::<Vec<_>>().join(" ")
-}
-
 /// Whether the fit was stopped and left the finished model of an earlier one in its place.
 fn left_earlier_model(error: &anyhow::Error) -> bool {
     matches!(error.downcast_ref(), Some(nstr_pipeline::Error::Interrupted { replaced: false, .. }))
@@ -323,9 +316,8 @@ fn watch(
     training.stop();
     let result = fitting.join().unwrap_or_else(|_| bail!("the fit ended with a panic (its message is above)"));
     shown?;
-    if let Some(steps) = training.steps() {
-        let share = 100.0 * training.painting_share();
-        stderr!("{} steps; painting took {share:.0} % of the time", grouped(steps));
+    if training.has_run() {
+        stderr!("painting took {:.0} % of the time", 100.0 * training.painting_share());
     }
     Ok((result, matches!(training.phase(), TrainingPhase::Done(_))))
 }

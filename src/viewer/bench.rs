@@ -92,6 +92,8 @@ pub(crate) struct MotionRecord {
     end: f64,
     /// Processor time at the start and at the end.
     cpu: (Option<f64>, Option<f64>),
+    is_over: bool,
+    /// Frames until the end.
     presents: u32,
     /// Time and scale of each picture that differs from the one before.
     pictures: Vec<(f64, f64)>,
@@ -106,7 +108,7 @@ impl MotionRecord {
 
     /// Notes a presented frame.
     pub fn presented(&mut self, now: f64, hash: u64, scale: f64) {
-        self.presents += 1;
+        self.presents += u32::from(!self.is_over);
         if self.last_hash.replace(hash) != Some(hash) {
             self.pictures.push((now, scale));
         }
@@ -124,7 +126,7 @@ impl MotionRecord {
 
     /// Ends the motion.
     pub fn end(&mut self, now: f64) {
-        self.end = now;
+        (self.end, self.is_over) = (now, true);
         self.cpu.1 = cpu_seconds();
     }
 
@@ -188,7 +190,7 @@ mod tests {
         motion.presented(12.5, 1, 1.0);
         let report = motion.report(12.6);
         assert!((report.pictures_per_second - 50.0 / 2.01).abs() < 1e-9, "{report:?}");
-        assert!((report.presents_per_second - 101.0 / 2.01).abs() < 1e-9);
+        assert!((report.presents_per_second - 100.0 / 2.01).abs() < 1e-9);
         assert!((report.gap_p95_ms - 40.0).abs() < 1e-6 && (report.clean_s - 0.59).abs() < 1e-9);
         assert_eq!(report.scale, 0.5);
         assert!((motion.first_change().unwrap() - 0.02).abs() < 1e-9);

@@ -17,6 +17,8 @@ use crate::tonemap::{ColourRanges, false_colours};
 
 /// Difference of two neighbours, of 1, from which they are an edge.
 const LEAST_DIFFERENCE: f32 = 0.03;
+/// The same of radiance fields, whose textures would be edges everywhere.
+const LEAST_RADIANCE_DIFFERENCE: f32 = 0.08;
 /// Rows of pixels that are rendered between two checks for a newer request.
 const ROWS: u32 = 32;
 
@@ -40,13 +42,14 @@ impl EdgeRefiner {
     /// Finds the edges of `frame`, a picture of one sample a pixel that answers `request`. `ranges` are those of its colour maps.
     pub fn new(frame: &Frame, request: &RenderRequest, ranges: ColourRanges) -> Self {
         let (width, height) = (frame.width as usize, frame.height as usize);
+        let least = if request.scene.is_radiance() { LEAST_RADIANCE_DIFFERENCE } else { LEAST_DIFFERENCE };
         let mask = match false_colours(frame, request.mode, &ranges) {
             Some(image) => {
                 let pixels = image.data.as_chunks::<4>().0;
-                edges(width, height, |i| pixels[i].map(|v| f32::from(v) / 255.0))
+                edges((width, height), least, |i| pixels[i].map(|v| f32::from(v) / 255.0))
             }
             // Roots are close to what a display shows, and do not depend on the exposure.
-            None => edges(width, height, |i| {
+            None => edges((width, height), least, |i| {
                 let [r, g, b, a] = frame.colour[i];
                 [r.max(0.0).sqrt(), g.max(0.0).sqrt(), b.max(0.0).sqrt(), a]
             }),
@@ -137,9 +140,9 @@ fn grid_side(samples: u32) -> u32 {
     (f64::from(samples).sqrt().round() as u32).max(2)
 }
 
-/// Whether each pixel, or one beside it, differs from a neighbour.
-fn edges(width: usize, height: usize, value: impl Fn(usize) -> [f32; 4] + Sync) -> Vec<bool> {
-    let differs = |a: [f32; 4], b: [f32; 4]| a.iter().zip(b).any(|(a, b)| (a - b).abs() > LEAST_DIFFERENCE);
+/// Whether each pixel, or one beside it, differs from a neighbour by more than `least`.
+fn edges((width, height): (usize, usize), least: f32, value: impl Fn(usize) -> [f32; 4] + Sync) -> Vec<bool> {
+    let differs = |a: [f32; 4], b: [f32; 4]| a.iter().zip(b).any(|(a, b)| (a - b).abs() > least);
     // Each pixel with the ones to the right and below; a second step looks back.
     let ahead: Vec<bool> = (0..width * height)
         .into_par_iter()
@@ -186,11 +189,11 @@ mod tests {
     fn only_pixels_beside_a_difference_are_edges() {
         // A step between columns 4 and 5, and a slow ramp along y.
         let value = |i: usize| [if i % 10 < 5 { 0.0 } else { 1.0 }, (i / 10) as f32 * 0.01, 0.0, 1.0];
-        let found = edges(10, 8, value);
+        let found = edges((10, 8), LEAST_DIFFERENCE, value);
         for (i, edge) in found.iter().enumerate() {
             assert_eq!(*edge, (3..=5).contains(&(i % 10)), "{i}");
         }
-        assert!(edges(10, 8, |_| [0.3; 4]).iter().all(|e| !e));
+        assert!(edges((10, 8), LEAST_DIFFERENCE, |_| [0.3; 4]).iter().all(|e| !e));
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! Share of the computer that painting takes while a fit runs.
 //!
 //! Painting earns core-seconds as time passes, at the stated share of all cores, and spends them. It waits while it owes any,
-//! but for a user who is moving the camera, whose pictures may borrow for a few seconds.
+//! but for a user who is moving the camera, whose pictures may borrow two seconds' earnings.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -13,7 +13,7 @@ pub(crate) const SHARES: (f64, f64) = (0.01, 1.0);
 /// Seconds whose earnings can be saved up.
 const SAVED_SECONDS: f64 = 0.5;
 /// Seconds whose earnings can be borrowed.
-const BORROWED_SECONDS: f64 = 4.0;
+const BORROWED_SECONDS: f64 = 2.0;
 /// Longest wait before the budget is looked at again.
 const MAX_WAIT: Duration = Duration::from_millis(50);
 
@@ -191,10 +191,10 @@ mod tests {
     #[test]
     fn borrowed_time_is_paid_back() {
         let mut account = Account::new(2.0);
-        let moving = paint(&mut account, 0.05, 2.0, true);
+        let moving = paint(&mut account, 0.05, 1.0, true);
         assert!(moving > 2.0 * DEFAULT_SHARE, "{moving}");
         // At rest nothing is painted until all is paid back, at most as long as was borrowed.
-        let (at, wait) = (2.05, account.wait(2.05, false));
+        let (at, wait) = (1.05, account.wait(1.05, false));
         assert!(wait > 1.0 && wait <= BORROWED_SECONDS + 0.5, "{wait}");
         account.count(at + wait);
         assert!((account.taken() - DEFAULT_SHARE).abs() < 0.02, "{}", account.taken());

@@ -205,9 +205,9 @@ impl Training {
         &self.0.paint
     }
 
-    /// Steps so far; `None` before the first report.
-    pub fn steps(&self) -> Option<u64> {
-        self.state().status.progress.map(|p| p.step)
+    /// Whether a step was taken and reported.
+    pub fn has_run(&self) -> bool {
+        self.state().status.progress.is_some()
     }
 
     /// Share of the cores' time, 0 to 1, that painting took while training ran.
