@@ -6,7 +6,7 @@ struct Uniforms {
     // Size of the image in texels, and the part of it that fills the viewport.
     size: vec2f,
     visible: vec2f,
-    // x: 0 for opaque images, 1 for a chequerboard that mixes as sRGB values, 2 for one that mixes in linear light.
+    // x: 1 for a chequerboard that mixes as sRGB values, 2 for one that mixes in linear light.
     backdrop: vec4u,
 }
 
@@ -54,21 +54,37 @@ fn over_chequerboard(at: vec2f, position: vec2f) -> vec3f {
     return mix(upper, lower, t.y);
 }
 
-// Stays half a pixel within the image: beyond its border the texture holds other data.
-fn sample(in: Vertex) -> vec3f {
-    let at = clamp(in.uv * uniforms.visible, vec2f(0.5), uniforms.size - 0.5);
-    if uniforms.backdrop.x > 0u {
-        return over_chequerboard(at, in.position.xy);
-    }
-    return textureSampleLevel(image, bilinear, at / vec2f(textureDimensions(image)), 0.0).rgb;
+// Position in texels; stays half a pixel within the image: beyond its border the texture holds other data.
+fn texel(in: Vertex) -> vec2f {
+    return clamp(in.uv * uniforms.visible, vec2f(0.5), uniforms.size - 0.5);
 }
+
+fn opaque_colour(in: Vertex) -> vec3f {
+    return textureSampleLevel(image, bilinear, texel(in) / vec2f(textureDimensions(image)), 0.0).rgb;
+}
+
+fn chequered_colour(in: Vertex) -> vec3f {
+    return over_chequerboard(texel(in), in.position.xy);
+}
+
+// An entry point for each kind of image: software drivers evaluate both sides of a branch.
 
 @fragment
 fn encoded(in: Vertex) -> @location(0) vec4f {
-    return vec4f(sample(in), 1.0);
+    return vec4f(opaque_colour(in), 1.0);
 }
 
 @fragment
 fn linear(in: Vertex) -> @location(0) vec4f {
-    return vec4f(decode(sample(in)), 1.0);
+    return vec4f(decode(opaque_colour(in)), 1.0);
+}
+
+@fragment
+fn encoded_chequered(in: Vertex) -> @location(0) vec4f {
+    return vec4f(chequered_colour(in), 1.0);
+}
+
+@fragment
+fn linear_chequered(in: Vertex) -> @location(0) vec4f {
+    return vec4f(decode(chequered_colour(in)), 1.0);
 }
