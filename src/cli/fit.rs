@@ -111,6 +111,10 @@ pub struct FitArgs {
     #[cfg(feature = "viewer")]
     #[arg(long)]
     pub view: bool,
+    /// With --view: close the window once the fit is over
+    #[cfg(feature = "viewer")]
+    #[arg(long, requires = "view")]
+    pub close: bool,
 }
 
 impl FitArgs {

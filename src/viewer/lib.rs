@@ -6,18 +6,22 @@
 //! training comes through [`Training`]. This crate is independent of the command line and of how models are fitted.
 
 mod app;
+mod bench;
 mod blit;
 mod camera;
 mod camera_path;
 mod cpu_backend;
 mod display_mode;
+mod edges;
 mod error;
 mod event_conversion;
 mod gpu_backend;
 mod gpu_tonemap;
 mod input;
+mod paint_budget;
 mod panel;
 mod presenter;
+mod preview;
 mod progressive;
 mod readback;
 mod render_backend;
@@ -28,7 +32,8 @@ mod session;
 mod tonemap;
 mod training;
 
-pub use app::{ViewerOptions, run};
+pub use app::{ViewerOptions, run, run_bench};
+pub use bench::{BenchReport, MotionReport};
 pub use camera::ViewCamera;
 pub use camera_path::CameraPath;
 pub use cpu_backend::render_image;

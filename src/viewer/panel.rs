@@ -17,6 +17,7 @@ use crate::render_backend::RenderedImage;
 use crate::session::Session;
 use crate::training::TrainingStatus;
 
+mod status;
 mod training;
 
 /// Information that the panel displays beside the state of the session.
@@ -39,6 +40,8 @@ pub(crate) struct PanelInfo<'a> {
     pub fps: Option<f64>,
     /// Training run, if there is one.
     pub training: Option<&'a TrainingStatus>,
+    /// Share of the computer that painting may take while training runs, and what it took, 0 to 1.
+    pub paint_shares: (f64, f64),
 }
 
 /// Command of the user from the panel.
@@ -52,6 +55,8 @@ pub(crate) enum PanelCommand {
     ClearPath,
     /// Stop training and save.
     StopTraining,
+    /// Give painting this share of the computer while training runs, 0 to 1.
+    SetPaintShare(f64),
 }
 
 /// Width of the panel, points.
@@ -80,7 +85,7 @@ pub(crate) fn show(ui: &mut Ui, session: &mut Session, info: &PanelInfo<'_>) -> 
     let fill = ui.visuals().panel_fill;
     let frame = Frame::new().fill(fill).inner_margin(Margin::symmetric(12, 0));
     Panel::bottom("status").exact_size(STATUS_HEIGHT).resizable(false).frame(frame).show_inside(ui, |ui| {
-        status(ui, session, info);
+        status::show(ui, session, info);
     });
     if session.panel {
         let frame = Frame::new().fill(fill).inner_margin(Margin { left: 12, right: 4, top: 10, bottom: 6 });
@@ -103,7 +108,7 @@ fn controls(ui: &mut Ui, session: &mut Session, info: &PanelInfo<'_>) -> Vec<Pan
         ui.label(RichText::new(line).weak().size(11.5));
     }
     if let Some(status) = info.training {
-        training::show(ui, status, &mut commands);
+        training::show(ui, status, info.paint_shares, &mut commands);
     }
     layers(ui, session, info, &mut commands);
     camera(ui, session, &mut commands);
@@ -331,43 +336,6 @@ fn save(ui: &mut Ui, commands: &mut Vec<PanelCommand>) {
     });
 }
 
-fn status(ui: &mut Ui, session: &Session, info: &PanelInfo<'_>) {
-    ui.horizontal_centered(|ui| {
-        let small = |text: String| RichText::new(text).size(12.0);
-        let mut parts = Vec::new();
-        if let Some(image) = info.image {
-            let (w, h) = (image.request.camera.width, image.request.camera.height);
-            parts.push(format!("{w} x {h}"));
-            parts.push(if image.divisor > 1 { format!("scale 1/{}", image.divisor) } else { "scale 1".into() });
-            parts.push(format!("{} spp", image.samples));
-            parts.push(match image.seconds {
-                long if long >= 10.0 => format!("{long:.0} s"),
-                short => format!("{:.0} ms", short * 1e3),
-            });
-            if let Some(psnr) = image.psnr {
-                parts.push(format!("PSNR {psnr:.2} dB"));
-            }
-        }
-        if let Some(fps) = info.fps {
-            parts.push(format!("{fps:.0} fps"));
-        } else if !session.is_training {
-            parts.push("still".into());
-        }
-        parts.push(match info.done {
-            true if session.is_training => "training".into(),
-            true => "refined".into(),
-            false => format!("painting {:.0} %", 100.0 * info.progress),
-        });
-        ui.label(small(parts.join("   ")));
-        ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
-            let PanelInfo { backend, adapter, .. } = info;
-            let hint = if session.panel { "H help" } else { "H help   T panel" };
-            let shown_by = if backend.contains(adapter) { String::new() } else { format!(", shown by {adapter}") };
-            ui.add(egui::Label::new(small(format!("{backend}{shown_by}   {hint}")).weak()).truncate());
-        });
-    });
-}
-
 /// Message, notes and help over the image, which fills `area`.
 fn overlays(ctx: &Context, session: &mut Session, info: &PanelInfo<'_>, area: Rect) {
     let note = info.image.and_then(|i| i.note.as_deref());
@@ -376,7 +344,11 @@ fn overlays(ctx: &Context, session: &mut Session, info: &PanelInfo<'_>, area: Re
         true => "the error needs a capture: give one with --capture DIR",
         false => "no image to compare with from here: [ and ] go to the capture's cameras",
     });
-    let waiting = session.scene.is_none().then_some("reading the input ...");
+    let waiting = match (&session.scene, info.image) {
+        (None, _) => Some("reading the input ..."),
+        (Some(_), None) => Some("painting the first picture ..."),
+        (Some(_), Some(_)) => None,
+    };
     let text = session.message().map(|m| m.0).or(note).or(hint).or(waiting);
     if session.help {
         help(ctx, area);

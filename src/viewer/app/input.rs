@@ -12,7 +12,7 @@ use winit::event_loop::ActiveEventLoop;
 use crate::app::App;
 use crate::error::ViewerError;
 use crate::event_conversion;
-use crate::input::{Button, InputEvent, Modifiers};
+use crate::input::{Action, Button, InputEvent, Modifiers};
 use crate::panel::PanelCommand;
 use crate::presenter::{Overlay, Presenter, Viewport};
 use crate::render_backend::RenderedImage;
@@ -32,10 +32,19 @@ impl App {
     /// Processes an event of the user or a script.
     pub(super) fn handle_event(&mut self, event: InputEvent) {
         let on_image = self.is_on_image(event);
-        if let Some(action) = self.input.handle(event, on_image) {
-            self.execute(PanelCommand::Act(action));
+        let drags = self.input.is_dragging() && matches!(event, InputEvent::Pointer(_));
+        let Some(action) = self.input.handle(event, on_image) else {
+            self.dirty |= !drags;
+            return;
+        };
+        match action {
+            // The image alone changes, and is drawn when it comes.
+            Action::Orbit(_) | Action::Pan(_) | Action::Look(_) => {
+                self.session.act(action, self.image_size());
+                self.has_moved = true;
+            }
+            _ => self.execute(PanelCommand::Act(action)),
         }
-        self.dirty = true;
     }
 
     /// Whether an event belongs to the image, not to the panel.
@@ -67,6 +76,11 @@ impl App {
             }
             PanelCommand::SavePath => self.session.save_path(size),
             PanelCommand::ClearPath => self.session.clear_path(),
+            PanelCommand::SetPaintShare(share) => {
+                if let Some(training) = &self.options.training {
+                    training.paint_budget().set_share(share);
+                }
+            }
             PanelCommand::StopTraining => {
                 if let Some(training) = &self.options.training {
                     training.stop();
@@ -184,7 +198,8 @@ impl App {
     }
 
     /// Passes a scripted event to the panel and to the image.
-    fn inject(&mut self, event: InputEvent) {
+    pub(super) fn inject(&mut self, event: InputEvent) {
+        self.attention.touched_by_script();
         if let Some(opened) = &mut self.opened {
             let scale = opened.egui.egui_ctx().pixels_per_point();
             if let Some(event) = event_conversion::to_egui(event, self.input.pointer(), scale) {
@@ -232,6 +247,11 @@ impl ScriptDriver {
             screenshot: None,
             closes: false,
         }
+    }
+
+    /// Whether a screenshot waits for the next presented frame.
+    pub fn wants_screenshot(&self) -> bool {
+        self.screenshot.is_some()
     }
 
     /// Whether the script closed the window.
