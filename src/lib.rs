@@ -77,6 +77,7 @@ pub use nstr_metrics as metrics;
 pub use nstr_pipeline as pipeline;
 pub use nstr_plot as plot;
 pub use nstr_render as render;
+pub use nstr_sfm as sfm;
 pub use nstr_signal as signal;
 pub use nstr_space as space;
 pub use nstr_spec as spec;

@@ -335,8 +335,16 @@ fn shaders_render_the_same_images() {
         let Some(cpu) = pictures("cpu", asked, names) else { return };
         let gpu = pictures("gpu", asked, names).unwrap();
         for ((gpu, cpu), name) in gpu.iter().zip(&cpu).zip(names) {
-            let off = difference(gpu, cpu);
-            assert!(off < 0.8, "{name}: {off}");
+            if asked[0] == "colour" {
+                let off = difference(gpu, cpu);
+                assert!(off < 0.8, "{name}: {off}");
+                continue;
+            }
+            // Of other layers the CPU alone refines edges, a few of the pixels.
+            let (a, b) = (gpu.data.as_chunks::<4>().0, cpu.data.as_chunks::<4>().0);
+            let differs = |(a, b): &(&[u8; 4], &[u8; 4])| a.iter().zip(*b).any(|(a, b)| a.abs_diff(*b) > 12);
+            let share = a.iter().zip(b).filter(differs).count() as f64 / a.len() as f64;
+            assert!(share < 0.2, "{name}: {share}");
         }
         assert!(difference(&gpu[0], &gpu[1]) > 3.0, "the drag turned the model, the key changed the layer");
         // A transparent background is transparent in the file and a chequerboard in the window.
@@ -398,6 +406,75 @@ fn a_fit_in_a_window_stops_and_saves_when_the_window_closes() {
     let refused = display.nstr(at, &["view", &mesh], "close").unwrap();
     assert_eq!(refused.status.code(), Some(1));
     assert!(String::from_utf8_lossy(&refused.stderr).contains("-o"));
+}
+
+#[test]
+fn a_watched_fit_leaves_painting_its_share_and_closes_the_window() {
+    let Some(display) = Display::open() else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let at = folder.path();
+    let mesh = scene("bracket.stl");
+    let args = ["view", &mesh, "-o", "live.safetensors", "--preset", "sdf-tiny", "--time", "8s", "--close"];
+    // The camera moves for a part of the time.
+    let script = "wait picture\ndrag left 300,300 420,330\ndrag left 300,300 420,330\nwait 1\nkey 2";
+    let Some(output) = display.nstr(at, &args, script) else { return };
+    done(&output);
+    let said = String::from_utf8_lossy(&output.stderr);
+    let line = said.lines().find(|line| line.contains("painting took")).unwrap_or_else(|| panic!("{said}"));
+    let share: f64 = line.split("painting took ").nth(1).unwrap().split(' ').next().unwrap().parse().unwrap();
+    // 15 %, what a moving camera may borrow, and the last snapshot and its picture; without a budget it is some 70 %.
+    assert!(share > 0.0 && share <= 40.0, "{line}");
+    assert!(!said.contains("XDG_RUNTIME_DIR"), "{said}");
+    assert!(at.join("live.safetensors").exists());
+    let refused = display.nstr(at, &["view", "live.safetensors", "--close"], "close").unwrap();
+    assert_eq!(refused.status.code(), Some(1));
+}
+
+#[test]
+fn a_measured_session_runs_by_itself() {
+    let Some(display) = Display::open() else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let at = folder.path();
+    model(at);
+    let output = display
+        .command(env!("CARGO_BIN_EXE_nstr"), at)
+        .args(["view", "m.safetensors", "--size", "480x320", "--bench", "--json", "bench.json"])
+        .output()
+        .unwrap();
+    if String::from_utf8_lossy(&output.stderr).contains("no graphics adapter") {
+        return skip(Requirement::Gpu, "no Vulkan driver (mesa-vulkan-drivers)");
+    }
+    done(&output);
+    let text = std::fs::read_to_string(at.join("bench.json")).unwrap();
+    let figures: serde_json::Value = serde_json::from_str(&text).unwrap();
+    let number = |name: &str| figures[name].as_f64().unwrap_or_else(|| panic!("{name}: {text}"));
+    for name in ["pictures_per_second", "first_change_ms", "clean_s", "present_ms"] {
+        assert!(number(name) > 0.0, "{name}: {text}");
+    }
+    assert!(number("scale") > 0.05 && number("scale") <= 1.0, "{text}");
+    assert_eq!(figures["picture"], serde_json::json!([188, 294]));
+    let table = String::from_utf8_lossy(&output.stdout);
+    assert!(table.contains("different pictures a second") && table.contains("188 x 294"), "{table}");
+}
+
+#[test]
+fn a_transparent_background_is_chequered_in_window_pixels() {
+    let Some(display) = Display::open() else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let at = folder.path();
+    model(at);
+    // Seen while moving, from pictures of any resolution, and at rest.
+    let script = "wait\nscreenshot rest.png\ndrag left 60,150 100,160\nscreenshot moved.png\nwait\nclose";
+    let args = ["view", "m.safetensors", "--size", "480x320", "--background", "transparent"];
+    let Some(output) = display.nstr(at, &args, script) else { return };
+    done(&output);
+    for name in ["rest.png", "moved.png"] {
+        let shot = png::read(&at.join(name)).unwrap();
+        for x in 0..160 {
+            let grey = if (x / 8) % 2 == 0 { 107u8 } else { 128 };
+            assert!(shot.pixel(x, 2)[0].abs_diff(grey) <= 1, "{name} at {x}: {:?}", shot.pixel(x, 2));
+        }
+    }
 }
 
 #[test]

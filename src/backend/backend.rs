@@ -191,6 +191,32 @@ pub trait FieldBackend: Backend {
     fn ema_step(average: FloatTensor<Self>, values: FloatTensor<Self>, decay: f64) -> FloatTensor<Self> {
         plain_ema_step::<Self>(average, values, decay)
     }
+
+    /// Pulls the parameters of a flat buffer towards 0 and rounds them, see [`nstr_kernel::rounding`]: after a step of Adam
+    /// that left the second moment `v`. `rounded` is a buffer to reuse. Returns the parameters and their rounded values. Called on a
+    /// backend without autodiff.
+    fn rounding_step(
+        params: FloatTensor<Self>,
+        v: FloatTensor<Self>,
+        lattice: LatticeTensors<Self>,
+        hyper: &AdamHyper,
+        _rounded: FloatTensor<Self>,
+    ) -> [FloatTensor<Self>; 2] {
+        plain_rounding_step::<Self>(params, v, lattice, hyper)
+    }
+}
+
+/// [`nstr_kernel::rounding::Lattice`] on a device: a number `[entries]` for each entry of a buffer `[entries · features]`.
+#[derive(Clone, Debug)]
+pub struct LatticeTensors<B: Backend> {
+    /// Values an entry.
+    pub features: usize,
+    /// Step of each entry.
+    pub steps: FloatTensor<B>,
+    /// Offset of the rounding of each entry.
+    pub offsets: FloatTensor<B>,
+    /// Weight of the magnitude of each entry's values in the loss.
+    pub pulls: FloatTensor<B>,
 }
 
 /// Points and target values of [`FieldBackend::field_loss`].
@@ -381,6 +407,26 @@ pub fn plain_ema_step<B: Backend>(average: FloatTensor<B>, values: FloatTensor<B
     primitive(tensor::<B, 1>(average) * decay + tensor::<B, 1>(values) * (1.0 - decay))
 }
 
+/// Pull and rounding in plain tensors.
+pub fn plain_rounding_step<B: Backend>(
+    params: FloatTensor<B>,
+    v: FloatTensor<B>,
+    lattice: LatticeTensors<B>,
+    hyper: &AdamHyper,
+) -> [FloatTensor<B>; 2] {
+    let LatticeTensors { features, steps, offsets, pulls } = lattice;
+    let (params, v) = (tensor::<B, 1>(params), tensor::<B, 1>(v));
+    let (values, entries) = (params.dims()[0], params.dims()[0] / features.max(1));
+    let by_entry = |t: Tensor<B, 1>| t.reshape([entries, features]);
+    let [steps, offsets, pulls] = [steps, offsets, pulls].map(|t| tensor::<B, 1>(t).reshape([entries, 1]));
+    let (params, v) = (by_entry(params), by_entry(v));
+    let shrink = (pulls / ((v / hyper.bias2).sqrt() + hyper.eps)).clamp_max(1.0) * hyper.lr;
+    let sign = params.clone().sign();
+    let params = (params.abs() - shrink).clamp_min(0.0) * sign.clone();
+    let rounded = (params.clone().abs() / steps.clone() + offsets).floor() * steps * sign;
+    [params, rounded].map(|t| primitive(t.reshape([values])))
+}
+
 /// A tensor from its primitive.
 pub fn tensor<B: Backend, const D: usize>(primitive: FloatTensor<B>) -> Tensor<B, D> {
     Tensor::from_primitive(TensorPrimitive::Float(primitive))
@@ -486,4 +532,15 @@ pub fn adam_step<B: FieldBackend>(
 /// [`FieldBackend::ema_step`] on tensors. The average's storage is reused where nothing else holds it.
 pub fn ema_step<B: FieldBackend>(average: Tensor<B, 1>, values: Tensor<B, 1>, decay: f64) -> Tensor<B, 1> {
     tensor(B::ema_step(primitive(average), primitive(values), decay))
+}
+
+/// [`FieldBackend::rounding_step`] on tensors. Storage is reused where nothing else holds it.
+pub fn rounding_step<B: FieldBackend>(
+    params: Tensor<B, 1>,
+    v: Tensor<B, 1>,
+    lattice: LatticeTensors<B>,
+    hyper: &AdamHyper,
+    rounded: Tensor<B, 1>,
+) -> [Tensor<B, 1>; 2] {
+    B::rounding_step(primitive(params), primitive(v), lattice, hyper, primitive(rounded)).map(tensor)
 }

@@ -17,14 +17,16 @@ use burn::tensor::{DType, Shape, TensorMetadata};
 use burn_flex::{Flex, FlexTensor};
 use nstr_kernel::adam::{self, AdamHyper};
 use nstr_kernel::ema;
+use nstr_kernel::rounding::{self, Lattice};
 use nstr_kernel::{
     BatchLoss, FusedField, GradientSlices, Lines, Outputs, PointRegularizer, RayBatch, RayLoss, RayOutputs, Targets,
 };
 use nstr_spec::FieldSpec;
 
 use crate::backend::{
-    FieldBackend, FieldOp, LineData, LossData, Moments, RayStep, Step, plain_adam_step, plain_ema_step,
-    plain_field_loss, plain_field_regularizer, plain_field_transported, plain_ray_step, primitive, tensor,
+    FieldBackend, FieldOp, LatticeTensors, LineData, LossData, Moments, RayStep, Step, plain_adam_step, plain_ema_step,
+    plain_field_loss, plain_field_regularizer, plain_field_transported, plain_ray_step, plain_rounding_step, primitive,
+    tensor,
 };
 use crate::reference;
 
@@ -111,6 +113,25 @@ impl FieldBackend for Flex {
         let [mut average, values] = [average, values].map(into_contiguous);
         ema::step(average.storage_mut(), values.storage(), decay);
         average
+    }
+
+    fn rounding_step(
+        params: FlexTensor,
+        v: FlexTensor,
+        lattice: LatticeTensors<Self>,
+        hyper: &AdamHyper,
+        rounded: FlexTensor,
+    ) -> [FlexTensor; 2] {
+        let all = [&params, &v, &rounded, &lattice.steps, &lattice.offsets, &lattice.pulls];
+        if all.iter().any(|t| t.dtype() != DType::F32) {
+            return plain_rounding_step::<Flex>(params, v, lattice, hyper);
+        }
+        let LatticeTensors { features, steps, offsets, pulls } = lattice;
+        let [mut params, v, mut rounded] = [params, v, rounded].map(into_contiguous);
+        let [steps, offsets, pulls] = [steps, offsets, pulls].map(into_contiguous);
+        let lattice = Lattice { features, steps: steps.storage(), offsets: offsets.storage(), pulls: pulls.storage() };
+        rounding::pull_and_round(params.storage_mut(), v.storage(), lattice, hyper, rounded.storage_mut());
+        [params, rounded]
     }
 }
 

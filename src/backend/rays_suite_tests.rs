@@ -14,7 +14,7 @@ fn the_plain_step_agrees_with_finite_differences() {
         let case = Case::random(&spec, 1, 71);
         let rays = rays(5, 6, 72);
         let (_, d_grid, d_net, _) = step(&PLAIN_F64, &case, &rays, LOSS);
-        let every_nth = spec.parameters().div_ceil(40);
+        let every_nth = spec.parameters().div_ceil(20);
         let f = |c: &Case| 3.0 * step(&PLAIN_F64, c, &rays, LOSS).0;
         let grid = differences(&case, every_nth, |c| &mut c.grid, f);
         let grid = with_samples(&d_grid, every_nth, &grid);

@@ -179,6 +179,30 @@ fn optimiser_steps_agree() {
 }
 
 #[test]
+fn pulled_and_rounded_parameters_agree() {
+    let mut draw = Draw(Pcg64::seed_from_u64(63));
+    let (entries, features) = (3001, 4);
+    let n = entries * features;
+    let buffers = [draw.vector(n, -1.0, 1.0), draw.vector(n, 1e-8, 1e-4), vec![0.0; n]];
+    let of_entries = [draw.vector(entries, 0.05, 0.5), draw.vector(entries, 0.3, 0.5), draw.vector(entries, 0.0, 1e-2)];
+    let hyper = AdamHyper::at(1e-2, 0.9, 0.99, 1e-8, 0.0, 100);
+    let on = |dtype: DType| {
+        let make = |v: &Vec<f64>| -> Tensor<Flex, 1> {
+            Tensor::from_data(TensorData::new(v.clone(), [v.len()]), (&Default::default(), dtype))
+        };
+        let [params, v, rounded] = buffers.each_ref().map(make);
+        let [steps, offsets, pulls] = of_entries.each_ref().map(|v| backend::primitive(make(v)));
+        let lattice = backend::LatticeTensors { features, steps, offsets, pulls };
+        backend::rounding_step(params, v, lattice, &hyper, rounded).map(values)
+    };
+    let [[a, a_rounded], [b, b_rounded]] = [DType::F32, DType::F64].map(on);
+    assert_close("parameters", &a, &b, 1e-5);
+    // Values at the edge of a cell may go either way.
+    let differing = a_rounded.iter().zip(&b_rounded).filter(|(a, b)| (**a - **b).abs() > 1e-5).count();
+    assert!(differing * 1000 < n, "{differing} of {n}");
+}
+
+#[test]
 fn moving_averages_have_the_bits_of_plain_tensors() {
     let mut draw = Draw(Pcg64::seed_from_u64(62));
     let make = |v: Vec<f64>| -> Tensor<Flex, 1> {

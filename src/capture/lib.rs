@@ -22,6 +22,7 @@ mod masks;
 mod memory;
 mod npz;
 mod plain_background;
+mod point_file;
 mod scene;
 mod space;
 mod transforms;
@@ -47,13 +48,15 @@ use scene::{SceneBoxEstimate, SceneBoxEstimator};
 pub use alignment::{PoseErrors, Similarity, pose_errors};
 pub use camera_arc::{estimate_camera_arc, estimate_open_camera_arc};
 pub use camera_path::{CameraPathKind, PATH_FRAMES, camera_path};
+pub use colmap::{SparseModel, SparsePoint, read_sparse_model};
 pub use error::CaptureError;
 pub use hull::{HULL_CELLS, Hull};
 pub use lens::Lens;
 pub use plain_background::{CaptureBackground, PlainBackground, is_object};
+pub use point_file::{read_points, write_points};
 pub use scene::{CentredCube, SceneBox, SceneRule};
 pub use space::{SpaceChoice, SpaceRule};
-pub use transforms_writer::{CameraFrame, check_transforms, write_transforms};
+pub use transforms_writer::{CameraFrame, check_transforms, write_transforms, write_transforms_with};
 pub use view::{Image, LensCamera, View};
 
 /// Storage format of a capture.
@@ -218,7 +221,7 @@ pub struct Capture {
     pub space_rule: SpaceRule,
     /// Cells of the cube that can hold anything, for captures with alpha or before a plain background.
     pub hull: Option<Hull>,
-    /// Points on surfaces, for COLMAP models; else empty.
+    /// Points on surfaces, of COLMAP models and of the `ply_file_path` of a `transforms.json`; else empty.
     pub points: Vec<DVec3>,
     /// Some loaded pixel is not opaque.
     pub has_alpha: bool,

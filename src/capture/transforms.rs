@@ -20,6 +20,7 @@ use crate::json::{Fields, given};
 use crate::lens::Lens;
 use crate::masks;
 use crate::masks::MaskFile;
+use crate::point_file::read_points;
 use crate::scene::CentredCube;
 
 /// instant-ngp's scale and offset where the file gives none.
@@ -92,6 +93,7 @@ pub(super) fn read_file(path: &Path) -> Result<FrameList, CaptureError> {
         records.push(record(&Fields { path, top: &top, frame, at: at + "." }, folder, &files)?);
     }
     let mut list = FrameList { source: path.into(), extent: extent(path, &top)?, ..FrameList::default() };
+    (list.points, list.notes) = points(path, &top)?;
     list.notes.extend(null_note(path, &top, frames));
     let split = Split::read(path, &top)?;
     list.notes.extend(files.locate(&mut records, folder, path));
@@ -197,6 +199,19 @@ fn lens(fields: &Fields) -> Result<Lens, CaptureError> {
             ),
         )),
     }
+}
+
+/// The points of nerfstudio's `ply_file_path`, and a note where the file is missing.
+fn points(path: &Path, top: &Map<String, Value>) -> Result<(Vec<DVec3>, Vec<String>), CaptureError> {
+    let empty = Map::new();
+    let fields = Fields { path, top, frame: &empty, at: String::new() };
+    let Some(name) = fields.text("ply_file_path")? else { return Ok(Default::default()) };
+    let folder = path.parent().unwrap_or(Path::new(""));
+    let Some((file, _)) = ImageFiles::default().find(folder, name).filter(|found| found.0.is_file()) else {
+        let note = format!("the points that ply_file_path names are missing: {}", excerpt(name));
+        return Ok((Vec::new(), vec![note]));
+    };
+    Ok((read_points(&file)?, Vec::new()))
 }
 
 /// The cube that instant-ngp would model, where the file says anything about it.

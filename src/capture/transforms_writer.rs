@@ -33,6 +33,19 @@ pub fn write_transforms(
     frames: &[CameraFrame],
     images: &BTreeMap<String, PathBuf>,
 ) -> Result<(), CaptureError> {
+    write_transforms_with(path, frames, images, Map::new())
+}
+
+/// As [`write_transforms`], with `header` beside the frames: values for the whole file, such as `ply_file_path`.
+///
+/// # Errors
+/// Those of [`write_transforms`].
+pub fn write_transforms_with(
+    path: &Path,
+    frames: &[CameraFrame],
+    images: &BTreeMap<String, PathBuf>,
+    header: Map<String, Value>,
+) -> Result<(), CaptureError> {
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let folder = std::fs::canonicalize(folder).map_err(CaptureError::io(folder))?;
     let mut names: [Vec<Value>; 2] = Default::default();
@@ -48,7 +61,11 @@ pub fn write_transforms(
         list.push(Value::Object(frame_json(path, frame, file_path)?));
     }
     let [train, test] = names;
-    let root = json!({ "train_filenames": train, "test_filenames": test, "frames": list });
+    let mut root = header;
+    for (key, value) in [("train_filenames", train), ("test_filenames", test), ("frames", list)] {
+        root.insert(key.into(), Value::Array(value));
+    }
+    let root = Value::Object(root);
     let write = |source| CaptureError::Write { path: path.into(), source };
     nstr_files::write(path, format!("{root:#}\n").as_bytes()).map_err(write)
 }

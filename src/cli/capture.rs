@@ -3,8 +3,13 @@
 use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 
+use anyhow::{Context, bail};
 use clap::Args;
-use nstr_capture::{Capture, CaptureFormat, CentredCube, SpaceChoice, Split, View, draw, read_capture};
+use nstr_camera::camera::Camera;
+use nstr_capture::{
+    Capture, CaptureFormat, CaptureOptions, CentredCube, PoseErrors, SpaceChoice, Split, View, draw, pose_errors,
+    read_capture,
+};
 use nstr_image::png;
 use nstr_pipeline::CaptureSettings;
 use nstr_space::SceneMap;
@@ -63,7 +68,13 @@ impl CaptureArgs {
 const PICTURE: (u32, u32) = (1280, 960);
 
 /// Reads a capture, prints its contents, and draws its cameras.
-pub fn inspect(path: &Path, args: &CaptureArgs, as_json: bool, picture: Option<&Path>) -> anyhow::Result<()> {
+pub fn inspect(
+    path: &Path,
+    args: &CaptureArgs,
+    as_json: bool,
+    picture: Option<&Path>,
+    truth: Option<&Path>,
+) -> anyhow::Result<()> {
     if let Some(to) = picture {
         Outputs::of([path]).file(to, "the name of what --draw writes", &["png"])?;
     }
@@ -71,15 +82,70 @@ pub fn inspect(path: &Path, args: &CaptureArgs, as_json: bool, picture: Option<&
     if let Some(to) = picture {
         png::write(to, &draw::cameras(&capture, PICTURE.0, PICTURE.1)?)?;
     }
+    let errors = truth.map(|truth| compare(path, &capture, truth)).transpose()?;
     if as_json {
-        stdout!("{}", serde_json::to_string_pretty(&report(&capture))?);
+        let mut report = report(&capture);
+        if let Some(compared) = &errors {
+            report["pose_errors"] = json!({
+                "views": compared.views, "rotation_degrees": compared.errors.rotation_degrees,
+                "position": compared.errors.position, "focal_ratio": compared.focal_ratio,
+            });
+        }
+        stdout!("{}", serde_json::to_string_pretty(&report)?);
         return Ok(());
     }
     print(path, &capture);
+    if let (Some(compared), Some(truth)) = (&errors, truth) {
+        stdout!(
+            "  {:<11} against {}, {}: rotation {:.3}°, position {:.3} % of the cameras' mean distance from their middle, focal length {:.4} times",
+            "poses",
+            truth.display(),
+            plural(compared.views, "view"),
+            compared.errors.rotation_degrees,
+            100.0 * compared.errors.position,
+            compared.focal_ratio
+        );
+    }
     if let Some(to) = picture {
         stdout!("wrote {}: training views blue, test views orange, x y z of the box red green blue", to.display());
     }
     Ok(())
+}
+
+/// Poses of one capture against those of another.
+struct ComparedPoses {
+    views: usize,
+    errors: PoseErrors,
+    /// Mean of focal length in widths of the image over the true one.
+    focal_ratio: f64,
+}
+
+/// Compares the cameras of views that are of images with the same name, whatever folder and extension these have.
+fn compare(path: &Path, capture: &Capture, truth: &Path) -> anyhow::Result<ComparedPoses> {
+    let options = CaptureOptions { images: false, holdout: 0, ..CaptureOptions::default() };
+    let other = read_capture(truth, &options)?;
+    let stem = |view: &View| {
+        let name = view.name.rsplit(['/', '\\']).next().unwrap_or_default();
+        name.split('.').next().unwrap_or_default().to_lowercase()
+    };
+    let known: HashMap<String, Camera> = other.views().map(|v| (stem(v), v.camera)).collect();
+    if known.len() < other.views().count() {
+        bail!("{}: several images have the same name; they cannot be told apart", truth.display());
+    }
+    let pairs: Vec<(Camera, Camera)> =
+        capture.views().filter_map(|v| Some((v.camera, *known.get(&stem(v))?))).collect();
+    let (found, truths): (Vec<Camera>, Vec<Camera>) = pairs.iter().copied().unzip();
+    let errors = pose_errors(&found, &truths).with_context(|| {
+        format!(
+            "{}: {} have a namesake in {}; at least 3 at different places are needed",
+            path.display(),
+            plural(pairs.len(), "view"),
+            truth.display()
+        )
+    })?;
+    let ratio = |(a, b): &(Camera, Camera)| (a.focal.x / f64::from(a.width)) / (b.focal.x / f64::from(b.width));
+    let focal_ratio = pairs.iter().map(ratio).sum::<f64>() / pairs.len() as f64;
+    Ok(ComparedPoses { views: pairs.len(), errors, focal_ratio })
 }
 
 /// Views with equal intrinsics.

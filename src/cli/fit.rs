@@ -75,8 +75,8 @@ pub struct FitArgs {
     /// auto finds the plain background of images without alpha; random takes none. --set rays.background=COLOUR wins
     #[arg(long, default_value = "auto")]
     pub background: CaptureBackground,
-    /// Size that a compact model (-o NAME.nstr) does not exceed, for example 500kB; its parameters are rounded after training until
-    /// it fits. Without it the rounding costs 0.1 dB
+    /// Size that a compact model (-o NAME.nstr) does not exceed, for example 500kB; it is trained with its parameters rounded as that
+    /// size needs (--set train.rounding.start=1: rounded after training). Without it they are rounded after training, for 0.1 dB
     #[arg(long, value_name = "SIZE", value_parser = byte_size::parse)]
     pub max_size: Option<u64>,
     /// Numbers in a .safetensors model: f16 or f32
@@ -111,6 +111,10 @@ pub struct FitArgs {
     #[cfg(feature = "viewer")]
     #[arg(long)]
     pub view: bool,
+    /// With --view: close the window once the fit is over
+    #[cfg(feature = "viewer")]
+    #[arg(long, requires = "view")]
+    pub close: bool,
 }
 
 impl FitArgs {

@@ -28,6 +28,9 @@ pub struct InspectArgs {
     /// Draw the capture's cameras with the scene box
     #[arg(long, value_name = "PNG")]
     draw: Option<PathBuf>,
+    /// Compare the capture's poses with those of another capture of the same images, after the similarity that fits best
+    #[arg(long, value_name = "CAPTURE")]
+    truth: Option<PathBuf>,
     #[command(flatten)]
     sign: SignArgs,
     #[command(flatten)]
@@ -37,10 +40,11 @@ pub struct InspectArgs {
 /// Runs `nstr inspect`.
 pub fn run(args: &InspectArgs) -> anyhow::Result<()> {
     if args.capture.format.is_some() || args.input.is_dir() || is_capture(&args.input) {
-        return capture::inspect(&args.input, &args.capture, args.json, args.draw.as_deref());
+        return capture::inspect(&args.input, &args.capture, args.json, args.draw.as_deref(), args.truth.as_deref());
     }
-    if args.draw.is_some() {
-        bail!("{}: --draw is for captures", args.input.display());
+    let given = [("--draw", args.draw.is_some()), ("--truth", args.truth.is_some())];
+    if let Some((option, _)) = given.into_iter().find(|o| o.1) {
+        bail!("{}: {option} is for captures", args.input.display());
     }
     if Signal::is_named(&args.input) {
         return signal(args);

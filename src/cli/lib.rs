@@ -12,6 +12,7 @@ mod eval;
 mod fit;
 mod inspect;
 mod interrupt;
+mod make_capture;
 mod mesh;
 mod output;
 mod plural;
@@ -45,6 +46,8 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
+    /// Make a capture of a video or a folder of photographs: sharp frames, cameras by COLMAP
+    Capture(Box<make_capture::MakeCaptureArgs>),
     /// Fit a field to a mesh, to many, to posed images, to a picture or a sound
     Fit(Box<fit::FitArgs>),
     /// Render a model by sphere tracing or volume ray marching, or write its picture or sound
@@ -77,6 +80,7 @@ pub fn run() -> ExitCode {
     }
     let is_fit = matches!(cli.command, Command::Fit(_));
     let result = match cli.command {
+        Command::Capture(args) => make_capture::run(&args),
         Command::Fit(args) => fit::run(&args),
         Command::Render(args) => render::run(&args),
         #[cfg(feature = "viewer")]

@@ -39,6 +39,27 @@ impl ProgressObserver {
     }
 }
 
+impl ProgressObserver {
+    /// Moves the bar; where there is none, prints a line every few seconds.
+    fn show(&mut self, fraction: f64, text: String, elapsed: Option<Duration>) {
+        if !self.quiet && self.bar.is_none() {
+            self.bar = bar();
+        }
+        if let Some(bar) = &self.bar {
+            bar.set_position((fraction * TICKS as f64) as u64);
+            bar.set_message(text);
+        } else if !self.quiet && self.printed.elapsed() >= LINE_EVERY {
+            self.printed = Instant::now();
+            let time = elapsed.map(|time| format!("  {:.0} s", time.as_secs_f64())).unwrap_or_default();
+            stderr!("  {:3.0} %  {text}{time}", 100.0 * fraction);
+        }
+    }
+
+    fn goes_on(&self) -> bool {
+        !self.stop.load(Ordering::SeqCst)
+    }
+}
+
 fn bar() -> Option<ProgressBar> {
     let bar = std::io::stderr().is_terminal().then(|| ProgressBar::new(TICKS))?;
     if let Ok(style) = ProgressStyle::with_template("  {bar:30} {percent:>3} %  {msg}  {eta} left") {
@@ -58,6 +79,10 @@ impl Drop for ProgressObserver {
 impl FitObserver for ProgressObserver {
     fn message(&mut self, text: &str) {
         if !self.quiet {
+            // A trial's bar ends with its message; the fit has one of its own.
+            if let Some(bar) = self.bar.take() {
+                bar.finish_and_clear();
+            }
             stderr!("{text}");
         }
     }
@@ -70,21 +95,17 @@ impl FitObserver for ProgressObserver {
         }
     }
 
+    fn trial(&mut self, fraction: f64) -> bool {
+        self.show(fraction, "trial".into(), None);
+        self.goes_on()
+    }
+
     fn progress(&mut self, p: &Progress) -> bool {
         let mut text = format!("step {}  loss {:.3e}  lr {:.1e}", p.step, p.loss, p.net_lr);
         if let Some((name, value)) = p.validation_metric {
             text += &format!("  {name} {value:.2}");
         }
-        if !self.quiet && self.bar.is_none() {
-            self.bar = bar();
-        }
-        if let Some(bar) = &self.bar {
-            bar.set_position((p.fraction * TICKS as f64) as u64);
-            bar.set_message(text);
-        } else if !self.quiet && self.printed.elapsed() >= LINE_EVERY {
-            self.printed = Instant::now();
-            stderr!("  {:3.0} %  {text}  {:.0} s", 100.0 * p.fraction, p.elapsed.as_secs_f64());
-        }
-        !self.stop.load(Ordering::SeqCst)
+        self.show(p.fraction, text, Some(p.elapsed));
+        self.goes_on()
     }
 }

@@ -18,12 +18,16 @@ use nstr_viewer::{
     DisplayMode, DisplaySettings, NO_VIEWS, ReferenceMesh, Scene, Script, Training, TrainingPhase, ViewerOptions,
 };
 
+use serde_json::Value;
+
 use super::earlier::Replace;
+use super::eval::write_json;
 use super::fit::{self, ExtraOutputs, FitArgs};
 use super::interrupt::interrupted;
+use super::output::Outputs;
 use super::progress::ProgressObserver;
 use super::render::parse_size;
-use super::terminal::stderr;
+use super::terminal::{stderr, stdout};
 
 /// Arguments of `nstr view`.
 #[derive(Args, Clone, Debug)]
@@ -57,6 +61,15 @@ pub struct ViewArgs {
     /// Follow a script of events: see docs/viewer.md
     #[arg(long, value_name = "FILE")]
     script: Option<PathBuf>,
+    /// Measure how fluently the window follows: drive a drag and a flight, print a table, close
+    #[arg(long, conflicts_with_all = ["script", "preset", "set", "steps", "time", "output"])]
+    bench: bool,
+    /// With --bench: write the figures to this file
+    #[arg(long, value_name = "FILE", requires = "bench")]
+    json: Option<PathBuf>,
+    /// Fitting: close the window once the fit is over
+    #[arg(long, conflicts_with = "bench")]
+    close: bool,
     /// Fitting: model to write [default: NAME.safetensors in the current folder]
     #[arg(short, long, value_name = "MODEL")]
     output: Option<PathBuf>,
@@ -74,12 +87,44 @@ pub struct ViewArgs {
     time: Option<Duration>,
 }
 
+/// Starts the program anew without Mesa's choice among devices where that would complain on standard error: without a session's
+/// folder it looks for a Wayland display in vain. Variables of a running process cannot be set safely.
+fn silence_device_choice() {
+    #[cfg(all(unix, not(target_os = "macos")))]
+    {
+        use std::os::unix::process::CommandExt;
+        let has_session = std::env::var_os("XDG_RUNTIME_DIR").is_some_and(|folder| Path::new(&folder).is_dir());
+        if has_session || std::env::var_os("NODEVICE_SELECT").is_some() {
+            return;
+        }
+        if let Ok(program) = std::env::current_exe() {
+            let mut arguments = std::env::args_os();
+            let mut command = std::process::Command::new(program);
+            if let Some(name) = arguments.next() {
+                command.arg0(name);
+            }
+            // Returns only if it fails; then the complaint is all there is to it.
+            let _ = command.args(arguments).env("NODEVICE_SELECT", "1").exec();
+        }
+    }
+}
+
 /// Runs `nstr view`.
 pub fn run(args: &ViewArgs) -> anyhow::Result<()> {
+    silence_device_choice();
     let script = args.script.as_deref().map(Script::read).transpose()?;
     let is_model = is_model_name(&args.input);
     if Signal::is_named(&args.input) {
         bail!("{}: {NO_VIEWS}", args.input.display());
+    }
+    if let Some(file) = &args.json {
+        Outputs::of([&args.input]).file(file, "figures", &[])?;
+    }
+    if args.close && is_model {
+        bail!("{}: --close ends the window with a fit, and this is a model; leave it out", args.input.display());
+    }
+    if args.bench && !is_model {
+        bail!("{}: --bench measures the view of a model; fit one first", args.input.display());
     }
     if !is_model {
         return train(args, script);
@@ -105,7 +150,22 @@ pub fn run(args: &ViewArgs) -> anyhow::Result<()> {
         ..viewer_options(args, &args.input, script)
     };
     viewer.settings.background = args.background.unwrap_or(trained);
+    if args.bench {
+        return bench(viewer, args.json.as_deref());
+    }
     Ok(nstr_viewer::run(viewer)?)
+}
+
+/// Runs `--bench`: prints the table and writes the figures.
+fn bench(viewer: ViewerOptions, json: Option<&Path>) -> anyhow::Result<()> {
+    let Some(report) = nstr_viewer::run_bench(viewer)? else {
+        bail!("--bench: the window was closed before all was measured");
+    };
+    stdout!("{report}");
+    match (json, serde_json::to_value(&report)?) {
+        (Some(file), Value::Object(figures)) => write_json(file, &figures),
+        _ => Ok(()),
+    }
 }
 
 fn viewer_options(args: &ViewArgs, named: &Path, script: Option<Script>) -> ViewerOptions {
@@ -128,6 +188,7 @@ fn viewer_options(args: &ViewArgs, named: &Path, script: Option<Script>) -> View
         camera_path: args.path.clone(),
         training: None,
         script,
+        close_when_done: args.close,
         quit: None,
     }
 }
@@ -210,6 +271,7 @@ fn train(args: &ViewArgs, script: Option<Script>) -> anyhow::Result<()> {
 
 /// Runs `nstr fit --view`: like `nstr fit`, with a window.
 pub fn fit(args: &FitArgs) -> anyhow::Result<()> {
+    silence_device_choice();
     let [input] = args.inputs.as_slice() else { bail!("--view shows one input; give one, or fit many without it") };
     let input = PathBuf::from(input);
     if Signal::is_named(&input) {
@@ -233,6 +295,9 @@ pub fn fit(args: &FitArgs) -> anyhow::Result<()> {
         renderer: RendererChoice::Auto,
         path: None,
         script: None,
+        bench: false,
+        json: None,
+        close: args.close,
         output: None,
         preset: None,
         set: Vec::new(),
@@ -287,5 +352,8 @@ fn watch(
     training.stop();
     let result = fitting.join().unwrap_or_else(|_| bail!("the fit ended with a panic (its message is above)"));
     shown?;
+    if training.has_run() {
+        stderr!("painting took {:.0} % of the time", 100.0 * training.painting_share());
+    }
     Ok((result, matches!(training.phase(), TrainingPhase::Done(_))))
 }

@@ -6,7 +6,7 @@
 //! some of their large values (Sullivan & Wiegand 1998, "Rate-distortion optimization for video compression").
 
 /// Squared error in steps that a bit is worth.
-const WORTH: f64 = 0.09;
+pub const COST_WORTH: f64 = 0.09;
 /// Integers whose cost is counted one by one; beyond them a bit more is the same for both candidates.
 const COUNTED: usize = 64;
 /// Largest magnitude of an integer.
@@ -57,7 +57,7 @@ impl Costs {
         let exact = f64::from(value.abs()) / f64::from(step);
         let price = |m: usize| {
             let sign = if m == 0 { 0.0 } else { 1.0 };
-            (exact - m as f64).powi(2) + WORTH * (self.bits[m] + sign)
+            (exact - m as f64).powi(2) + COST_WORTH * (self.bits[m] + sign)
         };
         if price(magnitude - 1) < price(magnitude) { near - near.signum() } else { near }
     }

@@ -190,6 +190,10 @@ impl FitObserver for LoggingObserver<'_> {
         self.inner.warning(text);
     }
 
+    fn trial(&mut self, fraction: f64) -> bool {
+        self.inner.trial(fraction)
+    }
+
     fn progress(&mut self, progress: &Progress) -> bool {
         self.log.record(progress);
         self.inner.progress(progress)

@@ -27,10 +27,12 @@ impl Ridge {
         let x = scaling.apply(features);
         let offset = targets.row_mean();
         let y = centred(targets, &offset);
-        let mut normal = x.tr_mul(&x);
+        // A product of matrices is computed in blocks, `tr_mul` one dot product after the other.
+        let transposed = x.transpose();
+        let mut normal = &transposed * &x;
         let ridge = penalty.max(MIN_PENALTY) * rows as f64;
         (0..normal.ncols()).for_each(|i| normal[(i, i)] += ridge);
-        let weights = Cholesky::new(normal)?.solve(&x.tr_mul(&y));
+        let weights = Cholesky::new(normal)?.solve(&(transposed * y));
         Some(Self { scaling, offset, weights })
     }
 
@@ -82,7 +84,7 @@ pub fn spectral_norm(matrix: &DMatrix<f64>) -> f64 {
         return f64::NAN;
     }
     // The eigenvalues of the smaller Gram matrix are the squares; the largest one loses no digits.
-    let gram = if matrix.nrows() <= matrix.ncols() { matrix * matrix.transpose() } else { matrix.tr_mul(matrix) };
+    let gram = if matrix.nrows() <= matrix.ncols() { matrix * matrix.transpose() } else { matrix.transpose() * matrix };
     gram.symmetric_eigenvalues().max().max(0.0).sqrt()
 }
 

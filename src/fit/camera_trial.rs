@@ -16,6 +16,7 @@ use crate::camera_refinement::{CameraConfig, CameraRefinement, RefineMode};
 use crate::cell_masks::FreeSpaceMask;
 use crate::config::FitConfig;
 use crate::error::TrainError;
+use crate::observer::{Observer, Progress};
 use crate::occupancy_grid::saved_occupancy;
 use crate::radiance::RadianceTask;
 use crate::rays::{RaySampler, ViewCorrections};
@@ -29,6 +30,8 @@ const VIEWS: usize = 40;
 const MAX_SIDE: u32 = 160;
 /// Samples of a step.
 const SAMPLES: usize = 1 << 14;
+/// Cells of the occupancy grid along an edge, at most.
+const OCCUPANCY_RESOLUTION: usize = 64;
 /// One pixel in so many is left out.
 const HELD_OUT: u32 = 8;
 /// Rays that are compared.
@@ -55,8 +58,9 @@ impl CameraTrial {
     }
 
     /// Fits a small field to `views` for so many `steps`, without and with refinement of poses; `map` and `near` as of
-    /// [`RaySampler::new`]. Rays (but for their number), occupancy and cameras have the settings of `config`; exposures are not
-    /// found. `None` where there is nothing to compare: settings without rays, fewer than three views, no usable pixel.
+    /// [`RaySampler::new`]. Rays, occupancy (both but for their number) and cameras have the settings of `config`; exposures are not
+    /// found. `progress` is told the fraction done every few steps; `false` stops the trial. `None` where it was stopped, and
+    /// where there is nothing to compare: settings without rays, fewer than three views, no usable pixel.
     ///
     /// # Errors
     /// Those of [`train`].
@@ -65,12 +69,32 @@ impl CameraTrial {
         map: SceneMap,
         near: f64,
         config: &FitConfig,
-        steps: u64,
-        seed: u64,
+        (steps, seed): (u64, u64),
+        progress: &mut dyn FnMut(f64) -> bool,
     ) -> Result<Option<Self>, TrainError> {
         let Some(trial) = Trial::new(views, map, near, config, steps, seed) else { return Ok(None) };
-        let [without, with] = [trial.psnr(RefineMode::Off)?, trial.psnr(RefineMode::On)?];
-        Ok(Some(Self { without, with }))
+        let mut half = |start: f64, refine| {
+            let mut observer = Half { start, progress: &mut *progress, is_stopped: false };
+            let psnr = trial.psnr(refine, &mut observer)?;
+            Ok::<_, TrainError>((!observer.is_stopped).then_some(psnr))
+        };
+        let Some(without) = half(0.0, RefineMode::Off)? else { return Ok(None) };
+        Ok(half(0.5, RefineMode::On)?.map(|with| Self { without, with }))
+    }
+}
+
+/// Observer of one of the two fits.
+struct Half<'a> {
+    /// Fraction of the trial done before it.
+    start: f64,
+    progress: &'a mut dyn FnMut(f64) -> bool,
+    is_stopped: bool,
+}
+
+impl Observer for Half<'_> {
+    fn progress(&mut self, progress: &Progress) -> bool {
+        self.is_stopped |= !(self.progress)(self.start + 0.5 * progress.fraction);
+        !self.is_stopped
     }
 }
 
@@ -101,13 +125,16 @@ impl Trial {
         small.rays = config.rays.clone();
         small.rays.as_mut()?.samples_per_step = SAMPLES;
         small.occupancy = config.occupancy.clone();
+        // Cells are evaluated often in so short a fit: fine ones take longer than its steps.
+        let resolution = &mut small.occupancy.as_mut()?.resolution;
+        *resolution = (*resolution).min(OCCUPANCY_RESOLUTION);
         small.cameras = config.cameras.clone();
         small.field.init.seed = seed;
         Some(Self { config: small, seen: Arc::new(part(false)?), held_out: part(true)?, steps, seed })
     }
 
     /// Fits with poses as they are or refined; PSNR on the pixels that were left out.
-    fn psnr(&self, refine: RefineMode) -> Result<f64, TrainError> {
+    fn psnr(&self, refine: RefineMode, observer: &mut dyn Observer) -> Result<f64, TrainError> {
         let rays = self.config.rays.clone().unwrap_or_default();
         let occupancy = self.config.occupancy.clone().unwrap_or_default();
         let cameras = CameraConfig { refine, ..self.config.cameras.clone().unwrap_or_default() };
@@ -121,7 +148,7 @@ impl Trial {
         let (grid, net) = init::parameters(&spec, &self.config.field.init);
         let (first, data) = (TrainState::new(grid, net), TrainingData::Rays(Box::new(task)));
         let budget = Budget::Steps(self.steps);
-        let end = match train(Device::Cpu, op, self.config.train.clone(), &first, data, budget, &mut ()) {
+        let end = match train(Device::Cpu, op, self.config.train.clone(), &first, data, budget, observer) {
             // Settings that the fit itself may bear; the trial only says that they are no better.
             Err(TrainError::Diverged { .. }) => return Ok(f64::NEG_INFINITY),
             end => end?,

@@ -131,7 +131,9 @@ fn a_trial_tells_wrong_poses_from_right_ones() {
     let trial = |degrees: f64, shift: f64| {
         let capture = Disturbed::new(degrees, shift);
         let map = SceneMap::Box(capture.cube);
-        CameraTrial::run(&capture.views, map, capture.near, &config, CameraTrial::STEPS, 0).unwrap().unwrap()
+        CameraTrial::run(&capture.views, map, capture.near, &config, (CameraTrial::STEPS, 0), &mut |_| true)
+            .unwrap()
+            .unwrap()
     };
     let (wrong, right) = (trial(1.0, 0.01), trial(0.0, 0.0));
     println!("wrong {wrong:?}, right {right:?}");
@@ -143,10 +145,24 @@ fn trials_compare_on_pixels_of_the_training_views() {
     let (config, _) = FitConfig::preset("radiance-tiny").unwrap();
     let capture = Disturbed::new(0.0, 0.0);
     let map = SceneMap::Box(capture.cube);
-    let trial = |views: &[View]| CameraTrial::run(views, map, capture.near, &config, 3, 0).unwrap();
+    let trial = |views: &[View]| CameraTrial::run(views, map, capture.near, &config, (3, 0), &mut |_| true).unwrap();
     let found = trial(&capture.views).unwrap();
     // Refinement begins with the second of three steps, and needs more rays to move anything: both fits are the same.
     assert!(found.without == found.with && found.without > 3.0 && found.without < 25.0, "{found:?}");
     assert!(!found.helps());
     assert_eq!(trial(&capture.views[..2]), None, "two views leave nothing to compare");
+    // A stop in either fit is heard, and nothing runs after it.
+    for stop_at in [0.0, 0.6] {
+        let mut told = Vec::new();
+        let mut stop = |fraction: f64| {
+            told.push(fraction);
+            fraction < stop_at
+        };
+        let stopped = CameraTrial::run(&capture.views, map, capture.near, &config, (20, 0), &mut stop).unwrap();
+        assert_eq!(stopped, None);
+        assert!(
+            told.iter().rev().skip(1).all(|f| *f < stop_at) && told.last().is_some_and(|f| *f >= stop_at),
+            "{told:?}"
+        );
+    }
 }

@@ -271,6 +271,14 @@ where
         Ok(())
     }
 
+    fn occupied(&self) -> Option<&Occupancy> {
+        Some(self.cells.occupancy())
+    }
+
+    fn outputs(&self) -> Option<usize> {
+        Some(3 * self.ray_count)
+    }
+
     fn validation_metric(&mut self, elapsed: Duration) -> Option<(&'static str, f64)> {
         let v = self.validation.as_mut()?;
         if elapsed >= v.last + v.interval

@@ -196,6 +196,20 @@ impl StepPlan {
         12.0 * error / self.values.max(1) as f64
     }
 
+    /// The noise of steps that are this share of a level's largest value, on a geometric mean over the levels; of all parameters where
+    /// there are no levels.
+    pub fn noise_of(&self, share: f64) -> f64 {
+        let levels = self.levels.iter().map(|level| (level.mean, level.largest));
+        let known = |(mean, largest): &(f64, f64)| *mean > 0.0 && *largest > 0.0;
+        let mut all: Vec<(f64, f64)> = levels.filter(known).collect();
+        if all.is_empty() {
+            all = self.tensors.iter().map(|tensor| (tensor.mean, tensor.largest)).filter(known).collect();
+        }
+        let log = |(mean, largest): &(f64, f64)| (mean * (share * largest).powi(2)).ln();
+        let noise = (all.iter().map(log).sum::<f64>() / all.len().max(1) as f64).exp();
+        if all.is_empty() { f64::MIN_POSITIVE } else { noise.max(f64::MIN_POSITIVE) }
+    }
+
     /// Steps whose square times the sensitivity is `noise` (above 0), as far as the plan allows.
     pub fn steps(&self, noise: f64) -> QuantizationSteps {
         QuantizationSteps {

@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use crate::rounding::RoundingState;
+
 /// State that a task keeps in a checkpoint, by name.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct TaskState {
@@ -29,6 +31,8 @@ pub struct TrainState {
     pub net_moments: [Vec<f32>; 2],
     /// Moving averages of grid and networks; `None` where none are kept.
     pub ema: Option<[Vec<f32>; 2]>,
+    /// Steps that parameters are rounded to, once they are.
+    pub rounding: Option<RoundingState>,
     /// State of the task.
     pub task: TaskState,
 }
@@ -40,7 +44,7 @@ impl TrainState {
         Self { grid_moments: zeros(grid.len()), net_moments: zeros(net.len()), grid, net, ..Self::default() }
     }
 
-    /// The parameters that make the model, grid and networks: their moving averages where there are any.
+    /// The parameters that make the model, grid and networks: their moving averages where there are any. Not rounded.
     pub fn inference_params(&self) -> (&[f32], &[f32]) {
         match &self.ema {
             Some([grid, net]) => (grid, net),

@@ -9,6 +9,7 @@ use burn::tensor::{Tensor, TensorData};
 use nstr_backend::backend;
 use nstr_backend::backend::{FieldBackend, FieldOp};
 use nstr_kernel::BatchLoss;
+use nstr_space::Occupancy;
 
 use crate::batch_loader::{Batch, BatchLoader};
 use crate::error::TrainError;
@@ -68,6 +69,16 @@ where
     /// [`TrainError::Device`] where a device fails.
     fn catch_up(&mut self) -> Result<(), TrainError> {
         Ok(())
+    }
+
+    /// The cells that may hold matter, of a radiance field.
+    fn occupied(&self) -> Option<&Occupancy> {
+        None
+    }
+
+    /// Outputs that a step's loss is the mean of, where they are not those of the points of a batch.
+    fn outputs(&self) -> Option<usize> {
+        None
     }
 
     /// Name and value of the task's own metric for the progress line.

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::batch_loader::LoaderConfig;
 use crate::check::{check, check_below_one, check_count, check_not_negative};
 use crate::regularizers::Regularizers;
+use crate::rounding::{RoundingConfig, SizeTarget};
 use crate::schedule::Schedule;
 
 /// Settings of a training run; `--set train.key=value` reaches each.
@@ -49,6 +50,12 @@ pub struct TrainConfig {
     /// Decay of the exponential moving average of the parameters that becomes the model, 0 (none) to below 1.
     #[serde(alias = "average")]
     pub ema_decay: f64,
+    /// Rounding of parameters in training, where `size` is given.
+    #[serde(default)]
+    pub rounding: RoundingConfig,
+    /// Size of the compact file that parameters are rounded for; no setting of the fit's own, and not stored.
+    #[serde(skip)]
+    pub size: Option<SizeTarget>,
 }
 
 fn yes() -> bool {
@@ -73,6 +80,8 @@ impl Default for TrainConfig {
             loader: LoaderConfig::default(),
             regularizers: Regularizers::NONE,
             ema_decay: 0.0,
+            rounding: RoundingConfig::default(),
+            size: None,
         }
     }
 }
@@ -101,6 +110,7 @@ impl TrainConfig {
         ])?;
         self.schedule.validate()?;
         self.loader.validate()?;
+        self.rounding.validate()?;
         // A point of a batch takes 20 bytes and more.
         let kept = (self.batch as u64).saturating_mul(self.loader.pool_size);
         check_count("train.batch times train.loader.pool_size", kept, 1 << 27)?;

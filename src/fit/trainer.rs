@@ -14,6 +14,7 @@ use nstr_kernel::adam::AdamHyper;
 use crate::error::TrainError;
 use crate::observer::{Observer, Progress};
 use crate::parameters::Parameters;
+use crate::rounding::{Measured, RoundingState, SizeControl};
 use crate::schedule::Budget;
 use crate::state::TrainState;
 use crate::task::{READBACK_INTERVAL, StepContext, Task};
@@ -36,6 +37,9 @@ pub struct Trainer<B: FieldBackend> {
     step: u64,
     /// Fraction of the budget spent.
     progress: f64,
+    /// Steps that parameters are rounded to, and what sets them, where the fit is one for a size.
+    rounding: Option<RoundingState>,
+    size: Option<SizeControl>,
 }
 
 impl<B> Trainer<B>
@@ -59,9 +63,19 @@ where
             (config.ema_decay > 0.0).then(|| state.ema.as_ref().map_or(value.to_vec(), |a| a[i].clone()))
         };
         let (grid_ema, net_ema) = (ema(0, &state.grid), ema(1, &state.net));
+        let mut grid = Parameters::new(&state.grid, &state.grid_moments, grid_ema.as_deref(), &device);
+        let mut net = Parameters::new(&state.net, &state.net_moments, net_ema.as_deref(), &device);
+        // Without a size a fit goes on unrounded.
+        let rounding = state.rounding.clone().filter(|_| config.size.is_some());
+        if let Some(rounding) = &rounding {
+            grid.set_lattice(rounding.grid_lattice(op.spec()));
+            net.set_lattice(rounding.net_lattice(op.spec()));
+        }
         Self {
-            grid: Some(Parameters::new(&state.grid, &state.grid_moments, grid_ema.as_deref(), &device)),
-            net: Some(Parameters::new(&state.net, &state.net_moments, net_ema.as_deref(), &device)),
+            grid: Some(grid),
+            net: Some(net),
+            size: config.size.map(|target| SizeControl::new(&config.rounding, target)),
+            rounding,
             op,
             config,
             frozen,
@@ -75,7 +89,8 @@ where
     /// # Errors
     /// [`TrainError::Device`] where the device fails.
     pub fn state(&self, elapsed: Duration) -> Result<TrainState, TrainError> {
-        let mut state = TrainState { step: self.step, elapsed, ..TrainState::default() };
+        let rounding = self.rounding.clone();
+        let mut state = TrainState { step: self.step, elapsed, rounding, ..TrainState::default() };
         // Absent only where a step failed, after which nobody asks.
         let (Some(grid), Some(net)) = (&self.grid, &self.net) else { return Ok(state) };
         (state.grid, state.grid_moments) = grid.read()?;
@@ -96,7 +111,7 @@ where
     /// The task's, and [`TrainError::Device`] where the device fails.
     pub fn step(&mut self, task: &mut dyn Task<B>, lr_scale: f64, read_loss: bool) -> Result<Option<f64>, TrainError> {
         let (Some(grid), Some(net)) = (self.grid.take(), self.net.take()) else { return Ok(None) };
-        let leaf = |p: &Parameters<B>| Tensor::<Autodiff<B>, 1>::from_inner(p.value.clone()).require_grad();
+        let leaf = |p: &Parameters<B>| Tensor::<Autodiff<B>, 1>::from_inner(p.evaluated().clone()).require_grad();
         let (grid_leaf, net_leaf) = (leaf(&grid), leaf(&net));
         let context = StepContext {
             op: &self.op,
@@ -125,7 +140,8 @@ where
         let mut grid = match d_grid {
             Some(d) => grid.update(d, &hyper(c.grid_lr, 0.0)),
             None => grid,
-        };
+        }
+        .round(&hyper(c.grid_lr, 0.0));
         let mut net = match d_net {
             Some(d) => net.update(d, &hyper(c.net_lr, c.weight_decay)),
             None => net,
@@ -134,12 +150,13 @@ where
         for (range, values) in &self.frozen {
             net.value = net.value.clone().slice_assign([range.clone()], values.clone());
         }
+        let mut net = net.round(&hyper(c.net_lr, 0.0));
         // A young average must not keep the initial parameters for long.
         let decay = c.ema_decay.min((self.step + 1) as f64 / (self.step + 10) as f64);
         grid.update_ema(decay);
         net.update_ema(decay);
         self.step += 1;
-        let done = task.after_step(self.step, &grid.value, &net.value);
+        let done = task.after_step(self.step, grid.evaluated(), net.evaluated());
         (self.grid, self.net) = (Some(grid), Some(net));
         done.map(|()| value)
     }
@@ -169,8 +186,12 @@ where
             self.progress = fraction;
             let lr_scale = self.config.schedule.lr_scale(self.step, fraction);
             // Reading the loss back stalls a GPU, so most steps do without.
-            let read_loss = self.step.is_multiple_of(READBACK_INTERVAL);
+            let sets_steps = self.sets_steps();
+            let read_loss = sets_steps || self.step.is_multiple_of(READBACK_INTERVAL);
             let Some(loss) = self.step(task, lr_scale, read_loss)? else { continue };
+            if sets_steps {
+                self.set_steps(task, loss)?;
+            }
             let mean = smooth.map_or(loss, |s: f64| 0.8 * s + 0.2 * loss);
             smooth = Some(mean);
             best = best.min(mean);
@@ -203,6 +224,36 @@ where
         }
         let state = self.full_state(task, spent(observer))?;
         if state.is_finite() { Ok(state) } else { Err(self.diverged(f64::NAN, 1.0, good)) }
+    }
+
+    /// `true` if the steps of rounding are to be set after the next step.
+    fn sets_steps(&self) -> bool {
+        let updates = self.rounding.as_ref().map_or(0, |rounding| rounding.updates);
+        self.size.as_ref().is_some_and(|size| size.is_due(self.progress, updates))
+    }
+
+    /// Sets the steps that parameters are rounded to.
+    fn set_steps(&mut self, task: &mut dyn Task<B>, loss: f64) -> Result<(), TrainError> {
+        let (Some(size), Some(grid), Some(net)) = (&self.size, &mut self.grid, &mut self.net) else { return Ok(()) };
+        task.catch_up()?;
+        let spec = self.op.spec();
+        let (grid_values, [_, grid_squares]) = grid.read()?;
+        let (net_values, [_, net_squares]) = net.read()?;
+        let measured = Measured {
+            grid: grid_values,
+            net: net_values,
+            squares: [grid_squares, net_squares],
+            occupancy: task.occupied().cloned(),
+            outputs: task.outputs().unwrap_or(self.config.batch * spec.outputs) as f64,
+            loss,
+        };
+        // Of values that are not finite the loss tells.
+        if let Some(rounding) = size.update(spec, self.progress, self.rounding.as_ref(), measured) {
+            grid.set_lattice(rounding.grid_lattice(spec));
+            net.set_lattice(rounding.net_lattice(spec));
+            self.rounding = Some(rounding);
+        }
+        Ok(())
     }
 
     fn diverged(&self, loss: f64, lr_scale: f64, good: TrainState) -> TrainError {

@@ -1,5 +1,5 @@
 //! Fused evaluation of fields on tiles of points: forward, tangents, adjoints, and the steps of the optimiser and of the
-//! moving average, on plain slices. Vector code runs through `pulp`, which picks the widest instruction set of the machine at run time, unless
+//! moving average, and rounding, on plain slices. Vector code runs through `pulp`, which picks the widest instruction set of the machine at run time, unless
 //! `NSTR_SIMD` asks for a narrower one (`scalar`, `avx2`, `avx512`). Knows no Burn.
 
 pub mod adam;
@@ -18,6 +18,7 @@ mod product;
 mod radiance;
 mod ray_step;
 mod regularizer;
+pub mod rounding;
 mod tile;
 mod transported;
 

@@ -63,6 +63,9 @@ pub enum Error {
     /// A fit without a file that its observer stopped.
     #[error("interrupted at step {0}; give the fit an output file to keep what was learned")]
     Stopped(u64),
+    /// A fit that its observer stopped in the trial before its first step.
+    #[error("interrupted in the trial of refinement, before the first step; nothing is kept")]
+    StoppedInTrial,
     /// An error, and where it happened.
     #[error("{context}: {source}")]
     Context {

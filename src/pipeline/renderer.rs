@@ -73,6 +73,22 @@ impl CpuRenderer<'_> {
             Self::Volume(renderer) => renderer.render(camera, settings),
         }
     }
+
+    /// Renders the pixels of a frame whose `mask` is `true`, rows from the top; the others are as if nothing was there.
+    ///
+    /// # Errors
+    /// Cameras and settings that cannot be rendered, and masks of another size.
+    pub fn render_masked(
+        &self,
+        camera: &Camera,
+        settings: &RenderSettings,
+        mask: &[bool],
+    ) -> Result<Frame, RenderError> {
+        match self {
+            Self::Surface(tracer) => tracer.render_masked(camera, settings, mask),
+            Self::Volume(renderer) => renderer.render_masked(camera, settings, mask),
+        }
+    }
 }
 
 /// Renderer of one model.
@@ -153,7 +169,7 @@ impl<'a> Renderer<'a> {
 
 #[cfg(feature = "gpu")]
 mod gpu {
-    use nstr_render::gpu::{Gpu, GpuError, GpuRenderer};
+    use nstr_render::gpu::{Gpu, GpuError, GpuRenderer, device};
     use nstr_space::{DistanceField, RadianceField};
 
     use super::{CpuRenderer, RendererChoice};
@@ -168,6 +184,9 @@ mod gpu {
         choice: RendererChoice,
     ) -> Result<(Option<GpuRenderer>, Option<String>), Error> {
         if choice == RendererChoice::Cpu {
+            return Ok((None, None));
+        }
+        if choice == RendererChoice::Auto && !device::has_device_node() {
             return Ok((None, None));
         }
         let map = &field.model().map;

@@ -35,6 +35,11 @@ impl TileRect {
         (self.x0 + i as u32 % self.width(), self.y0 + i as u32 / self.width())
     }
 
+    /// Whether the area's pixel `i` is wanted by a mask of an image `width` pixels wide; all are without one.
+    pub fn is_wanted(&self, mask: Option<&[bool]>, i: usize, width: u32) -> bool {
+        mask.is_none_or(|mask| mask[self.place(i, width)])
+    }
+
     /// Place of the area's pixel `i` in an image `width` pixels wide.
     pub fn place(&self, i: usize, width: u32) -> usize {
         let (x, y) = self.pixel(i);

@@ -19,6 +19,7 @@ use winit::event_loop::{ActiveEventLoop, ControlFlow, EventLoopProxy};
 use winit::window::{Window, WindowId};
 
 use self::clipboard::Clipboard;
+use crate::bench::BenchReport;
 use crate::camera_path::CameraPath;
 use crate::display_mode::DisplayMode;
 use crate::error::ViewerError;
@@ -36,6 +37,8 @@ use crate::training::{Training, TrainingPhase};
 use crate::view_scores::ViewScores;
 use crate::{cpu_backend, gpu_backend};
 
+mod attention;
+mod bench;
 mod clipboard;
 mod input;
 mod opening;
@@ -44,6 +47,8 @@ mod window;
 
 pub(crate) use opening::models_beside;
 
+use attention::Attention;
+use bench::BenchDriver;
 use input::ScriptDriver;
 use saving::FileSaver;
 
@@ -73,6 +78,8 @@ pub struct ViewerOptions {
     pub training: Option<Training>,
     /// Script to run.
     pub script: Option<Script>,
+    /// Whether the window closes once training is over.
+    pub close_when_done: bool,
     /// Flag that closes the window once it is true.
     pub quit: Option<Arc<AtomicBool>>,
 }
@@ -89,16 +96,30 @@ enum UserEvent {
 /// # Errors
 /// [`ViewerError`] without a display or graphics adapter, for an unreadable camera path, and for a script that fails.
 pub fn run(options: ViewerOptions) -> Result<(), ViewerError> {
+    run_app(options, None).map(|_| ())
+}
+
+/// Opens the window like [`run`], drives a few motions of the camera by itself, closes the window, and returns what it measured;
+/// `None` if the user closed the window before.
+///
+/// # Errors
+/// As [`run`]; a picture that is not refined within minutes.
+pub fn run_bench(options: ViewerOptions) -> Result<Option<BenchReport>, ViewerError> {
+    run_app(options, Some(BenchDriver::new()))
+}
+
+fn run_app(options: ViewerOptions, bench: Option<BenchDriver>) -> Result<Option<BenchReport>, ViewerError> {
     if let Some(path) = &options.camera_path {
         // Checked before the window opens and before a fit starts.
         CameraPath::load(path, &placeholder_camera()).map_err(ViewerError::Path)?;
     }
     let events = window::event_loop()?;
     let mut app = App::new(options, events.create_proxy());
+    app.bench = bench;
     let ended = events.run_app(&mut app).map_err(|e| ViewerError::EventLoop(e.to_string()));
     match app.failure.take() {
         Some(failure) => Err(failure),
-        None => ended,
+        None => ended.map(|()| app.bench.and_then(BenchDriver::into_report)),
     }
 }
 
@@ -110,7 +131,7 @@ fn placeholder_camera() -> crate::camera::ViewCamera {
 /// Minimum time between presented frames.
 const FRAME_INTERVAL: Duration = Duration::from_millis(8);
 /// Minimum time between presented frames of a software driver: presenting takes CPU time from rendering.
-const SOFTWARE_FRAME_INTERVAL: Duration = Duration::from_millis(30);
+const SOFTWARE_FRAME_INTERVAL: Duration = Duration::from_millis(16);
 /// Interval at which the render progress and the quit flag are checked.
 const STATUS_INTERVAL: Duration = Duration::from_millis(250);
 /// Maximum time step of camera motion in seconds, so that a stalled frame does not jump.
@@ -154,9 +175,16 @@ struct App {
     /// Time at which the panel wants to be drawn again.
     repaint_at: Option<Instant>,
     last_redraw: Instant,
+    /// Time up to which the camera's own motion is taken into account.
+    advanced: Instant,
+    /// Whether the camera has moved since the last request.
+    has_moved: bool,
+    /// What the window knows of its user's attention.
+    attention: Attention,
     /// Whether the window must be drawn again.
     dirty: bool,
     driver: Option<ScriptDriver>,
+    bench: Option<BenchDriver>,
     failure: Option<ViewerError>,
 }
 
@@ -196,8 +224,12 @@ impl App {
             presented: VecDeque::new(),
             repaint_at: None,
             last_redraw: Instant::now(),
+            advanced: Instant::now(),
+            has_moved: false,
+            attention: Attention::default(),
             dirty: true,
             driver,
+            bench: None,
             failure: None,
         }
     }
@@ -250,7 +282,7 @@ impl App {
         };
         let started = match gpu {
             true => gpu_backend::start(presenter.gpu()?, self.waker()),
-            false => cpu_backend::start(self.waker()),
+            false => cpu_backend::start(self.waker(), self.options.training.as_ref().map(|t| t.paint_budget().clone())),
         };
         Ok(Box::new(started.map_err(ViewerError::Thread)?))
     }
@@ -266,7 +298,7 @@ impl App {
             (Some(image), Some(requested)) => image.request.same(requested),
             _ => false,
         };
-        self.status.done && current && !self.dirty && !self.is_moving()
+        self.status.done && current && !self.dirty && !self.has_moved && !self.is_moving()
     }
 
     /// Whether the camera moves by itself: it flies or follows the path.
@@ -304,7 +336,8 @@ impl App {
         let is_training = matches!(training.phase(), TrainingPhase::Running | TrainingPhase::Stopping);
         self.dirty |= is_training != self.session.is_training;
         self.session.is_training = is_training;
-        if self.status.done && is_training {
+        if self.status.done && is_training && self.attention.wants_picture(training.paint_budget()) {
+            self.attention.picture_requested();
             training.request_snapshot();
         }
     }
@@ -313,9 +346,9 @@ impl App {
     fn redraw(&mut self, events: &ActiveEventLoop) -> Result<(), ViewerError> {
         self.poll();
         let now = Instant::now();
-        let elapsed = (now - self.last_redraw).as_secs_f64().min(MAX_TIME_STEP);
         self.last_redraw = now;
-        self.session.advance(elapsed, self.input.flight());
+        // Before anything is drawn, so that the next image is rendered meanwhile.
+        self.follow_camera();
         let Some(mut opened) = self.opened.take() else { return Ok(()) };
         let size = opened.window.inner_size();
         if size.width == 0 || size.height == 0 {
@@ -323,6 +356,7 @@ impl App {
             return Ok(());
         }
         opened.presenter.resize(size.width, size.height)?;
+        opened.presenter.background = self.session.settings.background;
         self.dirty = false;
         self.read_pointer(&opened);
         if let Some(scores) = &self.scores {
@@ -335,7 +369,14 @@ impl App {
         self.save_files();
         let Some(opened) = &mut self.opened else { return Ok(()) };
         opened.presenter.present(self.image.as_ref(), opened.viewport, &overlay)?;
+        if let Some(training) = &self.options.training {
+            let budget = training.paint_budget();
+            budget.spend(if opened.presenter.is_software() { budget.cores() } else { 1 }, now.elapsed());
+        }
         self.presented.push_back(now);
+        if let Some(bench) = &mut self.bench {
+            bench.presented(&opened.presenter, self.image.as_ref(), now);
+        }
         if let Some(driver) = &mut self.driver {
             driver.write_screenshot(&mut opened.presenter, self.image.as_ref(), opened.viewport, &overlay)?;
         }
@@ -362,6 +403,10 @@ impl App {
             fps,
             training: training.as_ref(),
             scores: self.scores.as_ref(),
+            paint_shares: self.options.training.as_ref().map_or((0.0, 0.0), |t| {
+                let budget = t.paint_budget();
+                (budget.share(), budget.taken())
+            }),
         };
         let raw = opened.egui.take_egui_input(&opened.window);
         let (mut commands, mut remaining) = (Vec::new(), egui::Rect::NOTHING);
@@ -390,8 +435,20 @@ impl App {
         (Overlay { primitives, textures: output.textures_delta, pixels_per_point: scale }, commands)
     }
 
+    /// Advances the camera's own motion, and requests an image if the camera has moved.
+    fn follow_camera(&mut self) {
+        let now = Instant::now();
+        let elapsed = (now - self.advanced).as_secs_f64().min(MAX_TIME_STEP);
+        self.advanced = now;
+        self.has_moved |= self.session.advance(elapsed, self.input.flight());
+        if self.has_moved {
+            self.request_frame();
+        }
+    }
+
     /// Sends a request to the backend if it differs from the last.
     fn request_frame(&mut self) {
+        self.has_moved = false;
         let Viewport { width, height, .. } = self.opened.as_ref().map_or(Viewport::EMPTY, |o| o.viewport);
         if width == 0 || height == 0 {
             return;
@@ -408,6 +465,18 @@ impl App {
             self.requested = Some(request);
             self.status.done = false;
         }
+    }
+
+    /// Whether presenting would leave training its share: always unless training runs.
+    fn may_present(&mut self) -> bool {
+        let Some(training) = self.options.training.as_ref().filter(|_| self.session.is_training) else { return true };
+        if self.driver.as_ref().is_some_and(ScriptDriver::wants_screenshot) {
+            return true;
+        }
+        if let Some(opened) = &self.opened {
+            self.attention.look_at(&opened.window);
+        }
+        self.attention.may_present(training.paint_budget(), self.last_redraw)
     }
 
     /// Starts to render all layers to an EXR file.
@@ -479,7 +548,9 @@ impl ApplicationHandler<UserEvent> for App {
     fn window_event(&mut self, events: &ActiveEventLoop, _: WindowId, mut event: WindowEvent) {
         let Some(opened) = &mut self.opened else { return };
         opened.clipboard.before_event(&mut opened.egui, &event);
-        self.dirty |= opened.egui.on_window_event(&opened.window, &event).repaint;
+        let repaint = opened.egui.on_window_event(&opened.window, &event).repaint;
+        // A drag changes the image alone, which is drawn when it comes.
+        self.dirty |= repaint && !(self.input.is_dragging() && matches!(event, WindowEvent::CursorMoved { .. }));
         match &mut event {
             WindowEvent::CloseRequested | WindowEvent::Destroyed => self.close(events),
             WindowEvent::ScaleFactorChanged { scale_factor, inner_size_writer } => {
@@ -491,7 +562,11 @@ impl ApplicationHandler<UserEvent> for App {
                 }
                 self.dirty = true;
             }
-            WindowEvent::Resized(_) | WindowEvent::Occluded(false) => self.dirty = true,
+            WindowEvent::Occluded(covered) => {
+                self.attention.is_covered = *covered;
+                self.dirty |= !*covered;
+            }
+            WindowEvent::Resized(_) => self.dirty = true,
             WindowEvent::DroppedFile(file) => {
                 if let Some(effect) = self.session.load_dropped_file(file) {
                     self.apply(effect);
@@ -504,6 +579,7 @@ impl ApplicationHandler<UserEvent> for App {
                 }
             }
             other => {
+                self.attention.touched(other);
                 if let Some(event) = event_conversion::from_winit(other, opened.window.scale_factor()) {
                     self.handle_event(event);
                 }
@@ -519,7 +595,10 @@ impl ApplicationHandler<UserEvent> for App {
 
     fn new_events(&mut self, events: &ActiveEventLoop, _: StartCause) {
         let failed = |t: &Training| matches!(t.phase(), TrainingPhase::Failed(_)) && self.image.is_none();
-        if self.options.quit.as_ref().is_some_and(|q| q.load(Ordering::SeqCst))
+        let over = |t: &Training| matches!(t.phase(), TrainingPhase::Done(_) | TrainingPhase::Failed(_));
+        let closes = self.options.close_when_done && self.options.training.as_ref().is_some_and(over);
+        if closes
+            || self.options.quit.as_ref().is_some_and(|q| q.load(Ordering::SeqCst))
             || self.options.training.as_ref().is_some_and(failed)
         {
             self.close(events);
@@ -530,7 +609,11 @@ impl ApplicationHandler<UserEvent> for App {
         if let Err(failure) = self.run_script(events) {
             return self.fail(events, failure);
         }
+        if let Err(failure) = self.run_bench(events) {
+            return self.fail(events, failure);
+        }
         self.save_files();
+        self.follow_camera();
         let now = Instant::now();
         let interval = match self.opened.as_ref().is_some_and(|o| o.presenter.is_software()) {
             true => SOFTWARE_FRAME_INTERVAL,
@@ -540,18 +623,22 @@ impl ApplicationHandler<UserEvent> for App {
         let repaint = self.repaint_at.is_some_and(|t| t <= now);
         // Progress alone is displayed only now and then: presenting takes time from rendering.
         let progress = !self.status.done && self.last_redraw + STATUS_INTERVAL <= now;
-        if (self.dirty || repaint || progress || self.is_moving()) && now >= earliest {
+        let may_present = self.may_present();
+        if (self.dirty || repaint || progress) && now >= earliest && may_present {
             self.repaint_at = None;
             if let Some(opened) = &self.opened {
                 opened.window.request_redraw();
             }
         }
-        let redraws = self.dirty || self.is_moving();
-        let polls = !self.status.done || self.options.quit.is_some() || self.driver.is_some();
+        let (redraws, moves) = (self.dirty, self.is_moving());
+        let is_driven = self.driver.is_some() || self.bench.is_some();
+        let polls = !self.status.done || self.options.quit.is_some() || is_driven;
         let next = [
-            redraws.then_some(earliest.max(now + Duration::from_millis(1))),
-            self.repaint_at,
-            polls.then_some(now + if self.driver.is_some() { FRAME_INTERVAL } else { STATUS_INTERVAL }),
+            (redraws && may_present).then_some(earliest.max(now + Duration::from_millis(1))),
+            self.repaint_at.filter(|_| may_present),
+            (!may_present).then_some(now + STATUS_INTERVAL / 4),
+            moves.then_some(now + FRAME_INTERVAL),
+            polls.then_some(now + if is_driven { FRAME_INTERVAL } else { STATUS_INTERVAL }),
         ];
         events.set_control_flow(match next.into_iter().flatten().min() {
             Some(at) => ControlFlow::WaitUntil(at),

@@ -4,7 +4,8 @@ use bytemuck::{Pod, Zeroable};
 
 /// Pipeline for one target format.
 pub(crate) struct Blit {
-    pipeline: wgpu::RenderPipeline,
+    /// Of opaque images, and of those over a chequerboard.
+    pipelines: [wgpu::RenderPipeline; 2],
     layout: wgpu::BindGroupLayout,
     sampler: wgpu::Sampler,
     uniform: wgpu::Buffer,
@@ -29,6 +30,12 @@ pub(crate) enum Backdrop {
     Chequerboard = 1,
     /// Chequerboard, mixed in linear light.
     LinearChequerboard = 2,
+}
+
+/// Image that is ready to be drawn.
+pub(crate) struct BoundImage {
+    group: wgpu::BindGroup,
+    is_chequered: bool,
 }
 
 impl Blit {
@@ -68,27 +75,34 @@ impl Blit {
             bind_group_layouts: &[Some(&layout)],
             immediate_size: 0,
         });
-        let pipeline = device.create_render_pipeline(&wgpu::RenderPipelineDescriptor {
-            label: Some("blit"),
-            layout: Some(&pipeline_layout),
-            vertex: wgpu::VertexState {
-                module: &module,
-                entry_point: Some("corner"),
-                compilation_options: Default::default(),
-                buffers: &[],
-            },
-            primitive: wgpu::PrimitiveState::default(),
-            depth_stencil: None,
-            multisample: wgpu::MultisampleState::default(),
-            fragment: Some(wgpu::FragmentState {
-                module: &module,
-                entry_point: Some(if format.is_srgb() { "linear" } else { "encoded" }),
-                compilation_options: Default::default(),
-                targets: &[Some(format.into())],
-            }),
-            multiview_mask: None,
-            cache: None,
-        });
+        let pipeline = |entry_point: &str| {
+            device.create_render_pipeline(&wgpu::RenderPipelineDescriptor {
+                label: Some("blit"),
+                layout: Some(&pipeline_layout),
+                vertex: wgpu::VertexState {
+                    module: &module,
+                    entry_point: Some("corner"),
+                    compilation_options: Default::default(),
+                    buffers: &[],
+                },
+                primitive: wgpu::PrimitiveState::default(),
+                depth_stencil: None,
+                multisample: wgpu::MultisampleState::default(),
+                fragment: Some(wgpu::FragmentState {
+                    module: &module,
+                    entry_point: Some(entry_point),
+                    compilation_options: Default::default(),
+                    targets: &[Some(format.into())],
+                }),
+                multiview_mask: None,
+                cache: None,
+            })
+        };
+        let pipelines = match format.is_srgb() {
+            true => ["linear", "linear_chequered"],
+            false => ["encoded", "encoded_chequered"],
+        }
+        .map(pipeline);
         let sampler = device.create_sampler(&wgpu::SamplerDescriptor {
             label: Some("blit"),
             mag_filter: wgpu::FilterMode::Linear,
@@ -101,10 +115,10 @@ impl Blit {
             usage: wgpu::BufferUsages::UNIFORM | wgpu::BufferUsages::COPY_DST,
             mapped_at_creation: false,
         });
-        Self { pipeline, layout, sampler, uniform }
+        Self { pipelines, layout, sampler, uniform }
     }
 
-    /// Bind group for [`Self::draw`]: the upper left `size` pixels of `texture`, of which `visible` fill the viewport.
+    /// Image for [`Self::draw`]: the upper left `size` pixels of `texture`, of which `visible` fill the viewport.
     pub fn bind(
         &self,
         device: &wgpu::Device,
@@ -113,12 +127,12 @@ impl Blit {
         size: (u32, u32),
         visible: [f32; 2],
         backdrop: Backdrop,
-    ) -> wgpu::BindGroup {
+    ) -> BoundImage {
         let size = [size.0 as f32, size.1 as f32];
         let uniforms = Uniforms { size, visible, backdrop: [backdrop as u32, 0, 0, 0] };
         queue.write_buffer(&self.uniform, 0, bytemuck::bytes_of(&uniforms));
         let view = texture.create_view(&wgpu::TextureViewDescriptor::default());
-        device.create_bind_group(&wgpu::BindGroupDescriptor {
+        let group = device.create_bind_group(&wgpu::BindGroupDescriptor {
             label: Some("blit"),
             layout: &self.layout,
             entries: &[
@@ -126,13 +140,14 @@ impl Blit {
                 wgpu::BindGroupEntry { binding: 1, resource: wgpu::BindingResource::Sampler(&self.sampler) },
                 wgpu::BindGroupEntry { binding: 2, resource: self.uniform.as_entire_binding() },
             ],
-        })
+        });
+        BoundImage { group, is_chequered: backdrop != Backdrop::Opaque }
     }
 
     /// Draws over the whole viewport of the pass.
-    pub fn draw(&self, pass: &mut wgpu::RenderPass<'_>, bound: &wgpu::BindGroup) {
-        pass.set_pipeline(&self.pipeline);
-        pass.set_bind_group(0, bound, &[]);
+    pub fn draw(&self, pass: &mut wgpu::RenderPass<'_>, bound: &BoundImage) {
+        pass.set_pipeline(&self.pipelines[usize::from(bound.is_chequered)]);
+        pass.set_bind_group(0, &bound.group, &[]);
         pass.draw(0..3, 0..1);
     }
 }

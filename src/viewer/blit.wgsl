@@ -6,7 +6,7 @@ struct Uniforms {
     // Size of the image in texels, and the part of it that fills the viewport.
     size: vec2f,
     visible: vec2f,
-    // x: 0 for opaque images, 1 for a chequerboard that mixes as sRGB values, 2 for one that mixes in linear light.
+    // x: 1 for a chequerboard that mixes as sRGB values, 2 for one that mixes in linear light.
     backdrop: vec4u,
 }
 
@@ -33,41 +33,58 @@ fn decode(srgb: vec3f) -> vec3f {
     return select(pow((srgb + 0.055) / 1.055, vec3f(2.4)), srgb / 12.92, srgb <= vec3f(0.04045));
 }
 
-// Composites a pixel over its square, as src/viewer/tonemap.rs does.
-fn over_square(pixel: vec2u) -> vec3f {
-    let p = min(pixel, vec2u(uniforms.size) - 1u);
-    let c = textureLoad(image, p, 0);
-    let square = vec3f(select(0.42, 0.50, ((p.x / 8u + p.y / 8u) & 1u) == 1u));
+// Composites a pixel over a grey.
+fn over(pixel: vec2u, grey: vec3f) -> vec3f {
+    let c = textureLoad(image, min(pixel, vec2u(uniforms.size) - 1u), 0);
     if uniforms.backdrop.x == 1u || c.a == 0.0 {
-        return mix(square, c.rgb, c.a);
+        return mix(grey, c.rgb, c.a);
     }
-    return encode(mix(decode(square), decode(c.rgb), c.a));
+    return encode(mix(decode(grey), decode(c.rgb), c.a));
 }
 
-// Bilinear interpolation of four pixels, each composited first: transparent pixels have no colour of their own.
-fn over_chequerboard(at: vec2f) -> vec3f {
+// Bilinear interpolation of four pixels, each composited first: transparent pixels have no colour of their own. The squares are of
+// 8 × 8 pixels of the window, whatever the resolution of the image.
+fn over_chequerboard(at: vec2f, position: vec2f) -> vec3f {
+    let square = vec2u(position) / 8u;
+    let grey = vec3f(select(0.42, 0.50, ((square.x + square.y) & 1u) == 1u));
     let low = vec2u(at - 0.5);
     let t = at - 0.5 - vec2f(low);
-    let upper = mix(over_square(low), over_square(low + vec2u(1u, 0u)), t.x);
-    let lower = mix(over_square(low + vec2u(0u, 1u)), over_square(low + 1u), t.x);
+    let upper = mix(over(low, grey), over(low + vec2u(1u, 0u), grey), t.x);
+    let lower = mix(over(low + vec2u(0u, 1u), grey), over(low + 1u, grey), t.x);
     return mix(upper, lower, t.y);
 }
 
-// Stays half a pixel within the image: beyond its border the texture holds other data.
-fn sample(uv: vec2f) -> vec3f {
-    let at = clamp(uv * uniforms.visible, vec2f(0.5), uniforms.size - 0.5);
-    if uniforms.backdrop.x > 0u {
-        return over_chequerboard(at);
-    }
-    return textureSampleLevel(image, bilinear, at / vec2f(textureDimensions(image)), 0.0).rgb;
+// Position in texels; stays half a pixel within the image: beyond its border the texture holds other data.
+fn texel(in: Vertex) -> vec2f {
+    return clamp(in.uv * uniforms.visible, vec2f(0.5), uniforms.size - 0.5);
 }
+
+fn opaque_colour(in: Vertex) -> vec3f {
+    return textureSampleLevel(image, bilinear, texel(in) / vec2f(textureDimensions(image)), 0.0).rgb;
+}
+
+fn chequered_colour(in: Vertex) -> vec3f {
+    return over_chequerboard(texel(in), in.position.xy);
+}
+
+// An entry point for each kind of image: software drivers evaluate both sides of a branch.
 
 @fragment
 fn encoded(in: Vertex) -> @location(0) vec4f {
-    return vec4f(sample(in.uv), 1.0);
+    return vec4f(opaque_colour(in), 1.0);
 }
 
 @fragment
 fn linear(in: Vertex) -> @location(0) vec4f {
-    return vec4f(decode(sample(in.uv)), 1.0);
+    return vec4f(decode(opaque_colour(in)), 1.0);
+}
+
+@fragment
+fn encoded_chequered(in: Vertex) -> @location(0) vec4f {
+    return vec4f(chequered_colour(in), 1.0);
+}
+
+@fragment
+fn linear_chequered(in: Vertex) -> @location(0) vec4f {
+    return vec4f(decode(chequered_colour(in)), 1.0);
 }

@@ -105,9 +105,9 @@ impl DisplayMode {
         }
     }
 
-    /// Whether several samples a pixel improve the image.
+    /// Whether several samples a pixel improve the image: not of counts.
     pub(crate) fn multisamples(self) -> bool {
-        matches!(self, DisplayMode::Shaded | DisplayMode::Error)
+        self != DisplayMode::Steps
     }
 }
 

@@ -18,6 +18,7 @@ use nstr_render::{Filter, Shading};
 use crate::cpu_backend::{CpuWorker, downscaled};
 use crate::display_mode::DisplayMode;
 use crate::gpu_tonemap::GpuTonemapper;
+use crate::preview::Previews;
 use crate::progressive::{ProgressivePlan, ThroughputEstimate};
 use crate::render_backend::{PixelBuffer, Quality, RenderRequest, RenderedImage};
 use crate::render_thread::{Mailbox, RenderThread, RenderWorker, Waker};
@@ -78,7 +79,7 @@ impl RenderWorker for GpuWorker {
 
 impl GpuWorker {
     fn new(gpu: Gpu, mailbox: Mailbox) -> Self {
-        let (tonemapper, cpu) = (GpuTonemapper::new(&gpu), CpuWorker::new(mailbox.clone()));
+        let (tonemapper, cpu) = (GpuTonemapper::new(&gpu), CpuWorker::new(mailbox.clone(), Previews::off()));
         Self { mailbox, gpu, tonemapper, speed: ThroughputEstimate::default(), uploaded: None, last: None, cpu }
     }
 
@@ -115,9 +116,12 @@ impl GpuWorker {
     fn refine(&mut self, serial: u64, request: &RenderRequest) -> Result<(), GpuError> {
         let Some((_, renderer)) = &self.uploaded else { return Ok(()) };
         let same = self.last == Some((request.camera, request.mode));
-        let mut plan = ProgressivePlan::new(request, &self.speed, same);
+        let mut plan = ProgressivePlan::new(request, &self.speed, same, false);
         let mut ranges = None;
         while let Some(planned) = plan.next_pass() {
+            if planned.samples > 1 && !matches!(request.mode, DisplayMode::Shaded | DisplayMode::Error) {
+                break;
+            }
             let samples = match request.quality {
                 Quality::Full(samples) if planned.samples > 1 => samples,
                 _ => 1,
@@ -155,7 +159,7 @@ impl GpuWorker {
                 break;
             }
             let rays = f64::from(size.0) * f64::from(size.1);
-            self.speed.update(request, rays, pass.start.elapsed().as_secs_f64());
+            self.speed.update(request, false, rays, pass.start.elapsed().as_secs_f64());
         }
         Ok(())
     }

@@ -6,12 +6,14 @@
 //! training comes through [`Training`]. This crate is independent of the command line and of how models are fitted.
 
 mod app;
+mod bench;
 mod blit;
 mod camera;
 mod camera_path;
 mod contours;
 mod cpu_backend;
 mod display_mode;
+mod edges;
 mod error;
 mod event_conversion;
 mod frusta;
@@ -20,9 +22,11 @@ mod gpu_tonemap;
 mod input;
 mod orientation;
 mod overlay;
+mod paint_budget;
 mod panel;
 mod photograph;
 mod presenter;
+mod preview;
 mod probe;
 mod progressive;
 mod readback;
@@ -38,7 +42,8 @@ mod tonemap;
 mod training;
 mod view_scores;
 
-pub use app::{ViewerOptions, run};
+pub use app::{ViewerOptions, run, run_bench};
+pub use bench::{BenchReport, MotionReport};
 pub use camera::ViewCamera;
 pub use camera_path::CameraPath;
 pub use cpu_backend::render_image;

@@ -25,6 +25,7 @@ mod open;
 mod path;
 mod point;
 mod section;
+mod status;
 mod training;
 mod views;
 
@@ -52,6 +53,8 @@ pub(crate) struct PanelInfo<'a> {
     pub training: Option<&'a TrainingStatus>,
     /// Quality at each image of the capture, once it is measured.
     pub scores: Option<&'a ViewScores>,
+    /// Share of the computer that painting may take while training runs, and what it took, 0 to 1.
+    pub paint_shares: (f64, f64),
 }
 
 /// Command of the user from the panel.
@@ -75,6 +78,8 @@ pub(crate) enum PanelCommand {
     EnsureView,
     /// Let the next click take a point of a measured distance, or give it up.
     ToggleMeasuring,
+    /// Give painting this share of the computer while training runs, 0 to 1.
+    SetPaintShare(f64),
 }
 
 /// Width of the panel, points.
@@ -112,7 +117,7 @@ pub(crate) fn show(
     let fill = ui.visuals().panel_fill;
     let frame = Frame::new().fill(fill).inner_margin(Margin::symmetric(12, 0));
     Panel::bottom("status").exact_size(STATUS_HEIGHT).resizable(false).frame(frame).show_inside(ui, |ui| {
-        status(ui, session, info);
+        status::show(ui, session, info);
     });
     if session.panel {
         let frame = Frame::new().fill(fill).inner_margin(Margin { left: 12, right: 4, top: 10, bottom: 6 });
@@ -137,7 +142,7 @@ fn controls(ui: &mut Ui, session: &mut Session, info: &PanelInfo<'_>) -> Vec<Pan
         ui.label(RichText::new(line).weak().size(11.5));
     }
     if let Some(status) = info.training {
-        training::show(ui, status, &mut commands);
+        training::show(ui, status, info.paint_shares, &mut commands);
     }
     if session.picked.is_some() {
         fold(ui, "Point", true, |ui| point::show(ui, session, &mut commands));
@@ -292,51 +297,15 @@ fn save(ui: &mut Ui, commands: &mut Vec<PanelCommand>) {
     });
 }
 
-fn status(ui: &mut Ui, session: &Session, info: &PanelInfo<'_>) {
-    ui.horizontal_centered(|ui| {
-        let small = |text: String| RichText::new(text).size(12.0);
-        let mut parts = Vec::new();
-        if let Some(image) = info.image {
-            let (w, h) = (image.request.camera.width, image.request.camera.height);
-            parts.push(format!("{w} x {h}"));
-            parts.push(if image.divisor > 1 { format!("scale 1/{}", image.divisor) } else { "scale 1".into() });
-            parts.push(format!("{} spp", image.samples));
-            parts.push(match image.seconds {
-                long if long >= 10.0 => format!("{long:.0} s"),
-                short => format!("{:.0} ms", short * 1e3),
-            });
-            if let Some(psnr) = image.psnr {
-                parts.push(format!("PSNR {psnr:.2} dB"));
-            }
-        }
-        if let Some(fps) = info.fps {
-            parts.push(format!("{fps:.0} fps"));
-        } else if !session.is_training {
-            parts.push("still".into());
-        }
-        parts.push(match info.done {
-            true if session.is_training => "training".into(),
-            true => "refined".into(),
-            false => format!("painting {:.0} %", 100.0 * info.progress),
-        });
-        if let Some(readout) = &session.readout {
-            parts = vec![readout.clone()];
-        }
-        ui.label(small(parts.join("   ")));
-        ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
-            let PanelInfo { backend, adapter, .. } = info;
-            let hint = if session.panel { "H help" } else { "H help   T panel" };
-            let shown_by = if backend.contains(adapter) { String::new() } else { format!(", shown by {adapter}") };
-            ui.add(egui::Label::new(small(format!("{backend}{shown_by}   {hint}")).weak()).truncate());
-        });
-    });
-}
-
 /// Message, notes and help over the image, which fills `area`.
 fn overlays(ctx: &Context, session: &mut Session, info: &PanelInfo<'_>, area: Rect) {
     let note = info.image.and_then(|i| i.note.as_deref());
     let hint = session.missing_image();
-    let waiting = session.scene.is_none().then_some("reading the input ...");
+    let waiting = match (&session.scene, info.image) {
+        (None, _) => Some("reading the input ..."),
+        (Some(_), None) => Some("painting the first picture ..."),
+        (Some(_), Some(_)) => None,
+    };
     let text = session.message().map(|m| m.0).or(note).or(hint.as_deref()).or(waiting);
     if session.help {
         help::show(ctx, area);

@@ -7,7 +7,7 @@
 use std::sync::Arc;
 
 use nstr_image::Rgba8;
-use nstr_image::colour::Background;
+use nstr_image::colour::{Background, linear_from_srgb};
 use nstr_render::gpu::{Gpu, device};
 use pixels::wgpu;
 use pixels::{Pixels, PixelsBuilder, SurfaceTexture};
@@ -52,7 +52,9 @@ pub(crate) struct Presenter {
     egui: egui_wgpu::Renderer,
     blit: Blit,
     size: (u32, u32),
-    /// Size of the buffer for CPU images.
+    /// Background before the first image.
+    pub background: Background,
+    /// Size of the buffer for CPU images, all of which is uploaded with each frame.
     buffer: (u32, u32),
     /// Content of the buffer; `None` before the first upload.
     uploaded: Option<Arc<CpuPixels>>,
@@ -82,7 +84,7 @@ impl Presenter {
         let options = egui_wgpu::RendererOptions { dithering: false, ..Default::default() };
         let egui = egui_wgpu::Renderer::new(pixels.device(), format, options);
         let blit = Blit::new(pixels.device(), format);
-        Ok(Self { pixels, egui, blit, size, buffer: size, uploaded: None })
+        Ok(Self { pixels, egui, blit, size, background: Background::White, buffer: size, uploaded: None })
     }
 
     fn device(&self) -> &wgpu::Device {
@@ -128,7 +130,7 @@ impl Presenter {
         }
         self.pixels.resize_surface(width, height).map_err(texture_error)?;
         self.size = (width, height);
-        self.resize_buffer(self.size)
+        Ok(())
     }
 
     fn resize_buffer(&mut self, size: (u32, u32)) -> Result<(), ViewerError> {
@@ -148,8 +150,9 @@ impl Presenter {
         overlay: &Overlay,
     ) -> Result<(), ViewerError> {
         self.prepare(image, overlay)?;
-        let Self { pixels, egui, blit, size, .. } = self;
-        let mut drawing = Drawing { egui, blit, size: *size, image, viewport, overlay };
+        let Self { pixels, egui, blit, size, background, .. } = self;
+        let (background, is_srgb) = (*background, pixels.surface_texture_format().is_srgb());
+        let mut drawing = Drawing { egui, blit, size: *size, image, viewport, overlay, background, is_srgb };
         pixels
             .render_with(|encoder, target, context| {
                 drawing.draw(encoder, target, &context.device, &context.queue, &context.texture);
@@ -171,7 +174,7 @@ impl Presenter {
         overlay: &Overlay,
     ) -> Result<Rgba8, ViewerError> {
         self.prepare(image, overlay)?;
-        let Self { pixels, egui, blit, size, .. } = self;
+        let Self { pixels, egui, blit, size, background, .. } = self;
         let (device, queue, format) = (pixels.device(), pixels.queue(), pixels.surface_texture_format());
         let texture = device.create_texture(&wgpu::TextureDescriptor {
             label: Some("screenshot"),
@@ -189,12 +192,19 @@ impl Presenter {
         if let Some(PixelBuffer::Cpu(cpu)) = image.map(|i| &i.pixels) {
             write(queue, pixels.texture(), &cpu.image);
         }
-        let mut drawing = Drawing { egui, blit, size: *size, image, viewport, overlay };
+        let (background, is_srgb) = (*background, format.is_srgb());
+        let mut drawing = Drawing { egui, blit, size: *size, image, viewport, overlay, background, is_srgb };
         drawing.draw(&mut encoder, &view, device, queue, pixels.texture());
         queue.submit([encoder.finish()]);
         let screenshot = readback::read_texture(device, queue, &texture, *size).map_err(ViewerError::Surface)?;
         self.free_textures(overlay);
         Ok(screenshot)
+    }
+
+    /// Waits until the driver has drawn all that was presented.
+    pub fn wait(&self) {
+        // Fails only if the device is lost, which presenting reports.
+        let _ = self.device().poll(wgpu::PollType::wait_indefinitely());
     }
 
     /// Copies an image of the GPU backend to memory.
@@ -213,20 +223,17 @@ impl Presenter {
         self.upload(image)
     }
 
-    /// Copies a CPU image to the upper left of the buffer, unless it is there.
+    /// Copies a CPU image to the buffer, which gets its size, unless it is there.
     fn upload(&mut self, image: Option<&RenderedImage>) -> Result<(), ViewerError> {
         let Some(PixelBuffer::Cpu(cpu)) = image.map(|i| &i.pixels) else { return Ok(()) };
         if self.uploaded.as_ref().is_some_and(|there| Arc::ptr_eq(there, cpu)) {
             return Ok(());
         }
         let (w, h) = (cpu.image.width, cpu.image.height);
-        // An image from before the window shrank stays whole until the next one comes.
-        if w > self.buffer.0 || h > self.buffer.1 {
-            self.resize_buffer((w.max(self.buffer.0), h.max(self.buffer.1)))?;
+        if (w, h) != self.buffer {
+            self.resize_buffer((w, h))?;
         }
-        let (row, width) = (self.buffer.0 as usize * 4, w as usize * 4);
-        let rows = self.pixels.frame_mut().chunks_exact_mut(row);
-        rows.zip(cpu.image.data.chunks_exact(width)).for_each(|(to, from)| to[..width].copy_from_slice(from));
+        self.pixels.frame_mut().copy_from_slice(&cpu.image.data);
         self.uploaded = Some(cpu.clone());
         Ok(())
     }
@@ -244,6 +251,10 @@ struct Drawing<'a> {
     image: Option<&'a RenderedImage>,
     viewport: Viewport,
     overlay: &'a Overlay,
+    /// Background of the area that the image will fill.
+    background: Background,
+    /// Whether the target encodes sRGB itself.
+    is_srgb: bool,
 }
 
 impl Drawing<'_> {
@@ -268,11 +279,16 @@ impl Drawing<'_> {
             let camera = &image.request.camera;
             let visible = [camera.width as f32 / by, camera.height as f32 / by];
             match &image.pixels {
-                PixelBuffer::Cpu(_) => self.blit.bind(device, queue, buffer, size, visible, Backdrop::Opaque),
+                PixelBuffer::Cpu(_) => self.blit.bind(device, queue, buffer, size, visible, backdrop(&image.request)),
                 PixelBuffer::Gpu(gpu) => {
                     self.blit.bind(device, queue, &gpu.texture, size, visible, backdrop(&image.request))
                 }
             }
+        });
+        // Seen before the first image only: the overlay covers what the image leaves.
+        let [red, green, blue] = self.background.srgb().unwrap_or([0.46; 3]).map(|v| match self.is_srgb {
+            true => f64::from(linear_from_srgb(v)),
+            false => f64::from(v),
         });
         let mut pass = encoder
             .begin_render_pass(&wgpu::RenderPassDescriptor {
@@ -282,7 +298,7 @@ impl Drawing<'_> {
                     depth_slice: None,
                     resolve_target: None,
                     ops: wgpu::Operations {
-                        load: wgpu::LoadOp::Clear(wgpu::Color::BLACK),
+                        load: wgpu::LoadOp::Clear(wgpu::Color { r: red, g: green, b: blue, a: 1.0 }),
                         store: wgpu::StoreOp::Store,
                     },
                 })],

@@ -10,18 +10,20 @@ use crate::render_backend::{Quality, RenderRequest};
 pub(crate) struct RenderPass {
     /// Requested pixels along an edge for one of the pass.
     pub divisor: u32,
-    /// Samples a pixel.
+    /// Samples a pixel; more than one refine the edges of the pass before.
     pub samples: u32,
-    /// Seed of the sample positions.
-    pub seed: u64,
     /// Whether the pass is finished even if a newer request has come, so that images keep coming while the camera moves.
     pub must_finish: bool,
-    /// Whether its samples are averaged with those of the pass before.
-    pub accumulates: bool,
+    /// Whether the field's preview is rendered in its place.
+    pub preview: bool,
 }
 
 /// Seconds that the first image of a request may take: it follows the pointer.
 const FIRST_IMAGE_SECONDS: f64 = 0.05;
+/// The same of a preview's image: thirty a second, together with presenting them.
+const FIRST_PREVIEW_SECONDS: f64 = 0.018;
+/// Seconds that the second image of a preview may take, once the camera rests.
+const SECOND_PREVIEW_SECONDS: f64 = 0.12;
 /// Seconds that the only image of [`Quality::LowLatency`] may take.
 const LOW_LATENCY_SECONDS: f64 = 0.35;
 /// Seconds that a band of rows should take.
@@ -32,6 +34,8 @@ const BLOCK_ROWS: u32 = 8;
 const MAX_DIVISOR: u32 = 16;
 /// Rays a second before the first measurement.
 const INITIAL_RAYS_PER_SECOND: f64 = 1e5;
+/// The same of previews.
+const INITIAL_PREVIEW_RAYS_PER_SECOND: f64 = 2e6;
 
 /// Measured rays a second, by kind of field, display mode and shadows.
 #[derive(Debug, Default)]
@@ -39,39 +43,40 @@ pub(crate) struct ThroughputEstimate {
     rays_per_second: HashMap<Workload, f64>,
 }
 
-/// Whether the field is a radiance field, the display mode, and whether there are shadows.
-type Workload = (bool, DisplayMode, bool);
+/// Whether the field is a radiance field, the display mode, whether there are shadows, and whether it is a preview.
+type Workload = (bool, DisplayMode, bool, bool);
 
-fn workload(request: &RenderRequest) -> Workload {
-    (request.scene.is_radiance(), request.mode, request.shadows)
+fn workload(request: &RenderRequest, preview: bool) -> Workload {
+    (request.scene.is_radiance(), request.mode, request.shadows, preview)
 }
 
 impl ThroughputEstimate {
-    fn rays_per_second(&self, request: &RenderRequest) -> f64 {
-        self.rays_per_second.get(&workload(request)).copied().unwrap_or(INITIAL_RAYS_PER_SECOND)
+    fn rays_per_second(&self, request: &RenderRequest, preview: bool) -> f64 {
+        let initial = if preview { INITIAL_PREVIEW_RAYS_PER_SECOND } else { INITIAL_RAYS_PER_SECOND };
+        self.rays_per_second.get(&workload(request, preview)).copied().unwrap_or(initial)
     }
 
-    /// Averages a measurement in.
-    pub fn update(&mut self, request: &RenderRequest, rays: f64, seconds: f64) {
+    /// Averages a measurement of a pass of one sample in.
+    pub fn update(&mut self, request: &RenderRequest, preview: bool, rays: f64, seconds: f64) {
         let measured = rays / seconds.max(1e-6);
-        let estimate = self.rays_per_second.entry(workload(request)).or_insert(measured);
+        let estimate = self.rays_per_second.entry(workload(request, preview)).or_insert(measured);
         *estimate = 0.5 * *estimate + 0.5 * measured;
     }
 
-    /// Rows of a band of an image of `width` pixels: whole blocks of 8 rows, as many as take about [`BAND_SECONDS`]. With
-    /// several samples a pixel always one block: sample positions depend on the band, and an image must not depend on speed.
-    pub fn band_rows(&self, request: &RenderRequest, width: u32, samples: u32) -> u32 {
-        if samples > 1 {
-            return BLOCK_ROWS;
+    /// Rows of a band of an image of `width` pixels: whole blocks of 8 rows, as many as take about [`BAND_SECONDS`]. At full
+    /// resolution always as many: a ray's last bits may depend on its place in the band, and an image must not depend on speed.
+    pub fn band_rows(&self, request: &RenderRequest, width: u32, pass: RenderPass) -> u32 {
+        if pass.divisor == 1 && !pass.preview {
+            return if request.scene.is_radiance() { BLOCK_ROWS } else { 2 * BLOCK_ROWS };
         }
-        let rows = self.rays_per_second(request) * BAND_SECONDS / f64::from(width);
+        let rows = self.rays_per_second(request, pass.preview) * BAND_SECONDS / f64::from(width);
         (rows / f64::from(BLOCK_ROWS)).clamp(1.0, 512.0) as u32 * BLOCK_ROWS
     }
 
     /// Divisor at which a pass of one sample takes `seconds` at most.
-    fn divisor(&self, request: &RenderRequest, seconds: f64) -> u32 {
+    fn divisor(&self, request: &RenderRequest, preview: bool, seconds: f64) -> u32 {
         let pixels = f64::from(request.camera.width) * f64::from(request.camera.height);
-        let least = (pixels / (self.rays_per_second(request) * seconds)).sqrt().ceil();
+        let least = (pixels / (self.rays_per_second(request, preview) * seconds)).sqrt().ceil();
         (least as u32).clamp(1, MAX_DIVISOR)
     }
 }
@@ -82,22 +87,42 @@ pub(crate) struct ProgressivePlan(VecDeque<RenderPass>);
 
 impl ProgressivePlan {
     /// All passes of a request. `replaces`: the image on the screen is of the same camera and layer but an older field, and
-    /// should not become coarser.
-    pub fn new(request: &RenderRequest, speed: &ThroughputEstimate, replaces: bool) -> Self {
-        let low_latency = speed.divisor(request, LOW_LATENCY_SECONDS);
-        let divisor = if replaces { low_latency } else { speed.divisor(request, FIRST_IMAGE_SECONDS) };
-        let first = RenderPass { divisor, samples: 1, seed: 0, must_finish: true, accumulates: false };
-        let mut passes = VecDeque::from([first]);
-        passes.extend(finer_passes(divisor, request, low_latency));
-        passes.extend(sample_passes(request, 0));
+    /// should not become coarser. `preview`: the field has one.
+    pub fn new(request: &RenderRequest, speed: &ThroughputEstimate, replaces: bool, preview: bool) -> Self {
+        let low_latency = speed.divisor(request, false, LOW_LATENCY_SECONDS);
+        let mut passes = VecDeque::new();
+        if preview {
+            let coarse = speed.divisor(request, true, FIRST_PREVIEW_SECONDS);
+            let fine = speed.divisor(request, true, SECOND_PREVIEW_SECONDS);
+            passes.push_back(RenderPass { divisor: coarse, samples: 1, must_finish: true, preview: true });
+            if fine < coarse {
+                passes.push_back(RenderPass { divisor: fine, samples: 1, must_finish: false, preview: true });
+            }
+            let last = if request.quality == Quality::LowLatency { low_latency } else { 1 };
+            passes.push_back(RenderPass { divisor: last, samples: 1, must_finish: false, preview: false });
+        } else {
+            let divisor = if replaces { low_latency } else { speed.divisor(request, false, FIRST_IMAGE_SECONDS) };
+            passes.push_back(RenderPass { divisor, samples: 1, must_finish: true, preview: false });
+            passes.extend(finer_passes(divisor, request, low_latency));
+        }
+        passes.extend(edge_pass(request));
         Self(passes)
     }
 
-    /// Passes of a request after the pass `last`, with `count` samples a pixel so far.
-    pub fn after(last: RenderPass, count: u32, request: &RenderRequest, speed: &ThroughputEstimate) -> Self {
-        let done = if last.divisor > 1 || count == 1 { 0 } else { count };
-        let finer = finer_passes(last.divisor, request, speed.divisor(request, LOW_LATENCY_SECONDS));
-        Self(finer.into_iter().chain(sample_passes(request, done)).collect())
+    /// Passes of a request after the pass `last`.
+    pub fn after(last: RenderPass, request: &RenderRequest, speed: &ThroughputEstimate) -> Self {
+        let low_latency = speed.divisor(request, false, LOW_LATENCY_SECONDS);
+        let mut passes = VecDeque::new();
+        match last.preview {
+            true => {
+                let divisor = if request.quality == Quality::LowLatency { low_latency } else { 1 };
+                passes.push_back(RenderPass { divisor, samples: 1, must_finish: false, preview: false });
+            }
+            false => passes.extend(finer_passes(last.divisor, request, low_latency)),
+        }
+        let refined = edge_pass(request).filter(|edges| *edges != last);
+        passes.extend(refined);
+        Self(passes)
     }
 
     /// Takes the next pass.
@@ -113,21 +138,17 @@ fn finer_passes(divisor: u32, request: &RenderRequest, low_latency: u32) -> Vec<
     let mut divisor = divisor;
     while divisor > target {
         divisor = if divisor <= 3 { 1 } else { divisor.div_ceil(2) }.max(target);
-        passes.push(RenderPass { divisor, samples: 1, seed: 0, must_finish: false, accumulates: false });
+        passes.push(RenderPass { divisor, samples: 1, must_finish: false, preview: false });
     }
     passes
 }
 
-/// Passes of several samples at full resolution, after `done` samples.
-fn sample_passes(request: &RenderRequest, done: u32) -> Vec<RenderPass> {
-    let Quality::Full(target) = request.quality else { return Vec::new() };
-    if target <= 1 || !request.mode.multisamples() {
-        return Vec::new();
-    }
-    let each = if request.scene.is_radiance() { 2 } else { 4 };
-    let pass =
-        |k: u32| RenderPass { divisor: 1, samples: each, seed: u64::from(k), must_finish: false, accumulates: k > 0 };
-    (done / each..target.div_ceil(each)).map(pass).collect()
+/// The pass of several samples at full resolution, if there is one. Volumes are soft: half of the samples are enough.
+fn edge_pass(request: &RenderRequest) -> Option<RenderPass> {
+    let Quality::Full(samples) = request.quality else { return None };
+    let samples = if request.scene.is_radiance() { samples.div_ceil(2) } else { samples };
+    let wanted = samples > 1 && request.mode.multisamples();
+    wanted.then_some(RenderPass { divisor: 1, samples, must_finish: false, preview: false })
 }
 
 #[cfg(test)]
@@ -155,39 +176,51 @@ mod tests {
     #[test]
     fn passes_are_refined_to_full_resolution_and_all_samples() {
         let speed = ThroughputEstimate::default();
-        let passes = all(ProgressivePlan::new(&request(Quality::Full(16)), &speed, false));
-        assert!(passes[0].must_finish && passes[0].divisor > 4 && passes[1..].iter().all(|p| !p.must_finish));
-        assert!(passes.windows(2).all(|w| w[0].divisor >= w[1].divisor));
-        let fine: Vec<&RenderPass> = passes.iter().filter(|p| p.samples > 1).collect();
-        assert_eq!(fine.iter().map(|p| p.samples).sum::<u32>(), 16);
-        assert!(!fine[0].accumulates && fine[1..].iter().all(|p| p.accumulates));
-        assert!(fine.windows(2).all(|w| w[0].seed != w[1].seed));
-        // Continuing after any pass gives the rest.
-        let mut count = 0;
-        for (i, pass) in passes.iter().enumerate() {
-            count = if pass.accumulates { count + pass.samples } else { pass.samples };
-            let rest = ProgressivePlan::after(*pass, count, &request(Quality::Full(16)), &speed);
-            assert_eq!(all(rest), passes[i + 1..]);
+        for preview in [false, true] {
+            let passes = all(ProgressivePlan::new(&request(Quality::Full(16)), &speed, false, preview));
+            assert!(passes[0].must_finish && passes[0].divisor > 1 && passes[1..].iter().all(|p| !p.must_finish));
+            assert!(passes.windows(2).all(|w| w[0].divisor >= w[1].divisor));
+            assert_eq!(passes[0].preview, preview);
+            let end = passes.last_chunk::<2>().unwrap();
+            assert_eq!(end.map(|p| (p.divisor, p.samples, p.preview)), [(1, 1, false), (1, 16, false)]);
+            // Continuing after any pass gives the rest; after a preview at once the field itself.
+            for (i, pass) in passes.iter().enumerate() {
+                let rest = all(ProgressivePlan::after(*pass, &request(Quality::Full(16)), &speed));
+                let expected = if pass.preview { &end[..] } else { &passes[i + 1..] };
+                assert_eq!(rest, expected);
+            }
         }
-        let depth = RenderRequest { mode: DisplayMode::Depth, ..request(Quality::Full(16)) };
-        let depth = all(ProgressivePlan::new(&depth, &speed, false));
-        assert_eq!(depth.last().map(|p| (p.divisor, p.samples)), Some((1, 1)));
+        let steps = RenderRequest { mode: DisplayMode::Steps, ..request(Quality::Full(16)) };
+        let steps = all(ProgressivePlan::new(&steps, &speed, false, false));
+        assert_eq!(steps.last().map(|p| (p.divisor, p.samples)), Some((1, 1)));
     }
 
     #[test]
     fn a_fast_machine_needs_no_coarse_pass() {
         let mut speed = ThroughputEstimate::default();
-        speed.update(&request(Quality::Full(1)), 1e9, 1.0);
-        assert_eq!(all(ProgressivePlan::new(&request(Quality::Full(1)), &speed, false)).len(), 1);
+        speed.update(&request(Quality::Full(1)), false, 1e9, 1.0);
+        assert_eq!(all(ProgressivePlan::new(&request(Quality::Full(1)), &speed, false, false)).len(), 1);
     }
 
     #[test]
     fn snapshots_of_a_field_in_training_do_not_flicker() {
         let speed = ThroughputEstimate::default();
-        let moved = all(ProgressivePlan::new(&request(Quality::LowLatency), &speed, false));
-        let replaced = all(ProgressivePlan::new(&request(Quality::LowLatency), &speed, true));
+        let moved = all(ProgressivePlan::new(&request(Quality::LowLatency), &speed, false, false));
+        let replaced = all(ProgressivePlan::new(&request(Quality::LowLatency), &speed, true, false));
         assert_eq!(replaced.len(), 1);
         assert_eq!(moved.last().map(|p| p.divisor), replaced.last().map(|p| p.divisor));
         assert!(moved[0].divisor > replaced[0].divisor);
+    }
+
+    #[test]
+    fn bands_at_full_resolution_do_not_depend_on_speed() {
+        let full = RenderPass { divisor: 1, samples: 1, must_finish: false, preview: false };
+        let rows = |rate: f64, pass| {
+            let mut speed = ThroughputEstimate::default();
+            speed.update(&request(Quality::Full(1)), false, rate, 1.0);
+            speed.band_rows(&request(Quality::Full(1)), 800, pass)
+        };
+        assert_eq!(rows(1e3, full), rows(1e9, full));
+        assert!(rows(1e3, RenderPass { divisor: 2, ..full }) < rows(1e9, RenderPass { divisor: 2, ..full }));
     }
 }

@@ -130,7 +130,6 @@ mod tests {
 
     use super::*;
     use crate::cpu_backend::{downscaled, render_frame};
-    use crate::progressive::RenderPass;
     use crate::render_backend::{CpuPixels, Quality, RenderRequest};
     use crate::scene::{Scene, SceneField};
 
@@ -141,11 +140,10 @@ mod tests {
         let pose = Camera::look_at(DVec3::new(0.5, 0.5, 2.5), DVec3::splat(0.5), DVec3::Y).unwrap();
         let camera = Camera::with_fov_y(200, 120, 40.0, pose).unwrap();
         let request = RenderRequest { mode, ..RenderRequest::shaded(scene.clone(), camera, Quality::Full(1)) };
-        let pass = RenderPass { divisor, samples: 1, seed: 0, must_finish: true, accumulates: false };
         let small = downscaled(&camera, divisor);
         let renderer = scene.renderer().unwrap();
         let layers = mode.layers_with_depth();
-        let frame = render_frame(&renderer, &small, &request, layers, pass, Background::Transparent).unwrap();
+        let frame = render_frame(&renderer, &small, &request, layers, (1, 0), Background::Transparent).unwrap();
         let blank = Rgba8::from_fn(frame.width, frame.height, |_| [0; 4]);
         RenderedImage {
             pixels: PixelBuffer::Cpu(Arc::new(CpuPixels { image: blank, frame: Arc::new(frame) })),

@@ -121,7 +121,7 @@ pub enum Quality {
 /// Image rendered on the CPU.
 #[derive(Debug)]
 pub(crate) struct CpuPixels {
-    /// Displayed sRGB values; opaque, with a chequerboard in place of a transparent background.
+    /// Displayed sRGB values with straight alpha, opaque unless the background is transparent.
     pub image: Rgba8,
     /// Rendered layers.
     pub frame: Arc<Frame>,
@@ -147,6 +147,15 @@ pub(crate) enum PixelBuffer {
 }
 
 impl PixelBuffer {
+    /// Whether both are the same buffer.
+    pub fn is_same(&self, other: &Self) -> bool {
+        match (self, other) {
+            (PixelBuffer::Cpu(a), PixelBuffer::Cpu(b)) => Arc::ptr_eq(a, b),
+            (PixelBuffer::Gpu(a), PixelBuffer::Gpu(b)) => a.texture == b.texture,
+            _ => false,
+        }
+    }
+
     /// Pixels along x and y.
     pub fn size(&self) -> (u32, u32) {
         match self {

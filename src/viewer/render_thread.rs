@@ -141,6 +141,12 @@ impl Mailbox {
         self.0.newest.load(Ordering::SeqCst) == serial
     }
 
+    /// Sets the serial number of the newest request.
+    #[cfg(test)]
+    pub fn set_newest(&self, serial: u64) {
+        self.0.newest.store(serial, Ordering::SeqCst);
+    }
+
     /// Sets the done fraction of the current pass, 0 to 1.
     pub fn set_progress(&self, progress: f32) {
         self.slots().progress = progress;
@@ -155,11 +161,11 @@ impl Mailbox {
 
     /// Publishes an empty image with the reason.
     fn publish_failure(&self, request: &RenderRequest, note: String) {
-        let frame = Arc::new(Frame { width: 1, height: 1, ..Frame::default() });
+        let frame = Frame { width: 1, height: 1, ..Frame::default() };
         let empty = RenderRequest { mode: DisplayMode::Shaded, ..request.clone() };
-        let image = tonemap(&frame, &empty, &request.camera, true).image;
+        let image = tonemap(&frame, &[], &empty, &request.camera).image;
         self.publish(RenderedImage {
-            pixels: PixelBuffer::Cpu(Arc::new(CpuPixels { image, frame })),
+            pixels: PixelBuffer::Cpu(Arc::new(CpuPixels { image, frame: Arc::new(frame) })),
             request: request.clone(),
             divisor: request.camera.width.max(request.camera.height),
             samples: 1,

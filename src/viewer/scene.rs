@@ -112,6 +112,16 @@ impl Scene {
         }
     }
 
+    /// Placement of the unit cube, and the map to it.
+    pub(crate) fn placement(&self) -> (Cube, SceneMap) {
+        (self.cube, self.map)
+    }
+
+    /// The distance grid, once a renderer has built it (signed distances only).
+    pub(crate) fn distance_grid(&self) -> Option<Arc<DistanceGrid>> {
+        self.grid.get().cloned().flatten()
+    }
+
     /// Map from the world to the unit cube of the field.
     pub(crate) fn map(&self) -> SceneMap {
         self.map
@@ -134,7 +144,7 @@ impl Scene {
 }
 
 /// Pixels along the edge of a tile: smaller than the default, so that bands of few rows still use every core.
-const TILE: u32 = 32;
+pub(crate) const TILE: u32 = 32;
 
 impl fmt::Debug for Scene {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -1,6 +1,7 @@
 //! Tone mapping on the CPU: from the layers of a frame to an sRGB image with background, exposure, colour maps or errors.
 
 use std::borrow::Cow;
+use std::sync::LazyLock;
 
 use nstr_camera::camera::Camera;
 use nstr_capture as capture;
@@ -14,6 +15,7 @@ use nstr_render::{ValueRange, layer_image};
 use rayon::prelude::*;
 
 use crate::display_mode::DisplayMode;
+use crate::edges::Patch;
 use crate::reference_mesh;
 use crate::render_backend::RenderRequest;
 
@@ -30,37 +32,46 @@ pub(crate) struct Tonemapped {
 /// Lowest and highest value of each of up to three values a pixel.
 pub(crate) type ColourRanges = [(f32, f32); 3];
 
-/// Edge in pixels of the squares that stand for a transparent background.
-const SQUARE_SIZE: usize = 8;
-/// sRGB values of the squares.
-const SQUARE_GREYS: [f32; 2] = [0.42, 0.50];
 /// Fraction of the values that an automatic range leaves out at either end: a few outliers would hide the rest.
 const TRIMMED: f64 = 0.01;
 /// Upper end of the error's colour map.
 const MAX_ERROR: f32 = 0.25;
 
-/// Maps `frame`, which `camera` saw with the layers of `request.mode`. With `chequered` a transparent background is drawn
-/// as a chequerboard.
-pub(crate) fn tonemap(frame: &Frame, request: &RenderRequest, camera: &Camera, chequered: bool) -> Tonemapped {
-    if let Some(layer) = request.mode.scalar_layer() {
-        return colour_mapped(frame, request, chequered, layer);
+/// Maps `frame`, which `camera` saw with the layers of `request.mode`; in false colours the `patches` replace pixels. A transparent
+/// background stays.
+pub(crate) fn tonemap(frame: &Frame, patches: &[Patch], request: &RenderRequest, camera: &Camera) -> Tonemapped {
+    if let (DisplayMode::Error, Some(reference)) = (request.mode, &request.reference) {
+        return error_map(frame, request, camera, reference);
     }
     if let (DisplayMode::Error, Some(query)) = (request.mode, &request.mesh) {
         let distances = reference_mesh::distances(frame, camera, query);
         let most = trimmed_range(distances.iter().copied().filter(|d| d.is_finite()).collect()).map_or(0.0, |r| r.1);
         let image = reference_mesh::coloured(&distances, frame.width, frame.height, most);
         let range = (most > 0.0).then_some((0.0, most));
-        return Tonemapped { image: over_background(image, frame, request, chequered), range, psnr: None };
+        return Tonemapped { image: over_background(image, request), range, psnr: None };
     }
-    let image = match (request.mode, &request.reference) {
-        (DisplayMode::Error, Some(reference)) => return error_map(frame, request, camera, reference),
-        (DisplayMode::Spectrum, _) => spectrum_rgb(frame),
-        (DisplayMode::Normals, _) => {
-            layer_image(frame, Layer::Normal, 0, ValueRange::Auto).unwrap_or_else(|| blank(frame))
-        }
-        _ => exposed_colours(&with_coloured_cap(frame, request, camera), request),
+    let ranges = colour_ranges(frame, request.mode);
+    let Some(mut image) = false_colours(frame, request.mode, &ranges) else {
+        let colours = exposed_colours(&with_coloured_cap(frame, request, camera), request);
+        return Tonemapped { image: over_background(colours, request), range: None, psnr: None };
     };
-    Tonemapped { image: over_background(image, frame, request, chequered), range: None, psnr: None }
+    let pixels = image.data.as_chunks_mut::<4>().0;
+    for (i, colour) in patches {
+        pixels[*i as usize] = *colour;
+    }
+    let known = request.mode.scalar_layer().and_then(|layer| colour_range(frame, layer));
+    Tonemapped { image: over_background(image, request), range: known, psnr: None }
+}
+
+/// sRGB pixels with straight alpha of a layer in false colours on the given ranges; `None` for a layer of colours.
+pub(crate) fn false_colours(frame: &Frame, mode: DisplayMode, ranges: &ColourRanges) -> Option<Rgba8> {
+    let image = match (mode, mode.scalar_layer()) {
+        (_, Some(layer)) => layer_image(frame, layer, 0, ValueRange::Fixed(ranges[0].0, ranges[0].1)),
+        (DisplayMode::Spectrum, _) => Some(spectrum_rgb(frame, ranges)),
+        (DisplayMode::Normals, _) => layer_image(frame, Layer::Normal, 0, ValueRange::Auto),
+        _ => return None,
+    };
+    Some(image.unwrap_or_else(|| blank(frame)))
 }
 
 /// Factors of linear red, green and blue where a section cuts through a solid: the cut is told from its surface.
@@ -98,7 +109,7 @@ fn blank(frame: &Frame) -> Rgba8 {
 /// The colour layer with exposure, in sRGB with straight alpha.
 fn exposed_colours(frame: &Frame, request: &RenderRequest) -> Rgba8 {
     let gain = request.exposure.exp2();
-    let table = SrgbTable::new();
+    let table = srgb_table();
     pixels(frame.width, frame.height, |i| {
         let Some([r, g, b, a]) = frame.colour.get(i).copied() else { return [0; 4] };
         let share = if a > 0.0 { gain / a } else { 0.0 };
@@ -111,6 +122,12 @@ fn pixels(width: u32, height: u32, pixel: impl Fn(usize) -> [u8; 4] + Sync) -> R
     let mut data = vec![0; width as usize * height as usize * 4];
     data.par_chunks_exact_mut(4).enumerate().with_min_len(4096).for_each(|(i, p)| p.copy_from_slice(&pixel(i)));
     Rgba8 { width, height, data }
+}
+
+/// The table, made once.
+fn srgb_table() -> &'static SrgbTable {
+    static TABLE: LazyLock<SrgbTable> = LazyLock::new(SrgbTable::new);
+    &TABLE
 }
 
 /// Table of 8-bit sRGB by linear value: computing the powers would take longer than rendering a coarse image.
@@ -134,23 +151,14 @@ impl SrgbTable {
     }
 }
 
-/// Composites an image with straight alpha over the background. Surfaces mix in linear light, as antialiasing needs it;
+/// Composites an image with straight alpha over the background, unless that is transparent. Surfaces mix in linear light, as antialiasing needs it;
 /// radiance fields mix in sRGB values, as they were trained.
-fn over_background(image: Rgba8, frame: &Frame, request: &RenderRequest, chequered: bool) -> Rgba8 {
-    let background = request.background.srgb();
-    if background.is_none() && !chequered {
-        return image;
-    }
+fn over_background(mut image: Rgba8, request: &RenderRequest) -> Rgba8 {
+    let Some(below) = request.background.srgb() else { return image };
     let mixes_srgb = request.scene.is_radiance();
-    let width = frame.width.max(1) as usize;
-    let table = SrgbTable::new();
-    let mut image = image;
-    image.data.par_chunks_exact_mut(4).enumerate().with_min_len(4096).for_each(|(i, p)| {
+    let table = srgb_table();
+    image.data.par_chunks_exact_mut(4).with_min_len(4096).for_each(|p| {
         let alpha = f32::from(p[3]) / 255.0;
-        let below = background.unwrap_or_else(|| {
-            let (x, y) = (i % width, i / width);
-            [SQUARE_GREYS[(x / SQUARE_SIZE + y / SQUARE_SIZE) % 2]; 3]
-        });
         if p[3] == 255 {
             return;
         }
@@ -165,14 +173,6 @@ fn over_background(image: Rgba8, frame: &Frame, request: &RenderRequest, chequer
         p[3] = 255;
     });
     image
-}
-
-/// Colour-mapped image of a scalar layer.
-fn colour_mapped(frame: &Frame, request: &RenderRequest, chequered: bool, layer: Layer) -> Tonemapped {
-    let range = colour_range(frame, layer);
-    let fixed = range.map_or(ValueRange::Auto, |(lo, hi)| ValueRange::Fixed(lo, hi));
-    let image = layer_image(frame, layer, 0, fixed).unwrap_or_else(|| blank(frame));
-    Tonemapped { image: over_background(image, frame, request, chequered), range, psnr: None }
 }
 
 /// Range of the colour map of a scalar layer; `None` if nothing was hit.
@@ -213,29 +213,31 @@ fn spectrum_ranges(frame: &Frame) -> Vec<(f32, f32)> {
 /// Lowest and highest value without [`TRIMMED`] of the values at either end; `None` without values.
 fn trimmed_range(mut values: Vec<f32>) -> Option<(f32, f32)> {
     let last = values.len().checked_sub(1)?;
-    values.sort_unstable_by(f32::total_cmp);
     let cut = (last as f64 * TRIMMED) as usize;
-    Some((values[cut], values[last - cut]))
+    let (_, low, rest) = values.select_nth_unstable_by(cut, f32::total_cmp);
+    let low = *low;
+    let high = match last - 2 * cut {
+        0 => low,
+        beyond => *rest.select_nth_unstable_by(beyond - 1, f32::total_cmp).1,
+    };
+    Some((low, high))
 }
 
 /// The first three values of S as RGB, each on its own range; missing values are black.
-fn spectrum_rgb(frame: &Frame) -> Rgba8 {
+fn spectrum_rgb(frame: &Frame, ranges: &ColourRanges) -> Rgba8 {
     let width = frame.spectrum_width;
     if width == 0 || frame.spectrum.is_empty() {
         return blank(frame);
     }
     let hit = |i: usize| frame.depth_ray.get(i).is_some_and(|d| d.is_finite());
-    let ranges = spectrum_ranges(frame);
     pixels(frame.width, frame.height, |i| {
         if !hit(i) {
             return [0; 4];
         }
-        let value = |c: usize| match ranges.get(c) {
-            Some((lo, hi)) => {
-                let unit = (frame.spectrum[i * width + c] - lo) / (hi - lo).max(1e-20);
-                (unit.clamp(0.0, 1.0) * 255.0 + 0.5) as u8
-            }
-            None => 0,
+        let value = |c: usize| {
+            let (lo, hi) = ranges[c];
+            let unit = if c < width { (frame.spectrum[i * width + c] - lo) / (hi - lo).max(1e-20) } else { 0.0 };
+            (unit.clamp(0.0, 1.0) * 255.0 + 0.5) as u8
         };
         [value(0), value(1), value(2), 255]
     })
@@ -246,7 +248,7 @@ fn error_map(frame: &Frame, request: &RenderRequest, camera: &Camera, reference:
     let backdrop = request.background.srgb().unwrap_or([1.0; 3]);
     let background = Background::Colour(backdrop.map(linear_from_srgb));
     let opaque = RenderRequest { background, exposure: 0.0, ..request.clone() };
-    let image = over_background(exposed_colours(frame, &opaque), frame, &opaque, true);
+    let image = over_background(exposed_colours(frame, &opaque), &opaque);
     let width = frame.width.max(1) as usize;
     let wanted: Vec<Option<[f32; 3]>> = (0..image.data.len() / 4)
         .into_par_iter()
@@ -276,7 +278,7 @@ fn error_map(frame: &Frame, request: &RenderRequest, camera: &Camera, reference:
         None => [0; 4],
     });
     let psnr = (count > 0).then(|| psnr_from_mse(sum / count as f64));
-    Tonemapped { image: over_background(shown, frame, request, true), range: Some((0.0, MAX_ERROR)), psnr }
+    Tonemapped { image: over_background(shown, request), range: Some((0.0, MAX_ERROR)), psnr }
 }
 
 /// Bilinear sRGB value of the image at `(x, y)` in pixels, over a background; `None` beyond its edges and at masked pixels.
@@ -341,7 +343,7 @@ mod tests {
         });
         let colour = vec![[0.5, 0.5, 0.5, 1.0]; 400];
         let frame = Frame { width: 20, height: 20, depth_ray: depth_ray.collect(), colour, ..Frame::default() };
-        let image = tonemap(&frame, &request, &camera, true).image;
+        let image = tonemap(&frame, &[], &request, &camera).image;
         let pixel = |i: usize| &image.data[4 * i..4 * i + 3];
         assert!(pixel(50)[0] > pixel(50)[2] + 50, "on the plane: {:?}", pixel(50));
         assert!(pixel(350)[0] == pixel(350)[2], "behind it: {:?}", pixel(350));
@@ -354,6 +356,10 @@ mod tests {
         let (lo, hi) = trimmed_range(values).unwrap();
         assert!(lo < 15.0 && (980.0..1000.0).contains(&hi));
         assert_eq!(trimmed_range(vec![3.0]), Some((3.0, 3.0)));
+        assert_eq!(trimmed_range(vec![4.0, 3.0]), Some((3.0, 4.0)));
+        // As by sorting.
+        let values: Vec<f32> = (0..997).map(|i| (i * 619 % 997) as f32).collect();
+        assert_eq!(trimmed_range(values), Some((9.0, 987.0)));
         assert_eq!(trimmed_range(Vec::new()), None);
     }
 }

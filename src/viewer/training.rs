@@ -12,6 +12,7 @@ use nstr_field::model::Model;
 use nstr_fit::Progress;
 use nstr_pipeline::{FitObserver, FitScene};
 
+use crate::paint_budget::PaintBudget;
 use crate::render_thread::Waker;
 use crate::scene::Scene;
 
@@ -25,6 +26,7 @@ struct Inner {
     resumed: Condvar,
     stop: AtomicBool,
     waker: Mutex<Option<Waker>>,
+    paint: Arc<PaintBudget>,
 }
 
 /// Phase of a training run.
@@ -106,11 +108,13 @@ impl Training {
         state.status.phase = TrainingPhase::Running;
         state.snapshot_requested = true;
         drop(state);
+        self.0.paint.set_running(true);
         self.wake();
     }
 
     /// Publishes the end of the run, with a message or the reason of the failure, and the final scene.
     pub fn finish(&self, result: Result<String, String>, scene: Option<Scene>) {
+        self.0.paint.set_running(false);
         let mut state = self.state();
         state.status.phase = match result {
             Ok(message) => TrainingPhase::Done(message),
@@ -192,7 +196,23 @@ impl Training {
             TrainingPhase::Paused => TrainingPhase::Running,
             other => other.clone(),
         };
+        self.0.paint.set_running(state.status.phase == TrainingPhase::Running);
         self.0.resumed.notify_all();
+    }
+
+    /// Budget of painting.
+    pub(crate) fn paint_budget(&self) -> &Arc<PaintBudget> {
+        &self.0.paint
+    }
+
+    /// Whether a step was taken and reported.
+    pub fn has_run(&self) -> bool {
+        self.state().status.progress.is_some()
+    }
+
+    /// Share of the cores' time, 0 to 1, that painting took while training ran.
+    pub fn painting_share(&self) -> f64 {
+        self.0.paint.taken()
     }
 
     /// Stops the run after the current step; model and checkpoint are saved as after Ctrl-C.
@@ -201,6 +221,7 @@ impl Training {
         let mut state = self.state();
         if matches!(state.status.phase, TrainingPhase::Running | TrainingPhase::Paused | TrainingPhase::Preparing) {
             state.status.phase = TrainingPhase::Stopping;
+            self.0.paint.set_running(false);
         }
         self.0.resumed.notify_all();
     }
@@ -273,6 +294,10 @@ impl FitObserver for SnapshotObserver<'_> {
         self.inner.begin(scene);
     }
 
+    fn trial(&mut self, fraction: f64) -> bool {
+        self.inner.trial(fraction) && !self.training.is_stopped()
+    }
+
     fn progress(&mut self, progress: &Progress) -> bool {
         self.record(progress);
         self.wait_while_paused();
@@ -290,6 +315,7 @@ impl FitObserver for SnapshotObserver<'_> {
     }
 
     fn snapshot(&mut self, model: Model) {
+        let start = Instant::now();
         // A model that cannot be shown yet is asked for again.
         if let Ok(scene) = Scene::of_model(&self.output, Arc::new(model)) {
             let mut shared = self.training.state();
@@ -297,6 +323,9 @@ impl FitObserver for SnapshotObserver<'_> {
             drop(shared);
         }
         self.last_snapshot = Some(Instant::now());
+        // Training waits meanwhile.
+        let paint = self.training.paint_budget();
+        paint.spend(paint.cores(), start.elapsed());
         self.training.wake();
     }
 

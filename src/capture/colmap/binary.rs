@@ -4,6 +4,7 @@ use std::collections::HashMap;
 
 use glam::DVec3;
 
+use crate::colmap::sparse_model::SparsePoint;
 use crate::colmap::{Calibration, FieldError, ImageRecord, MODELS, UNDISTORT, add_camera, side};
 
 /// Reads values off the front of a file.
@@ -116,19 +117,20 @@ pub(super) fn images(bytes: &[u8]) -> Result<Vec<ImageRecord>, FieldError> {
 }
 
 /// Points that are not finite are left out.
-pub(super) fn points(bytes: &[u8]) -> Result<Vec<DVec3>, FieldError> {
+pub(super) fn points(bytes: &[u8]) -> Result<Vec<SparsePoint>, FieldError> {
     let mut reader = Reader::new(bytes);
     let count = reader.count(51)?;
     let mut out = Vec::with_capacity(count);
     for _ in 0..count {
         let _id = reader.u64()?;
-        out.push(DVec3::from(reader.f64s()?));
-        // Colour and reprojection error.
-        reader.take(3 + 8)?;
+        let position = DVec3::from(reader.f64s()?);
+        let colour = reader.array()?;
+        let error = reader.f64()?;
         let track = reader.count(8)?;
         reader.take(8 * track)?;
+        out.push(SparsePoint { position, colour, error: Some(error).filter(|e| e.is_finite() && *e >= 0.0), track });
     }
-    out.retain(|p| p.is_finite());
+    out.retain(|p| p.position.is_finite());
     Ok(out)
 }
 

@@ -5,6 +5,7 @@
 //! coordinates count from the upper left corner of the upper left pixel, as here.
 
 mod binary;
+mod sparse_model;
 mod text;
 
 use std::collections::HashMap;
@@ -18,6 +19,8 @@ use crate::frame_record::{Focal, FrameList, FrameRecord, existing, image_folder,
 use crate::image_files::{ImageFiles, images_in};
 use crate::lens::Lens;
 use crate::masks;
+
+pub use sparse_model::{SparseModel, SparsePoint, read_sparse_model};
 
 /// Bytes of all files of a model together: tens of millions of keypoints.
 const MAX_BYTES: u64 = 16 << 30;
@@ -77,24 +80,43 @@ pub(super) fn model_folder(path: &Path) -> Option<PathBuf> {
     })
 }
 
+/// The parts of a model as its files hold them.
+struct ModelFiles {
+    cameras: HashMap<u32, Calibration>,
+    /// The file of poses, for messages.
+    source: PathBuf,
+    /// By name.
+    poses: Vec<ImageRecord>,
+    points: Vec<SparsePoint>,
+}
+
+impl ModelFiles {
+    /// Reads the files in `folder`.
+    fn read(folder: &Path) -> Result<Self, CaptureError> {
+        // COLMAP prefers binary files where both exist.
+        let part = |name: &str| {
+            let binary = folder.join(name).with_extension("bin");
+            if binary.is_file() { binary } else { folder.join(name).with_extension("txt") }
+        };
+        let budget = Budget::new(MAX_BYTES);
+        let cameras: HashMap<u32, Calibration> = load(&part("cameras"), &budget, binary::cameras, text::cameras)?;
+        let source = part("images");
+        let mut poses: Vec<ImageRecord> = load(&source, &budget, binary::images, text::images)?;
+        let points = part("points3D");
+        let points = if points.is_file() { load(&points, &budget, binary::points, text::points)? } else { Vec::new() };
+        if poses.is_empty() {
+            return Err(CaptureError::no_frames(&source, "the model has no registered image"));
+        }
+        poses.sort_by(|a, b| a.name.cmp(&b.name));
+        Ok(Self { cameras, source, poses, points })
+    }
+}
+
 /// Reads the model at or below `path`; images lie in `images` (or `images_N`) beside or above it.
 pub(super) fn read(path: &Path, downscale: u32) -> Result<FrameList, CaptureError> {
     let folder = model_folder(path).ok_or_else(|| CaptureError::Unknown { path: path.into() })?;
-    // COLMAP prefers binary files where both exist.
-    let part = |name: &str| {
-        let binary = folder.join(name).with_extension("bin");
-        if binary.is_file() { binary } else { folder.join(name).with_extension("txt") }
-    };
-    let budget = Budget::new(MAX_BYTES);
-    let cameras: HashMap<u32, Calibration> = load(&part("cameras"), &budget, binary::cameras, text::cameras)?;
-    let source = part("images");
-    let mut poses: Vec<ImageRecord> = load(&source, &budget, binary::images, text::images)?;
-    let points = part("points3D");
-    let points = if points.is_file() { load(&points, &budget, binary::points, text::points)? } else { Vec::new() };
-    if poses.is_empty() {
-        return Err(CaptureError::no_frames(&source, "the model has no registered image"));
-    }
-    poses.sort_by(|a, b| a.name.cmp(&b.name));
+    let ModelFiles { cameras, source, poses, points } = ModelFiles::read(&folder)?;
+    let points: Vec<DVec3> = points.into_iter().map(|p| p.position).collect();
     let roots = [Some(path), folder.parent(), folder.parent().and_then(Path::parent)];
     let images = roots.into_iter().flatten().find_map(|root| Some((root, image_folder(root, downscale)?)));
     let (root, (images, reduced)) = images.ok_or_else(|| {

@@ -9,6 +9,7 @@ use std::str::FromStr;
 use glam::DVec3;
 use nstr_files::excerpt;
 
+use crate::colmap::sparse_model::SparsePoint;
 use crate::colmap::{Calibration, FieldError, ImageRecord, MODELS, UNDISTORT, add_camera, side};
 
 /// Words of a record, with its line for complaints.
@@ -122,15 +123,21 @@ fn is_keypoints(text: &str) -> bool {
     }
 }
 
-/// `POINT3D_ID X Y Z R G B ERROR TRACK[]`; points that are not finite are left out.
-pub(super) fn points(text: &str) -> Result<Vec<DVec3>, FieldError> {
+/// `POINT3D_ID X Y Z R G B ERROR TRACK[]`; points that are not finite are left out. What follows the position may be missing
+/// or something else: it is for reports alone.
+pub(super) fn points(text: &str) -> Result<Vec<SparsePoint>, FieldError> {
     let mut out = Vec::new();
     for (line, text) in lines(text) {
         let mut words = Words::new(line, text);
         let _: u64 = words.value("POINT3D_ID")?;
-        out.push(DVec3::from(words.values(["X", "Y", "Z"])?));
+        let position = DVec3::from(words.values(["X", "Y", "Z"])?);
+        let colour = ["R", "G", "B"].map(|field| words.value(field).unwrap_or(0));
+        let error = words.value("ERROR").ok().filter(|e: &f64| e.is_finite() && *e >= 0.0);
+        // An image and a keypoint for each place where the point was seen.
+        let track = words.rest.split_whitespace().count() / 2;
+        out.push(SparsePoint { position, colour, error, track });
     }
-    out.retain(|p| p.is_finite());
+    out.retain(|p| p.position.is_finite());
     Ok(out)
 }
 
@@ -145,7 +152,10 @@ mod tests {
         assert_eq!(poses.len(), 2);
         assert_eq!((poses[0].name.as_str(), poses[0].camera, poses[0].translation[2]), ("a b.png", 3, 5.0));
         assert_eq!((poses[1].name.as_str(), poses[1].translation), ("c.jpg", [1.0, 2.0, 3.0]));
-        assert_eq!(points("7 1 2 3 0 0 0 0.5 1 2\n8 nan 0 0 1 1 1 1\n").unwrap(), [DVec3::new(1.0, 2.0, 3.0)]);
+        let seen = SparsePoint { position: DVec3::new(1.0, 2.0, 3.0), colour: [9, 8, 7], error: Some(0.5), track: 2 };
+        assert_eq!(points("7 1 2 3 9 8 7 0.5 1 2 4 7\n8 nan 0 0 1 1 1 1\n").unwrap(), std::slice::from_ref(&seen));
+        let bare = SparsePoint { colour: [0; 3], error: None, track: 0, ..seen };
+        assert_eq!(points("7 1 2 3\n").unwrap(), [bare]);
     }
 
     #[test]

@@ -124,3 +124,25 @@ fn cameras_far_from_the_origin_keep_their_rays() {
     let said = read(&value).unwrap_err().to_string();
     assert!(said.contains("frames[0].transform_matrix") && said.contains("1e100"), "{said}");
 }
+
+#[test]
+fn points_of_a_ply_file_make_the_scene_box() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut value = transforms();
+    value["ply_file_path"] = json!("points.ply");
+    write_transforms(dir.path(), &value);
+    let without = read_capture(dir.path(), &all()).unwrap();
+    assert!(without.points.is_empty() && without.notes.iter().any(|n| n.contains("points.ply")), "{:?}", without.notes);
+    // A grid of points over the cube from -1 to 1.
+    let at = |i: i32| DVec3::new(f64::from(i % 5), f64::from(i / 5 % 5), f64::from(i / 25)) * 0.5 - 1.0;
+    let text = (0..125).map(|i| format!("{} {} {}\n", at(i).x, at(i).y, at(i).z)).collect::<String>();
+    let head = "ply\nformat ascii 1.0\nelement vertex 125\nproperty float x\nproperty float y\nproperty float z\n";
+    std::fs::write(dir.path().join("points.ply"), format!("{head}end_header\n{text}")).unwrap();
+    let capture = read_capture(dir.path(), &all()).unwrap();
+    assert_eq!(capture.points.len(), 125);
+    assert_eq!(capture.points[7], at(7));
+    assert_eq!(capture.scene_rule, SceneRule::Points);
+    std::fs::write(dir.path().join("points.ply"), head).unwrap();
+    let said = read_capture(dir.path(), &all()).unwrap_err().to_string();
+    assert!(said.contains("points.ply: header"), "{said}");
+}

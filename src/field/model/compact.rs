@@ -253,6 +253,14 @@ fn check_steps(spec: &FieldSpec, steps: &QuantizationSteps) -> Result<(), ModelE
     Ok(())
 }
 
+/// Bytes of the section of a model's header.
+///
+/// # Errors
+/// Headers that no reader would take.
+pub fn compact_header_len(model: &Model) -> Result<usize, ModelErrorKind> {
+    Ok(header_section(model)?.len())
+}
+
 /// The section of a model's header.
 fn header_section(model: &Model) -> Result<Vec<u8>, ModelErrorKind> {
     let text = header_text(model, None)?;
@@ -285,6 +293,11 @@ impl CompactFile {
     pub fn len(&self) -> usize {
         let rest = self.sections.iter().map(|(_, bytes)| bytes.len());
         container_len([self.header.len()].into_iter().chain(rest))
+    }
+
+    /// Bytes of the header's section.
+    pub fn header_len(&self) -> usize {
+        self.header.len()
     }
 
     /// `false`: a file has a header.

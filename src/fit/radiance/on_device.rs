@@ -261,6 +261,14 @@ where
         if let Place::Device(march) = &mut self.place { march.catch_up(&mut self.task, true) } else { Ok(()) }
     }
 
+    fn occupied(&self) -> Option<&nstr_space::Occupancy> {
+        Task::<B>::occupied(&self.task)
+    }
+
+    fn outputs(&self) -> Option<usize> {
+        Task::<B>::outputs(&self.task)
+    }
+
     fn validation_metric(&mut self, elapsed: Duration) -> Option<(&'static str, f64)> {
         if let Some(v) = &self.task.validation {
             // Parameters are read when a validation is due, not with each update of the occupancy grid as on the CPU.

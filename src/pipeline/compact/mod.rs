@@ -8,6 +8,7 @@ mod gauge;
 mod search;
 #[cfg(test)]
 mod tests;
+mod trained;
 
 use std::path::Path;
 
@@ -17,6 +18,7 @@ use nstr_fit::sensitivity::{SensitivityEstimator, StepPlan};
 use nstr_space::DistanceField as _;
 
 pub(crate) use gauge::{Gauge, RadianceGauge, SdfGauge, SignalGauge};
+pub(crate) use trained::{RoundedModel, compact_trained, section_bytes, trained_steps};
 
 use crate::error::{Context, Error};
 use crate::evaluate::check_reference;
@@ -173,7 +175,11 @@ pub(crate) fn compact_with(model: &Model, gauge: &dyn Gauge, options: &CompactOp
             found = Found { noise: fits.noise, value: search.loss(fits.noise)? };
         }
     }
-    let compacted = search.finish(found)?;
+    within(search.finish(found)?, options)
+}
+
+/// The model, if its file has the size that was asked for.
+fn within(compacted: Compacted, options: &CompactOptions) -> Result<Compacted, Error> {
     match options.max_bytes {
         Some(most) if compacted.file.len() as u64 > most => {
             let bytes = compacted.file.len();
@@ -223,18 +229,23 @@ impl Search<'_> {
     }
 
     fn finish(self, found: Found<f64>) -> Result<Compacted, Error> {
-        let quantized = self.quantized(found.noise)?;
-        let mut model = self.decoded(&quantized)?;
-        if FieldKind::of(&model) == Some(FieldKind::Sdf) {
-            // Steps change slopes; tracing relies on the bound.
-            model.metrics.remove("lipschitz");
-            let lipschitz = f64::from(sdf_field(&model).lipschitz());
-            model.metrics.insert("lipschitz".into(), (lipschitz * 1e3).ceil() / 1e3);
-        }
-        model.metrics.insert(LOSS_METRIC.into(), (found.value * 1e4).round() / 1e4);
-        let file = quantized.encode(&model).map_err(in_memory)?;
-        Ok(Compacted { file, model, loss: found.value, measured_on: self.gauge.describe() })
+        finished(self.model, self.gauge, &self.quantized(found.noise)?, found.value)
     }
+}
+
+/// The file of a quantised model whose loss was measured, and the model as a reader gets it.
+fn finished(model: &Model, gauge: &dyn Gauge, quantized: &QuantizedModel, loss: f64) -> Result<Compacted, Error> {
+    let (grid, net) = quantized.parameters().map_err(in_memory)?;
+    let mut model = Model { grid, net, ..model.clone() };
+    if FieldKind::of(&model) == Some(FieldKind::Sdf) {
+        // Steps change slopes; tracing relies on the bound.
+        model.metrics.remove("lipschitz");
+        let lipschitz = f64::from(sdf_field(&model).lipschitz());
+        model.metrics.insert("lipschitz".into(), (lipschitz * 1e3).ceil() / 1e3);
+    }
+    model.metrics.insert(LOSS_METRIC.into(), (loss * 1e4).round() / 1e4);
+    let file = quantized.encode(&model).map_err(in_memory)?;
+    Ok(Compacted { file, model, loss, measured_on: gauge.describe() })
 }
 
 /// The error of a model in memory.

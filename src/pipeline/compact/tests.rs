@@ -217,6 +217,80 @@ fn an_interrupted_fit_of_a_compact_file_goes_on_and_is_coded_at_its_end() {
     assert!(whole.grid == model.grid && whole.net == model.net, "as if never stopped");
 }
 
+/// Stops at the first report from this step on.
+struct StopAt(u64);
+
+impl FitObserver for StopAt {
+    fn progress(&mut self, progress: &Progress) -> bool {
+        progress.step < self.0
+    }
+}
+
+fn sized(options: FitOptions, most: u64, file: &Path) -> FitOptions {
+    let mut options = options.output(file);
+    options.compact.max_bytes = Some(most);
+    options
+}
+
+#[test]
+fn a_size_that_is_trained_for_costs_less_than_one_that_is_coded_after_training() {
+    let folder = tempfile::tempdir().unwrap();
+    let chirp = scene("chirp.png");
+    // The same steps in both; what differs is when rounding begins.
+    let fitted = |start: &str, most: u64| {
+        let file = folder.path().join(format!("{start}.nstr"));
+        let options = sized(quick_chirp().steps(300).set(&format!("train.rounding.start={start}")), most, &file);
+        let fitted = fit_signal(&chirp, &options, &mut ()).unwrap();
+        let bytes = std::fs::metadata(&file).unwrap().len();
+        assert!(bytes <= most && bytes * 10 > most * 8, "{bytes} of {most} bytes, start {start}");
+        assert_eq!(Model::load(&file).unwrap(), fitted.model);
+        psnr(&file, fitted.model, &chirp)
+    };
+    for (most, margin) in [(20_000, 0.15), (12_000, 0.5)] {
+        let (trained, after) = (fitted("0.5", most), fitted("1", most));
+        assert!(trained > after + margin, "{most} bytes: {trained} dB trained, {after} dB coded after training");
+    }
+}
+
+#[test]
+fn fits_for_a_size_are_the_same_however_often_they_are_stopped() {
+    let folder = tempfile::tempdir().unwrap();
+    for (name, input, options, most, stops) in
+        [("chirp", "chirp.png", quick_chirp(), 12_000, [60, 80]), ("tea", "teaset", quick_teaset(), 30_000, [64, 91])]
+    {
+        let whole = folder.path().join(format!("{name}.nstr"));
+        let options = options.set("train.rounding.start=0.5").without_evaluation();
+        fit(scene(input), &sized(options.clone(), most, &whole), &mut ()).unwrap();
+        let parts = folder.path().join(format!("{name}_parts.nstr"));
+        let unfinished = folder.path().join(format!("{name}_parts.unfinished.safetensors"));
+        let resumed = FitOptions { resume: true, ..sized(options, most, &parts) };
+        for stop in stops {
+            let stopped = fit(scene(input), &resumed, &mut StopAt(stop)).unwrap_err();
+            assert!(matches!(stopped, Error::Interrupted { checkpoint: Some(_), .. }), "{stopped}");
+            assert!(Model::load(&unfinished).is_ok(), "{name}: a valid model at step {stop}");
+        }
+        fit(scene(input), &resumed, &mut ()).unwrap();
+        let [a, b] = [&whole, &parts].map(|file| Model::load(file).unwrap());
+        assert!(a.grid == b.grid && a.net == b.net && a.occupancy == b.occupancy, "{name}: as if never stopped");
+        assert!(std::fs::metadata(&parts).unwrap().len() <= most);
+    }
+}
+
+#[test]
+fn surfaces_and_sounds_keep_their_size() {
+    let folder = tempfile::tempdir().unwrap();
+    let chair = quick_chair().without_evaluation();
+    let sweep = FitOptions::preset("audio-tiny").set("train.batch=1024").steps(100).without_evaluation();
+    for (name, input, options, most) in [("chair", "chair.obj", chair, 18_000), ("sweep", "sweep.wav", sweep, 14_000)] {
+        let file = folder.path().join(format!("{name}.nstr"));
+        let fitted = fit(scene(input), &sized(options, most, &file), &mut ()).unwrap();
+        let bytes = std::fs::metadata(&file).unwrap().len();
+        assert!(bytes <= most && bytes * 10 > most * 7, "{name}: {bytes} of {most}");
+        let read = Model::load(&file).unwrap();
+        assert!(read == fitted.model && read.metrics["coding_loss_db"].abs() < 3.0, "{name}");
+    }
+}
+
 #[test]
 fn sizes_that_cannot_be_are_refused_before_training() {
     let refused = |options: FitOptions| fit(scene("chair.obj"), &options, &mut ()).unwrap_err().to_string();

@@ -17,7 +17,7 @@ use nstr_fit::occupancy_grid::saved_occupancy;
 use nstr_fit::unseen_cells::cull_unseen_cells;
 use nstr_fit::{
     Budget, CameraRefinement, CameraTrial, FitConfig, RadianceTask, RayConfig, RaySampler, RefineMode, TaskState,
-    TrainError, TrainState, TrainingData,
+    TrainState, TrainingData,
 };
 use nstr_image::colour::Background;
 use nstr_space::SceneMap;
@@ -105,7 +105,7 @@ pub fn fit_capture(
             // As the trial said when the fit began.
             true if CameraRefinement::refines_poses(&job.state.task) => RefineMode::On,
             true => RefineMode::Off,
-            false => tried_refinement(&capture.train, map, near, &job.record, observer).at(input)?,
+            false => tried_refinement(input, &capture.train, map, near, &job.record, observer)?,
         };
     }
     job.announce(usual, observer);
@@ -210,14 +210,28 @@ fn usual_preset(capture: &Capture, budget: Option<Budget>) -> &'static str {
 }
 
 /// The mode of refinement that a trial on the training views calls for, with a message about it.
+///
+/// # Errors
+/// Trials that cannot be run; [`Error::StoppedInTrial`] where the observer ends it.
 fn tried_refinement(
+    input: &Path,
     views: &[View],
     map: SceneMap,
     near: f64,
     record: &FitRecord,
     observer: &mut dyn FitObserver,
-) -> Result<RefineMode, TrainError> {
-    let trial = CameraTrial::run(views, map, near, &record.fit, CameraTrial::STEPS, record.seed)?;
+) -> Result<RefineMode, Error> {
+    observer.message("  poses: trying whether refinement helps, before the budget begins");
+    let mut is_stopped = false;
+    let mut progress = |fraction| {
+        is_stopped |= !observer.trial(fraction);
+        !is_stopped
+    };
+    let limits = (CameraTrial::STEPS, record.seed);
+    let trial = CameraTrial::run(views, map, near, &record.fit, limits, &mut progress).at(input)?;
+    if is_stopped {
+        return Err(Error::StoppedInTrial);
+    }
     let (mode, text) = match trial {
         None => (RefineMode::Off, "left as they are: too few views for a trial of refinement".into()),
         Some(trial) => {

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use nstr_field::model::{Checkpoint, Model};
 use nstr_files::excerpt;
-use nstr_fit::{TaskState, TrainState};
+use nstr_fit::{RoundingState, TaskState, TrainState};
 use nstr_space::SceneMap;
 use serde_json::{Value, json};
 
@@ -41,7 +41,11 @@ pub(super) fn save(path: &Path, mut model: Model, state: &TrainState) -> Result<
     for (name, values) in EMA_ARRAYS.iter().zip(state.ema.iter().flatten()) {
         arrays.insert(name.to_string(), values.clone());
     }
-    let progress = json!({ "step": state.step, "elapsed": state.elapsed.as_secs_f64(), "task": state.task.numbers });
+    let mut numbers = state.task.numbers.clone();
+    if let Some(rounding) = &state.rounding {
+        rounding.store_in(&mut numbers, &mut arrays);
+    }
+    let progress = json!({ "step": state.step, "elapsed": state.elapsed.as_secs_f64(), "task": numbers });
     let (grid_moments, net_moments) = (state.grid_moments.clone(), state.net_moments.clone());
     Ok(Checkpoint { model, grid_moments, net_moments, state: progress, arrays }.save(path)?)
 }
@@ -90,7 +94,8 @@ pub(super) fn resume(
 
 /// The state of training in a checkpoint, or what is wrong with it.
 fn train_state(mut checkpoint: Checkpoint) -> Result<TrainState, String> {
-    let (step, elapsed, numbers) = progress(&checkpoint.state)?;
+    let (step, elapsed, mut numbers) = progress(&checkpoint.state)?;
+    let rounding = RoundingState::take_from(&mut numbers, &mut checkpoint.arrays, &checkpoint.model.spec)?;
     let (grid, net) = (checkpoint.model.grid, checkpoint.model.net);
     let ema = match EMA_ARRAYS.map(|name| checkpoint.arrays.remove(name)) {
         [None, None] => None,
@@ -111,6 +116,7 @@ fn train_state(mut checkpoint: Checkpoint) -> Result<TrainState, String> {
         grid_moments: checkpoint.grid_moments,
         net_moments: checkpoint.net_moments,
         ema,
+        rounding,
         task: TaskState { numbers, arrays: checkpoint.arrays },
     })
 }

@@ -10,14 +10,20 @@ use nstr_backend::backend::FieldOp;
 use nstr_field::model::compact::CompactFile;
 use nstr_field::model::{Model, ModelError, ModelErrorKind, Precision, is_compact_name};
 use nstr_files::Target;
-use nstr_fit::{Observer, ObserverError, Progress, RunReport, TrainError, TrainState, TrainingData, train};
+use nstr_fit::{
+    Observer, ObserverError, Progress, RoundingState, RunReport, SizeTarget, TrainError, TrainState, TrainingData,
+    train,
+};
 use nstr_space::{Cube, SceneMap};
 use nstr_spec::init;
 
 use super::checkpoint::{self, checkpoint_path, is_finished};
 use super::transport::copy_transport;
 use super::{FitObserver, Fitted};
-use crate::compact::{Gauge, compact_with, least_bytes, without_untrained_transport};
+use crate::compact::{
+    Gauge, RoundedModel, compact_trained, compact_with, least_bytes, section_bytes, trained_steps,
+    without_untrained_transport,
+};
 use crate::error::{Context, Error};
 use crate::evaluate::Scores;
 use crate::fingerprint::input_fingerprint;
@@ -73,6 +79,15 @@ pub(super) struct FitJob<'a> {
     pub resumed: bool,
     /// Report of the training, once it has ended.
     report: RefCell<Option<RunReport>>,
+    /// What was rounded in training, once it has ended.
+    rounded: RefCell<Option<Rounded>>,
+}
+
+/// Parameters of a finished fit that rounded them, as they were before that, and their steps.
+struct Rounded {
+    steps: RoundingState,
+    grid: Vec<f32>,
+    net: Vec<f32>,
 }
 
 impl<'a> FitJob<'a> {
@@ -96,7 +111,17 @@ impl<'a> FitJob<'a> {
         record.input = Some(input_fingerprint(input).map_err(Error::io(input))?);
         let ready = |record: FitRecord, map, state, resumed| {
             let op = FieldOp::new(record.fit.field.spec());
-            Self { request, task, record, map, op, state, resumed, report: RefCell::default() }
+            Self {
+                request,
+                task,
+                record,
+                map,
+                op,
+                state,
+                resumed,
+                report: RefCell::default(),
+                rounded: RefCell::default(),
+            }
         };
         if let Some(path) = checkpoint_of(options).filter(|_| options.resume) {
             if path.exists() {
@@ -142,7 +167,8 @@ impl<'a> FitJob<'a> {
     ) -> Result<Model, Error> {
         let FitRequest { input, options, start } = self.request;
         let prepared = start.elapsed();
-        let (config, budget) = (self.record.fit.train.clone(), self.record.budget);
+        let (mut config, budget) = (self.record.fit.train.clone(), self.record.budget);
+        config.size = self.size_target()?;
         let mut saver =
             Saver { job: self, complete, observer: &mut *observer, saved: Instant::now(), has_warned: false };
         let (state, failure) =
@@ -164,6 +190,10 @@ impl<'a> FitJob<'a> {
         let saved =
             if stopped || (is_compact && failure.is_none()) { self.save_checkpoint(&state, complete) } else { Ok(()) };
         let mut model = self.model(&state);
+        if is_compact && let Some(steps) = state.rounding.clone() {
+            let (grid, net) = state.inference_params();
+            self.rounded.replace(Some(Rounded { steps, grid: grid.to_vec(), net: net.to_vec() }));
+        }
         // A fit that is killed while it is measured has not finished.
         let finished = failure.is_none() && !stopped && !options.evaluate;
         let metrics = [
@@ -246,7 +276,18 @@ impl<'a> FitJob<'a> {
         let model = without_untrained_transport(&model);
         let mut rate = options.compact;
         rate.max_bytes = rate.max_bytes.map(|most| most.saturating_sub(SCORE_BYTES));
-        let coded = match gauge(&model).and_then(|gauge| compact_with(&model, &gauge, &rate)) {
+        let rounded = self.rounded.take();
+        let was_rounded = rounded.is_some();
+        let code = || match rounded {
+            Some(Rounded { steps, grid, net }) => {
+                let (spec, config) = (self.op.spec().clone(), model.config.clone());
+                let exact = without_untrained_transport(&Model { spec, grid, net, config, ..model.clone() });
+                let steps = trained_steps(&steps, self.op.spec(), &exact);
+                compact_trained(&RoundedModel { rounded: &model, exact: &exact, steps }, &gauge(&exact)?, &rate)
+            }
+            None => compact_with(&model, &gauge(&model)?, &rate),
+        };
+        let coded = match code() {
             Ok(coded) => coded,
             Err(error) => {
                 let kept = beside_finished(output);
@@ -254,8 +295,10 @@ impl<'a> FitJob<'a> {
                 return Err(error).context(|| format!("{} (the model is in {})", input.display(), kept.display()));
             }
         };
+        let before = if was_rounded { "its own parameters before their rounding" } else { "the model before" };
+        let trained = if was_rounded { "trained for the size, " } else { "" };
         observer.message(&format!(
-            "  coded in {:.1} s: {:.1} kB, {:.3} dB below the model before ({})",
+            "  coded in {:.1} s: {:.1} kB, {trained}{:.3} dB below {before} ({})",
             start.elapsed().as_secs_f64(),
             coded.file.len() as f64 / 1e3,
             coded.loss,
@@ -325,14 +368,28 @@ impl<'a> FitJob<'a> {
         self.request.options.output.as_deref().unwrap_or(self.request.input)
     }
 
+    /// Size that parameters are rounded for in training; none where there is none, or a loss is asked for, too.
+    fn size_target(&self) -> Result<Option<SizeTarget>, Error> {
+        let rate = self.request.options.compact;
+        let Some(most) = rate.max_bytes.filter(|_| rate.loss.is_none()) else { return Ok(None) };
+        let has_transport =
+            self.record.fit.train.regularizers.trains_transport() || self.record.transport_from.is_some();
+        let bytes = section_bytes(&self.model(&self.state), most, SCORE_BYTES)?;
+        Ok(Some(SizeTarget { bytes, has_transport }))
+    }
+
     fn model(&self, state: &TrainState) -> Model {
         let (grid, net) = state.inference_params();
+        let (spec, mut grid, mut net) = (self.record.fit.field.spec(), grid.to_vec(), net.to_vec());
+        if let Some(rounding) = &state.rounding {
+            rounding.round(&spec, &mut grid, &mut net);
+        }
         Model {
-            spec: self.record.fit.field.spec(),
+            spec,
             map: self.map,
             units: String::new(),
-            grid: grid.to_vec(),
-            net: net.to_vec(),
+            grid,
+            net,
             config: serde_json::to_value(&self.record).unwrap_or_default(),
             provenance: BTreeMap::from([
                 ("input".into(), self.request.input.file_name().unwrap_or_default().to_string_lossy().into_owned()),

@@ -40,6 +40,11 @@ pub trait FitObserver {
     /// Takes the scene, once, before training begins. Pictures and sounds have none.
     fn begin(&mut self, _scene: FitScene) {}
 
+    /// Called during a trial before training, with the fraction of it that is done; `false` ends the fit, and nothing is kept.
+    fn trial(&mut self, _fraction: f64) -> bool {
+        true
+    }
+
     /// Called every few steps; `false` stops the fit, and what was learned is saved.
     fn progress(&mut self, _progress: &Progress) -> bool {
         true

@@ -31,6 +31,13 @@ use crate::frame::Frame;
 use crate::settings::RenderSettings;
 use crate::tile_rect::TileRect;
 
+/// Checks that a mask has the pixels of an image.
+pub(crate) fn check_mask(mask: &[bool], (width, height): (u32, u32)) -> Result<(), RenderError> {
+    let (pixels, expected) = (mask.len() as u64, u64::from(width) * u64::from(height));
+    let reason = format!("{pixels} pixels; expected {expected}, one for each of the image");
+    if pixels == expected { Ok(()) } else { Err(RenderError::Setting { setting: "mask", reason }) }
+}
+
 /// Settings of sphere tracing.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct TracerSettings {
@@ -132,11 +139,34 @@ impl<'a> SphereTracer<'a> {
     /// # Errors
     /// A camera or setting that cannot be used.
     pub fn render(&self, camera: &Camera, settings: &RenderSettings) -> Result<Frame, RenderError> {
+        self.render_pixels(camera, settings, None)
+    }
+
+    /// Renders the pixels of a frame whose `mask` is `true`, rows from the top; the others are as if nothing was there.
+    ///
+    /// # Errors
+    /// A camera or setting that cannot be used, a mask of another size.
+    pub fn render_masked(
+        &self,
+        camera: &Camera,
+        settings: &RenderSettings,
+        mask: &[bool],
+    ) -> Result<Frame, RenderError> {
+        check_mask(mask, (camera.width, camera.height))?;
+        self.render_pixels(camera, settings, Some(mask))
+    }
+
+    fn render_pixels(
+        &self,
+        camera: &Camera,
+        settings: &RenderSettings,
+        mask: Option<&[bool]>,
+    ) -> Result<Frame, RenderError> {
         camera.validate()?;
         settings.check()?;
         let start = Instant::now();
         let (picture, size) = ((camera.width, camera.height), self.settings.tile);
-        let job = tile::TileJob::new(self, camera, settings);
+        let job = tile::TileJob::new(self, camera, settings, mask);
         let tiles: Vec<(TileRect, tile::TileOutput)> = (0..TileRect::tiles(size, picture))
             .into_par_iter()
             .map(|i| {

@@ -462,3 +462,26 @@ fn snapshot_of_the_still_life() {
     let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/snapshots/still_life.png");
     check_snapshot(&path, &image, 6, 0.005).unwrap();
 }
+
+#[test]
+fn masked_pixels_are_those_of_the_whole_frame() {
+    let source = AnalyticSdf::new(1.0, still_life);
+    let camera = camera(DVec3::new(1.5, 1.2, 2.0), (90, 70), 35.0);
+    let tracer = SphereTracer::new(&source, Cube::default(), TracerSettings::default()).unwrap();
+    let mask: Vec<bool> = (0..90 * 70).map(|i| i % 7 == 0 && i % 90 < 64).collect();
+    for samples in [1, 4] {
+        let settings = RenderSettings { samples, background: Background::Transparent, ..layers() };
+        let whole = tracer.render(&camera, &settings).unwrap();
+        let masked = tracer.render_masked(&camera, &settings, &mask).unwrap();
+        let hits = (0..mask.len()).filter(|i| mask[*i] && whole.depth_ray[*i].is_finite()).count();
+        assert!(hits > 50, "{hits}");
+        for (i, wanted) in mask.iter().enumerate() {
+            let colour = if *wanted { whole.colour[i] } else { [0.0; 4] };
+            let depth = if *wanted { whole.depth_ray[i] } else { f32::INFINITY };
+            assert_eq!((masked.colour[i], masked.depth_ray[i]), (colour, depth), "{i}");
+        }
+        assert!(masked.stats.rays < whole.stats.rays / 5);
+    }
+    let error = tracer.render_masked(&camera, &layers(), &mask[1..]).unwrap_err().to_string();
+    assert!(error.contains("mask") && error.contains("6300"), "{error}");
+}

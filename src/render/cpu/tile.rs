@@ -74,13 +74,20 @@ pub struct TileJob<'a> {
     shader: Shader,
     plane: Option<Plane>,
     gap: f32,
+    /// Pixels of the image to render, if not all.
+    mask: Option<&'a [bool]>,
 }
 
 impl<'a> TileJob<'a> {
-    pub fn new(tracer: &'a SphereTracer<'a>, camera: &'a Camera, settings: &'a RenderSettings) -> Self {
+    pub fn new(
+        tracer: &'a SphereTracer<'a>,
+        camera: &'a Camera,
+        settings: &'a RenderSettings,
+        mask: Option<&'a [bool]>,
+    ) -> Self {
         let gap = tracer.settings.gap_for(camera, tracer.cube);
         let plane = settings.section.map(|s| Plane::new(&s, tracer.cube));
-        Self { tracer, camera, settings, shader: Shader::new(settings.shading, camera), plane, gap }
+        Self { tracer, camera, settings, shader: Shader::new(settings.shading, camera), plane, gap, mask }
     }
 
     /// Field and resolution of the frame's rays.
@@ -103,10 +110,11 @@ impl<'a> TileJob<'a> {
             spectrum: Vec::new(),
             stats: RenderStats::default(),
         };
-        let starts = self.starts(area);
+        let is_wanted = |i: &usize| area.is_wanted(self.mask, *i, self.camera.width);
+        let starts = if (0..area.len()).any(|i| is_wanted(&i)) { self.starts(area) } else { Vec::new() };
         let shared = self.settings.samples == 1;
         if layers.needs_centre() || (shared && layers.needs_colour()) {
-            let primary_rays = (0..area.len()).map(|i| (i, 0.5, 0.5));
+            let primary_rays = (0..area.len()).filter(is_wanted).map(|i| (i, 0.5, 0.5));
             out.steps = vec![0; area.len()];
             let (mut steps, mut hits) = (std::mem::take(&mut out.steps), Vec::new());
             self.trace(area, &starts, primary_rays, &mut out.stats, |pixel, count, hit| {
@@ -139,7 +147,8 @@ impl<'a> TileJob<'a> {
             let per_pass = (PACKET / area.len().max(1)).max(1) as u32;
             for first in (0..count).step_by(per_pass as usize) {
                 let last = (first + per_pass).min(count);
-                let primary_rays = (0..area.len()).flat_map(|i| (first..last).map(move |s| (i, s))).map(|(i, s)| {
+                let wanted = (0..area.len()).filter(|i| area.is_wanted(self.mask, *i, self.camera.width));
+                let primary_rays = wanted.flat_map(|i| (first..last).map(move |s| (i, s))).map(|(i, s)| {
                     let (x, y) = area.pixel(i);
                     let (u, v) = sampling::offset(x, y, s, count, self.settings.seed, self.settings.filter);
                     (i, u, v)

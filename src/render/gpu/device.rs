@@ -34,6 +34,19 @@ pub fn backends() -> wgpu::Backends {
     wgpu::Backends::from_env().unwrap_or(wgpu::Backends::PRIMARY)
 }
 
+/// Whether the system has a GPU's device node, without which there is none but a software driver. Loading drivers to find that out
+/// takes time, and they print complaints. Always `true` where devices are not files.
+pub fn has_device_node() -> bool {
+    if !cfg!(target_os = "linux") {
+        return true;
+    }
+    let begins = |folder: &str, names: &[&str]| {
+        let mut entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
+        entries.any(|e| names.iter().any(|n| e.file_name().to_string_lossy().starts_with(n)))
+    };
+    begins("/dev/dri", &["renderD", "card"]) || begins("/dev", &["nvidia", "dxg", "kgsl", "mali"])
+}
+
 /// An instance of these backends.
 pub fn instance() -> wgpu::Instance {
     let usual = wgpu::InstanceDescriptor::new_without_display_handle().with_env();

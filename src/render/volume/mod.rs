@@ -29,6 +29,7 @@ use rayon::prelude::*;
 
 pub use mesh::{LevelSet, LevelSetError, level_set};
 
+use crate::cpu::check_mask;
 use crate::error::RenderError;
 use crate::frame::Frame;
 use crate::section::Plane;
@@ -131,11 +132,34 @@ impl<'a> VolumeRenderer<'a> {
     /// # Errors
     /// A camera or setting that cannot be used.
     pub fn render(&self, view: &dyn CameraModel, settings: &RenderSettings) -> Result<Frame, RenderError> {
+        self.render_pixels(view, settings, None)
+    }
+
+    /// Renders the pixels of a frame whose `mask` is `true`, rows from the top; the others are as if nothing was there.
+    ///
+    /// # Errors
+    /// A camera or setting that cannot be used, a mask of another size.
+    pub fn render_masked(
+        &self,
+        view: &dyn CameraModel,
+        settings: &RenderSettings,
+        mask: &[bool],
+    ) -> Result<Frame, RenderError> {
+        check_mask(mask, view.size())?;
+        self.render_pixels(view, settings, Some(mask))
+    }
+
+    fn render_pixels(
+        &self,
+        view: &dyn CameraModel,
+        settings: &RenderSettings,
+        mask: Option<&[bool]>,
+    ) -> Result<Frame, RenderError> {
         view.check()?;
         settings.check()?;
         let start = Instant::now();
         let plane = settings.section.map(|s| Plane::new(&s, self.section_cube()));
-        let job = tile::VolumeTileJob { renderer: self, view, plane };
+        let job = tile::VolumeTileJob { renderer: self, view, plane, mask };
         let tiles = self.tiles(view, |area| job.render(area, settings));
         let mut frame = Frame::blank(view.size(), settings.layers, self.source.spectrum_width());
         for (area, out) in &tiles {
@@ -160,7 +184,7 @@ impl<'a> VolumeRenderer<'a> {
     /// A camera that cannot be used.
     pub fn pixels(&self, view: &dyn CameraModel, background: Option<[f32; 3]>) -> Result<ViewPixels, RenderError> {
         view.check()?;
-        let job = tile::VolumeTileJob { renderer: self, view, plane: None };
+        let job = tile::VolumeTileJob { renderer: self, view, plane: None, mask: None };
         let tiles = self.tiles(view, |area| job.pixels(area, background));
         let (width, height) = view.size();
         let count = width as usize * height as usize;
@@ -187,7 +211,7 @@ impl<'a> VolumeRenderer<'a> {
     /// A camera that cannot be used.
     pub fn opacity_within(&self, view: &dyn CameraModel, distance: f64) -> Result<Vec<f32>, RenderError> {
         view.check()?;
-        let job = tile::VolumeTileJob { renderer: self, view, plane: None };
+        let job = tile::VolumeTileJob { renderer: self, view, plane: None, mask: None };
         let tiles = self.tiles(view, |area| job.opacity_within(area, distance));
         let (width, height) = view.size();
         let mut out = vec![0.0; width as usize * height as usize];

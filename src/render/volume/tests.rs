@@ -553,3 +553,25 @@ fn snapshot_of_the_still_life_as_a_volume() {
     let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/snapshots/still_life_volume.png");
     check_snapshot(&path, &image, 6, 0.005).unwrap();
 }
+
+#[test]
+fn masked_pixels_are_those_of_the_whole_frame() {
+    let source = AnalyticRadiance::sampled(64, ball);
+    let renderer = VolumeRenderer::new(&source, Cube::default(), VolumeSettings::default()).unwrap();
+    let camera = camera(DVec3::new(1.5, 1.2, 2.0), (60, 50), 30.0);
+    let mask: Vec<bool> = (0..60 * 50).map(|i| i % 7 == 0).collect();
+    for samples in [1, 4] {
+        let settings = RenderSettings { samples, background: Background::Transparent, ..every_layer() };
+        let whole = renderer.render(&camera, &settings).unwrap();
+        let masked = renderer.render_masked(&camera, &settings, &mask).unwrap();
+        assert!((0..mask.len()).filter(|i| mask[*i] && whole.alpha[*i] > 0.1).count() > 50);
+        for (i, wanted) in mask.iter().enumerate() {
+            let colour = if *wanted { whole.colour[i] } else { [0.0; 4] };
+            // Rays march in batches of other sizes, so that sums may be rounded otherwise.
+            let off = colour.iter().zip(masked.colour[i]).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+            assert!(off < 1e-5, "{i}: {colour:?} {:?}", masked.colour[i]);
+        }
+        assert!(masked.stats.evals < whole.stats.evals / 4);
+    }
+    assert!(renderer.render_masked(&camera, &every_layer(), &mask[1..]).is_err());
+}

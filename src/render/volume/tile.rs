@@ -26,6 +26,8 @@ pub(super) struct VolumeTileJob<'a> {
     pub renderer: &'a VolumeRenderer<'a>,
     pub view: &'a dyn CameraModel,
     pub plane: Option<Plane>,
+    /// Pixels of the image to render, if not all.
+    pub mask: Option<&'a [bool]>,
 }
 
 /// Layers of one tile.
@@ -149,7 +151,15 @@ impl VolumeTileJob<'_> {
                 self.view.ray(x as f64 + 0.5, y as f64 + 0.5)
             })
             .collect();
-        let march_rays: Vec<MarchRay> = rays.iter().map(|ray| self.march_ray(ray, 0.5)).collect();
+        let march_ray = |(i, ray): (usize, &Ray)| {
+            let whole = self.march_ray(ray, 0.5);
+            match area.is_wanted(self.mask, i, self.view.size().0) {
+                true => whole,
+                // A far end before the near one: nothing is left.
+                false => MarchRay { path: whole.path.cut(0.0, -1.0), shown: None, ..whole },
+            }
+        };
+        let march_rays: Vec<MarchRay> = rays.iter().enumerate().map(march_ray).collect();
         let bundle = self.march(&march_rays, flags, stats);
         let depths = march_rays.iter().zip(&bundle.rays).map(|(m, ray)| depth(&m.path, ray)).collect();
         (rays, depths, bundle)
@@ -190,7 +200,8 @@ impl VolumeTileJob<'_> {
         for first in (0..count).step_by(per_pass) {
             let last = (first + per_pass as u32).min(count);
             let of = |i: usize| (first..last).map(move |s| (i, s));
-            let places: Vec<(usize, u32)> = (0..area.len()).flat_map(of).collect();
+            let wanted = (0..area.len()).filter(|i| area.is_wanted(self.mask, *i, self.view.size().0));
+            let places: Vec<(usize, u32)> = wanted.flat_map(of).collect();
             let march_ray = |(i, s): &(usize, u32)| {
                 let (x, y) = area.pixel(*i);
                 let (u, v) = sampling::offset(x, y, *s, count, settings.seed, settings.filter);

@@ -48,10 +48,19 @@ impl App {
     /// Processes an event of the user or a script.
     pub(super) fn handle_event(&mut self, event: InputEvent) {
         let on_image = self.is_on_image(event);
-        if let Some(action) = self.input.handle(event, on_image) {
-            self.execute(PanelCommand::Act(self.on_picture(action)));
+        let drags = self.input.is_dragging() && matches!(event, InputEvent::Pointer(_));
+        let Some(action) = self.input.handle(event, on_image) else {
+            self.dirty |= !drags;
+            return;
+        };
+        match action {
+            // The image alone changes, and is drawn when it comes.
+            Action::Orbit(_) | Action::Pan(_) | Action::Look(_) => {
+                self.session.act(action, self.image_size());
+                self.has_moved = true;
+            }
+            _ => self.execute(PanelCommand::Act(self.on_picture(action))),
         }
-        self.dirty = true;
     }
 
     /// The action with places in pixels of the picture instead of the window.
@@ -113,6 +122,11 @@ impl App {
             }
             PanelCommand::SavePath => self.session.save_path(size),
             PanelCommand::ClearPath => self.session.clear_path(),
+            PanelCommand::SetPaintShare(share) => {
+                if let Some(training) = &self.options.training {
+                    training.paint_budget().set_share(share);
+                }
+            }
             PanelCommand::Open(path) => self.open_model(path),
             PanelCommand::GoToView(view) => self.session.go_to_view(view, size),
             PanelCommand::EnsureView => {
@@ -264,7 +278,8 @@ impl App {
     }
 
     /// Passes a scripted event to the panel and to the image.
-    fn inject(&mut self, event: InputEvent) {
+    pub(super) fn inject(&mut self, event: InputEvent) {
+        self.attention.touched_by_script();
         if let Some(opened) = &mut self.opened {
             let scale = opened.egui.egui_ctx().pixels_per_point();
             if let Some(event) = event_conversion::to_egui(event, self.input.pointer(), scale) {
@@ -312,6 +327,11 @@ impl ScriptDriver {
             screenshot: None,
             closes: false,
         }
+    }
+
+    /// Whether a screenshot waits for the next presented frame.
+    pub fn wants_screenshot(&self) -> bool {
+        self.screenshot.is_some()
     }
 
     /// Whether the script closed the window.

@@ -3,16 +3,13 @@
 use std::path::{Path, PathBuf};
 use std::thread::JoinHandle;
 
-use nstr_image::colour::Background;
-use nstr_image::{Rgba8, png};
+use nstr_image::png;
 use nstr_render::{LayerSet, exr};
 
 use crate::cpu_backend::render_frame;
 use crate::presenter::Presenter;
-use crate::progressive::RenderPass;
 use crate::render_backend::{PixelBuffer, Quality, RenderRequest, RenderedImage};
 use crate::render_thread::Waker;
-use crate::tonemap::tonemap;
 
 /// Files that are still to be written.
 #[derive(Default)]
@@ -60,7 +57,8 @@ impl FileSaver {
     pub fn write_pngs(&mut self, image: &RenderedImage, presenter: Option<&Presenter>) -> Vec<String> {
         let image = match (&image.pixels, presenter) {
             (PixelBuffer::Gpu(pixels), Some(presenter)) => presenter.read_back(pixels).map_err(|e| e.to_string()),
-            _ => image_with_alpha(image).ok_or_else(|| "there is no picture to save".to_string()),
+            (PixelBuffer::Cpu(pixels), _) => Ok(pixels.image.clone()),
+            (PixelBuffer::Gpu(_), None) => Err("there is no picture to save".to_string()),
         };
         let write = |file: PathBuf| {
             let image = image.as_ref().map_err(String::clone);
@@ -84,24 +82,13 @@ impl FileSaver {
     }
 }
 
-/// The image, with an alpha channel if its background is transparent; `None` if it is not in memory.
-fn image_with_alpha(image: &RenderedImage) -> Option<Rgba8> {
-    let PixelBuffer::Cpu(pixels) = &image.pixels else { return None };
-    let request = &image.request;
-    match request.background {
-        Background::Transparent => Some(tonemap(&pixels.frame, request, &request.camera, false).image),
-        _ => Some(pixels.image.clone()),
-    }
-}
-
 /// Renders all layers of a request and writes them as EXR, linear and without exposure. `Err` is a message for the user.
 fn write_exr(path: &Path, request: &RenderRequest) -> Result<(), String> {
     let samples = match request.quality {
         Quality::Full(n) => n.clamp(1, 64),
         Quality::LowLatency => 1,
     };
-    let pass = RenderPass { divisor: 1, samples, seed: 0, must_finish: true, accumulates: false };
     let renderer = request.scene.renderer().map_err(|e| e.to_string())?;
-    let frame = render_frame(&renderer, &request.camera, request, LayerSet::all(), pass, request.background);
+    let frame = render_frame(&renderer, &request.camera, request, LayerSet::all(), (samples, 0), request.background);
     exr::write(path, &frame.map_err(|e| e.to_string())?).map_err(|e| e.to_string())
 }

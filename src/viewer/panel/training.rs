@@ -1,13 +1,16 @@
 //! Training section of the panel.
 
-use egui::{Align2, Color32, FontId, Pos2, RichText, Sense, Stroke, Ui, Vec2, pos2};
+use egui::{Align2, Color32, FontId, Pos2, RichText, Sense, Slider, Stroke, Ui, Vec2, pos2};
 
 use crate::input::Action;
+use crate::paint_budget::SHARES;
 use crate::panel::{PanelCommand, heading};
 use crate::training::{TrainingPhase, TrainingStatus};
 
 /// Shows phase, progress and curves of a run, and its buttons.
-pub(super) fn show(ui: &mut Ui, status: &TrainingStatus, commands: &mut Vec<PanelCommand>) {
+///
+/// `share` and `taken` are the share of the computer that painting may take, and what it took.
+pub(super) fn show(ui: &mut Ui, status: &TrainingStatus, (share, taken): (f64, f64), commands: &mut Vec<PanelCommand>) {
     heading(ui, "Training");
     let (text, colour) = match &status.phase {
         TrainingPhase::Preparing => ("reading the input".to_string(), ui.visuals().weak_text_color()),
@@ -44,6 +47,14 @@ pub(super) fn show(ui: &mut Ui, status: &TrainingStatus, commands: &mut Vec<Pane
                 commands.push(PanelCommand::StopTraining);
             }
         });
+        let mut percent = 100.0 * share;
+        let slider = Slider::new(&mut percent, 100.0 * SHARES.0..=100.0 * SHARES.1).logarithmic(true);
+        let slider = ui.add(slider.suffix(" %").fixed_decimals(0).text("for painting"));
+        let hint =
+            format!("Share of the computer that this window may take from the fit; {:.0} % so far", 100.0 * taken);
+        if slider.on_hover_text(hint).changed() {
+            commands.push(PanelCommand::SetPaintShare(0.01 * percent));
+        }
     }
 }
 
