@@ -21,7 +21,7 @@ mod regularizer;
 mod tile;
 mod transported;
 
-pub(crate) use arch::arch;
+pub use arch::arch;
 pub use fused::{FusedField, GradientSlices, Targets};
 pub use loss::{BatchLoss, LEAST_PAIR_DISTANCE_SQUARED, PointLoss};
 pub use radiance::{RayBatch, RayBatchRef, RayLoss, RayOutputs, RayResults, RayStats, density};
