@@ -106,7 +106,8 @@ fn a_radiance_field_is_diagnosed() {
     let folder = tempfile::tempdir().unwrap();
     let at = folder.path();
     let teaset = scene("teaset");
-    let quick = ["--preset", "radiance-tiny", "--set", "rays.samples_per_step=8192", "--downscale", "2", "--no-eval"];
+    let quick = ["--preset", "radiance-tiny", "--downscale", "2", "--no-eval"];
+    let quick = [&quick[..], &["--set", "rays.samples_per_step=8192", "--set", "occupancy.resolution=64"]].concat();
     ok(at, &[&["fit", &teaset, "-o", "t.safetensors", "--steps", "150"], &quick[..]].concat());
     for (arguments, fitted) in [
         (&["diagnose", "t.safetensors", &teaset, "--null-steps", "40", "-o", "r"][..], true),

@@ -66,16 +66,8 @@ fn poses_that_are_a_little_wrong_get_better() {
     let before = errors(&at.join("wrong"));
     let cube = cube(&teaset());
     let fit = ["fit", "wrong", "-o", "w.safetensors", "--steps", "2500", "--no-eval", "--holdout", "0", &cube];
-    let refine = [
-        "--set",
-        "cameras.refine=true",
-        "--set",
-        "cameras.lr=2e-3",
-        "--set",
-        "rays.samples_per_step=16384",
-        "--write-cameras",
-        "right.json",
-    ];
+    let refine =
+        ["--set", "cameras.refine=on", "--set", "rays.samples_per_step=16384", "--write-cameras", "right.json"];
     let said = ok(at, &[&fit[..], &["--preset", "radiance-tiny"][..], &refine[..]].concat());
     assert!(said.contains("wrote right.json"), "{said}");
     let after = errors(&at.join("right.json"));
@@ -84,6 +76,29 @@ fn poses_that_are_a_little_wrong_get_better() {
     // Longer fits bring them nearer: see docs/results.md.
     let share = [after.rotation_degrees / before.rotation_degrees, after.position / before.position];
     assert!(share.iter().all(|s| *s < 0.5), "{after:?}");
+}
+
+#[test]
+fn cameras_are_refined_in_an_open_space() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = folder.path();
+    let (capture, teaset_folder) = (teaset(), scene("teaset"));
+    let cube = cube(&capture);
+    let quick = ["--preset", "radiance-tiny", "--steps", "150", "--no-eval", "--set", "rays.samples_per_step=16384"];
+    let all = ["cameras.refine=on", "cameras.focal=true", "cameras.distortion=true", "cameras.coarse=0.5"];
+    let set: Vec<&str> = all.iter().flat_map(|value| ["--set", *value]).collect();
+    let fit = ["fit", &teaset_folder, "-o", "t.safetensors", "--space", "open", &cube, "--write-cameras", "found.json"];
+    ok(at, &[&fit[..], &quick[..], &set[..]].concat());
+    let written = read_capture(&at.join("found.json"), &CaptureOptions::default()).unwrap();
+    for (found, original) in written.train.iter().zip(&capture.train) {
+        let moved = found.camera.position().distance(original.camera.position());
+        assert!(moved > 0.0 && moved < 0.25 * capture.scene.cube().size, "{}: {moved}", found.name);
+        assert!(found.camera.focal != original.camera.focal && found.lens != original.lens, "{}", found.name);
+    }
+    // Held-out views stay where they were.
+    for (found, original) in written.test.iter().zip(&capture.test) {
+        assert!(found.camera == original.camera && found.lens == original.lens, "{}", found.name);
+    }
 }
 
 #[test]

@@ -232,11 +232,7 @@ impl<C: CheckpointStrategy> FieldBackend for Autodiff<Flex, C> {
         let data = Targets { x, target: target.storage(), weight: Some(weight.storage()) };
         let (grid_sums, net_sums) = (d_grid.storage_mut(), d_net.storage_mut());
         let value = fused.loss_backward(grid_slice, net_slice, data, loss, grid_sums, net_sums);
-        let output = filled([1], |out| out[0] = value as f32);
-        match LossStep.prepare::<C>([grid.node.clone(), net.node.clone()]).compute_bound().stateful() {
-            OpsKind::Tracked(prep) => prep.finish([d_grid, d_net], output),
-            OpsKind::UnTracked(prep) => prep.finish(output),
-        }
+        loss_tensor::<C>(&grid, &net, value, [d_grid, d_net])
     }
 
     fn field_regularizer(
@@ -254,11 +250,7 @@ impl<C: CheckpointStrategy> FieldBackend for Autodiff<Flex, C> {
         let (grid_slice, net_slice, x) = inputs.slices();
         let (grid_sums, net_sums) = (d_grid.storage_mut(), d_net.storage_mut());
         let value = fused.regularizer_backward(grid_slice, net_slice, x, weights, grid_sums, net_sums);
-        let output = filled([1], |out| out[0] = value as f32);
-        match LossStep.prepare::<C>([grid.node.clone(), net.node.clone()]).compute_bound().stateful() {
-            OpsKind::Tracked(prep) => prep.finish([d_grid, d_net], output),
-            OpsKind::UnTracked(prep) => prep.finish(output),
-        }
+        loss_tensor::<C>(&grid, &net, value, [d_grid, d_net])
     }
 
     fn field_transported(
@@ -276,11 +268,7 @@ impl<C: CheckpointStrategy> FieldBackend for Autodiff<Flex, C> {
         let lines = Lines { ends: ends.storage(), scale: scale.storage(), steps: lines.steps };
         let (grid_sums, net_sums) = (d_grid.storage_mut(), d_net.storage_mut());
         let value = fused.transported_backward(grid_in.storage(), net_in.storage(), lines, grid_sums, net_sums);
-        let output = filled([1], |out| out[0] = value as f32);
-        match LossStep.prepare::<C>([grid.node.clone(), net.node.clone()]).compute_bound().stateful() {
-            OpsKind::Tracked(prep) => prep.finish([d_grid, d_net], output),
-            OpsKind::UnTracked(prep) => prep.finish(output),
-        }
+        loss_tensor::<C>(&grid, &net, value, [d_grid, d_net])
     }
 
     fn ray_step(
@@ -299,12 +287,21 @@ impl<C: CheckpointStrategy> FieldBackend for Autodiff<Flex, C> {
         let [mut d_grid, mut d_net] = both.map(|t| FlexTensor::zeros(t.shape(), DType::F32));
         let to = GradientSlices { d_grid: d_grid.storage_mut(), d_net: d_net.storage_mut(), d_x: None };
         let (stats, results) = fused.ray_step(grid_in.storage(), net_in.storage(), rays.slices(), loss, outputs, to);
-        let output = filled([1], |out| out[0] = stats.loss as f32);
-        let value = match LossStep.prepare::<C>([grid.node.clone(), net.node.clone()]).compute_bound().stateful() {
-            OpsKind::Tracked(prep) => prep.finish([d_grid, d_net], output),
-            OpsKind::UnTracked(prep) => prep.finish(output),
-        };
-        (value, stats, Some(results))
+        (loss_tensor::<C>(&grid, &net, stats.loss, [d_grid, d_net]), stats, Some(results))
+    }
+}
+
+/// A loss `[1]` of grid and net, with the gradients in them that came with it.
+fn loss_tensor<C: CheckpointStrategy>(
+    grid: &FloatTensor<Autodiff<Flex, C>>,
+    net: &FloatTensor<Autodiff<Flex, C>>,
+    value: f64,
+    gradients: [FlexTensor; 2],
+) -> FloatTensor<Autodiff<Flex, C>> {
+    let output = filled([1], |out| out[0] = value as f32);
+    match LossStep.prepare::<C>([grid.node.clone(), net.node.clone()]).compute_bound().stateful() {
+        OpsKind::Tracked(prep) => prep.finish(gradients, output),
+        OpsKind::UnTracked(prep) => prep.finish(output),
     }
 }
 

@@ -35,11 +35,12 @@ pub struct FitArgs {
     /// Meshes: sdf-tiny (up to 30k parameters), sdf (250k), sdf-fine (2M). Captures: radiance-tiny (80k), radiance (600k),
     /// radiance-fine (4M). Pictures: image-tiny (60k), image (200k), image-fine (1M). Sounds: audio-tiny (20k), audio (100k),
     /// audio-fine (500k). Baselines: TASK-ngp, TASK-siren, TASK-fourier, sdf-relu, radiance-planes, radiance-vm, image-cp
-    /// [default: sdf, radiance, image or audio]
+    /// [default: sdf, image or audio; of captures radiance, or radiance-fine where the space is open, and for larger images that
+    /// are given a minute or more]
     #[arg(long)]
     pub preset: Option<String>,
     /// Change an option of the preset, for example latent.features=16, train.net_lr=1e-3, sample.surface=0.4,
-    /// rays.step=0.002, cameras.refine=true (refine the poses of a capture), exposure.enabled=true (find the exposure of each
+    /// rays.step=0.002, cameras.refine=on (or auto: refine the poses of a capture), exposure.enabled=true (find the exposure of each
     /// of its images), robust.enabled=true (leave out what moved), rays.gradient_scaling=1 (fewer floaters before its cameras) or
     /// signal.share=0.25
     #[arg(long, value_name = "KEY=VALUE")]
@@ -66,7 +67,7 @@ pub struct FitArgs {
     pub sign: SignArgs,
     #[command(flatten)]
     pub capture: CaptureArgs,
-    /// Captures: write the cameras as the fit leaves them, refined by --set cameras.refine=true, as a transforms.json
+    /// Captures: write the cameras as the fit leaves them, refined by --set cameras.refine=on, as a transforms.json
     #[arg(long, value_name = "JSON")]
     pub write_cameras: Option<PathBuf>,
     /// Captures: white, black or #rrggbb behind the object. Images without alpha are trained over it, and their

@@ -225,6 +225,7 @@ impl From<StoredFitConfig> for FitConfig {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::camera_refinement::RefineMode;
     use nstr_kernel::PointLoss;
 
     #[test]
@@ -271,7 +272,10 @@ mod tests {
         let rays = set("radiance", "rays.max_rays=100").unwrap().rays.unwrap();
         assert_eq!(rays.max_rays, 100);
         assert_eq!(set("radiance", "occupancy.decay=.5").unwrap().occupancy.unwrap().decay, 0.5);
-        assert!(set("radiance", "cameras.refine=true").unwrap().cameras.unwrap().refine);
+        for (text, mode) in [("on", RefineMode::On), ("true", RefineMode::On), ("auto", RefineMode::Auto)] {
+            let cameras = set("radiance", &format!("cameras.refine={text}")).unwrap().cameras.unwrap();
+            assert_eq!(cameras.refine, mode);
+        }
         assert!(set("radiance", "exposure.enabled=true").unwrap().exposure.unwrap().enabled);
         assert!(set("radiance", "robust.enabled=true").unwrap().robust.unwrap().enabled);
         let rays = set("radiance", "rays.gradient_scaling=1").unwrap().rays.unwrap();
@@ -283,10 +287,12 @@ mod tests {
             ("occupancy.threshold=1", "must be 0 to below 1"),
             ("rays.background=none", "random"),
             ("rays.cells=32", "rays.max_rays"),
-            ("cameras.lr=0", "cameras.lr"),
+            ("cameras.memory=0", "cameras.memory"),
             ("cameras.start=1", "cameras.start"),
+            ("cameras.coarse=1", "cameras.coarse"),
             ("cameras.floor=0", "cameras.floor"),
-            ("cameras.prior=-1", "cameras.prior"),
+            ("cameras.prior=0", "cameras.prior"),
+            ("cameras.refine=some", "auto"),
             ("cameras.poses=true", "cameras.refine"),
             ("exposure.prior=0", "exposure.prior"),
             ("exposure.memory=1", "exposure.memory"),
@@ -310,6 +316,14 @@ mod tests {
         let config = FitConfig::preset("radiance").unwrap().0;
         let mut tree = serde_json::to_value(&config).unwrap();
         assert_eq!(serde_json::from_value::<FitConfig>(tree.clone()).unwrap(), config);
+        // Cameras under Adam had a rate, and a switch where there is a choice of three now.
+        tree["cameras"] = serde_json::from_str(
+            r#"{"refine": true, "focal": false, "distortion": true, "lr": 0.0005, "floor": 0.01, "start": 0.25, "prior": 0.1}"#,
+        )
+        .unwrap();
+        let cameras = serde_json::from_value::<FitConfig>(tree.clone()).unwrap().cameras.unwrap();
+        let usual = CameraConfig { refine: RefineMode::On, distortion: true, start: 0.25, ..CameraConfig::default() };
+        assert_eq!(cameras, usual);
         let root = tree.as_object_mut().unwrap();
         let _ = ["occupancy", "cameras", "exposure", "robust"].map(|part| root.remove(part));
         root["rays"] = serde_json::from_str(

@@ -2,18 +2,22 @@
 
 mod batch_loader;
 mod camera_refinement;
+mod camera_trial;
 pub mod cell_masks;
 mod check;
+mod coarse_to_fine;
 mod config;
 mod error;
 pub mod eval;
 mod exposure;
+mod gauss_newton;
 mod gaussian;
 mod observer;
 pub mod occupancy_grid;
 mod parameters;
 mod preset;
 pub mod radiance;
+mod ray_gradients;
 mod rays;
 mod regularizer_loss;
 mod regularizers;
@@ -33,7 +37,8 @@ pub mod unseen_cells;
 mod usable_pixels;
 
 pub use batch_loader::{Batch, BatchLoader, BatchSource, LoaderConfig};
-pub use camera_refinement::{CameraConfig, CameraRefinement};
+pub use camera_refinement::{CameraConfig, CameraRefinement, RefineMode};
+pub use camera_trial::CameraTrial;
 pub use config::FitConfig;
 pub use error::{ObserverError, TrainError};
 pub use exposure::{AffineColour, ExposureConfig, ExposureFit};
@@ -54,5 +59,7 @@ pub use training_log::{LogPoint, TrainingCurve, TrainingLog};
 
 #[cfg(all(test, any(feature = "cuda", feature = "wgpu")))]
 mod device_suite;
+#[cfg(test)]
+mod pose_recovery_tests;
 #[cfg(test)]
 mod tests;

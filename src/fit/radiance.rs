@@ -9,8 +9,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use burn::backend::Autodiff;
-use burn::tensor::Tensor;
 use burn::tensor::backend::AutodiffBackend;
+use burn::tensor::{Tensor, TensorData};
 use nstr_backend::backend;
 use nstr_backend::backend::{FieldBackend, FieldOp};
 use nstr_backend::read_back;
@@ -21,6 +21,7 @@ use crate::camera_refinement::{CameraConfig, CameraRefinement};
 use crate::error::TrainError;
 use crate::exposure::{ExposureConfig, ExposureFit};
 use crate::occupancy_grid::{DensityGrid, OccupancyConfig};
+use crate::ray_gradients::ray_gradients;
 use crate::rays::{RayConfig, RaySampler, ViewCorrections};
 use crate::robust::{RobustConfig, RobustLoss};
 use crate::state::TaskState;
@@ -55,6 +56,8 @@ pub struct RadianceTask {
     counters: RayCounters,
     /// Corrections of the training cameras, where they are refined.
     cameras: Option<CameraRefinement>,
+    /// Weight of each number of the grid in the last step, where levels of the latent are still coming in.
+    level_weights: Option<Vec<f32>>,
     /// Affine colours of the training images, where they are found.
     exposure: Option<ExposureFit>,
     /// Agreement of the training images with the field, where rays that contradict it are left out.
@@ -107,6 +110,7 @@ impl RadianceTask {
             validation: None,
             counters: RayCounters::default(),
             cameras: None,
+            level_weights: None,
             exposure: None,
             robust: None,
         }
@@ -209,14 +213,27 @@ where
             drawn.rays.error_limit = robust.limits(&drawn.pixels);
         }
         let rays = &drawn.rays;
+        let weights = |cameras: &CameraRefinement| cameras.level_weights(context.op.spec(), context.progress);
+        self.level_weights = self.cameras.as_ref().and_then(weights);
         let cameras = self.cameras.as_mut().filter(|cameras| cameras.is_active(context.progress));
         let exposure = self.exposure.as_mut().filter(|exposure| exposure.is_active(context.progress));
-        let outputs = RayOutputs { colours: exposure.is_some() || robust.is_some(), gradients: cameras.is_some() };
-        let (grid, net) = (context.grid.clone(), context.net.clone());
+        let colours = exposure.is_some() || robust.is_some() || cameras.is_some();
+        let outputs = RayOutputs { colours, gradients: cameras.is_some() };
+        let grid = match &self.level_weights {
+            Some(weights) => {
+                let data = TensorData::new(weights.clone(), [weights.len()]);
+                context.grid.clone() * Tensor::from_data(data, &context.grid.device())
+            }
+            None => context.grid.clone(),
+        };
+        let net = context.net.clone();
         let (loss, stats, results) = backend::ray_step(context.op, grid, net, rays, how, outputs);
         let results = results.ok_or(TrainError::RayOutputs)?;
         if let Some(cameras) = cameras {
-            cameras.step(context.progress, &drawn.pixels, rays, &results);
+            let origins = cameras.cameras();
+            let origin = |i: usize| origins[drawn.pixels[i].view as usize].camera.position();
+            let gradients = ray_gradients(&self.sampler.map(), rays, &results, how.loss, origin);
+            cameras.step(context.progress, &drawn.pixels, &rays.direction, &gradients);
         }
         if let Some(exposure) = exposure {
             exposure.observe(self.sampler.views(), &drawn.pixels, &results);
@@ -236,7 +253,11 @@ where
 
     fn after_step(&mut self, step: u64, grid: &Tensor<B, 1>, net: &Tensor<B, 1>) -> Result<(), TrainError> {
         let Some(full) = self.update_after(step) else { return Ok(()) };
-        let (grid, net) = (read_back::tensor(grid)?, read_back::tensor(net)?);
+        let (mut grid, net) = (read_back::tensor(grid)?, read_back::tensor(net)?);
+        // Cells hold what rays meet: the field with its levels weighted as in the step.
+        if let Some(weights) = &self.level_weights {
+            grid.iter_mut().zip(weights).for_each(|(number, weight)| *number *= weight);
+        }
         let weights = self.fused.pack(&net);
         let seed = self.update_seed(step);
         if full {

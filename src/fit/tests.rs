@@ -563,7 +563,17 @@ fn refining_fit(state: &TrainState, stop: u64) -> TrainState {
     let rays = RayConfig { samples_per_step: 3000, gradient_scaling, near_start, near_steps, ..RayConfig::default() };
     let occupancy = OccupancyConfig { resolution: 32, cells_per_update: 2000, ..OccupancyConfig::default() };
     let robust = RobustConfig { enabled: true, start: 0.2, ..RobustConfig::default() };
-    let cameras = CameraConfig { refine: true, focal: true, distortion: true, start: 0.2, ..CameraConfig::default() };
+    let cameras = CameraConfig {
+        refine: RefineMode::On,
+        focal: true,
+        distortion: true,
+        memory: 40.0,
+        // A view sees some 20 rays in all.
+        floor: 1.0,
+        start: 0.2,
+        coarse: 0.7,
+        ..CameraConfig::default()
+    };
     let exposure = ExposureConfig { enabled: true, start: 0.3, ..ExposureConfig::default() };
     let mut task = RadianceTask::new(&op, tea_pixels(), rays, occupancy, 5, |_| false)
         .with_cameras(&cameras)
@@ -592,7 +602,8 @@ fn a_fit_that_refines_cameras_goes_on_bit_for_bit() {
     assert_eq!(end.task, whole.task);
     let arrays = &whole.task.arrays;
     assert!(arrays["cameras.lens"][0] != 0.0 && arrays["cameras.lens"][1] != 0.0);
-    assert!(arrays["cameras.motions"].chunks(19).all(|view| view[..6].iter().any(|v| *v != 0.0)), "every view moves");
+    let moved = arrays["cameras.motions"].chunks(44).filter(|view| view[..6].iter().any(|v| *v != 0.0)).count();
+    assert!(moved > 20, "{moved} of 40 views move");
     assert!(arrays["exposure.sums"].iter().any(|sum| *sum > 0.0));
     assert!(arrays["robust.agreement"].iter().any(|a| *a < 1.0) && whole.task.numbers["robust.limit"] > 0.0);
 }

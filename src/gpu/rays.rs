@@ -12,7 +12,7 @@
 //! 7. where samples were found on the device, [`settle()`]: the mean loss, and sums over steps.
 //!
 //! A ray's *record* is its direction, target and background; its *span* says where its samples are
-//! ([`SPAN_WORDS`](crate::march::SPAN_WORDS)).
+//! ([`SPAN_WORDS`]).
 
 use cubecl::prelude::*;
 use nstr_spec::MAX_RAW_DENSITY;

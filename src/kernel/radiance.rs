@@ -105,12 +105,13 @@ pub struct RayStats {
     pub used: usize,
 }
 
-/// What a step returns of each ray beside the gradient of the parameters.
+/// What a step returns of rays and samples beside the gradient of the parameters.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct RayOutputs {
     /// Composited colours.
     pub colours: bool,
-    /// Gradients in the rays' origins and directions: every sample is looked up with slopes, and positions have an adjoint.
+    /// Gradients in the samples' positions and the rays' directions: every sample is looked up with slopes, and positions have
+    /// an adjoint.
     pub gradients: bool,
 }
 
@@ -121,15 +122,16 @@ impl RayOutputs {
     }
 }
 
-/// Results of a step for each ray, `[ray][3]` each; empty where [`RayOutputs`] did not ask for them.
+/// Results of a step; empty where [`RayOutputs`] did not ask for them.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct RayResults {
-    /// Colour over the ray's background.
+    /// Colour over the ray's background, `[ray][3]`.
     pub colour: Vec<f32>,
-    /// Gradient of the mean loss in the ray's origin, field coordinates. Distances and lengths of samples count as constant.
-    pub d_origin: Vec<f32>,
-    /// Gradient of the mean loss in the ray's direction: through the samples' positions `origin + t · direction`, and through
-    /// the colour head. Its part along the direction has no meaning where directions have length 1.
+    /// Gradient of the mean loss in each sample's position, field coordinates, `[sample][3]`; 0 for samples that no colour is
+    /// made of. Distances and lengths of samples count as constant.
+    pub d_x: Vec<f32>,
+    /// Gradient of the mean loss in the viewing direction through the colour head alone, `[ray][3]`. Its part along the
+    /// direction has no meaning where directions have length 1.
     pub d_direction: Vec<f32>,
 }
 
@@ -216,14 +218,14 @@ impl FusedField {
         assert!(limits == 0 || limits == batch.rays(), "one limit of the error a ray, or none at all");
         let weights = &self.pack(net);
         let head = self.head_plan();
-        let room = |wanted: bool| if wanted { vec![0.0; 3 * batch.rays()] } else { Vec::new() };
+        let room = |wanted: bool, items: usize| if wanted { vec![0.0; 3 * items] } else { Vec::new() };
         let mut results = RayResults {
-            colour: room(outputs.colours),
-            d_origin: room(outputs.gradients),
-            d_direction: room(outputs.gradients),
+            colour: room(outputs.colours, batch.rays()),
+            d_x: room(outputs.gradients, samples),
+            d_direction: room(outputs.gradients, batch.rays()),
         };
         let shares = shares(batch.first, rayon::current_num_threads());
-        let slices = results.split(&shares);
+        let slices = results.split(&shares, batch.first);
         let done: Vec<(RayStats, GradientBuffers)> = shares
             .into_par_iter()
             .zip(slices)
@@ -248,23 +250,24 @@ impl FusedField {
 }
 
 impl RayResults {
-    /// The parts of consecutive ranges of rays, the first of which begins at 0.
-    fn split(&mut self, ranges: &[Range<usize>]) -> Vec<RaySlices<'_>> {
-        let [mut colour, mut origin, mut direction] =
-            [&mut self.colour, &mut self.d_origin, &mut self.d_direction].map(Vec::as_mut_slice);
+    /// The parts of consecutive ranges of rays, the first of which begins at 0; samples of ray r are `first[r]..first[r + 1]`.
+    fn split(&mut self, ranges: &[Range<usize>], first: &[u32]) -> Vec<RaySlices<'_>> {
+        let [mut colour, mut x, mut direction] =
+            [&mut self.colour, &mut self.d_x, &mut self.d_direction].map(Vec::as_mut_slice);
+        split_off(&mut x, first.first().map_or(0, |first| *first as usize));
         let part = |range: &Range<usize>| RaySlices {
-            colour: split_rays(&mut colour, range.len()),
-            origin: split_rays(&mut origin, range.len()),
-            direction: split_rays(&mut direction, range.len()),
+            colour: split_off(&mut colour, range.len()),
+            x: split_off(&mut x, (first[range.end] - first[range.start]) as usize),
+            direction: split_off(&mut direction, range.len()),
         };
         ranges.iter().map(part).collect()
     }
 }
 
-/// Cuts the first rays off a slice that is `[ray][3]`, or empty.
-fn split_rays<'a>(from: &mut &'a mut [f32], rays: usize) -> &'a mut [f32] {
+/// Cuts the first items off a slice that has three numbers an item, or is empty.
+fn split_off<'a>(from: &mut &'a mut [f32], items: usize) -> &'a mut [f32] {
     let whole = std::mem::take(from);
-    let (part, rest) = whole.split_at_mut((3 * rays).min(whole.len()));
+    let (part, rest) = whole.split_at_mut((3 * items).min(whole.len()));
     *from = rest;
     part
 }

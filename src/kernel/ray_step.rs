@@ -90,26 +90,25 @@ pub(super) struct RayBuffers {
     d_x: Vec<f32>,
 }
 
-/// What a range of rays returns, `[ray][3]` each from its first ray on; empty where it is not asked for.
+/// What a range of rays returns, three numbers a ray or a sample from its first one on; empty where it is not asked for.
 pub(super) struct RaySlices<'a> {
+    /// Of each ray.
     pub(super) colour: &'a mut [f32],
-    pub(super) origin: &'a mut [f32],
+    /// Of each candidate sample.
+    pub(super) x: &'a mut [f32],
+    /// Of each ray.
     pub(super) direction: &'a mut [f32],
 }
 
 impl RaySlices<'_> {
-    /// The part of some rays, counted from the range's first.
-    fn part(&mut self, rays: Range<usize>) -> RaySlices<'_> {
-        let at = |slice: &mut [f32]| {
-            let [from, to] = [rays.start, rays.end].map(|ray| (3 * ray).min(slice.len()));
+    /// The part of some rays and their samples, both counted from the range's first.
+    fn part(&mut self, rays: Range<usize>, samples: Range<usize>) -> RaySlices<'_> {
+        let at = |slice: &mut [f32], items: &Range<usize>| {
+            let [from, to] = [items.start, items.end].map(|item| (3 * item).min(slice.len()));
             from..to
         };
-        let [colour, origin, direction] = [at(self.colour), at(self.origin), at(self.direction)];
-        RaySlices {
-            colour: &mut self.colour[colour],
-            origin: &mut self.origin[origin],
-            direction: &mut self.direction[direction],
-        }
+        let [colour, x, direction] = [at(self.colour, &rays), at(self.x, &samples), at(self.direction, &rays)];
+        RaySlices { colour: &mut self.colour[colour], x: &mut self.x[x], direction: &mut self.direction[direction] }
     }
 }
 
@@ -156,11 +155,12 @@ impl WithSimd for RayTask<'_> {
             step.trunk(simd, from..to, buffers, &mut stats);
             step.colours(simd, from..to, buffers);
             stats.used += buffers.used.iter().sum::<usize>();
-            let part = slices.part(from - range.start..to - range.start);
+            let [base, start, end] = [range.start, from, to].map(|ray| first[ray] as usize);
+            let part = slices.part(from - range.start..to - range.start, start - base..end - base);
             stats.loss += step.composite(from..to, buffers, part.colour);
             step.adjoint(simd, buffers, sums);
             if gradients {
-                step.ray_gradients(from..to, buffers, part.origin, part.direction);
+                step.input_gradients(from..to, buffers, part.x, part.direction);
             }
             from = to;
         }
@@ -301,29 +301,24 @@ impl RayStep<'_> {
         }
     }
 
-    /// Sums the adjoints of each ray's samples to the gradients in its origin and its direction.
-    fn ray_gradients(&self, rays: Range<usize>, b: &RayBuffers, origin: &mut [f32], direction: &mut [f32]) {
+    /// Hands out the adjoints of the samples' positions, and sums those of the encoded directions to the gradient in each
+    /// ray's direction. Samples that colours are not made of keep what `d_x` has.
+    fn input_gradients(&self, rays: Range<usize>, b: &RayBuffers, d_x: &mut [f32], d_direction: &mut [f32]) {
         let (batch, head) = (self.batch, self.head);
-        let (origin, direction) = (origin.as_chunks_mut::<3>().0, direction.as_chunks_mut::<3>().0);
+        let (d_x, d_direction) = (d_x.as_chunks_mut::<3>().0, d_direction.as_chunks_mut::<3>().0);
+        let base = batch.first[rays.start] as usize;
         let mut at = 0;
-        for (((r, &used), d_origin), d_direction) in rays.zip(&b.used).zip(origin).zip(direction) {
+        for ((r, &used), d_direction) in rays.zip(&b.used).zip(d_direction) {
             let mut d_code = [0.0; 32];
-            let (mut force, mut moment) = ([0.0; 3], [0.0; 3]);
-            let distances = &batch.t[batch.first[r] as usize..][..used];
-            for (h, t) in (at..at + used).zip(distances) {
+            let of_ray = &mut d_x[batch.first[r] as usize - base..][..used];
+            for (h, to) in (at..at + used).zip(of_ray) {
                 let code = &b.head[h / TILE].d_rows[h % TILE * head.row..][head.encoding_at..head.row];
                 d_code.iter_mut().zip(code).for_each(|(sum, d)| *sum += d);
-                let d_x = &b.d_x[3 * b.source[h] as usize..][..3];
-                for j in 0..3 {
-                    force[j] += d_x[j];
-                    moment[j] += t * d_x[j];
-                }
+                to.copy_from_slice(&b.d_x[3 * b.source[h] as usize..][..3]);
             }
             at += used;
             let d = &batch.direction[3 * r..3 * r + 3];
-            let through_head = encode_adjoint(head.encoding, [d[0], d[1], d[2]], &d_code);
-            *d_origin = force;
-            *d_direction = std::array::from_fn(|j| moment[j] + through_head[j]);
+            *d_direction = encode_adjoint(head.encoding, [d[0], d[1], d[2]], &d_code);
         }
     }
 }
@@ -413,7 +408,17 @@ mod tests {
         for name in ["radiance-tiny", "radiance-ngp", "radiance-planes", "radiance-vm"] {
             let case = Case::smooth(name);
             let (_, found, _) = case.step(&rays, loss, EVERYTHING);
-            for (turned, gradients) in [(false, &found.d_origin), (true, &found.d_direction)] {
+            // Of a straight ray the positions are `origin + t · direction`.
+            let (mut d_origin, mut d_direction) = (vec![0.0; 3 * COUNT], found.d_direction);
+            for ray in 0..COUNT {
+                for s in rays.first[ray] as usize..rays.first[ray + 1] as usize {
+                    for axis in 0..3 {
+                        d_origin[3 * ray + axis] += found.d_x[3 * s + axis];
+                        d_direction[3 * ray + axis] += rays.t[s] * found.d_x[3 * s + axis];
+                    }
+                }
+            }
+            for (turned, gradients) in [(false, &d_origin), (true, &d_direction)] {
                 let h = 2e-3;
                 let value = |ray, axis, by| case.step(&moved(&rays, ray, axis, by, turned), loss, EVERYTHING).0.loss;
                 let largest = gradients.iter().fold(0.0f32, |m, g| m.max(g.abs()));
@@ -498,15 +503,15 @@ mod tests {
         assert_eq!(none, RayResults::default());
         let with = |colours, gradients| case.step(&rays, loss, RayOutputs { colours, gradients });
         let colours = with(true, false);
-        assert!(colours.0 == stats && colours.2 == gradients && colours.1.d_origin.is_empty());
+        assert!(colours.0 == stats && colours.2 == gradients && colours.1.d_x.is_empty());
         let all = with(true, true);
         assert!(all.0 == stats && all.2 == gradients && all.1.colour == colours.1.colour);
-        assert_eq!((all.1.d_origin.len(), all.1.d_direction.len()), (600, 600));
+        assert_eq!((all.1.d_x.len(), all.1.d_direction.len()), (3 * rays.t.len(), 600));
         // Tiles with slopes are not left to the steps that follow.
         assert!(with(false, false).2 == gradients && with(true, true) == all);
         // A ray without samples shows its background; the loss is the mean of the colours' errors.
         assert_eq!(all.1.colour[..3], rays.background[..3]);
-        assert!(all.1.d_origin[..3] == [0.0; 3] && all.1.d_direction[..3] == [0.0; 3]);
+        assert!(all.1.d_direction[..3] == [0.0; 3]);
         let error = |(c, t): (&f32, &f32)| f64::from((c - t) * (c - t));
         let mean = all.1.colour.iter().zip(&rays.target).map(error).sum::<f64>() / 600.0;
         assert!((mean - stats.loss).abs() < 1e-6 * mean, "{mean} {}", stats.loss);

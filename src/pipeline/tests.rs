@@ -198,10 +198,28 @@ fn a_preset_of_another_kind_is_refused() {
         ("chair.obj", quick_chirp(), "a mesh needs one of the presets"),
         ("chirp.png", quick_chair(), "a picture needs one of the presets"),
         ("teaset", quick_chair(), "a capture needs one of the presets"),
+        ("misspelt.obj", quick_chirp(), "cannot read"),
     ] {
         let error = fit(scene(name), &options, &mut ()).unwrap_err().to_string();
         assert!(error.contains(word), "{name}: {error}");
     }
+}
+
+#[test]
+fn a_resumed_capture_keeps_its_preset() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("tea.safetensors");
+    let quick = ["rays.samples_per_step=512", "rays.step=0.02", "occupancy.resolution=16", "latent.levels=2"];
+    let options = |preset: Option<&str>| {
+        let options = FitOptions { preset: preset.map(str::to_string), ..FitOptions::default() };
+        quick.iter().fold(options.output(&file).steps(24).without_evaluation(), |options, set| options.set(set))
+    };
+    let stopped = fit(scene("teaset"), &options(Some("radiance-fine")), &mut Stop).unwrap_err();
+    assert!(matches!(stopped, Error::Interrupted { .. }), "{stopped}");
+    let fitted = fit(scene("teaset"), &FitOptions { resume: true, ..options(None) }, &mut ()).unwrap();
+    // The usual preset of such images has fewer entries.
+    let usual = fit(scene("teaset"), &options(None), &mut ()).unwrap();
+    assert!(fitted.model.grid.len() > usual.model.grid.len());
 }
 
 #[test]

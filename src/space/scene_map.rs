@@ -11,7 +11,7 @@ mod projective_line;
 #[cfg(test)]
 mod tests;
 
-use glam::DVec3;
+use glam::{DMat3, DVec3};
 
 use crate::cube::Cube;
 use crate::occupancy::VolumeRay;
@@ -132,6 +132,14 @@ impl SceneMap {
             Self::Open(cube) => contraction::gradient(4.0 * unit - 2.0, gradient) / (2.0 * cube.size),
             Self::Forward(frustum) => frustum.gradient_to_world(unit, gradient),
         }
+    }
+
+    /// Derivative of unit-cube coordinates in the world position, at the point of the unit cube `unit`: column `j` is that along
+    /// the world's axis `j`.
+    pub fn jacobian(&self, unit: DVec3) -> DMat3 {
+        // Its rows are the gradients of the coordinates.
+        let row = |axis: DVec3| self.gradient_to_world(unit, axis);
+        DMat3::from_cols(row(DVec3::X), row(DVec3::Y), row(DVec3::Z)).transpose()
     }
 
     /// Path of a world ray through the unit cube, for samples from `near` to `far` world units from its origin; `far` may be

@@ -3,6 +3,7 @@
 use std::cell::RefCell;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use nstr_backend::device::Device;
 use nstr_camera::Up;
@@ -14,19 +15,30 @@ use nstr_fit::cell_masks::FreeSpaceMask;
 use nstr_fit::eval::ViewEvalOptions;
 use nstr_fit::occupancy_grid::saved_occupancy;
 use nstr_fit::unseen_cells::cull_unseen_cells;
-use nstr_fit::{CameraRefinement, FitConfig, RadianceTask, RayConfig, RaySampler, TaskState, TrainState, TrainingData};
+use nstr_fit::{
+    Budget, CameraRefinement, CameraTrial, FitConfig, RadianceTask, RayConfig, RaySampler, RefineMode, TaskState,
+    TrainError, TrainState, TrainingData,
+};
 use nstr_image::colour::Background;
 use nstr_space::SceneMap;
 
+use super::checkpoint;
 use super::job::{FitJob, FitRequest, SaveReason};
 use super::validation::validator;
 use super::{FitObserver, FitScene, Fitted};
 use crate::compact::RadianceGauge;
-use crate::error::Error;
+use crate::error::{Context, Error};
 use crate::evaluate::Scores;
 use crate::field::RadianceModel;
 use crate::options::FitOptions;
 use crate::record::{FitRecord, volume_settings};
+
+/// Training time where none is asked for.
+const USUAL_TIME: Duration = Duration::from_secs(600);
+/// Training time from which `radiance-fine` is the better preset for an object's images of [`FINE_SIDE`] pixels (docs/results.md).
+const FINE_TIME: Duration = Duration::from_secs(60);
+/// Longer side from which images show more than `radiance` holds.
+const FINE_SIDE: u32 = 300;
 
 /// Fits a radiance field to the capture in `input`, and writes the model where `options` name a file.
 ///
@@ -47,25 +59,30 @@ pub fn fit_capture(
         return Err(Error::file(input, "no view is left to train on; lower --every or --holdout"));
     }
     let open = is_open(&capture);
-    // What lies around takes more of the grid than an object does.
-    let usual = if capture.scene.map.is_box() { "radiance" } else { "radiance-fine" };
     let adapted = |config: FitConfig| match capture.scene.map {
         SceneMap::Box(_) if open => config.for_room(),
         map => config.for_unbounded_map(&map),
     };
-    let (config, budget) =
-        options.config(usual, |config| over_background(adapted(config), &capture, options.capture.background))?;
+    let configured = |preset: &str| {
+        options.config(preset, |config| over_background(adapted(config), &capture, options.capture.background))
+    };
+    let mut usual = usual_preset(&capture, options.budget);
+    if let Some(entries) = checkpoint::grid_len_to_resume(options) {
+        // The preset of before, whatever time is given now.
+        let is_kept =
+            |preset: &&str| configured(preset).is_ok_and(|(config, _)| config.field.spec().grid_len() == entries);
+        usual = ["radiance", "radiance-fine"].into_iter().find(is_kept).unwrap_or(usual);
+    }
+    let (config, budget) = configured(usual)?;
+    // A preset that is not named does not bring its own time either.
+    let budget = options.budget.unwrap_or(if options.preset.is_some() { budget } else { Budget::Time(USUAL_TIME) });
     let Some((rays, grid)) = config.rays.clone().zip(config.occupancy.clone()) else {
         let reason = "a capture needs one of the presets radiance-tiny, radiance, radiance-fine";
         return Err(Error::file(input, reason));
     };
-    let (cameras, exposure) = (config.cameras.clone().unwrap_or_default(), config.exposure.clone().unwrap_or_default());
+    let mut cameras = config.cameras.clone().unwrap_or_default();
+    let exposure = config.exposure.clone().unwrap_or_default();
     let robust = config.robust.clone().unwrap_or_default();
-    if cameras.is_on() && !capture.scene.map.is_box() {
-        let space = capture.scene.map.name();
-        let reason = format!("camera refinement (cameras.refine, focal, distortion) needs --space box, not {space}");
-        return Err(Error::option(reason));
-    }
     if let Some(file) = &options.cameras_file {
         capture.views().try_for_each(|view| check_transforms(file, &view.name, &view.lens))?;
     }
@@ -83,6 +100,14 @@ pub fn fit_capture(
     let (map, kept) = (job.map, job.record.capture.as_ref().and_then(|settings| settings.near));
     let near = kept.unwrap_or(capture.scene.near);
     describe(input, &capture, open, observer);
+    if cameras.refine == RefineMode::Auto {
+        cameras.refine = match job.resumed {
+            // As the trial said when the fit began.
+            true if CameraRefinement::refines_poses(&job.state.task) => RefineMode::On,
+            true => RefineMode::Off,
+            false => tried_refinement(&capture.train, map, near, &job.record, observer).at(input)?,
+        };
+    }
     job.announce(usual, observer);
 
     let Capture { train, test, hull, image_files, .. } = capture;
@@ -127,6 +152,11 @@ pub fn fit_capture(
         if reason == SaveReason::Finished && options.cameras_file.is_some() {
             *last_state.borrow_mut() = state.task.clone();
         }
+        // As it was trained: levels that are still coming in count less. A checkpoint holds the parameters themselves.
+        let progress = job.record.budget.progress(state.step, state.elapsed);
+        if let Some(weights) = cameras.level_weights(&model.spec, progress) {
+            model.grid.iter_mut().zip(&weights).for_each(|(number, weight)| *number *= weight);
+        }
         model.occupancy = saved_occupancy(&state.task, resolution);
         // A room has a back that no camera saw; what is shown as an object keeps the inside that closes it.
         if open
@@ -166,9 +196,47 @@ pub fn fit_capture(
     })
 }
 
+/// The preset that suits a capture's space and images, and the time that it is given. Fits by steps keep the smaller one.
+fn usual_preset(capture: &Capture, budget: Option<Budget>) -> &'static str {
+    let sides = capture.train.iter().map(|view| view.image.width.max(view.image.height));
+    let is_large = sides.max().is_some_and(|side| side >= FINE_SIDE);
+    let has_time = match budget {
+        Some(Budget::Time(time)) => time >= FINE_TIME,
+        Some(Budget::Steps(_)) => false,
+        None => true,
+    };
+    // What lies around takes more of the grid than an object does.
+    if !capture.scene.map.is_box() || is_large && has_time { "radiance-fine" } else { "radiance" }
+}
+
+/// The mode of refinement that a trial on the training views calls for, with a message about it.
+fn tried_refinement(
+    views: &[View],
+    map: SceneMap,
+    near: f64,
+    record: &FitRecord,
+    observer: &mut dyn FitObserver,
+) -> Result<RefineMode, TrainError> {
+    let trial = CameraTrial::run(views, map, near, &record.fit, CameraTrial::STEPS, record.seed)?;
+    let (mode, text) = match trial {
+        None => (RefineMode::Off, "left as they are: too few views for a trial of refinement".into()),
+        Some(trial) => {
+            let [with, without] = [trial.with, trial.without];
+            let scores =
+                format!("{with:.2} dB with and {without:.2} dB without refinement on pixels held out in a trial");
+            match trial.helps() {
+                true => (RefineMode::On, format!("refined: {scores}")),
+                false => (RefineMode::Off, format!("left as they are: {scores}")),
+            }
+        }
+    };
+    observer.message(&format!("  poses: {text}"));
+    Ok(mode)
+}
+
 /// Refuses devices that have no gradients or colours of rays where the settings ask for them.
 fn check_device(config: &FitConfig, device: Device) -> Result<(), Error> {
-    let refines = config.cameras.as_ref().is_some_and(|cameras| cameras.is_on());
+    let refines = config.cameras.as_ref().is_some_and(|cameras| cameras.is_on() || cameras.refine == RefineMode::Auto);
     let exposes = config.exposure.as_ref().is_some_and(|exposure| exposure.enabled);
     let is_robust = config.robust.as_ref().is_some_and(|robust| robust.enabled);
     match (refines, exposes, is_robust) {
@@ -253,5 +321,25 @@ fn describe(input: &Path, capture: &Capture, open: bool, observer: &mut dyn FitO
             }
             _ => "  open scene: the cameras stand inside the box; steps grow with the distance, the grid is finer",
         });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn presets_follow_space_size_and_time() {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../scenes/teaset");
+        let mut capture = read_capture(&folder, &nstr_capture::CaptureOptions::default()).unwrap();
+        let time = |seconds| Some(Budget::Time(Duration::from_secs(seconds)));
+        let presets = |capture: &Capture| {
+            [None, time(600), time(20), Some(Budget::Steps(9))].map(|budget| usual_preset(capture, budget))
+        };
+        assert_eq!(presets(&capture), ["radiance"; 4], "128 pixels");
+        capture.train[3].image.height = 300;
+        assert_eq!(presets(&capture), ["radiance-fine", "radiance-fine", "radiance", "radiance"]);
+        capture.scene.map = SceneMap::Open(capture.scene.map.cube());
+        assert_eq!(presets(&capture), ["radiance-fine"; 4]);
     }
 }

@@ -10,8 +10,9 @@ use nstr_fit::{TaskState, TrainState};
 use nstr_space::SceneMap;
 use serde_json::{Value, json};
 
-use super::job::FitRequest;
+use super::job::{FitRequest, checkpoint_of};
 use crate::error::Error;
+use crate::options::FitOptions;
 use crate::record::FitRecord;
 
 /// Names of the moving averages among a checkpoint's arrays.
@@ -43,6 +44,12 @@ pub(super) fn save(path: &Path, mut model: Model, state: &TrainState) -> Result<
     let progress = json!({ "step": state.step, "elapsed": state.elapsed.as_secs_f64(), "task": state.task.numbers });
     let (grid_moments, net_moments) = (state.grid_moments.clone(), state.net_moments.clone());
     Ok(Checkpoint { model, grid_moments, net_moments, state: progress, arrays }.save(path)?)
+}
+
+/// Length of the grid in the checkpoint that `options` ask to go on from without a preset, if there is one that can be read.
+pub(super) fn grid_len_to_resume(options: &FitOptions) -> Option<usize> {
+    let path = checkpoint_of(options).filter(|_| options.resume && options.preset.is_none())?;
+    Checkpoint::load(path).ok().map(|checkpoint| checkpoint.model.grid.len())
 }
 
 /// Record, map and state of the checkpoint at `path`, where it was made with the settings and the input of `wanted`.

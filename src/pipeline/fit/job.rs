@@ -36,6 +36,8 @@ pub(super) struct FitRequest<'a> {
 impl<'a> FitRequest<'a> {
     /// Starts the clock, and checks that the device is there, and that the output can have the wanted size, before anything is read.
     pub fn new(input: &'a Path, options: &'a FitOptions) -> Result<Self, Error> {
+        // What is not there has no kind that the preset could fail to suit.
+        std::fs::metadata(input).map_err(|e| Error::file(input, format!("cannot read: {e}")))?;
         options.device.check().map_err(TrainError::from)?;
         options.compact.check()?;
         let rate = options.compact.max_bytes.map(|_| "--max-size").or(options.compact.loss.map(|_| "--loss"));
@@ -355,7 +357,7 @@ impl<'a> FitJob<'a> {
 }
 
 /// File of the checkpoints of a fit; none where it writes no file, or into a device or a pipe.
-fn checkpoint_of(options: &FitOptions) -> Option<PathBuf> {
+pub(super) fn checkpoint_of(options: &FitOptions) -> Option<PathBuf> {
     options.output.as_deref().filter(|output| is_file(output)).map(checkpoint_path)
 }
 
