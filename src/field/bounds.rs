@@ -16,6 +16,8 @@ mod level_cells;
 mod linearize;
 mod network;
 mod rounding;
+mod slope;
+mod surface;
 #[cfg(test)]
 mod tests;
 
@@ -30,6 +32,7 @@ use form::{Bilinear, Form};
 use latent::{LatentBounds, LatentForms, Region};
 use linearize::sine;
 use network::{Linear, Network, Pass};
+use slope::Slope;
 
 /// A field that no bounds can be proven for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
@@ -71,10 +74,27 @@ pub struct BoxEvaluator<'a> {
     decoder: Network,
 }
 
+/// Proven bounds of one output over a box.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct BoxBounds {
+    /// Range of the values that a program computes.
+    pub range: Interval,
+    /// Bound of the gradient's length, of the exact formulas: a Lipschitz constant over the box, as it is convex.
+    pub slope: f64,
+    /// Bound of the difference between a value that a program computes and the exact one.
+    pub rounding: f64,
+}
+
+impl BoxBounds {
+    /// Nothing is known.
+    pub const UNKNOWN: Self = Self { range: Interval::WHOLE, slope: f64::INFINITY, rounding: f64::INFINITY };
+}
+
 /// Everything over one box, from the inputs to the values.
 struct BoxPass {
     coordinates: Vec<Form>,
     latent: LatentForms,
+    phases: Pass,
     /// Sinusoids.
     waves: Vec<Form>,
     spectrum: Pass,
@@ -128,13 +148,74 @@ impl<'a> BoxEvaluator<'a> {
         pass.decoder.outputs.iter().enumerate().map(close).collect()
     }
 
+    /// Range, slope and rounding of output 0 over the points between two corners, both included, as for [`Self::enclose`].
+    pub fn bound(&self, low: &[f64], high: &[f64]) -> BoxBounds {
+        let region = Region::new(low, high).filter(|_| low.len() == self.spec.dim);
+        let (Some(region), true) = (region, self.spec.outputs > 0) else { return BoxBounds::UNKNOWN };
+        let pass = self.forward(&region);
+        match pass.decoder.outputs[0].interval() {
+            Interval::WHOLE => BoxBounds::UNKNOWN,
+            range => {
+                let range = range.intersection(self.pull_back(&pass, 0).interval());
+                let (gradient, rounding) = self.differentiate(&pass, 0);
+                let slope = gradient.iter().map(|g| g.magnitude().powi(2)).sum::<f64>().sqrt() * (1.0 + 1e-12);
+                let known = |v: f64| if v.is_finite() { v } else { f64::INFINITY };
+                BoxBounds { range, slope: known(slope), rounding: known(rounding) }
+            }
+        }
+    }
+
+    /// Gradient of output `o` of the exact formulas, and the error of the value that a program computes.
+    fn differentiate(&self, pass: &BoxPass, o: usize) -> ([Slope; 3], f64) {
+        let mut rounding = 0.0;
+        let mut outputs = vec![Slope::default(); self.spec.outputs];
+        outputs[o].mid = 1.0;
+        let inputs = self.decoder.differentiate(&pass.decoder, outputs, &mut rounding);
+        let (modulated, others) = inputs.split_at(self.spec.modulated_width());
+        let width = pass.latent.forms.len();
+        let (skipped, from_x) = others.split_at(if self.spec.skip_latent { width } else { 0 });
+        let mut latent = vec![Slope::default(); width];
+        let mut gradient = [Slope::default(); 3];
+        latent.iter_mut().zip(skipped).for_each(|(to, slope)| to.add(*slope));
+        gradient.iter_mut().zip(from_x).for_each(|(to, slope)| to.add(*slope));
+
+        let mut waves = modulated.to_vec();
+        if self.spec.modulates() {
+            let channels = self.spec.channels();
+            let s = &pass.spectrum.outputs;
+            waves = vec![Slope::default(); pass.waves.len()];
+            let (columns, sums) = channels.map_or((1, 1), |c| (c.max(1), pass.waves.len()));
+            let mut to_spectrum = vec![Slope::default(); s.len()];
+            for (i, (s, to)) in s.iter().zip(&mut to_spectrum).enumerate() {
+                let k = i / columns;
+                let wave = &pass.waves[k];
+                let slope = if channels.is_some() { modulated[i % columns] } else { modulated[k] };
+                rounding += slope.weighed(self.product_rounding(s, wave, sums));
+                *to = slope.product(wave.range());
+                waves[k].add(slope.product(s.range()));
+            }
+            let inputs = self.spectrum.differentiate(&pass.spectrum, to_spectrum, &mut rounding);
+            let (from_z, from_x) = inputs.split_at(width);
+            latent.iter_mut().zip(from_z).for_each(|(to, slope)| to.add(*slope));
+            gradient.iter_mut().zip(from_x).for_each(|(to, slope)| to.add(*slope));
+        }
+        for (wave, phase) in waves.iter_mut().zip(&pass.phases.outputs) {
+            let range = phase.interval();
+            rounding += wave.weighed(self.rounding.sine_error(range.low.abs().max(range.high.abs())));
+            *wave = wave.product(linearize::derivative(Activation::Sine, range));
+        }
+        let from_phases = self.basis.differentiate(&pass.phases, waves, &mut rounding);
+        gradient.iter_mut().zip(from_phases.iter().take(self.spec.dim)).for_each(|(to, slope)| to.add(*slope));
+        rounding += pass.latent.rounding(&latent);
+        gradient.iter_mut().zip(pass.latent.differentiate(&latent)).for_each(|(to, slope)| to.add(slope));
+        (gradient, rounding)
+    }
+
     fn forward(&self, region: &Region) -> BoxPass {
         let coordinates: Vec<Form> = (0..self.spec.dim).map(|j| region.coordinate(j)).collect();
         let latent = self.latent.enclose(region);
-        let waves = match self.basis.is_empty() {
-            true => Vec::new(),
-            false => self.basis.forward(&coordinates).outputs.iter().map(|form| self.wave(form)).collect(),
-        };
+        let phases = if self.basis.is_empty() { Pass::default() } else { self.basis.forward(&coordinates) };
+        let waves: Vec<Form> = phases.outputs.iter().map(|form| self.wave(form)).collect();
         let mut inputs = latent.forms.clone();
         inputs.extend(self.spec.spectrum_input.then_some(&coordinates).into_iter().flatten());
         // Without a spectrum network the features stand for S, which then takes no part.
@@ -149,7 +230,7 @@ impl<'a> BoxEvaluator<'a> {
         inputs.extend(self.spec.skip_latent.then_some(&latent.forms).into_iter().flatten());
         inputs.extend(self.spec.input_coords.then_some(&coordinates).into_iter().flatten());
         let decoder = self.decoder.forward(&inputs);
-        BoxPass { coordinates, latent, waves, spectrum, decoder }
+        BoxPass { coordinates, latent, phases, waves, spectrum, decoder }
     }
 
     /// Sine of a phase.

@@ -4,6 +4,8 @@
 //! each coordinate and one for each product of different coordinates, since interpolated features are multilinear: what they have
 //! in common would be lost in independent remainders. Everything else, that is other curvature and rounding, goes into the remainder.
 
+use super::slope::Slope;
+
 /// Number of symbols: `e_x, e_y, e_z, e_x e_y, e_x e_z, e_y e_z, e_x e_y e_z`.
 pub(super) const SYMBOLS: usize = 7;
 /// Coordinates of each symbol, bit `j` for axis `j`.
@@ -68,6 +70,12 @@ impl Form {
         let slack = 8.0 * f64::EPSILON * (self.mid.abs() + reach);
         let (low, high) = (self.mid - reach - slack, self.mid + reach + slack);
         if low.is_finite() && high.is_finite() { Interval { low, high } } else { Interval::WHOLE }
+    }
+
+    /// The quantity's values as a middle and a radius.
+    pub fn range(&self) -> Slope {
+        let reach = self.tilt() + self.radius;
+        Slope { mid: self.mid, radius: reach + 8.0 * f64::EPSILON * (self.mid.abs() + reach) }
     }
 
     /// `factor · self + offset ± error`.

@@ -5,6 +5,7 @@ use std::f64::consts::TAU;
 use nstr_spec::Activation;
 
 use super::form::Interval;
+use super::slope::Slope;
 
 /// A function over an interval: `f(a) ∈ slope · a + offset ± error`.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -21,6 +22,8 @@ pub(super) struct Line {
 const SILU_DIP: f64 = 0.278_464_6;
 /// Argument at which the second derivative of `a σ(a)` is lowest, rounded to where it is still falling.
 const SILU_BEND: f64 = 3.43;
+/// Largest slope of `a σ(a)`, rounded up.
+const SILU_STEEPEST: f64 = 1.0999;
 /// Lower bound of that second derivative.
 const SILU_LOWEST_BEND: f64 = -0.037;
 
@@ -30,6 +33,34 @@ pub(super) fn activation(activation: Activation, range: Interval) -> Line {
         Activation::Relu => relu(range),
         Activation::Silu => silu(range),
         Activation::Sine => sine(range),
+    }
+}
+
+/// Range of an activation's derivative. Where it jumps, both sides belong to it.
+pub(super) fn derivative(activation: Activation, range: Interval) -> Slope {
+    let (centre, half) = (0.5 * range.low + 0.5 * range.high, 0.5 * range.width() * (1.0 + 4.0 * f64::EPSILON));
+    if !(centre.is_finite() && half.is_finite()) {
+        return Slope::within(f64::INFINITY);
+    }
+    let close = |mid: f64, radius: f64, most: f64| match radius < most {
+        true => Slope { mid, radius },
+        false => Slope::within(most),
+    };
+    match activation {
+        Activation::Relu if range.low >= 0.0 => Slope { mid: 1.0, radius: 0.0 },
+        Activation::Relu if range.high <= 0.0 => Slope::default(),
+        Activation::Relu => Slope { mid: 0.5, radius: 0.5 },
+        Activation::Silu => {
+            let s = 1.0 / (1.0 + (-centre).exp());
+            let [lowest, highest] = silu_bends(range);
+            let bend = lowest.abs().max(highest.abs());
+            close(s * (1.0 + centre * (1.0 - s)), bend * half + 1e-12, SILU_STEEPEST)
+        }
+        // Beyond, the cosine is not known well enough.
+        Activation::Sine if range.low.abs().max(range.high.abs()) < 1e9 => {
+            close(centre.cos(), half + 4.0 * f64::EPSILON * (1.0 + centre.abs()), 1.0 + 4.0 * f64::EPSILON)
+        }
+        Activation::Sine => Slope::within(1.0 + 4.0 * f64::EPSILON),
     }
 }
 
@@ -127,6 +158,34 @@ mod tests {
                 let a = range.low + (range.high - range.low) * f64::from(i) / 40.0;
                 let off = (f(a) - line.slope * a - line.offset).abs();
                 assert!(off <= line.error, "{name} {range:?} {a}: {off} beyond {line:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn derivatives_enclose_differences() {
+        let mut rng = rand_pcg::Pcg64::seed_from_u64(6);
+        let functions: [(Activation, fn(f64) -> f64); 3] = [
+            (Activation::Relu, |a| a.max(0.0)),
+            (Activation::Silu, |a| a / (1.0 + (-a).exp())),
+            (Activation::Sine, f64::sin),
+        ];
+        for _ in 0..20_000 {
+            let half = 10f64.powf(rng.random_range(-3.0..1.3));
+            let middle = rng.random_range(-8.0..8.0);
+            let range = Interval { low: middle - half, high: middle + half };
+            for (activation, f) in functions {
+                let slope = derivative(activation, range);
+                let [a, b] = [0, 1].map(|_| rng.random_range(range.low..range.high));
+                if (a - b).abs() > 1e-5 {
+                    let measured = (f(a) - f(b)) / (a - b);
+                    let off = (measured - slope.mid).abs();
+                    assert!(off <= slope.radius + 1e-9, "{activation:?} {range:?}: {measured} beyond {slope:?}");
+                }
+                // Their own derivatives are at most 1.
+                if half < 0.1 && activation != Activation::Relu {
+                    assert!(slope.radius < 1.1 * half, "{activation:?} {range:?} {slope:?}");
+                }
             }
         }
     }

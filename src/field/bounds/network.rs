@@ -8,10 +8,12 @@
 
 use nstr_kernel::arch;
 use nstr_spec::{Activation, LayerSlot};
+use pulp::{Simd, WithSimd};
 
-use super::form::{Form, SYMBOLS};
-use super::linearize::{Line, activation};
+use super::form::{Form, Interval, SYMBOLS};
+use super::linearize::{Line, activation, derivative};
 use super::rounding::Rounding;
+use super::slope::Slope;
 
 /// Columns that are computed together.
 const LANES: usize = 8;
@@ -38,20 +40,39 @@ impl Matrix {
     /// those that are not 0.
     fn product<const P: usize, const SIGNED: usize>(&self, rows: &[(usize, [f64; P])]) -> Vec<[f64; P]> {
         let mut out = vec![[0.0; P]; self.columns];
-        arch().dispatch(|| self.product_in::<P, SIGNED>(rows, &mut out));
+        arch().dispatch(Product::<P, SIGNED> { matrix: self, rows, out: &mut out });
         out
     }
+}
+
+/// Products of `P` row vectors with a matrix, of those from `SIGNED` on with the magnitudes of its entries.
+struct Product<'a, const P: usize, const SIGNED: usize> {
+    matrix: &'a Matrix,
+    rows: &'a [(usize, [f64; P])],
+    out: &'a mut [[f64; P]],
+}
+
+impl<const P: usize, const SIGNED: usize> WithSimd for Product<'_, P, SIGNED> {
+    type Output = ();
 
     #[inline(always)]
-    fn product_in<const P: usize, const SIGNED: usize>(&self, rows: &[(usize, [f64; P])], out: &mut [[f64; P]]) {
-        for (block, out) in self.blocks.chunks_exact(self.rows.max(1)).zip(out.chunks_mut(LANES)) {
+    fn with_simd<S: Simd>(self, simd: S) {
+        let blocks = self.matrix.blocks.chunks_exact(self.matrix.rows.max(1));
+        for (block, out) in blocks.zip(self.out.chunks_mut(LANES)) {
             let mut sums = [[0.0; LANES]; P];
-            for (row, values) in rows {
-                let weights = &block[*row];
-                for (p, (sums, value)) in sums.iter_mut().zip(values).enumerate() {
-                    for (sum, weight) in sums.iter_mut().zip(weights) {
-                        *sum += value * if p < SIGNED { *weight } else { weight.abs() };
+            for part in 0..LANES / S::F64_LANES {
+                // As many sums as fit into the registers of AVX2, for which blocks have two parts.
+                let mut parts = [simd.splat_f64s(0.0); P];
+                for (row, values) in self.rows {
+                    let weight = S::as_simd_f64s(&block[*row]).0[part];
+                    let magnitude = simd.abs_f64s(weight);
+                    for p in 0..P {
+                        let factor = if p < SIGNED { weight } else { magnitude };
+                        parts[p] = simd.mul_add_e_f64s(simd.splat_f64s(values[p]), factor, parts[p]);
                     }
+                }
+                for (sums, found) in sums.iter_mut().zip(parts) {
+                    S::as_mut_simd_f64s(sums).0[part] = found;
                 }
             }
             for (l, to) in out.iter_mut().enumerate() {
@@ -78,6 +99,7 @@ pub(super) struct Network {
 }
 
 /// A forward pass over one box, kept for the way back.
+#[derive(Default)]
 pub(super) struct Pass {
     layers: Vec<LayerPass>,
     /// The network's outputs.
@@ -91,8 +113,9 @@ struct LayerPass {
     sums: Vec<f64>,
     /// Rounding of these sums.
     rounded: Vec<f64>,
-    /// Activations; empty without one.
+    /// Activations and the ranges of their arguments; empty without one.
     lines: Vec<Line>,
+    ranges: Vec<Interval>,
 }
 
 /// A linear function `constant + Σ factors_i q_i + Σ_m symbols_m s_m ± error`.
@@ -179,27 +202,53 @@ impl Network {
                 sums.push(magnitude + error);
                 rounded.push(error);
             }
-            let mut lines = Vec::new();
+            let (mut lines, mut ranges) = (Vec::new(), Vec::new());
             if layer.activated {
-                lines = forms.iter().map(|form| self.line(form)).collect();
+                ranges = forms.iter().map(Form::interval).collect();
+                lines = ranges.iter().map(|range| self.line(*range)).collect();
                 forms.iter_mut().zip(&lines).for_each(|(f, line)| *f = f.scaled(line.slope, line.offset, line.error));
             }
-            layers.push(LayerPass { inputs, sums, rounded, lines });
+            layers.push(LayerPass { inputs, sums, rounded, lines, ranges });
         }
         Pass { layers, outputs: forms }
     }
 
     /// Linearisation of the activation of one argument, the program's own error included.
-    fn line(&self, form: &Form) -> Line {
-        let range = form.interval();
+    fn line(&self, range: Interval) -> Line {
         let mut line = activation(self.activation, range);
+        line.error += self.activation_error(range);
+        line
+    }
+
+    /// Error of the program's activation over a range of arguments.
+    fn activation_error(&self, range: Interval) -> f64 {
         let magnitude = range.low.abs().max(range.high.abs());
-        line.error += match self.activation {
+        match self.activation {
             Activation::Relu => 0.0,
             Activation::Silu => self.rounding.silu_error(magnitude),
             Activation::Sine => self.rounding.sine_error(magnitude),
-        };
-        line
+        }
+    }
+
+    /// Derivatives with respect to the inputs from those with respect to the outputs, and what the program's rounding within the
+    /// network adds to the quantity that is differentiated.
+    pub fn differentiate(&self, pass: &Pass, mut outputs: Vec<Slope>, rounding: &mut f64) -> Vec<Slope> {
+        for (layer, pass) in self.layers.iter().zip(&pass.layers).rev() {
+            for (to, range) in outputs.iter_mut().zip(&pass.ranges) {
+                *rounding += to.weighed(self.activation_error(*range));
+                *to = to.product(derivative(self.activation, *range));
+            }
+            let gamma = Rounding::Double.gamma(layer.transposed.rows + 2);
+            let mut rows = Vec::with_capacity(outputs.len());
+            for (i, slope) in outputs.iter().enumerate().filter(|(_, slope)| slope.magnitude() != 0.0) {
+                *rounding += slope.weighed(pass.rounded[i]);
+                rows.push((i, [slope.mid, slope.radius + gamma * slope.magnitude()]));
+            }
+            let products = layer.transposed.product::<2, 1>(&rows);
+            outputs.clear();
+            outputs.extend(products.iter().map(|[mid, radius]| Slope { mid: *mid, radius: *radius }));
+        }
+        outputs
     }
 
     /// The linear function of the outputs as one of the inputs.
