@@ -12,12 +12,13 @@
 
 mod form;
 mod latent;
-mod level_cells;
 mod linearize;
 mod network;
 mod rounding;
 mod slope;
 mod surface;
+#[cfg(test)]
+mod surface_tests;
 #[cfg(test)]
 mod tests;
 
@@ -25,13 +26,12 @@ use nstr_spec::{Activation, FieldSpec};
 use thiserror::Error;
 
 pub use form::Interval;
-pub use level_cells::LevelCells;
 pub use rounding::Rounding;
 
 use form::{Bilinear, Form};
 use latent::{LatentBounds, LatentForms, Region};
 use linearize::sine;
-use network::{Linear, Network, Pass};
+use network::{Linear, Network, Pass, Side};
 use slope::Slope;
 
 /// A field that no bounds can be proven for.
@@ -72,22 +72,6 @@ pub struct BoxEvaluator<'a> {
     basis: Network,
     spectrum: Network,
     decoder: Network,
-}
-
-/// Proven bounds of one output over a box.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct BoxBounds {
-    /// Range of the values that a program computes.
-    pub range: Interval,
-    /// Bound of the gradient's length, of the exact formulas: a Lipschitz constant over the box, as it is convex.
-    pub slope: f64,
-    /// Bound of the difference between a value that a program computes and the exact one.
-    pub rounding: f64,
-}
-
-impl BoxBounds {
-    /// Nothing is known.
-    pub const UNKNOWN: Self = Self { range: Interval::WHOLE, slope: f64::INFINITY, rounding: f64::INFINITY };
 }
 
 /// Everything over one box, from the inputs to the values.
@@ -143,34 +127,48 @@ impl<'a> BoxEvaluator<'a> {
         let close = |(o, form): (usize, &Form)| match form.interval() {
             // Sums may overflow somewhere, perhaps where the way back would not look.
             Interval::WHOLE => Interval::WHOLE,
-            range => range.intersection(self.pull_back(&pass, o).interval()),
+            range => range.intersection(Interval {
+                low: self.pull_back(&pass, o, Side::Below).interval().low,
+                high: self.pull_back(&pass, o, Side::Above).interval().high,
+            }),
         };
         pass.decoder.outputs.iter().enumerate().map(close).collect()
     }
 
-    /// Range, slope and rounding of output 0 over the points between two corners, both included, as for [`Self::enclose`].
-    pub fn bound(&self, low: &[f64], high: &[f64]) -> BoxBounds {
+    /// True if every value of output 0 between two corners, both included, is proven to be positive, or else negative.
+    pub fn keeps_sign(&self, low: &[f64], high: &[f64], positive: bool) -> bool {
         let region = Region::new(low, high).filter(|_| low.len() == self.spec.dim);
-        let (Some(region), true) = (region, self.spec.outputs > 0) else { return BoxBounds::UNKNOWN };
+        let (Some(region), true) = (region, self.spec.outputs > 0) else { return false };
         let pass = self.forward(&region);
-        match pass.decoder.outputs[0].interval() {
-            Interval::WHOLE => BoxBounds::UNKNOWN,
-            range => {
-                let range = range.intersection(self.pull_back(&pass, 0).interval());
-                let (gradient, rounding) = self.differentiate(&pass, 0);
-                let slope = gradient.iter().map(|g| g.magnitude().powi(2)).sum::<f64>().sqrt() * (1.0 + 1e-12);
-                let known = |v: f64| if v.is_finite() { v } else { f64::INFINITY };
-                BoxBounds { range, slope: known(slope), rounding: known(rounding) }
-            }
+        let range = pass.decoder.outputs[0].interval();
+        if range == Interval::WHOLE {
+            return false;
+        }
+        match positive {
+            true => range.low > 0.0 || self.pull_back(&pass, 0, Side::Below).interval().low > 0.0,
+            false => range.high < 0.0 || self.pull_back(&pass, 0, Side::Above).interval().high < 0.0,
         }
     }
 
-    /// Gradient of output `o` of the exact formulas, and the error of the value that a program computes.
-    fn differentiate(&self, pass: &BoxPass, o: usize) -> ([Slope; 3], f64) {
-        let mut rounding = 0.0;
+    /// Bound of the length of output 0's gradient between two corners, both included, by the exact formulas: a Lipschitz
+    /// constant over the box. Infinite where nothing is known.
+    pub fn lipschitz(&self, low: &[f64], high: &[f64]) -> f64 {
+        let region = Region::new(low, high).filter(|_| low.len() == self.spec.dim);
+        let (Some(region), true) = (region, self.spec.outputs > 0) else { return f64::INFINITY };
+        let pass = self.forward(&region);
+        if pass.decoder.outputs[0].interval() == Interval::WHOLE {
+            return f64::INFINITY;
+        }
+        let squares: f64 = self.differentiate(&pass, 0).iter().map(|g| g.magnitude().powi(2)).sum();
+        let slope = squares.sqrt() * (1.0 + 1e-12);
+        if slope.is_finite() { slope } else { f64::INFINITY }
+    }
+
+    /// Gradient of output `o` of the exact formulas.
+    fn differentiate(&self, pass: &BoxPass, o: usize) -> [Slope; 3] {
         let mut outputs = vec![Slope::default(); self.spec.outputs];
         outputs[o].mid = 1.0;
-        let inputs = self.decoder.differentiate(&pass.decoder, outputs, &mut rounding);
+        let inputs = self.decoder.differentiate(&pass.decoder, outputs);
         let (modulated, others) = inputs.split_at(self.spec.modulated_width());
         let width = pass.latent.forms.len();
         let (skipped, from_x) = others.split_at(if self.spec.skip_latent { width } else { 0 });
@@ -184,31 +182,28 @@ impl<'a> BoxEvaluator<'a> {
             let channels = self.spec.channels();
             let s = &pass.spectrum.outputs;
             waves = vec![Slope::default(); pass.waves.len()];
-            let (columns, sums) = channels.map_or((1, 1), |c| (c.max(1), pass.waves.len()));
+            let columns = channels.map_or(1, |c| c.max(1));
             let mut to_spectrum = vec![Slope::default(); s.len()];
             for (i, (s, to)) in s.iter().zip(&mut to_spectrum).enumerate() {
                 let k = i / columns;
                 let wave = &pass.waves[k];
                 let slope = if channels.is_some() { modulated[i % columns] } else { modulated[k] };
-                rounding += slope.weighed(self.product_rounding(s, wave, sums));
                 *to = slope.product(wave.range());
                 waves[k].add(slope.product(s.range()));
             }
-            let inputs = self.spectrum.differentiate(&pass.spectrum, to_spectrum, &mut rounding);
+            let inputs = self.spectrum.differentiate(&pass.spectrum, to_spectrum);
             let (from_z, from_x) = inputs.split_at(width);
             latent.iter_mut().zip(from_z).for_each(|(to, slope)| to.add(*slope));
             gradient.iter_mut().zip(from_x).for_each(|(to, slope)| to.add(*slope));
         }
         for (wave, phase) in waves.iter_mut().zip(&pass.phases.outputs) {
             let range = phase.interval();
-            rounding += wave.weighed(self.rounding.sine_error(range.low.abs().max(range.high.abs())));
             *wave = wave.product(linearize::derivative(Activation::Sine, range));
         }
-        let from_phases = self.basis.differentiate(&pass.phases, waves, &mut rounding);
+        let from_phases = self.basis.differentiate(&pass.phases, waves);
         gradient.iter_mut().zip(from_phases.iter().take(self.spec.dim)).for_each(|(to, slope)| to.add(*slope));
-        rounding += pass.latent.rounding(&latent);
         gradient.iter_mut().zip(pass.latent.differentiate(&latent)).for_each(|(to, slope)| to.add(slope));
-        (gradient, rounding)
+        gradient
     }
 
     fn forward(&self, region: &Region) -> BoxPass {
@@ -266,9 +261,9 @@ impl<'a> BoxEvaluator<'a> {
         self.rounding.gamma(n + 2) * s.magnitude() * wave.magnitude() + self.rounding.underflow(1)
     }
 
-    /// Output `o` as one linear function of features, sinusoids and coordinates, and then of the coordinates alone.
-    fn pull_back(&self, pass: &BoxPass, o: usize) -> Form {
-        let mut linear = self.decoder.pull_back(&pass.decoder, Linear::pick(o, self.spec.outputs));
+    /// A bound of output `o` from one side as one linear function of features, sinusoids and coordinates, and then of the coordinates alone.
+    fn pull_back(&self, pass: &BoxPass, o: usize, side: Side) -> Form {
+        let mut linear = self.decoder.pull_back(&pass.decoder, Linear::pick(o, self.spec.outputs), side);
         let inputs = std::mem::take(&mut linear.factors);
         let (modulated, others) = inputs.split_at(self.spec.modulated_width());
         let width = pass.latent.forms.len();
@@ -303,7 +298,7 @@ impl<'a> BoxEvaluator<'a> {
                 linear.error += factor.abs() * (rest.error + slack + self.product_rounding(s, wave, sums));
             }
             linear.factors = factors;
-            linear = self.spectrum.pull_back(&pass.spectrum, linear);
+            linear = self.spectrum.pull_back(&pass.spectrum, linear, side);
             let (from_z, from_x) = linear.factors.split_at(width);
             let mut rounded = 0.0;
             let forms = pass.latent.forms.iter().chain(&pass.coordinates);

@@ -11,7 +11,7 @@ pub mod radiance;
 pub mod sdf;
 pub mod signal;
 
-pub use bounds::{BoundsError, BoxBounds, BoxEvaluator, Interval, LevelCells, Rounding};
+pub use bounds::{BoundsError, BoxEvaluator, Interval, Rounding};
 pub use model::compact::{CompactFile, QuantizationSteps, QuantizedModel};
 pub use model::{Checkpoint, Model, ModelError, ModelErrorKind, Precision};
 pub use point_evaluator::{PointEval, PointEvaluator};

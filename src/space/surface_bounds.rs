@@ -1,7 +1,7 @@
-//! Proven bounds of a distance field over the cells of an octree, for renderers and meshing that must not miss a surface.
+//! Cells of the unit cube of which it is proven that a distance field keeps its sign, and those where it may change.
 
-/// What is known of one cell.
-#[derive(Clone, Copy, Debug, PartialEq)]
+/// A cell and what is proven of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct BoundCell {
     /// Halvings of the unit cube.
     pub depth: u32,
@@ -9,41 +9,30 @@ pub struct BoundCell {
     pub at: [u32; 3],
     /// Sign of every value in the cell, 1 or −1; 0 where it may change.
     pub sign: i8,
-    /// Bound of the gradient's length in the cell, infinite where nothing is known.
-    pub slope: f32,
 }
 
 impl BoundCell {
-    /// Range of the cell's places along each axis at another depth: `start..end`.
-    pub fn places(&self, depth: u32) -> [std::ops::Range<usize>; 3] {
-        self.at.map(|at| {
-            let at = at as usize;
-            if depth >= self.depth {
-                let shift = depth - self.depth;
-                at << shift..(at + 1) << shift
-            } else {
-                let place = at >> (self.depth - depth);
-                place..place + 1
-            }
-        })
+    /// Edge of the cell.
+    pub fn edge(&self) -> f64 {
+        0.5f64.powi(self.depth as i32)
+    }
+
+    /// Lowest and highest corner.
+    pub fn corners(&self) -> [[f64; 3]; 2] {
+        let low = self.at.map(|c| f64::from(c) * self.edge());
+        [low, low.map(|c| c + self.edge())]
     }
 }
 
-/// A partition of the unit cube into cells, of which those that may hold the surface are known.
-///
-/// Outside of the cells with sign 0 there is no surface: that is proven, not sampled.
-#[derive(Clone, Debug, Default, PartialEq)]
+/// A partition of the unit cube into cells: outside of those with sign 0 there is no surface.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct SurfaceBounds {
-    /// Most halvings; cells of sign 0 have this depth.
+    /// Most halvings; all cells of sign 0 have this depth.
     pub depth: u32,
     /// The cells: they fill the cube and do not overlap.
     pub cells: Vec<BoundCell>,
-    /// Bound of the difference between computed and exact values, over the whole cube.
-    pub rounding: f32,
     /// Boxes over which bounds were computed.
     pub boxes: usize,
-    /// Cells that were settled by their centre's value and the slope of the cell around them.
-    pub by_slope: usize,
 }
 
 impl SurfaceBounds {
@@ -52,13 +41,8 @@ impl SurfaceBounds {
         self.cells.iter().filter(|cell| cell.sign == 0)
     }
 
-    /// Largest slope in the cells that may hold the surface; 0 without any.
-    pub fn steepest_undecided(&self) -> f32 {
-        self.undecided().map(|cell| cell.slope).fold(0.0, f32::max)
-    }
-
-    /// Largest slope in the cube: a Lipschitz bound of the whole field.
-    pub fn lipschitz(&self) -> f32 {
-        self.cells.iter().map(|cell| cell.slope).fold(0.0, f32::max)
+    /// Volume of the cells that may hold the surface, as a fraction of the cube.
+    pub fn undecided_volume(&self) -> f64 {
+        self.undecided().map(|cell| cell.edge().powi(3)).sum()
     }
 }

@@ -77,6 +77,20 @@ pub(super) fn relu(Interval { low, high }: Interval) -> Line {
     Line { slope, offset: half, error: half + 4.0 * f64::EPSILON * (high - low) }
 }
 
+/// A line that `max(0, a)` is nowhere below, or else nowhere above: from below 0 or the argument, whichever leaves less
+/// between, from above the chord.
+pub(super) fn relu_beside(range: Interval, below: bool) -> Line {
+    let Interval { low, high } = range;
+    if !(low < 0.0 && high > 0.0) {
+        return relu(range);
+    }
+    if below {
+        return Line { slope: if high > -low { 1.0 } else { 0.0 }, offset: 0.0, error: 0.0 };
+    }
+    let slope = high / (high - low);
+    Line { slope, offset: -slope * low, error: 4.0 * f64::EPSILON * (high - low) }
+}
+
 /// `a σ(a)`: the chord, whose error follows from bounds of the second derivative, or the line of `max(0, a)`, which lies at most
 /// 0.2785 above, whichever is closer.
 pub(super) fn silu(range: Interval) -> Line {

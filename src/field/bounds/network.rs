@@ -4,14 +4,14 @@
 //! range of its own argument. Taken together these lines make the network one linear function with a bounded error: pulled
 //! back from an output to the inputs, remainders of the inputs are weighed by the product of the matrices instead of the product of
 //! their magnitudes (Zhang et al. 2018, *Efficient neural network robustness certification with general activation
-//! functions*, with one slope for both sides).
+//! functions*): from one side at a time, so that a rectifier of unknown sign is replaced from below by 0 or by its argument.
 
 use nstr_kernel::arch;
 use nstr_spec::{Activation, LayerSlot};
 use pulp::{Simd, WithSimd};
 
 use super::form::{Form, Interval, SYMBOLS};
-use super::linearize::{Line, activation, derivative};
+use super::linearize::{Line, activation, derivative, relu_beside};
 use super::rounding::Rounding;
 use super::slope::Slope;
 
@@ -116,6 +116,15 @@ struct LayerPass {
     /// Activations and the ranges of their arguments; empty without one.
     lines: Vec<Line>,
     ranges: Vec<Interval>,
+}
+
+/// Side from which a linear function bounds a quantity.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Side {
+    /// The quantity is nowhere less.
+    Below,
+    /// The quantity is nowhere more.
+    Above,
 }
 
 /// A linear function `constant + Σ factors_i q_i + Σ_m symbols_m s_m ± error`.
@@ -230,18 +239,15 @@ impl Network {
         }
     }
 
-    /// Derivatives with respect to the inputs from those with respect to the outputs, and what the program's rounding within the
-    /// network adds to the quantity that is differentiated.
-    pub fn differentiate(&self, pass: &Pass, mut outputs: Vec<Slope>, rounding: &mut f64) -> Vec<Slope> {
+    /// Derivatives with respect to the inputs from those with respect to the outputs.
+    pub fn differentiate(&self, pass: &Pass, mut outputs: Vec<Slope>) -> Vec<Slope> {
         for (layer, pass) in self.layers.iter().zip(&pass.layers).rev() {
             for (to, range) in outputs.iter_mut().zip(&pass.ranges) {
-                *rounding += to.weighed(self.activation_error(*range));
                 *to = to.product(derivative(self.activation, *range));
             }
             let gamma = Rounding::Double.gamma(layer.transposed.rows + 2);
             let mut rows = Vec::with_capacity(outputs.len());
             for (i, slope) in outputs.iter().enumerate().filter(|(_, slope)| slope.magnitude() != 0.0) {
-                *rounding += slope.weighed(pass.rounded[i]);
                 rows.push((i, [slope.mid, slope.radius + gamma * slope.magnitude()]));
             }
             let products = layer.transposed.product::<2, 1>(&rows);
@@ -251,12 +257,16 @@ impl Network {
         outputs
     }
 
-    /// The linear function of the outputs as one of the inputs.
-    pub fn pull_back(&self, pass: &Pass, mut linear: Linear) -> Linear {
+    /// The linear function of the outputs as one of the inputs, which bounds it from `side`.
+    pub fn pull_back(&self, pass: &Pass, mut linear: Linear, side: Side) -> Linear {
         for (layer, pass) in self.layers.iter().zip(&pass.layers).rev() {
             if layer.activated {
-                for ((factor, line), sum) in linear.factors.iter_mut().zip(&pass.lines).zip(&pass.sums) {
+                for (i, (factor, sum)) in linear.factors.iter_mut().zip(&pass.sums).enumerate() {
                     if *factor != 0.0 {
+                        let line = match self.activation {
+                            Activation::Relu => relu_beside(pass.ranges[i], (side == Side::Below) == (*factor > 0.0)),
+                            _ => pass.lines[i],
+                        };
                         linear.constant += *factor * line.offset;
                         linear.gross += (*factor * line.offset).abs();
                         linear.error += factor.abs() * (line.error + 2.0 * f64::EPSILON * line.slope.abs() * sum);

@@ -1,152 +1,154 @@
 //! Search for the cells of a distance field that may hold its surface: everything else is proven free of it.
 //!
 //! Boxes that reach over many cells of the finest latent level gain nothing, so that the search begins at boxes of its size. A
-//! box whose enclosure leaves out 0 is settled. Of the others the halves are tried, first by what costs little: with the box's
-//! slope L and the value f(c) at the centre of a half of half diagonal r, `|f(c)| > L r` settles it too.
+//! box is settled if its enclosure, on the side of the value at its centre, leaves out 0; the others are halved. A sample of the
+//! boxes of each size tells from which distance on they are settled; nearer ones are halved without a try.
 
 use glam::Vec3;
 use nstr_space::{BoundCell, DistanceField, SurfaceBounds};
 use rayon::prelude::*;
 
-use super::{BoxBounds, BoxEvaluator};
+use super::BoxEvaluator;
 
-/// Least and most halvings before the first boxes are evaluated.
+/// Least and most halvings before the first boxes are tried.
 const FIRST: [u32; 2] = [3, 6];
+/// Most halvings: corners and centres in single precision are exact down to here.
+const MAX_DEPTH: u32 = 20;
 /// Cells whose centres are evaluated at once.
 const BATCH: usize = 4096;
-
-impl SearchCell {
-    fn edge(&self) -> f64 {
-        0.5f64.powi(self.depth as i32)
-    }
-
-    fn corners(&self) -> [[f64; 3]; 2] {
-        let low = self.at.map(|c| f64::from(c) * self.edge());
-        [low, low.map(|c| c + self.edge())]
-    }
-
-    fn centre(&self) -> Vec3 {
-        Vec3::from_array(self.at.map(|c| ((f64::from(c) + 0.5) * self.edge()) as f32))
-    }
-}
-
-/// A cell that is not settled, with the bounds of the box around it.
-#[derive(Clone, Copy, Debug)]
-struct SearchCell {
-    depth: u32,
-    at: [u32; 3],
-    slope: f64,
-    rounding: f64,
-}
+/// Boxes of one size that are tried first.
+const SAMPLE: usize = 1024;
+/// Fraction of the boxes that can be settled which may be given up for not trying those nearest to the surface.
+const GIVEN_UP: f64 = 0.02;
 
 impl BoxEvaluator<'_> {
-    /// The cells of the unit cube that may hold the zero level set of output 0, at most `2^depth` along each axis, and the slopes of
-    /// all. `field` is the same field, evaluated in single precision; `depth` is at most 20.
+    /// The cells of the unit cube that may hold the zero level set of output 0, `2^depth` along each axis, and those between them
+    /// that cannot. `field` is the same field, whose values choose what is tried first; `depth` is at most 20.
     pub fn surface_bounds(&self, field: &dyn DistanceField, depth: u32) -> SurfaceBounds {
         let depth = depth.min(MAX_DEPTH);
         let finest = self.spec().latent.levels.iter().map(|level| level.resolution).max().unwrap_or(1);
         let first = finest.max(1).ilog2().clamp(FIRST[0], FIRST[1]).min(depth);
         let n = 1u32 << first;
-        let cells = (0..n.pow(3)).map(|i| SearchCell {
-            depth: first,
-            at: [i % n, i / n % n, i / (n * n)],
-            slope: f64::INFINITY,
-            rounding: f64::INFINITY,
-        });
-        self.search(field, cells.collect(), depth)
+        let cell = |i: u32| BoundCell { depth: first, at: [i % n, i / n % n, i / (n * n)], sign: 0 };
+        self.refine_bounds(field, (0..n.pow(3)).map(cell).collect(), depth)
     }
 
-    /// Searches cells of earlier [`SurfaceBounds`] on, down to `depth`. The result holds parts of these cells alone.
-    pub fn refine_bounds(&self, field: &dyn DistanceField, cells: &[BoundCell], depth: u32) -> SurfaceBounds {
-        let depth = depth.min(MAX_DEPTH);
-        let start = |cell: &BoundCell| SearchCell {
-            depth: cell.depth,
-            at: cell.at,
-            slope: cell.slope.into(),
-            rounding: f64::INFINITY,
-        };
-        self.search(field, cells.iter().map(start).collect(), depth)
-    }
-
-    fn search(&self, field: &dyn DistanceField, mut active: Vec<SearchCell>, depth: u32) -> SurfaceBounds {
+    /// The same for parts of the cube: `cells` of one depth, of which nothing is known yet.
+    pub fn refine_bounds(&self, field: &dyn DistanceField, cells: Vec<BoundCell>, depth: u32) -> SurfaceBounds {
+        let (depth, mut active) = (depth.min(MAX_DEPTH), cells);
         let mut found = SurfaceBounds { depth, ..SurfaceBounds::default() };
-        let mut rounding = 0f64;
-        let settled = |cell: &SearchCell, sign: i8| BoundCell {
-            depth: cell.depth,
-            at: cell.at,
-            sign,
-            slope: round_up(cell.slope),
-        };
         while !active.is_empty() {
-            found.boxes += active.len();
-            let bounds: Vec<BoxBounds> = active
-                .par_iter()
-                .with_min_len(16)
-                .map(|cell| {
-                    let [low, high] = cell.corners();
-                    self.bound(&low, &high)
-                })
-                .collect();
+            let values = centre_values(field, &active);
+            let tried = self.settle(&mut active, &values);
+            found.boxes += tried;
             let mut halves = Vec::new();
-            for (cell, bounds) in active.iter().zip(bounds) {
-                // Bounds of the box around hold as well.
-                let slope = bounds.slope.min(cell.slope);
-                rounding = rounding.max(bounds.rounding);
-                let cell = SearchCell { slope, rounding: bounds.rounding, ..*cell };
-                let sign = i8::from(bounds.range.low > 0.0) - i8::from(bounds.range.high < 0.0);
-                if sign != 0 || cell.depth >= depth {
-                    found.cells.push(settled(&cell, sign));
+            for cell in active {
+                if cell.sign != 0 || cell.depth >= depth {
+                    found.cells.push(cell);
                 } else {
                     let half = |i: u32| [0, 1, 2].map(|j| 2 * cell.at[j] + (i >> j & 1));
-                    halves.extend((0..8).map(|i| SearchCell { depth: cell.depth + 1, at: half(i), ..cell }));
+                    halves.extend((0..8).map(|i| BoundCell { depth: cell.depth + 1, at: half(i), sign: 0 }));
                 }
             }
-            let signs = signs_by_slope(field, &halves);
-            active.clear();
-            for (cell, sign) in halves.iter().zip(signs) {
-                if sign == 0 {
-                    active.push(*cell);
-                } else {
-                    found.by_slope += 1;
-                    found.cells.push(settled(cell, sign));
-                }
-            }
+            active = halves;
         }
-        found.rounding = round_up(rounding);
         found
+    }
+
+    /// Bound of the length of output 0's gradient in the whole unit cube: the largest [`Self::lipschitz`] of its `2^depth` cells
+    /// along each axis; `depth` is at most 9.
+    pub fn cube_lipschitz(&self, depth: u32) -> f64 {
+        let (n, dim) = (1usize << depth.min(9), self.spec().dim);
+        let edge = 1.0 / n as f64;
+        let cell = |i: usize| {
+            let low = [i % n, i / n % n, i / (n * n)].map(|c| c as f64 * edge);
+            self.lipschitz(&low[..dim], &low.map(|c| c + edge)[..dim])
+        };
+        (0..n.pow(dim as u32)).into_par_iter().with_min_len(16).map(cell).reduce(|| 0.0, f64::max)
+    }
+
+    /// Writes the signs of the cells that can be settled; the number of boxes that it took.
+    fn settle(&self, cells: &mut [BoundCell], values: &[f32]) -> usize {
+        let sign = |cell: &BoundCell, value: f32| {
+            let [low, high] = cell.corners();
+            // Not-a-number is tried for a positive sign, in vain.
+            let positive = value.is_nan() || value >= 0.0;
+            match self.keeps_sign(&low, &high, positive) {
+                true if positive => 1,
+                true => -1,
+                false => 0i8,
+            }
+        };
+        let (mut nearest, mut tried) = (0.0, 0);
+        if cells.len() >= 4 * SAMPLE {
+            // Odd, so that it does not fall in step with rows of cells.
+            let stride = (cells.len() / SAMPLE) | 1;
+            let mut sample: Vec<(f32, bool)> = (0..cells.len())
+                .into_par_iter()
+                .step_by(stride)
+                .map(|i| (values[i].abs(), sign(&cells[i], values[i]) != 0))
+                .collect();
+            nearest = spared_distance(&mut sample);
+            tried = sample.len();
+        }
+        tried += cells
+            .par_iter_mut()
+            .zip(values)
+            .with_min_len(16)
+            .map(|(cell, value)| {
+                if value.abs() < nearest {
+                    return 0;
+                }
+                cell.sign = sign(cell, *value);
+                1
+            })
+            .sum::<usize>();
+        tried
     }
 }
 
-/// Most halvings: centres in single precision are exact down to here.
-const MAX_DEPTH: u32 = 20;
-
-/// Signs of the values in each cell, as far as the value at its centre and the slope around tell; 0 where they do not.
-fn signs_by_slope(field: &dyn DistanceField, cells: &[SearchCell]) -> Vec<i8> {
-    let mut signs = vec![0; cells.len()];
-    signs.par_chunks_mut(BATCH).zip(cells.par_chunks(BATCH)).for_each(|(signs, cells)| {
-        let points: Vec<Vec3> = cells.iter().map(SearchCell::centre).collect();
-        let mut values = vec![0.0; points.len()];
-        field.distance(&points, &mut values);
-        for ((sign, cell), value) in signs.iter_mut().zip(cells).zip(values) {
-            let reach = 0.5 * 3f64.sqrt() * cell.edge() * cell.slope;
-            // Twice: the value here, and the values that are computed elsewhere in the cell. Not-a-number settles nothing.
-            let free = f64::from(value.abs()) > (reach + 2.0 * cell.rounding) * (1.0 + 1e-9);
-            if free {
-                *sign = if value < 0.0 { -1 } else { 1 };
-            }
+/// Distance below which boxes are not worth a try, from a sample of distances and whether the box was settled.
+fn spared_distance(sample: &mut [(f32, bool)]) -> f32 {
+    sample.sort_unstable_by(|a, b| a.0.total_cmp(&b.0));
+    let settled = sample.iter().filter(|(_, settled)| *settled).count();
+    let mut given_up = (settled as f64 * GIVEN_UP) as usize;
+    let mut nearest = 0.0;
+    for (distance, settled) in sample {
+        if *settled && given_up == 0 {
+            break;
         }
-    });
-    signs
+        given_up -= usize::from(*settled);
+        nearest = *distance;
+    }
+    nearest
 }
 
-/// The least single-precision number that is not below a bound; infinite for what is not a number.
-fn round_up(bound: f64) -> f32 {
-    let near = bound as f32;
-    if bound.is_nan() {
-        f32::INFINITY
-    } else if f64::from(near) < bound {
-        near.next_up()
-    } else {
-        near
+/// Values at the centres.
+fn centre_values(field: &dyn DistanceField, cells: &[BoundCell]) -> Vec<f32> {
+    let mut values = vec![0.0; cells.len()];
+    values.par_chunks_mut(BATCH).zip(cells.par_chunks(BATCH)).for_each(|(values, cells)| {
+        let centre = |cell: &BoundCell| {
+            let [low, high] = cell.corners();
+            Vec3::from_array([0, 1, 2].map(|j| (0.5 * (low[j] + high[j])) as f32))
+        };
+        let points: Vec<Vec3> = cells.iter().map(centre).collect();
+        field.distance(&points, values);
+    });
+    values
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn boxes_nearer_than_those_that_settle_are_spared() {
+        let sample = |from: usize| (0..200).rev().map(|i| (i as f32, i >= from)).collect::<Vec<_>>();
+        // One of 50 settled ones may be given up: 1 of 80, 4 of 200.
+        assert_eq!(spared_distance(&mut sample(120)), 120.0);
+        assert_eq!(spared_distance(&mut sample(0)), 3.0);
+        // Where none settles none of these sizes is worth a try.
+        assert_eq!(spared_distance(&mut sample(200)), 199.0);
+        assert_eq!(spared_distance(&mut []), 0.0);
     }
 }

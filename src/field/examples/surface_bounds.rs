@@ -26,29 +26,16 @@ fn main() -> Result<(), Box<dyn Error>> {
     let total = 2f64.powi(3 * found.depth as i32);
     let undecided = found.undecided().count();
     println!(
-        "{} boxes in {seconds:.2} s ({:.1} µs each), {} cells settled by slope; {undecided} of {total} cells left ({:.3} %)",
+        "{} boxes in {seconds:.2} s ({:.1} µs each); {undecided} of {total} cells left ({:.3} %)",
         found.boxes,
         1e6 * seconds / found.boxes as f64,
-        found.by_slope,
         100.0 * undecided as f64 / total,
     );
-    println!(
-        "slope: {:.3} measured, {:.3} proven where the surface may be, {:.3} proven everywhere; rounding below {:.1e}",
-        field.lipschitz(),
-        found.steepest_undecided(),
-        found.lipschitz(),
-        found.rounding,
-    );
     for depth in 0..=found.depth {
-        let cells: Vec<_> = found.cells.iter().filter(|cell| cell.depth == depth).collect();
-        let mut slopes: Vec<f32> = cells.iter().map(|cell| cell.slope).collect();
-        slopes.sort_unstable_by(f32::total_cmp);
-        if let (Some(last), Some(middle)) = (slopes.last(), slopes.get(slopes.len() / 2)) {
-            let free = cells.iter().filter(|cell| cell.sign != 0).count();
-            let most = slopes[slopes.len() - 1 - slopes.len() / 1000];
-            println!("  depth {depth}: {free} free; slope {middle:.2} in the middle, {most:.2} below 0.1 %, {last:.2} at most");
-        }
+        let free = found.cells.iter().filter(|cell| cell.depth == depth && cell.sign != 0).count();
+        println!("  depth {depth}: {free} cells proven free");
     }
+    println!("slope: {:.3} measured", field.lipschitz());
     let Some(samples) = rest.first() else { return Ok(()) };
     let samples: usize = samples.parse::<usize>()?.max(2);
     let edge = 0.5f64.powi(found.depth as i32);
