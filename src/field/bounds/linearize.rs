@@ -179,7 +179,8 @@ mod tests {
     #[test]
     fn derivatives_enclose_differences() {
         let mut rng = rand_pcg::Pcg64::seed_from_u64(6);
-        let functions: [(Activation, fn(f64) -> f64); 3] = [
+        type Function = fn(f64) -> f64;
+        let functions: [(Activation, Function); 3] = [
             (Activation::Relu, |a| a.max(0.0)),
             (Activation::Silu, |a| a / (1.0 + (-a).exp())),
             (Activation::Sine, f64::sin),
