@@ -1,6 +1,7 @@
 //! `nstr inspect`: contents of a mesh, a capture, a picture, a sound or a model.
 
 use std::path::PathBuf;
+use std::time::Instant;
 
 use anyhow::{Context, bail};
 use clap::Args;
@@ -9,8 +10,10 @@ use nstr_field::model::compact::{CompactSection, compact_sections};
 use nstr_field::model::{Model, is_model_name};
 use nstr_files::excerpt;
 use nstr_geometry::MeshMaterials;
-use nstr_pipeline::MeshInput;
+use nstr_pipeline::{Field, MeshInput};
 use nstr_signal::{Signal, ValueTransformKind};
+use nstr_space::DistanceField;
+use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::capture::{self, CaptureArgs};
@@ -31,6 +34,10 @@ pub struct InspectArgs {
     /// Compare the capture's poses with those of another capture of the same images, after the similarity that fits best
     #[arg(long, value_name = "CAPTURE")]
     truth: Option<PathBuf>,
+    /// Distance models: prove bounds over cells, 2^DEPTH along each axis, and tell the proven bound of the slope beside the
+    /// measured one [default depth: 6]
+    #[arg(long, value_name = "DEPTH", num_args = 0..=1, default_missing_value = "6", value_parser = clap::value_parser!(u32).range(1..=9))]
+    prove: Option<u32>,
     #[command(flatten)]
     sign: SignArgs,
     #[command(flatten)]
@@ -39,6 +46,9 @@ pub struct InspectArgs {
 
 /// Runs `nstr inspect`.
 pub fn run(args: &InspectArgs) -> anyhow::Result<()> {
+    if args.prove.is_some() && !is_model_name(&args.input) {
+        bail!("{}: --prove is for models of signed distances", args.input.display());
+    }
     if args.capture.format.is_some() || args.input.is_dir() || is_capture(&args.input) {
         return capture::inspect(&args.input, &args.capture, args.json, args.draw.as_deref(), args.truth.as_deref());
     }
@@ -116,10 +126,41 @@ fn print_materials(materials: &MeshMaterials) {
     }
 }
 
+/// What is proven of a distance model over cells of one size.
+#[derive(Serialize)]
+struct ProvenBounds {
+    /// Cells along each axis of the cube.
+    cells: usize,
+    /// Lipschitz bound that was measured at random points when the fit ended.
+    measured_lipschitz: f32,
+    /// Lipschitz bound that is proven for the whole cube.
+    proven_lipschitz: f64,
+    /// Fraction of the cube that is proven free of the surface.
+    free: f64,
+    seconds: f64,
+}
+
+/// Proves bounds of a model over `2^depth` cells along each axis.
+fn prove(args: &InspectArgs, model: &Model, depth: u32) -> anyhow::Result<ProvenBounds> {
+    let start = Instant::now();
+    let Field::Sdf(sdf) = Field::open(&args.input, model.clone())? else {
+        bail!("{}: --prove is for models of signed distances", args.input.display());
+    };
+    let bounds = sdf.bounds().with_context(|| args.input.display().to_string())?;
+    Ok(ProvenBounds {
+        cells: 1 << depth,
+        measured_lipschitz: sdf.field.lipschitz(),
+        proven_lipschitz: bounds.cube_lipschitz(depth),
+        free: 1.0 - bounds.surface_bounds(&sdf.field, depth).undecided_volume(),
+        seconds: start.elapsed().as_secs_f64(),
+    })
+}
+
 fn model(args: &InspectArgs) -> anyhow::Result<()> {
     let model = Model::load(&args.input)?;
     let bytes = std::fs::metadata(&args.input).with_context(|| args.input.display().to_string())?.len();
     let sections = compact_sections(&args.input)?;
+    let bounds = args.prove.map(|depth| prove(args, &model, depth)).transpose()?;
     let text = json!({
         "parameters": model.spec.parameters(),
         "grid_parameters": model.grid.len(),
@@ -134,6 +175,7 @@ fn model(args: &InspectArgs) -> anyhow::Result<()> {
         "provenance": model.provenance,
         "metrics": model.metrics,
         "config": model.config,
+        "bounds": bounds,
     });
     if args.json {
         stdout!("{}", serde_json::to_string_pretty(&text)?);
@@ -158,6 +200,12 @@ fn model(args: &InspectArgs) -> anyhow::Result<()> {
             l.axes.count(s.dim),
             s.latent.features
         );
+    }
+    if let Some(ProvenBounds { cells, measured_lipschitz, proven_lipschitz, free, seconds }) = bounds {
+        stdout!(
+            "  slope       at most {proven_lipschitz:.4} proven over cells of 1/{cells}, {measured_lipschitz:.4} measured"
+        );
+        stdout!("  surface     {:.2} % of the cube proven free of it ({seconds:.1} s)", 100.0 * free);
     }
     stdout!("  basis       K = {}, modulation {:?}, skip {}", s.basis_width(), s.modulation, s.skip_latent);
     let networks = [("spectrum H", &s.spectrum, s.modulates()), ("decoder g", &s.decoder, true)];

@@ -1,6 +1,7 @@
-//! Trained fields: the model file, evaluation of distance, radiance and signal fields, and a scalar evaluator with second
-//! derivatives.
+//! Trained fields: the model file, evaluation of distance, radiance and signal fields, a scalar evaluator with second
+//! derivatives, and proven bounds over boxes.
 
+pub mod bounds;
 #[cfg(test)]
 mod golden_tests;
 pub mod jet;
@@ -10,6 +11,7 @@ pub mod radiance;
 pub mod sdf;
 pub mod signal;
 
+pub use bounds::{BoundsError, BoxEvaluator, Interval, Rounding};
 pub use model::compact::{CompactFile, QuantizationSteps, QuantizedModel};
 pub use model::{Checkpoint, Model, ModelError, ModelErrorKind, Precision};
 pub use point_evaluator::{PointEval, PointEvaluator};

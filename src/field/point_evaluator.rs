@@ -127,7 +127,7 @@ impl<'a, P: Copy + Into<f64> + Sync> PointEvaluator<'a, P> {
             .collect();
         // Along an axis that the level does not depend on there is one vertex.
         for corner in (0..1usize << x.len()).filter(|c| (0..x.len()).all(|j| level.axes.has(j) || c >> j & 1 == 0)) {
-            let entry = entry(level, &axes, corner);
+            let entry = entry(level, x.len(), |j| axes[j].cell + (corner >> j & 1) as u64);
             let row = &self.grid[(first + entry) * features..][..features];
             z.add_row(&corner_weights(&axes, corner, order), row.iter().map(|v| (*v).into()));
         }
@@ -214,10 +214,9 @@ impl Axis {
     }
 }
 
-/// Number of a corner's entry within its level.
-fn entry(level: &LevelSpec, axes: &[Axis], corner: usize) -> usize {
-    let vertex = |j: usize| axes[j].cell + (corner >> j & 1) as u64;
-    let depends = (0..axes.len()).filter(|j| level.axes.has(*j));
+/// Number of the entry of a vertex within its level; `vertex` gives its place along an axis.
+pub(crate) fn entry(level: &LevelSpec, dim: usize, vertex: impl Fn(usize) -> u64) -> usize {
+    let depends = (0..dim).filter(|j| level.axes.has(*j));
     let number = match level.hashmap_size {
         Some(size) => depends.fold(0, |e, j| e ^ vertex(j).wrapping_mul(u64::from(HASH_PRIMES[j]))) % u64::from(size),
         None => {

@@ -1,9 +1,10 @@
-//! Isosurfaces of fields by marching cubes, watertight and manifold inside their lattice: dense, sparse, or only within
-//! a mask.
+//! Isosurfaces of fields by marching cubes, watertight and manifold inside their lattice: dense, sparse, enclosed, or only
+//! within a mask.
 //!
 //! Negative values are inside, triangles face outward, vertices are shared. A surface that leaves the lattice ends at
 //! its border. NaN counts as outside.
 
+mod enclosed;
 mod extract;
 mod lattice;
 mod masked;
@@ -14,6 +15,7 @@ use rayon::prelude::*;
 
 use crate::TriMesh;
 
+pub use enclosed::{EnclosedOptions, EnclosedSurface, SignedBox, enclosed};
 pub use lattice::Lattice;
 pub use masked::{MaskedOptions, masked};
 pub use sparse::{SparseOptions, SparseSurface, sparse};

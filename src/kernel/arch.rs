@@ -7,8 +7,8 @@ use pulp::Arch;
 /// Environment variable that asks for a narrower instruction set than the machine's widest: `scalar`, `avx2` or `avx512`.
 const VARIABLE: &str = "NSTR_SIMD";
 
-/// The widest instruction set of the machine, or the narrower one that [`VARIABLE`] asks for; read once.
-pub(crate) fn arch() -> Arch {
+/// The widest instruction set of the machine, or the narrower one that `NSTR_SIMD` asks for; read once.
+pub fn arch() -> Arch {
     static CHOSEN: OnceLock<Arch> = OnceLock::new();
     *CHOSEN.get_or_init(|| {
         let Some(name) = std::env::var_os(VARIABLE) else { return Arch::new() };

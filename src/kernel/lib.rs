@@ -22,7 +22,7 @@ pub mod rounding;
 mod tile;
 mod transported;
 
-pub(crate) use arch::arch;
+pub use arch::arch;
 pub use fused::{FusedField, GradientSlices, Targets};
 pub use loss::{BatchLoss, LEAST_PAIR_DISTANCE_SQUARED, PointLoss};
 pub use radiance::{RayBatch, RayBatchRef, RayLoss, RayOutputs, RayResults, RayStats, density};

@@ -9,7 +9,8 @@ use nstr_field::model::{Model, is_model_name};
 use nstr_field::radiance::NeuralRadiance;
 use nstr_field::sdf::NeuralSdf;
 use nstr_field::signal::{NeuralSignal, SampleRegion};
-use nstr_fit::eval::{SdfEvalError, extract_surface};
+use nstr_field::{BoundsError, BoxEvaluator, Rounding};
+use nstr_fit::eval::{ProvenSurface, SdfEvalError, extract_proven_surface, extract_surface};
 use nstr_fit::signal::SignalConfig;
 use nstr_geometry::TriMesh;
 use nstr_image::colour::Background;
@@ -268,11 +269,43 @@ impl SdfModel {
     /// Resolutions that need too much memory.
     pub fn surface(&self, resolution: usize) -> Result<(TriMesh, Vec<Vec3>, usize), SdfEvalError> {
         let surface = extract_surface(&self.field, self.cube(), resolution)?;
-        let unit = to_unit(self.cube(), &surface.mesh.positions);
+        let normals = self.normals(&surface.mesh);
+        Ok((surface.mesh, normals, surface.evaluations))
+    }
+
+    /// The surface and its normals as [`Self::surface`] gives them, but with a proof in place of the measured slope bound: in the
+    /// cells that were not visited the field, as the CPU computes it, has no zero. The proof halves the cube `depth` times; `None` takes boxes
+    /// of four cells.
+    ///
+    /// # Errors
+    /// Resolutions that need too much memory, and parameters that are not finite.
+    pub fn proven_surface(
+        &self,
+        resolution: usize,
+        depth: Option<u32>,
+    ) -> Result<(ProvenSurface, Vec<Vec3>), SdfEvalError> {
+        let depth = depth.unwrap_or_else(|| resolution.max(1).div_ceil(4).next_power_of_two().ilog2());
+        let found = extract_proven_surface(&self.field, &self.bounds()?, self.cube(), resolution, depth)?;
+        let normals = self.normals(&found.enclosed.surface.mesh);
+        Ok((found, normals))
+    }
+
+    /// Proven bounds of the field over boxes of the unit cube, as the CPU computes it.
+    ///
+    /// # Errors
+    /// Parameters that are not finite.
+    pub fn bounds(&self) -> Result<BoxEvaluator<'_>, BoundsError> {
+        let Model { spec, grid, net, .. } = &self.model;
+        BoxEvaluator::new(spec, grid, net, Rounding::Single)
+    }
+
+    /// Directions of the field's gradient at a mesh's vertices.
+    fn normals(&self, mesh: &TriMesh) -> Vec<Vec3> {
+        let unit = to_unit(self.cube(), &mesh.positions);
         let (mut distance, mut normals) = (vec![0.0; unit.len()], vec![Vec3::ZERO; unit.len()]);
         self.field.distance_gradient(&unit, &mut distance, &mut normals);
         normals.iter_mut().for_each(|n| *n = n.normalize_or_zero());
-        Ok((surface.mesh, normals, surface.evaluations))
+        normals
     }
 }
 

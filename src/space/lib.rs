@@ -7,6 +7,7 @@ pub mod fields;
 pub mod occupancy;
 pub mod ray;
 pub mod scene_map;
+pub mod surface_bounds;
 pub mod volume_path;
 
 pub use analytic_radiance::AnalyticRadiance;
@@ -15,4 +16,5 @@ pub use fields::{DistanceField, RadianceField};
 pub use occupancy::{Occupancy, OccupancyError, OccupancyTraversal, RaySample, RaySampling, VolumeRay};
 pub use ray::{Ray, ray_box};
 pub use scene_map::{Frustum, SceneMap};
+pub use surface_bounds::{BoundCell, SurfaceBounds};
 pub use volume_path::{PathPiece, VolumePath};

@@ -10,6 +10,8 @@ pub mod views;
 pub use depth_thirds::DepthThirds;
 pub use flatness::{Flatness, flatness};
 pub use near_camera::near_camera_opacity;
-pub use sdf::{SdfEvalError, SdfEvalOptions, SdfScores, evaluate_sdf, extract_surface};
+pub use sdf::{
+    ProvenSurface, SdfEvalError, SdfEvalOptions, SdfScores, evaluate_sdf, extract_proven_surface, extract_surface,
+};
 pub use signal::{SignalEvalError, SignalScores, evaluate_signal};
 pub use views::{NEAR_FRACTION, ViewEvalError, ViewEvalOptions, ViewScores, evaluate_views, view_psnr};

@@ -2,11 +2,14 @@
 
 use glam::{DVec3, Vec3};
 use nstr_field::sdf::NeuralSdf;
-use nstr_geometry::isosurface::{IsoError, SparseOptions, SparseSurface, sparse};
+use nstr_field::{BoundsError, BoxEvaluator};
+use nstr_geometry::isosurface::{
+    EnclosedOptions, EnclosedSurface, IsoError, SignedBox, SparseOptions, SparseSurface, enclosed, sparse,
+};
 use nstr_geometry::{DistanceQuery, SignMethod, TriMesh};
 use nstr_metrics::mesh::{MeshMetricError, Overlap, compare_meshes};
-use nstr_space::Cube;
 use nstr_space::fields::DistanceField;
+use nstr_space::{BoundCell, Cube};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
@@ -64,6 +67,9 @@ pub enum SdfEvalError {
     /// A surface that cannot be extracted.
     #[error(transparent)]
     Surface(#[from] IsoError),
+    /// A field that nothing can be proven about.
+    #[error(transparent)]
+    Bounds(#[from] BoundsError),
     /// Surfaces that cannot be compared.
     #[error(transparent)]
     Metric(#[from] MeshMetricError),
@@ -93,6 +99,43 @@ pub fn extract_surface(field: &NeuralSdf, cube: Cube, resolution: usize) -> Resu
     let mut surface = sparse(&options, |points, values| field.distance(points, values))?;
     surface.mesh.positions.iter_mut().for_each(|p| *p = cube.to_world(*p));
     Ok(surface)
+}
+
+/// A surface with the proof that there is no other.
+#[derive(Clone, Debug)]
+pub struct ProvenSurface {
+    /// The surface, in world units, and the cells that were visited for it.
+    pub enclosed: EnclosedSurface,
+    /// Boxes over which the field was enclosed.
+    pub boxes: usize,
+    /// Halvings of the cube that led to the smallest boxes.
+    pub depth: u32,
+    /// Boxes of that size which are not proven free of the surface.
+    pub undecided: usize,
+}
+
+/// The zero level set as [`extract_surface`] gives it, but without the measured slope bound: only cells are left out in which
+/// `bounds`, of the same field in single precision, prove that there is no zero, by boxes of `0.5^depth` at least.
+///
+/// # Errors
+/// [`SdfEvalError::Surface`] for resolutions that need too much memory.
+pub fn extract_proven_surface(
+    field: &NeuralSdf,
+    bounds: &BoxEvaluator,
+    cube: Cube,
+    resolution: usize,
+    depth: u32,
+) -> Result<ProvenSurface, SdfEvalError> {
+    let found = bounds.surface_bounds(field, depth);
+    let signed = |cell: &BoundCell| {
+        let [lo, hi] = cell.corners().map(DVec3::from_array);
+        SignedBox { lo, hi, sign: cell.sign }
+    };
+    let boxes: Vec<SignedBox> = found.cells.iter().map(signed).collect();
+    let options = EnclosedOptions { resolution, lo: DVec3::ZERO, hi: DVec3::ONE, refine: REFINE };
+    let mut enclosed = enclosed(&options, &boxes, |points, values| field.distance(points, values))?;
+    enclosed.surface.mesh.positions.iter_mut().for_each(|p| *p = cube.to_world(*p));
+    Ok(ProvenSurface { enclosed, boxes: found.boxes, depth: found.depth, undecided: found.undecided().count() })
 }
 
 /// The boundary of the solid that `query` describes, in world units.

@@ -144,6 +144,62 @@ fn half_a_billion_points_cost_a_small_share() {
     assert!(got.evaluations * 12 < got.lattice_points);
 }
 
+/// Range of the distance from `centre` over a box.
+fn distances(centre: Vec3, lo: DVec3, hi: DVec3) -> [f64; 2] {
+    let centre = centre.as_dvec3();
+    let far = (lo - centre).abs().max((hi - centre).abs());
+    [(centre.clamp(lo, hi) - centre).length(), far.length()]
+}
+
+#[test]
+fn enclosed_misses_nothing_where_a_slope_bound_does() {
+    // A ball, and a small one around which the slope is far above 1.
+    let small = Vec3::new(0.71, 0.72, 0.7);
+    let f = |p: Vec3| (p.length() - 0.6).min(40.0 * ((p - small).length() - 0.06));
+    let eval = |p: &[Vec3], out: &mut [f32]| p.iter().zip(out).for_each(|(p, o)| *o = f(*p));
+    let boxes = |parts: usize, known: bool| -> Vec<SignedBox> {
+        let edge = 2.0 / parts as f64;
+        let part = |i: usize| {
+            let lo =
+                DVec3::from_array([i % parts, i / parts % parts, i / parts / parts].map(|v| v as f64 * edge - 1.0));
+            let hi = lo + edge;
+            let (a, b) = (distances(Vec3::ZERO, lo, hi), distances(small, lo, hi));
+            // Rounding of f in f32.
+            let [low, high] = [0, 1].map(|i| (a[i] - 0.6).min(40.0 * (b[i] - 0.06)) + [-1e-5, 1e-5][i]);
+            let sign = i8::from(known && low > 0.0) - i8::from(known && high < 0.0);
+            SignedBox { lo, hi, sign }
+        };
+        (0..parts.pow(3)).map(part).collect()
+    };
+    for n in [20, 47, 64, 128] {
+        let l = lattice(n);
+        let dense_mesh = dense(&l, &values(&l, |p| f64::from(f(p.as_vec3())))).unwrap();
+        let options = EnclosedOptions { resolution: n, lo: DVec3::splat(-1.0), hi: DVec3::ONE, refine: 0 };
+        let unknown = enclosed(&options, &boxes(3, false), eval).unwrap();
+        assert_eq!(unknown.surface.mesh, dense_mesh);
+        assert_eq!((unknown.cells, unknown.visited), (n.pow(3), n.pow(3)));
+        // Boxes larger and smaller than cells, aligned to them and not.
+        for parts in [8, 32, 50, 64] {
+            let got = enclosed(&options, &boxes(parts, true), eval).unwrap();
+            assert_eq!(got.surface.mesh, dense_mesh, "{n} {parts}");
+            assert_eq!(got.crossed, unknown.crossed, "{n} {parts}");
+            if parts == 64 && n >= 64 {
+                assert!(got.visited < n.pow(3) / 8 && got.surface.evaluations < unknown.surface.evaluations / 2);
+            }
+        }
+        if n == 64 {
+            assert_eq!(euler(&dense_mesh), 4);
+            let (lo, hi) = (options.lo, options.hi);
+            let sampled = SparseOptions { resolution: n, lo, hi, lipschitz: 1.0, safety: 1.1, refine: 0 };
+            assert_ne!(sparse(&sampled, eval).unwrap().mesh, dense_mesh);
+        }
+    }
+    let options = EnclosedOptions { resolution: 9, lo: DVec3::splat(-1.0), hi: DVec3::ONE, refine: 0 };
+    for bad in [EnclosedOptions { resolution: 0, ..options }, EnclosedOptions { hi: DVec3::splat(-2.0), ..options }] {
+        assert!(enclosed(&bad, &[], eval).is_err());
+    }
+}
+
 #[test]
 fn refinement_reaches_the_true_zero() {
     let f = |p: Vec3| p.length_squared() * p.length() - 0.343;
