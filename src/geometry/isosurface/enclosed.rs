@@ -137,7 +137,7 @@ fn count(lattice: &Lattice, visited: &[u64], bits: &[u64]) -> (usize, usize) {
             let (x, y, z) =
                 (i % words * 64 + left.trailing_zeros() as usize, row % lattice.dims[1], row / lattice.dims[1]);
             let inside: u64 = (0..8).map(|k| bit(x + (k & 1), y + (k >> 1 & 1), z + (k >> 2))).sum();
-            crossed += usize::from(inside % 8 != 0);
+            crossed += usize::from(!inside.is_multiple_of(8));
             left &= left - 1;
         }
     }
