@@ -48,10 +48,10 @@ fn a_fit_renders_exports_measures_and_answers() {
     assert!(said.contains("no cell with a change of sign was missed") && said.contains("down to 1/32"), "{said}");
     let lines = |file: &str| std::fs::read_to_string(at.join(file)).unwrap().lines().count();
     assert_eq!(lines("p.obj"), lines("b.obj"));
-    let said = ok(at, &["inspect", "b.safetensors", "--prove", "4", "--json"]);
+    let said = ok(at, &["inspect", "b.safetensors", "--prove", "5", "--json"]);
     let report: Value = serde_json::from_str(&said[said.find('{').unwrap()..=said.rfind('}').unwrap()]).unwrap();
     let bounds = &report["bounds"];
-    assert_eq!(bounds["cells"], 16, "{bounds}");
+    assert_eq!(bounds["cells"], 32, "{bounds}");
     assert!(bounds["proven_lipschitz"].as_f64() >= bounds["measured_lipschitz"].as_f64(), "{bounds}");
     assert!(bounds["free"].as_f64().is_some_and(|free| free > 0.05 && free < 1.0), "{bounds}");
     assert!(fails(at, &["mesh", "b.safetensors", "-o", "q.obj", "--proof-depth", "5"]).contains("--proven"));

@@ -133,8 +133,8 @@ struct ProvenBounds {
     cells: usize,
     /// Lipschitz bound that was measured at random points when the fit ended.
     measured_lipschitz: f32,
-    /// Lipschitz bound that is proven for the whole cube.
-    proven_lipschitz: f64,
+    /// Lipschitz bound that is proven for the whole cube, if one is.
+    proven_lipschitz: Option<f64>,
     /// Fraction of the cube that is proven free of the surface.
     free: f64,
     seconds: f64,
@@ -150,7 +150,7 @@ fn prove(args: &InspectArgs, model: &Model, depth: u32) -> anyhow::Result<Proven
     Ok(ProvenBounds {
         cells: 1 << depth,
         measured_lipschitz: sdf.field.lipschitz(),
-        proven_lipschitz: bounds.cube_lipschitz(depth),
+        proven_lipschitz: Some(bounds.cube_lipschitz(depth)).filter(|slope| slope.is_finite()),
         free: 1.0 - bounds.surface_bounds(&sdf.field, depth).undecided_volume(),
         seconds: start.elapsed().as_secs_f64(),
     })
@@ -202,9 +202,11 @@ fn model(args: &InspectArgs) -> anyhow::Result<()> {
         );
     }
     if let Some(ProvenBounds { cells, measured_lipschitz, proven_lipschitz, free, seconds }) = bounds {
-        stdout!(
-            "  slope       at most {proven_lipschitz:.4} proven over cells of 1/{cells}, {measured_lipschitz:.4} measured"
-        );
+        let proven = match proven_lipschitz {
+            Some(slope) => format!("at most {slope:.4} proven over cells of 1/{cells}"),
+            None => format!("none proven over cells of 1/{cells} (a larger depth may)"),
+        };
+        stdout!("  slope       {proven}, {measured_lipschitz:.4} measured");
         stdout!("  surface     {:.2} % of the cube proven free of it ({seconds:.1} s)", 100.0 * free);
     }
     stdout!("  basis       K = {}, modulation {:?}, skip {}", s.basis_width(), s.modulation, s.skip_latent);
