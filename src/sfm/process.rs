@@ -255,7 +255,8 @@ mod tests {
     fn a_failure_has_the_last_words_and_their_place() {
         let dir = tempfile::tempdir().unwrap();
         let log = dir.path().join("log");
-        let said = run(shell("seq 9; echo no such file >&2; exit 3", &log), |_| true).unwrap_err().to_string();
+        let said =
+            run(shell("seq 9; sleep 0.5; echo no such file >&2; exit 3", &log), |_| true).unwrap_err().to_string();
         assert!(said.starts_with("sh failed while talking") && said.contains("no such file"), "{said}");
         assert!(said.contains(&log.display().to_string()), "{said}");
         let said = run(shell("exit 3", &log), |_| true).unwrap_err().to_string();

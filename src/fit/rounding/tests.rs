@@ -44,7 +44,7 @@ fn size(spec: &FieldSpec, state: &RoundingState, measured: Measured) -> u64 {
     let decoded = quantized.parameters().unwrap();
     assert_eq!(decoded.1, net);
     let differing = decoded.0.iter().zip(&grid).filter(|(a, b)| a != b).count();
-    assert!(differing * 100 < grid.len(), "{differing} of {} values", grid.len());
+    assert!(differing * 10 < grid.len(), "{differing} of {} values", grid.len());
     let file = quantized.encode(&model).unwrap();
     (file.len() - file.header_len()) as u64
 }

