@@ -54,7 +54,8 @@ fn a_fit_renders_exports_measures_and_answers() {
     assert_eq!(bounds["cells"], 32, "{bounds}");
     assert!(bounds["proven_lipschitz"].as_f64() >= bounds["measured_lipschitz"].as_f64(), "{bounds}");
     assert!(bounds["free"].as_f64().is_some_and(|free| free > 0.05 && free < 1.0), "{bounds}");
-    assert!(fails(at, &["mesh", "b.safetensors", "-o", "q.obj", "--proof-depth", "5"]).contains("--proven"));
+    let misused = run(at, &["mesh", "b.safetensors", "-o", "q.obj", "--proof-depth", "5"]);
+    assert!(misused.status.code() == Some(2) && String::from_utf8_lossy(&misused.stderr).contains("--proven"));
 
     ok(at, &["render", "b.safetensors", "-o", "b.exr", "--size", "64x48", "--stats"]);
     ok(at, &["render", "b.safetensors", "-o", "b.gif", "--orbit", "4", "--size", "32x32", "--spp", "1"]);
