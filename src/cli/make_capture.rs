@@ -1,18 +1,18 @@
 //! `nstr capture`: captures from a video or a folder of photographs.
 
-use std::io::IsTerminal;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use clap::Args;
-use indicatif::{ProgressBar, ProgressStyle};
+use indicatif::ProgressBar;
 use nstr_sfm::{LensModel, Matcher, SfmObserver, SfmOptions, SfmPlan, SfmReport, reconstruct};
 
 use super::interrupt::interrupted;
 use super::output::hold_folder;
 use super::plural::plural;
+use super::progress::{LINE_EVERY, TICKS, bar};
 use super::terminal::{stderr, stdout};
 
 /// Arguments of `nstr capture`.
@@ -138,11 +138,6 @@ fn quoted(path: &str) -> String {
     }
 }
 
-/// Time between lines where there is no terminal.
-const LINE_EVERY: Duration = Duration::from_secs(10);
-/// Length of the bar in ticks.
-const TICKS: u64 = 1000;
-
 /// Observer that shows the stage at hand as a bar, or as a line now and then, and stops on Ctrl-C.
 struct StageProgress {
     bar: Option<ProgressBar>,
@@ -152,12 +147,7 @@ struct StageProgress {
 
 impl StageProgress {
     fn new() -> anyhow::Result<Self> {
-        let bar = std::io::stderr().is_terminal().then(|| ProgressBar::new(TICKS));
-        if let (Some(bar), Ok(style)) =
-            (&bar, ProgressStyle::with_template("  {prefix:<9} {bar:30} {percent:>3} %  {msg}"))
-        {
-            bar.set_style(style);
-        }
+        let bar = bar("  {prefix:<9} {bar:30} {percent:>3} %  {msg}");
         Ok(Self { bar, printed: Instant::now(), stop: interrupted()? })
     }
 }

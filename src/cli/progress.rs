@@ -21,9 +21,9 @@ pub struct ProgressObserver {
 }
 
 /// Time between lines where there is no terminal.
-const LINE_EVERY: Duration = Duration::from_secs(10);
+pub(super) const LINE_EVERY: Duration = Duration::from_secs(10);
 /// Length of the bar in ticks.
-const TICKS: u64 = 1000;
+pub(super) const TICKS: u64 = 1000;
 
 impl ProgressObserver {
     /// A new observer; a quiet one prints warnings alone, and stops on Ctrl-C.
@@ -34,7 +34,7 @@ impl ProgressObserver {
     /// A quiet observer that still shows a bar on a terminal, where it leaves no trace.
     pub fn bar_only() -> anyhow::Result<Self> {
         let mut observer = Self::new(true)?;
-        observer.bar = bar();
+        observer.bar = bar(TEMPLATE);
         Ok(observer)
     }
 }
@@ -43,7 +43,7 @@ impl ProgressObserver {
     /// Moves the bar; where there is none, prints a line every few seconds.
     fn show(&mut self, fraction: f64, text: String, elapsed: Option<Duration>) {
         if !self.quiet && self.bar.is_none() {
-            self.bar = bar();
+            self.bar = bar(TEMPLATE);
         }
         if let Some(bar) = &self.bar {
             bar.set_position((fraction * TICKS as f64) as u64);
@@ -60,9 +60,13 @@ impl ProgressObserver {
     }
 }
 
-fn bar() -> Option<ProgressBar> {
+/// Template of a fit's bar.
+const TEMPLATE: &str = "  {bar:30} {percent:>3} %  {msg}  {eta} left";
+
+/// A bar of [`TICKS`] on a terminal.
+pub(super) fn bar(template: &str) -> Option<ProgressBar> {
     let bar = std::io::stderr().is_terminal().then(|| ProgressBar::new(TICKS))?;
-    if let Ok(style) = ProgressStyle::with_template("  {bar:30} {percent:>3} %  {msg}  {eta} left") {
+    if let Ok(style) = ProgressStyle::with_template(template) {
         bar.set_style(style);
     }
     Some(bar)

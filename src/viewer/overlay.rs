@@ -194,16 +194,8 @@ mod tests {
         let depth_ray = (0..8000).map(|i| if i % 100 < 50 { 3.0 } else { f32::INFINITY }).collect();
         let frame = Arc::new(Frame { width: 100, height: 80, depth_ray, ..Frame::default() });
         let blank = Rgba8::from_fn(100, 80, |_| [0; 4]);
-        RenderedImage {
-            pixels: PixelBuffer::Cpu(Arc::new(CpuPixels { image: blank, frame })),
-            request: RenderRequest::shaded(scene, camera, Quality::Full(1)),
-            divisor: 1,
-            samples: 1,
-            seconds: 0.0,
-            range: None,
-            psnr: None,
-            note: None,
-        }
+        let request = RenderRequest::shaded(scene, camera, Quality::Full(1));
+        RenderedImage::of_one_sample(CpuPixels { image: blank, frame }, request, 1)
     }
 
     #[test]

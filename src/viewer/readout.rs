@@ -145,16 +145,7 @@ mod tests {
         let layers = mode.layers_with_depth();
         let frame = render_frame(&renderer, &small, &request, layers, (1, 0), Background::Transparent).unwrap();
         let blank = Rgba8::from_fn(frame.width, frame.height, |_| [0; 4]);
-        RenderedImage {
-            pixels: PixelBuffer::Cpu(Arc::new(CpuPixels { image: blank, frame: Arc::new(frame) })),
-            request,
-            divisor,
-            samples: 1,
-            seconds: 0.0,
-            range: None,
-            psnr: None,
-            note: None,
-        }
+        RenderedImage::of_one_sample(CpuPixels { image: blank, frame: Arc::new(frame) }, request, divisor)
     }
 
     #[test]

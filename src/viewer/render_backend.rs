@@ -186,6 +186,14 @@ pub(crate) struct RenderedImage {
     pub note: Option<String>,
 }
 
+impl RenderedImage {
+    /// An image of one sample a pixel, without a colour map or a note.
+    pub fn of_one_sample(pixels: CpuPixels, request: RenderRequest, divisor: u32) -> Self {
+        let pixels = PixelBuffer::Cpu(Arc::new(pixels));
+        Self { pixels, request, divisor, samples: 1, seconds: 0.0, range: None, psnr: None, note: None }
+    }
+}
+
 /// State of a backend.
 #[derive(Clone, Debug)]
 pub(crate) struct RenderStatus {

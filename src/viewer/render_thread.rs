@@ -7,7 +7,7 @@ use std::thread::JoinHandle;
 use nstr_render::Frame;
 
 use crate::display_mode::DisplayMode;
-use crate::render_backend::{CpuPixels, PixelBuffer, RenderBackend, RenderRequest, RenderStatus, RenderedImage};
+use crate::render_backend::{CpuPixels, RenderBackend, RenderRequest, RenderStatus, RenderedImage};
 use crate::tonemap::tonemap;
 
 /// Callback that wakes the event loop; may be called from any thread.
@@ -164,15 +164,11 @@ impl Mailbox {
         let frame = Frame { width: 1, height: 1, ..Frame::default() };
         let empty = RenderRequest { mode: DisplayMode::Shaded, ..request.clone() };
         let image = tonemap(&frame, &[], &empty, &request.camera).image;
+        let pixels = CpuPixels { image, frame: Arc::new(frame) };
+        let divisor = request.camera.width.max(request.camera.height);
         self.publish(RenderedImage {
-            pixels: PixelBuffer::Cpu(Arc::new(CpuPixels { image, frame: Arc::new(frame) })),
-            request: request.clone(),
-            divisor: request.camera.width.max(request.camera.height),
-            samples: 1,
-            seconds: 0.0,
-            range: None,
-            psnr: None,
             note: Some(note),
+            ..RenderedImage::of_one_sample(pixels, request.clone(), divisor)
         });
     }
 }

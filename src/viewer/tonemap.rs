@@ -50,7 +50,8 @@ pub(crate) fn tonemap(frame: &Frame, patches: &[Patch], request: &RenderRequest,
         let range = (most > 0.0).then_some((0.0, most));
         return Tonemapped { image: over_background(image, request), range, psnr: None };
     }
-    let ranges = colour_ranges(frame, request.mode);
+    let known = request.mode.scalar_layer().and_then(|layer| colour_range(frame, layer));
+    let ranges = known.map_or_else(|| colour_ranges(frame, request.mode), |range| [range; 3]);
     let Some(mut image) = false_colours(frame, request.mode, &ranges) else {
         let colours = exposed_colours(&with_coloured_cap(frame, request, camera), request);
         return Tonemapped { image: over_background(colours, request), range: None, psnr: None };
@@ -59,7 +60,6 @@ pub(crate) fn tonemap(frame: &Frame, patches: &[Patch], request: &RenderRequest,
     for (i, colour) in patches {
         pixels[*i as usize] = *colour;
     }
-    let known = request.mode.scalar_layer().and_then(|layer| colour_range(frame, layer));
     Tonemapped { image: over_background(image, request), range: known, psnr: None }
 }
 

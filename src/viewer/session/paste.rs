@@ -1,7 +1,7 @@
 //! Cameras from the clipboard.
 
-use nstr_camera::camera_file::parse_cameras;
-use serde_json::{Value, json};
+use nstr_camera::camera_file::{cameras_json, parse_cameras};
+use serde_json::Value;
 
 use crate::session::Session;
 
@@ -36,18 +36,10 @@ impl Session {
         if has_focal(&root) || first.is_some_and(has_focal) {
             return None;
         }
-        let camera = self.camera.camera(size);
-        let object = root.as_object_mut()?;
-        for (name, value) in [
-            ("w", json!(camera.width)),
-            ("h", json!(camera.height)),
-            ("fl_x", json!(camera.focal.x)),
-            ("fl_y", json!(camera.focal.y)),
-            ("cx", json!(camera.centre.x)),
-            ("cy", json!(camera.centre.y)),
-        ] {
-            object.insert(name.into(), value);
-        }
+        // What is copied, but for the pose.
+        let mut intrinsics = cameras_json(&[self.camera.camera(size)]);
+        intrinsics.remove("frames");
+        root.as_object_mut()?.extend(intrinsics);
         Some(root.to_string())
     }
 }
