@@ -79,7 +79,7 @@ fn bench(c: &mut Criterion) {
     let rays = rays(&mut rng);
     let samples = rays.t.len();
     let (mut d_grid, mut d_net) = (vec![0.0; grid.len()], vec![0.0; net.len()]);
-    let loss = RayLoss { loss: PointLoss::Huber(0.1), min_transmittance: 1e-3, distortion: 0.0 };
+    let loss = RayLoss { min_transmittance: 1e-3, ..RayLoss::of(PointLoss::Huber(0.1)) };
     let weights = fused.pack(&net);
     let directions: Vec<f32> = rays.x.chunks(3).flat_map(|_| [0.0, 0.6, 0.8]).collect();
     let mut out = vec![0.0; samples * 4];

@@ -387,6 +387,11 @@ fn encode_direction(d: vec3<f32>) {
 
 // Density per unit of field coordinates, after field1 or field4.
 fn density() -> f32 {
+    if SHARPNESS > 0.0 {
+        // Of a signed distance: the Laplace distribution's cumulative function.
+        let tail = 0.5 * exp(-SHARPNESS * abs(output()));
+        return SHARPNESS * select(1.0 - tail, tail, output() > 0.0);
+    }
     return exp(min(output(), MAX_RAW_DENSITY));
 }
 

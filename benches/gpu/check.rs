@@ -253,7 +253,7 @@ pub fn ray_step<R: Runtime>(
         batch.gradient_scale = (0..batch.t.len()).map(|_| case.rng.random_range(0.0f32..1.0)).collect();
     }
     let delta = if let PointLoss::Huber(delta) = kind.1 { delta } else { 1.0 };
-    let how = RayLoss { kind: kind.0, delta, min_transmittance: 0.02, distortion: 0.05 };
+    let how = RayLoss { kind: kind.0, delta, min_transmittance: 0.02, distortion: 0.05, sharpness: 0.0 };
     let lengths = [case.grid.len(), case.net.len()];
     let sums = lengths.map(|n| poisoned(client, n.next_multiple_of(4), 0.0));
     let to = Gradients { grid: sums[0].clone(), net: sums[1].clone() };
@@ -264,7 +264,7 @@ pub fn ray_step<R: Runtime>(
     let got: Vec<Vec<f32>> =
         lengths.iter().zip(&sums).map(|(n, h)| read(client, h, n.next_multiple_of(4))[..*n].to_vec()).collect();
     let (mut d_grid, mut d_net) = (vec![0.0; lengths[0]], vec![0.0; lengths[1]]);
-    let want = nstr_kernel::RayLoss { loss: kind.1, min_transmittance: 0.02, distortion: 0.05 };
+    let want = nstr_kernel::RayLoss { min_transmittance: 0.02, distortion: 0.05, ..nstr_kernel::RayLoss::of(kind.1) };
     let stats =
         FusedField::new(spec).ray_loss_backward(&case.grid, &case.net, batch.slices(), want, &mut d_grid, &mut d_net);
     let count = client.read_one_unchecked(buffers.count.clone());

@@ -343,7 +343,7 @@ pub fn marched_step<R: Runtime>(
     // Room for more than there is, so that what lies behind must be left alone.
     let (march, step) = (buffers(client, rays, total + 500), kernels.ray_buffers(rays, total + 500));
     let found = kernels.march(upload_pieces(client, &drawn), &occupancy, &scene.marching(), &march);
-    let how = RayLoss { kind: LossKind::Huber, delta: 0.1, min_transmittance: 0.02, distortion: 0.05 };
+    let how = RayLoss { kind: LossKind::Huber, delta: 0.1, min_transmittance: 0.02, distortion: 0.05, sharpness: 0.0 };
     let statistics = kernels.statistics();
     kernels.ray_step(&at, &found, how, &step, &to);
     let loss = kernels.settle(&found, &step, &statistics);
@@ -365,7 +365,11 @@ pub fn marched_step<R: Runtime>(
         batch.background.extend(&record[6..]);
     }
     let (mut d_grid, mut d_net) = (vec![0.0; lengths[0]], vec![0.0; lengths[1]]);
-    let want = nstr_kernel::RayLoss { loss: PointLoss::Huber(0.1), min_transmittance: 0.02, distortion: 0.05 };
+    let want = nstr_kernel::RayLoss {
+        min_transmittance: 0.02,
+        distortion: 0.05,
+        ..nstr_kernel::RayLoss::of(PointLoss::Huber(0.1))
+    };
     let stats =
         FusedField::new(spec).ray_loss_backward(&case.grid, &case.net, batch.slices(), want, &mut d_grid, &mut d_net);
     assert_eq!(

@@ -212,7 +212,8 @@ pub fn run<R: Runtime>(client: &ComputeClient<R>, tunings: &[Tuning], device: &s
             let samples = batch.t.len();
             let device_rays = place_rays(client, &batch);
             let buffers = kernels.ray_buffers(n / 24, samples);
-            let how = RayLoss { kind: LossKind::L2, delta: 1.0, min_transmittance: 1e-3, distortion: 0.0 };
+            let how =
+                RayLoss { kind: LossKind::L2, delta: 1.0, min_transmittance: 1e-3, distortion: 0.0, sharpness: 0.0 };
             let net = upload(client, &case.net);
             let moments = [case.grid.len(), case.net.len()]
                 .map(|n| [upload(client, &vec![0.0; n]), upload(client, &vec![0.0; n])]);

@@ -1,12 +1,12 @@
 //! Volume compositing of rays in plain tensors, for backends without kernels; the kernels' ray step is compared with it.
 //! Max (1995), eq. 3, the distortion term of Barron et al. (2022), eq. 15, and factors of the samples' gradients as Philip &
-//! Deschaintre (2023) have them.
+//! Deschaintre (2023) have them; comparison of depths as [`DepthLoss`](nstr_kernel::DepthLoss) says.
 
 use std::sync::Arc;
 
-use burn::tensor::{Int, Tensor, TensorData};
+use burn::tensor::{Bool, Int, Tensor, TensorData};
 use nstr_kernel::direction_encoding::encode;
-use nstr_kernel::{RayBatch, RayLoss};
+use nstr_kernel::{Density, RayBatch, RayLoss};
 use nstr_spec::MAX_RAW_DENSITY;
 
 use crate::backend;
@@ -63,7 +63,7 @@ pub fn ray_loss_at<B: FieldBackend>(
 
     let values = backend::forward(op, grid.clone(), net.clone(), x);
     let colour = reference::head(op.spec(), net, values.clone(), code);
-    let sigma = values.narrow(1, 0, 1).clamp_max(f64::from(MAX_RAW_DENSITY)).exp();
+    let sigma = density(values.narrow(1, 0, 1), loss.density);
     let [sigma, colour] = [sigma, colour].map(|of_samples| {
         if rays.gradient_scale.is_empty() {
             of_samples
@@ -71,17 +71,33 @@ pub fn ray_loss_at<B: FieldBackend>(
             scale_gradient(of_samples, host(&rays.gradient_scale, 1))
         }
     });
-    let depth = spread(sigma * host(&rays.dt, 1)) * mask.clone();
+    let optical_depth = spread(sigma * host(&rays.dt, 1)) * mask.clone();
     // Column j of the product sums what lies before sample j.
     let before = host(&strictly_upper(longest), longest);
-    let transmittance = depth.clone().matmul(before.clone()).neg().exp();
-    let weight = transmittance * (depth.clone().neg().exp().neg() + 1.0);
-    let end = depth.sum_dim(1).neg().exp();
+    let transmittance = optical_depth.clone().matmul(before.clone()).neg().exp();
+    let weight = transmittance * (optical_depth.clone().neg().exp().neg() + 1.0);
+    let end = optical_depth.sum_dim(1).neg().exp();
     let channel = |c: usize| (weight.clone() * spread(colour.clone().narrow(1, c, 1))).sum_dim(1);
-    let colour = Tensor::cat((0..3).map(channel).collect(), 1) + end * background;
-    let mut total = mean_loss(colour - target, rays, loss);
+    let colour = Tensor::cat((0..3).map(channel).collect(), 1) + end.clone() * background;
+    let error = colour - target;
+    let mut total = mean_loss(error.clone(), rays, loss);
+    let t = spread(host(&rays.t, 1));
+    if let (Some(depth), false) = (loss.depth, rays.depth.is_empty()) {
+        let known: Vec<f32> = rays.depth.iter().map(|d| if d.is_finite() { *d } else { 0.0 }).collect();
+        let is_known: Vec<f32> = rays.depth.iter().map(|d| if d.is_finite() { 1.0 } else { 0.0 }).collect();
+        let tolerance = f64::from(depth.tolerance);
+        let distance = |e: Tensor<B, 2>| ((e.clone() * e) + tolerance * tolerance).sqrt() - tolerance;
+        let away = distance(t.clone() - host(&known, 1)) * mask;
+        let passed = end * f64::from(depth.distance(1.0));
+        let of_ray = ((weight.clone() * away).sum_dim(1) + passed) * host(&is_known, 1);
+        let of_ray = match is_beyond(error, rays) {
+            Some(beyond) => of_ray.mask_fill(beyond, 0.0),
+            None => of_ray,
+        };
+        total = total + of_ray.mean() * f64::from(depth.weight);
+    }
     if loss.distortion > 0.0 {
-        let (t, dt) = (spread(host(&rays.t, 1)), spread(host(&rays.dt, 1)));
+        let dt = spread(host(&rays.dt, 1));
         let moment = (weight.clone() * t.clone()).matmul(before.clone());
         let pairs = weight.clone() * (t * weight.clone().matmul(before) - moment) * 2.0;
         let own = weight.clone() * weight * dt * (1.0 / 3.0);
@@ -100,14 +116,35 @@ fn scale_gradient<B: FieldBackend>(values: Tensor<B, 2>, factor: Tensor<B, 2>) -
 /// Mean over rays and channels of the errors' losses `[ray, 3]`, 0 for rays beyond their limit of the error.
 fn mean_loss<B: FieldBackend>(error: Tensor<B, 2>, rays: &RayBatch, loss: RayLoss) -> Tensor<B, 1> {
     let each = pointwise(error.clone(), loss.loss);
+    match is_beyond(error, rays) {
+        Some(beyond) => each.mean_dim(1).mask_fill(beyond, 0.0).mean(),
+        None => each.mean(),
+    }
+}
+
+/// Densities of raw values `[sample, 1]`.
+fn density<B: FieldBackend>(raw: Tensor<B, 2>, law: Density) -> Tensor<B, 2> {
+    match law {
+        Density::Exponential => raw.clamp_max(f64::from(MAX_RAW_DENSITY)).exp(),
+        Density::SignedDistance { sharpness } => {
+            let k = f64::from(sharpness);
+            let tail = (raw.clone().abs() * -k).exp() * 0.5;
+            let inside = tail.clone().neg() + 1.0;
+            let is_inside = raw.lower_equal_elem(0.0);
+            tail.mask_where(is_inside, inside) * k
+        }
+    }
+}
+
+/// `true` for rays `[ray, 1]` whose errors `[ray, 3]` are beyond their limit; `None` where no ray has one.
+fn is_beyond<B: FieldBackend>(error: Tensor<B, 2>, rays: &RayBatch) -> Option<Tensor<B, 2, Bool>> {
     if rays.error_limit.is_empty() {
-        return each.mean();
+        return None;
     }
     let squares: Vec<f32> = rays.error_limit.iter().map(|limit| limit * limit).collect();
     let data = TensorData::new(squares, [rays.error_limit.len(), 1]);
     let limit = Tensor::<B, 2>::from_data(data, (&error.device(), error.dtype()));
-    let is_beyond = (error.clone() * error).mean_dim(1).greater(limit);
-    each.mean_dim(1).mask_fill(is_beyond, 0.0).mean()
+    Some((error.clone() * error).mean_dim(1).greater(limit))
 }
 
 /// Pads rays to `longest` samples: gather indices, and a mask that is 1 where there is a sample.

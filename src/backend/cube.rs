@@ -24,7 +24,7 @@ use nstr_gpu::ray_step::{self, DeviceRays};
 use nstr_gpu::rays::LossKind;
 use nstr_gpu::run::{self, FieldKernels, Parameters, Points, Tuning};
 use nstr_kernel::adam::AdamHyper;
-use nstr_kernel::{PointLoss, RayBatch, RayLoss, RayOutputs, RayStats};
+use nstr_kernel::{Density, PointLoss, RayBatch, RayLoss, RayOutputs, RayStats};
 
 use crate::backend::{
     FieldBackend, FieldOp, Moments, RayStep, Step, no_results, plain_adam_step, plain_ema_step, plain_ray_step,
@@ -315,7 +315,11 @@ where
         if !rays.error_limit.is_empty() {
             op.note_fallback("limits of rays' errors (robust loss)", || "plain tensors (no kernels yet)".into());
         }
-        let Some(kernels) = found.filter(|_| samples > 0 && rays.error_limit.is_empty()) else {
+        let has_depths = loss.depth.is_some() && !rays.depth.is_empty();
+        if has_depths {
+            op.note_fallback("depths of rays", || "plain tensors (no kernels yet)".into());
+        }
+        let Some(kernels) = found.filter(|_| samples > 0 && rays.error_limit.is_empty() && !has_depths) else {
             return plain_ray_step::<Self>(op, grid, net, rays, loss, outputs);
         };
         let [grid_in, net_in] = [grid.primitive, net.primitive].map(into_contiguous);
@@ -355,11 +359,25 @@ fn upload<R: CubeRuntime>(kernels: &FieldKernels<R>, rays: &RayBatch) -> DeviceR
     }
 }
 
+/// Sharpness as the kernels have it: 0 for an exponential density.
+pub(crate) fn sharpness(density: Density) -> f32 {
+    match density {
+        Density::Exponential => 0.0,
+        Density::SignedDistance { sharpness } => sharpness,
+    }
+}
+
 pub(crate) fn comparison(loss: RayLoss) -> ray_step::RayLoss {
     let (kind, delta) = match loss.loss {
         PointLoss::L1 => (LossKind::L1, 1.0),
         PointLoss::L2 => (LossKind::L2, 1.0),
         PointLoss::Huber(delta) => (LossKind::Huber, delta),
     };
-    ray_step::RayLoss { kind, delta, min_transmittance: loss.min_transmittance, distortion: loss.distortion }
+    ray_step::RayLoss {
+        kind,
+        delta,
+        min_transmittance: loss.min_transmittance,
+        distortion: loss.distortion,
+        sharpness: sharpness(loss.density),
+    }
 }

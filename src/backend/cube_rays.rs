@@ -15,12 +15,12 @@ use cubecl::server::Handle;
 use nstr_gpu::march;
 use nstr_gpu::ray_step::{DeviceOccupancy, DevicePieces, MarchBuffers, Marching, RayBuffers, StepSums};
 use nstr_gpu::run::{FieldKernels, Gradients, Parameters};
-use nstr_kernel::RayLoss;
+use nstr_kernel::{Density, RayLoss};
 use nstr_space::Occupancy;
 use nstr_space::occupancy::MarchPiece;
 
 use crate::backend::FieldBackend;
-use crate::cube::{LossStep, comparison, zeros_like};
+use crate::cube::{LossStep, comparison, sharpness, zeros_like};
 use crate::device_rays::{MarchReport, MarchSettings, MarchSums, RayMarcher, RayPieces};
 use crate::read_back::ReadBack;
 
@@ -120,10 +120,11 @@ where
         grid: FloatTensor<Autodiff<CubeBackend<R, F, I, BT>, C>>,
         net: FloatTensor<Autodiff<CubeBackend<R, F, I, BT>, C>>,
         points: &[f32],
+        density: Density,
     ) {
         let [grid, net] = [grid.primitive, net.primitive].map(into_contiguous);
         let at = Parameters { grid: grid.handle.clone(), packed: self.kernels.pack(&net.handle) };
-        self.densities.extend(self.kernels.densities(&at, points));
+        self.densities.extend(self.kernels.densities(&at, points, sharpness(density)));
     }
 
     fn read(&mut self) -> ReadBack<MarchReport> {

@@ -3,7 +3,7 @@
 
 use burn::tensor::backend::Backend;
 use burn::tensor::ops::FloatTensor;
-use nstr_kernel::RayLoss;
+use nstr_kernel::{Density, RayLoss};
 use nstr_space::Occupancy;
 use nstr_space::occupancy::{MarchPiece, RaySampling};
 
@@ -94,7 +94,7 @@ pub trait RayMarcher<B: Backend> {
     fn step(&mut self, grid: FloatTensor<B>, net: FloatTensor<B>, rays: &RayPieces, loss: RayLoss) -> FloatTensor<B>;
 
     /// Evaluates densities at points (`[point][3]`) with parameters as they are now, for the next read.
-    fn request_densities(&mut self, grid: FloatTensor<B>, net: FloatTensor<B>, points: &[f32]);
+    fn request_densities(&mut self, grid: FloatTensor<B>, net: FloatTensor<B>, points: &[f32], density: Density);
 
     /// Begins to read the sums over steps, which then begin anew, and the densities asked for.
     fn read(&mut self) -> ReadBack<MarchReport>;

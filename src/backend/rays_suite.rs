@@ -2,8 +2,8 @@
 
 use burn::backend::Autodiff;
 use burn::tensor::backend::AutodiffBackend;
-use nstr_kernel::{PointLoss, RayBatch, RayLoss, RayStats};
-use nstr_spec::{Activation, ColorHeadSpec, DirectionEncoding, FieldSpec, MlpSpec};
+use nstr_kernel::{DepthLoss, PointLoss, RayBatch, RayLoss, RayStats};
+use nstr_spec::{Activation, ColorHeadSpec, DensityLaw, DirectionEncoding, FieldSpec, MlpSpec};
 use rand_pcg::Pcg64;
 use rand_pcg::rand_core::SeedableRng;
 
@@ -26,8 +26,9 @@ pub fn radiance_variants() -> Vec<(String, FieldSpec)> {
         .enumerate()
         .map(|(i, (name, mut spec))| {
             let (encoding, mlp, outputs) = heads[i % heads.len()];
-            (spec.outputs, spec.color_head) = (outputs, Some(ColorHeadSpec { encoding, mlp }));
-            (format!("{name}, {encoding:?}"), spec)
+            let density = [DensityLaw::Exponential, DensityLaw::SignedDistance(6)][i / 2 % 2];
+            (spec.outputs, spec.color_head) = (outputs, Some(ColorHeadSpec { encoding, mlp, density }));
+            (format!("{name}, {encoding:?}, {density:?}"), spec)
         })
         .collect()
 }
@@ -73,6 +74,14 @@ pub fn with_gradient_scale(rays: &RayBatch, seed: u64) -> RayBatch {
     RayBatch { gradient_scale: narrow(&draw.vector(rays.t.len(), 0.0, 1.0)), ..rays.clone() }
 }
 
+/// The rays with a depth each but for one in four, and a comparison with them.
+pub fn with_depths(rays: &RayBatch, seed: u64) -> (RayBatch, DepthLoss) {
+    let mut draw = Draw(Pcg64::seed_from_u64(seed));
+    let mut depth = narrow(&draw.vector(rays.first.len() - 1, 0.0, 2.0));
+    depth.iter_mut().step_by(4).for_each(|d| *d = f32::NAN);
+    (RayBatch { depth, ..rays.clone() }, DepthLoss { weight: 0.3, tolerance: 0.1 })
+}
+
 /// Loss and gradients with respect to grid and net, scaled by 3 so that the gradient from above is used.
 pub fn step<B>(on: &On<B>, case: &Case, rays: &RayBatch, loss: RayLoss) -> (f64, Vec<f64>, Vec<f64>, RayStats)
 where
@@ -86,4 +95,4 @@ where
     (values(value.inner())[0], gradient(&grid, &grads), gradient(&net, &grads), stats)
 }
 
-pub const LOSS: RayLoss = RayLoss { loss: PointLoss::L2, min_transmittance: 0.0, distortion: 0.05 };
+pub const LOSS: RayLoss = RayLoss { distortion: 0.05, ..RayLoss::of(PointLoss::L2) };

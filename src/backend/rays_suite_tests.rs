@@ -1,21 +1,28 @@
 //! Ray steps of kernels and plain tensors against the judge.
 
 use nstr_kernel::direction_encoding::encode_adjoint;
-use nstr_kernel::{FusedField, GradientSlices, Outputs, PointLoss, RayBatch, RayLoss, RayOutputs};
+use nstr_kernel::{Density, FusedField, GradientSlices, Outputs, PointLoss, RayBatch, RayLoss, RayOutputs};
+use nstr_spec::FieldSpec;
 use rand_pcg::Pcg64;
 use rand_pcg::rand_core::SeedableRng;
 
 use crate::rays_suite::*;
 use crate::suite::*;
 
+/// The law of the spec's head, as the kernels have it.
+fn density_of(spec: &FieldSpec) -> Density {
+    spec.color_head.unwrap().density.into()
+}
+
 #[test]
 fn the_plain_step_agrees_with_finite_differences() {
     for (name, spec) in radiance_variants() {
         let case = Case::random(&spec, 1, 71);
-        let rays = rays(5, 6, 72);
-        let (_, d_grid, d_net, _) = step(&PLAIN_F64, &case, &rays, LOSS);
+        let (rays, depth) = with_depths(&rays(5, 6, 72), 73);
+        let loss = RayLoss { depth: Some(depth), density: density_of(&spec), ..LOSS };
+        let (_, d_grid, d_net, _) = step(&PLAIN_F64, &case, &rays, loss);
         let every_nth = spec.parameters().div_ceil(20);
-        let f = |c: &Case| 3.0 * step(&PLAIN_F64, c, &rays, LOSS).0;
+        let f = |c: &Case| 3.0 * step(&PLAIN_F64, c, &rays, loss).0;
         let grid = differences(&case, every_nth, |c| &mut c.grid, f);
         let grid = with_samples(&d_grid, every_nth, &grid);
         assert_parts_close(&format!("{name}: d_grid"), &spec, Buffer::Grid, &d_grid, &grid, 1e-6);
@@ -40,7 +47,13 @@ fn fused_and_reference_steps_agree_with_the_judge() {
                 // About half of the errors are beyond.
                 rays.error_limit = vec![0.4; count];
             }
-            let loss = RayLoss { loss: losses[i % 3], distortion: [0.0, 0.05][i % 2], ..LOSS };
+            let mut depth = None;
+            if i % 4 < 2 {
+                let (with, found) = with_depths(&rays, 76);
+                (rays, depth) = (with, Some(found));
+            }
+            let (distortion, density) = ([0.0, 0.05][i % 2], density_of(&spec));
+            let loss = RayLoss { loss: losses[i % 3], distortion, depth, density, ..LOSS };
             if count == 0 {
                 let (value, d_grid, _, stats) = step(&FUSED, &case, &rays, loss);
                 assert!(value == 0.0 && d_grid.iter().all(|d| *d == 0.0) && stats.evaluated == 0);
@@ -93,20 +106,21 @@ fn gradients_of_positions_and_directions_agree_with_the_judge() {
     let outputs = RayOutputs { colours: true, gradients: true };
     for (i, (name, spec)) in radiance_variants().into_iter().enumerate() {
         let case = Case::random(&spec, 1, 81 + i as u64);
-        let rays = rays(60, 20, 82);
+        let (rays, depth) = with_depths(&rays(60, 20, 82), 83);
+        let loss = RayLoss { depth: Some(depth), density: density_of(&spec), ..LOSS };
         let on_f64 = |v: &Vec<f64>| PLAIN_F64.tensor(v, [v.len()]);
         let (grid, net) = (on_f64(&case.grid), on_f64(&case.net));
         let op = PLAIN_F64.op(&case);
         let [x, code] = crate::compositing::positions(&op, &rays, &grid).map(|t| t.require_grad());
         let at = [x.clone(), code.clone()];
-        let grads = crate::compositing::ray_loss_at(&op, grid, net, &rays, LOSS, at).backward();
+        let grads = crate::compositing::ray_loss_at(&op, grid, net, &rays, loss, at).backward();
         let (d_x, d_code) = (gradient(&x, &grads), gradient(&code, &grads));
 
         let fused = FusedField::new(&spec);
         let (grid, net) = (narrow(&case.grid), narrow(&case.net));
         let (mut d_grid, mut d_net) = (vec![0.0; grid.len()], vec![0.0; net.len()]);
         let to = GradientSlices { d_grid: &mut d_grid, d_net: &mut d_net, d_x: None };
-        let (_, found) = fused.ray_step(&grid, &net, rays.slices(), LOSS, outputs, to);
+        let (_, found) = fused.ray_step(&grid, &net, rays.slices(), loss, outputs, to);
         let encoding = spec.color_head.unwrap().encoding;
         let width = encoding.width();
         let mut direction = Vec::new();
@@ -167,7 +181,8 @@ fn fused_colours_and_densities_are_the_references() {
         let colour: Vec<f64> = out.chunks(4).flat_map(|c| wide(&c[..3])).collect();
         assert_close(&format!("{name}: colour"), &colour, &values(head), 1e-4);
         for ((row, s), raw) in out.chunks(4).zip(&sigma).zip(raw.chunks(spec.outputs)) {
-            assert!(row[3] == *s && (s / raw[0].min(12.0).exp() - 1.0).abs() < 1e-5, "{name}");
+            let want = density_of(&spec).evaluate(raw[0]);
+            assert!(row[3] == *s && (s / want - 1.0).abs() < 1e-5, "{name}");
         }
     }
 }

@@ -1,5 +1,6 @@
 //! Camera models: the rays of the pixels of an image.
 
+use glam::{DVec2, DVec3};
 use nstr_space::Ray;
 
 use crate::camera::{Camera, CameraError};
@@ -22,6 +23,13 @@ pub trait CameraModel: Sync {
     }
 }
 
+/// A camera that knows where in its images a world position is seen.
+pub trait ProjectiveCamera: CameraModel {
+    /// Pixel coordinates of a world position, from the upper left corner with centres at +0.5, or `None` where the camera can't see it
+    /// (the image's edges aside).
+    fn project(&self, world: DVec3) -> Option<DVec2>;
+}
+
 impl CameraModel for Camera {
     fn size(&self) -> (u32, u32) {
         (self.width, self.height)
@@ -31,5 +39,11 @@ impl CameraModel for Camera {
     }
     fn check(&self) -> Result<(), CameraError> {
         self.validate()
+    }
+}
+
+impl ProjectiveCamera for Camera {
+    fn project(&self, world: DVec3) -> Option<DVec2> {
+        Camera::project(self, world)
     }
 }

@@ -13,7 +13,7 @@ pub mod spiral;
 pub use camera::{Camera, CameraError};
 pub use camera_arc::CameraArc;
 pub use camera_file::{read_cameras, write_cameras};
-pub use camera_model::CameraModel;
+pub use camera_model::{CameraModel, ProjectiveCamera};
 pub use camera_spline::CameraSpline;
 pub use forward_spiral::ForwardSpiral;
 pub use orbit::{Orbit, Up};

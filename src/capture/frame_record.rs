@@ -8,6 +8,7 @@ use nstr_files::excerpt;
 use nstr_image::orientation::Orientation;
 use rayon::prelude::*;
 
+use crate::depth::{DepthFile, DepthMap};
 use crate::error::CaptureError;
 use crate::image;
 use crate::image::Decoded;
@@ -47,6 +48,10 @@ pub(super) struct FrameRecord {
     pub image: PathBuf,
     /// The masks.
     pub masks: Vec<MaskFile>,
+    /// The depth map, where there is one.
+    pub depth: Option<DepthFile>,
+    /// World positions on surfaces that the image is known to show.
+    pub shown: Vec<DVec3>,
     /// Size that the intrinsics are meant for; the picture's own where `None`.
     pub size: Option<(u32, u32)>,
     /// Focal lengths along x and y; one may be missing.
@@ -141,8 +146,15 @@ impl FrameRecord {
             }
         }
         (picture.width, picture.height) = (camera.width, camera.height);
-        let mut view = View { name: self.name.clone(), camera, lens: self.lens, image: picture, mask };
+        let mut view = View { name: self.name.clone(), camera, lens: self.lens, image: picture, mask, depth: None };
         view.mask_lens();
+        if pixels {
+            view.depth = match &self.depth {
+                Some(file) => Some(file.read(found, turn)?),
+                None if self.shown.is_empty() => None,
+                None => Some(DepthMap::projected(&view, &self.shown)),
+            };
+        }
         Ok(LoadedView { view, orientation: (orientation, !turn.is_upright()), notes })
     }
 

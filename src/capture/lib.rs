@@ -8,6 +8,7 @@ mod alignment;
 mod camera_arc;
 mod camera_path;
 mod colmap;
+pub mod depth;
 pub mod draw;
 mod error;
 mod forward;
@@ -43,12 +44,14 @@ use frame_record::{FrameList, FrameRecord, LoadedView};
 use glam::DVec3;
 use hull::ExplainedRays;
 use nstr_files::excerpt;
+use nstr_space::SceneMap;
 use scene::{SceneBoxEstimate, SceneBoxEstimator};
 
 pub use alignment::{PoseErrors, Similarity, pose_errors};
 pub use camera_arc::{estimate_camera_arc, estimate_open_camera_arc};
 pub use camera_path::{CameraPathKind, PATH_FRAMES, camera_path};
 pub use colmap::{SparseModel, SparsePoint, read_sparse_model};
+pub use depth::DepthMap;
 pub use error::CaptureError;
 pub use hull::{HULL_CELLS, Hull};
 pub use lens::Lens;
@@ -221,7 +224,7 @@ pub struct Capture {
     pub space_rule: SpaceRule,
     /// Cells of the cube that can hold anything, for captures with alpha or before a plain background.
     pub hull: Option<Hull>,
-    /// Points on surfaces, of COLMAP models and of the `ply_file_path` of a `transforms.json`; else empty.
+    /// Points on surfaces, of COLMAP models, of the `ply_file_path` of a `transforms.json` and of depth maps; else empty.
     pub points: Vec<DVec3>,
     /// Some loaded pixel is not opaque.
     pub has_alpha: bool,
@@ -292,6 +295,9 @@ fn load(format: CaptureFormat, mut list: FrameList, options: &CaptureOptions) ->
         notes.extend(drop_masked(&test, &mut test_views, options.split)?);
     }
     let (mut train, mut test) = (train_views, test_views);
+    if list.points.is_empty() {
+        list.points = depth_points(train.iter().chain(&test));
+    }
     let transparent = |v: &View| v.image.pixels.iter().any(|p| p[3] != 255);
     let has_alpha = train.iter().chain(&test).any(transparent);
     let views = if train.is_empty() { &mut test } else { &mut train };
@@ -319,6 +325,7 @@ fn load(format: CaptureFormat, mut list: FrameList, options: &CaptureOptions) ->
         return Err(CaptureError::field(&list.source, "scene box", reason));
     }
     notes.extend(found.notes);
+    notes.extend(depth_note(&train, &found.scene.map));
     Ok(Capture {
         format,
         source: list.source,
@@ -334,6 +341,44 @@ fn load(format: CaptureFormat, mut list: FrameList, options: &CaptureOptions) ->
         background,
         notes,
     })
+}
+
+/// A note on the depths that views know, and on such as seem to be in other units than the poses.
+fn depth_note(views: &[View], map: &SceneMap) -> Option<String> {
+    let knows = views.iter().filter_map(|view| view.depth.as_ref()).collect::<Vec<_>>();
+    if knows.is_empty() {
+        return None;
+    }
+    let (known, total) = (knows.len(), views.len());
+    let usage = "training follows them; --set depth.weight=0 leaves them out";
+    let points = depth_points(views.iter());
+    if points.is_empty() {
+        let mean = knows.iter().map(|depth| depth.len()).sum::<usize>() / known;
+        return Some(format!(
+            "depth: {known} of {total} training views show points of known depth, {mean} in the mean: {usage}"
+        ));
+    }
+    // Around an open scene's inner cube there may be walls, but not far beyond.
+    let cube = map.cube();
+    let reach = if map.is_box() { 0.6 } else { 8.0 } * cube.size;
+    let is_near = |p: &&DVec3| (**p - cube.centre()).abs().max_element() <= reach;
+    let near = points.iter().filter(is_near).count() as f64 / points.len() as f64;
+    let mut note = format!("depth: {known} of {total} training views have a depth map: {usage}");
+    if near < 0.2 {
+        note += &format!(
+            "; but {:.0} % of what they show lies outside of the scene box: are they in the units of the poses? \
+             depth_unit_scale_factor in the file says how long one is",
+            100.0 * (1.0 - near)
+        );
+    }
+    Some(note)
+}
+
+/// Points on surfaces that depth maps of the views know.
+fn depth_points<'a>(views: impl Iterator<Item = &'a View>) -> Vec<DVec3> {
+    let is_dense = |view: &&View| matches!(view.depth, Some(DepthMap::Dense { .. }));
+    let of_view = |view: &View| view.depth.as_ref().map_or(Vec::new(), |depth| depth.points(view, POINTS_OF_A_VIEW));
+    views.filter(is_dense).flat_map(of_view).collect()
 }
 
 /// The plain background of views without alpha, as far as the options ask for one, with notes on it.
@@ -403,6 +448,8 @@ fn before_background(
     estimate(views, false)
 }
 
+/// Points that are taken of a depth map.
+const POINTS_OF_A_VIEW: usize = 256;
 /// Names that a note lists.
 const LISTED: usize = 3;
 

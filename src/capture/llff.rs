@@ -67,6 +67,8 @@ pub(super) fn read(folder: &Path, downscale: u32) -> Result<FrameList, CaptureEr
             at: at.clone(),
             image,
             masks: Vec::new(),
+            depth: None,
+            shown: Vec::new(),
             size: Some((side("width", width)?, side("height", height)?)),
             focal: [Some(Focal::Pixels(focal)), None],
             centre: [None, None],

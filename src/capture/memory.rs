@@ -100,6 +100,8 @@ mod tests {
             at: String::new(),
             image: image.into(),
             masks: Vec::new(),
+            depth: None,
+            shown: Vec::new(),
             size: None,
             focal: [None, None],
             centre: [None, None],

@@ -46,6 +46,8 @@ pub(super) fn read(path: &Path) -> Result<FrameList, CaptureError> {
         at: format!("poses[{i}]: "),
         image: path.into(),
         masks: Vec::new(),
+        depth: None,
+        shown: Vec::new(),
         size: None,
         focal: [Some(Focal::Pixels(focal)), None],
         centre: [None, None],

@@ -195,7 +195,7 @@ mod tests {
     use super::*;
 
     fn point(x: f64, y: f64, z: f64) -> SparsePoint {
-        SparsePoint { position: DVec3::new(x, y, z), colour: [1, 2, 3], error: None, track: 2 }
+        SparsePoint { position: DVec3::new(x, y, z), colour: [1, 2, 3], error: None, images: vec![1, 2] }
     }
 
     #[test]

@@ -42,7 +42,7 @@ fn ball_view(index: usize, pose: DMat4, side: u32, middle: DVec3, radius: f64) -
         if miss <= radius { [200, 100, 50, 255] } else { [0; 4] }
     };
     let image = Image { width: side, height: side, pixels: (0..side * side).map(pixel).collect() };
-    View { name: format!("v{index:02}"), camera, lens: Lens::Pinhole, image, mask: None }
+    View { name: format!("v{index:02}"), camera, lens: Lens::Pinhole, image, mask: None, depth: None }
 }
 
 /// A ZIP archive of `NAME.npy` files as NumPy writes it: with an extra field in the local headers alone.

@@ -12,6 +12,8 @@ use glam::DVec3;
 use nstr_files::excerpt;
 use serde_json::{Map, Value};
 
+use crate::colmap::shown_points;
+use crate::depth::DepthFile;
 use crate::error::CaptureError;
 use crate::frame_record::{Focal, FrameList, FrameRecord, SceneExtentHint, existing};
 use crate::image_files::ImageFiles;
@@ -26,7 +28,7 @@ use crate::scene::CentredCube;
 /// instant-ngp's scale and offset where the file gives none.
 const NGP: (f64, f64) = (0.33, 0.5);
 /// Values that a frame, or the file for all of them, may leave out.
-const OPTIONAL: [&str; 21] = [
+const OPTIONAL: [&str; 23] = [
     "w",
     "h",
     "fl_x",
@@ -48,6 +50,8 @@ const OPTIONAL: [&str; 21] = [
     "aabb_scale",
     "scale",
     "offset",
+    "depth_unit_scale_factor",
+    "integer_depth_scale",
 ];
 
 /// Reads a folder with `transforms_train.json` and, for testing, `transforms_test.json` or `transforms_val.json`.
@@ -100,6 +104,7 @@ pub(super) fn read_file(path: &Path) -> Result<FrameList, CaptureError> {
     let (mut records, note) = existing(records, path);
     list.notes.extend(note);
     list.notes.extend(masks::find(&mut records, &files, folder));
+    list.notes.extend(find_depths(folder, &mut records));
     if given(&top, "rolling_shutter").is_some() {
         list.notes.push("rolling_shutter is ignored: each frame has one pose".into());
     }
@@ -132,6 +137,7 @@ fn record(fields: &Fields, folder: &Path, files: &ImageFiles) -> Result<FrameRec
     // A mask that is not there is an error when it is read: nobody names one in vain.
     let mask = |name: &str| files.find(folder, name).map_or_else(|| folder.join(name), |found| found.0);
     let masks: Vec<MaskFile> = fields.text("mask_path")?.map(|m| MaskFile::black_is_out(mask(m))).into_iter().collect();
+    let depth = depth_file(fields, folder, files)?;
     let size = match (fields.side("w")?, fields.side("h")?) {
         (Some(w), Some(h)) => Some((w, h)),
         (None, None) => None,
@@ -143,6 +149,8 @@ fn record(fields: &Fields, folder: &Path, files: &ImageFiles) -> Result<FrameRec
         at: fields.at.clone(),
         image: folder.join(name),
         masks,
+        depth,
+        shown: Vec::new(),
         size,
         focal: [focal(fields, "x")?, focal(fields, "y")?],
         centre: [fields.number("cx")?, fields.number("cy")?],
@@ -152,6 +160,33 @@ fn record(fields: &Fields, folder: &Path, files: &ImageFiles) -> Result<FrameRec
         shrunk: 1,
         decoded: None,
     })
+}
+
+/// The frame's depth map, which may be missing on the disk.
+fn depth_file(fields: &Fields, folder: &Path, files: &ImageFiles) -> Result<Option<DepthFile>, CaptureError> {
+    for (key, scale_key) in [("depth_file_path", "depth_unit_scale_factor"), ("depth_path", "integer_depth_scale")] {
+        let Some(name) = fields.text(key)?.filter(|name| !name.is_empty()) else { continue };
+        let scale = fields.number(scale_key)?;
+        if let Some(bad) = scale.filter(|v| *v <= 0.0) {
+            return Err(fields.fail(scale_key, format!("{bad}; expected above 0")));
+        }
+        let path = files.find(folder, name).map_or_else(|| folder.join(name), |found| found.0);
+        return Ok(Some(DepthFile { path, scale }));
+    }
+    Ok(None)
+}
+
+/// Forgets depth maps that are not on the disk, with a note; where there are none at all, looks for points that the frames show.
+fn find_depths(folder: &Path, records: &mut [FrameRecord]) -> Option<String> {
+    let named = records.iter().filter(|r| r.depth.is_some()).count();
+    for record in records.iter_mut() {
+        record.depth = record.depth.take().filter(|file| file.path.exists());
+    }
+    let (total, found) = (records.len(), records.iter().filter(|r| r.depth.is_some()).count());
+    if named == 0 {
+        shown_points::from_model_beside(folder, records);
+    }
+    (found < named).then(|| format!("depth: the depth maps of {} of {total} frames are missing", named - found))
 }
 
 fn focal(fields: &Fields, axis: &str) -> Result<Option<Focal>, CaptureError> {

@@ -1,10 +1,10 @@
 //! One posed image: its camera, its lens, its pixels.
 
 use glam::{DVec2, DVec3};
-use nstr_camera::CameraModel;
-use nstr_camera::{Camera, CameraError};
+use nstr_camera::{Camera, CameraError, CameraModel, ProjectiveCamera};
 use nstr_space::Ray;
 
+use crate::depth::DepthMap;
 use crate::lens::Lens;
 
 /// An image in memory: sRGB values with straight alpha, rows from the top.
@@ -41,6 +41,8 @@ pub struct View {
     /// so, where their values are not numbers, and where the lens model has no ray. A pixel that is out says nothing, unlike one whose alpha is 0, which
     /// says that there is nothing.
     pub mask: Option<Vec<bool>>,
+    /// Depths that the capture knows.
+    pub depth: Option<DepthMap>,
 }
 
 impl View {
@@ -59,15 +61,12 @@ impl View {
 
     /// Pixel coordinates of a world position, or `None` where the camera can't see it (the image's edges aside).
     pub fn project(&self, world: DVec3) -> Option<DVec2> {
-        let d = self.lens.project(self.to_camera(world))?;
-        Some(self.camera.centre + d * self.camera.focal)
+        self.lens_camera().project(world)
     }
 
     /// A world position in camera space: x right, y down, z forward.
     pub fn to_camera(&self, world: DVec3) -> DVec3 {
-        let offset = world - self.camera.position();
-        let [right, up, back] = self.camera.axes();
-        DVec3::new(right.dot(offset), -up.dot(offset), -back.dot(offset))
+        self.lens_camera().to_camera(world)
     }
 
     /// True where pixel `index` (row by row) may be used.
@@ -105,7 +104,9 @@ impl View {
         };
         let pixels = (0..count).map(|i| self.image.pixels[old(i)]).collect();
         let mask = self.mask.as_ref().map(|mask| (0..count).map(|i| mask[old(i)]).collect());
-        Self { name: self.name.clone(), camera, lens: self.lens, image: Image { width, height, pixels }, mask }
+        let size = (self.image.width, self.image.height);
+        let depth = self.depth.as_ref().map(|depth| depth.downsampled(factor, size));
+        Self { name: self.name.clone(), camera, lens: self.lens, image: Image { width, height, pixels }, mask, depth }
     }
 
     /// Unit viewing direction in world space.
@@ -147,6 +148,20 @@ impl LensCamera {
     /// World ray through `(x, y)`, as [`View::ray`].
     pub fn ray(&self, x: f64, y: f64) -> Ray {
         ray_through(&self.camera, &self.lens, x, y)
+    }
+
+    /// A world position in camera space: x right, y down, z forward.
+    pub fn to_camera(&self, world: DVec3) -> DVec3 {
+        let offset = world - self.camera.position();
+        let [right, up, back] = self.camera.axes();
+        DVec3::new(right.dot(offset), -up.dot(offset), -back.dot(offset))
+    }
+}
+
+impl ProjectiveCamera for LensCamera {
+    fn project(&self, world: DVec3) -> Option<DVec2> {
+        let d = self.lens.project(self.to_camera(world))?;
+        Some(self.camera.centre + d * self.camera.focal)
     }
 }
 
@@ -195,7 +210,7 @@ mod tests {
         let mut camera = Camera::with_fov_y(300, 200, 55.0, pose).unwrap();
         camera.centre += DVec2::new(7.0, -4.0);
         camera.focal.x *= 1.1;
-        View { name: "a".into(), camera, lens, image: Image::default(), mask: None }
+        View { name: "a".into(), camera, lens, image: Image::default(), mask: None, depth: None }
     }
 
     #[test]
@@ -252,7 +267,7 @@ mod tests {
         let camera = Camera::with_fov_y(40, 40, 90.0, DMat4::IDENTITY).unwrap();
         let lens = Lens::open_cv([-0.3, 0.0, 0.0, 0.0], [0.0; 2], [0.0; 3]);
         let image = Image { width: 40, height: 40, pixels: vec![[0; 4]; 1600] };
-        let mut view = View { name: String::new(), camera, lens, image, mask: None };
+        let mut view = View { name: String::new(), camera, lens, image, mask: None, depth: None };
         view.mask_lens();
         let mask = view.mask.clone().unwrap();
         assert!(!mask[0] && mask[20 * 40 + 20]);

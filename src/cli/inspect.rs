@@ -224,6 +224,9 @@ fn model(args: &InspectArgs) -> anyhow::Result<()> {
             head.mlp.activation,
             head.encoding
         );
+        if let Some(sharpness) = head.density.sharpness() {
+            stdout!("  {:<11} of a signed distance, sharpness {sharpness}", "density");
+        }
     }
     if let Some(occupancy) = &model.occupancy {
         stdout!("  {:<11} {:.2} % of {}³ cells", "occupied", 100.0 * occupancy.fraction(), occupancy.cells());

@@ -8,7 +8,10 @@ use clap::Args;
 use glam::Vec3;
 use nstr_geometry::isosurface::EnclosedSurface;
 use nstr_geometry::{TriMesh, write_mesh};
-use nstr_pipeline::{Field, SdfModel};
+use nstr_metrics::mesh::F_SCORE_THRESHOLD;
+use nstr_pipeline::options::SignSettings;
+use nstr_pipeline::{Field, MeshInput, SdfModel};
+use nstr_space::fields::RadianceField;
 
 use super::earlier::check_original;
 use super::output::Outputs;
@@ -25,9 +28,14 @@ pub struct MeshArgs {
     /// Cells along the edge of the model's cube
     #[arg(long, default_value_t = 256, value_name = "N")]
     resolution: usize,
-    /// Radiance fields: the density, per edge of the cube, at which the surface lies [default: 50]
+    /// Radiance fields: the density, per edge of the cube, at which the surface lies [default: 50; of the preset surface the zero of
+    /// its distance]
     #[arg(long, value_name = "DENSITY")]
     level: Option<f32>,
+    /// Radiance fields: the surface that the cameras of this capture see, fused from their depth pictures, without what no image
+    /// shows
+    #[arg(long, value_name = "CAPTURE", conflicts_with = "level")]
+    capture: Option<PathBuf>,
     /// Distance fields: leave out only cells that are proven to hold no surface, instead of those that the measured slope
     /// bound rules out; slower
     #[arg(long)]
@@ -35,6 +43,9 @@ pub struct MeshArgs {
     /// With --proven: halvings of the cube down to the smallest boxes of the proof [default: boxes of four cells]
     #[arg(long, value_name = "N", requires = "proven")]
     proof_depth: Option<u32>,
+    /// Print the distance to this mesh: Chamfer-L1 and Hausdorff distance in percent of its diagonal, F-score, normals
+    #[arg(long, value_name = "MESH")]
+    truth: Option<PathBuf>,
     /// Replace the mesh that the model was fitted to, should it have this name
     #[arg(long)]
     overwrite: bool,
@@ -42,16 +53,25 @@ pub struct MeshArgs {
 
 /// Runs `nstr mesh`.
 pub fn run(args: &MeshArgs) -> anyhow::Result<()> {
-    Outputs::of([&args.model]).file(&args.output, "a mesh's name", &["obj", "ply", "stl", "glb"])?;
+    Outputs::of(std::iter::once(&args.model).chain(&args.capture).chain(&args.truth)).file(
+        &args.output,
+        "a mesh's name",
+        &["obj", "ply", "stl", "glb"],
+    )?;
     if !(1..=4096).contains(&args.resolution) {
         bail!("--resolution {}: must be 1 to 4096", args.resolution);
     }
     if let Some(depth) = args.proof_depth.filter(|depth| !(1..=MAX_PROOF_DEPTH).contains(depth)) {
         bail!("--proof-depth {depth}: must be 1 to {MAX_PROOF_DEPTH}");
     }
+    // Before the surface is extracted.
+    let truth = args.truth.as_deref().map(|path| MeshInput::read(path, &SignSettings::default())).transpose()?;
     let field = Field::load(&args.model)?;
     check_original(&args.output, field.model(), args.overwrite)?;
     let (mesh, evaluations, notes) = match field {
+        Field::Sdf(_) if args.capture.is_some() => {
+            bail!("--capture is for radiance fields; a distance has its surface")
+        }
         Field::Sdf(_) if args.level.is_some() => bail!("--level is for radiance fields; a distance's surface is at 0"),
         Field::Sdf(model) => {
             let (mesh, normals, evaluations) = match args.proven {
@@ -69,7 +89,11 @@ pub fn run(args: &MeshArgs) -> anyhow::Result<()> {
             bail!("--proven is for distance fields; {} is a radiance field", args.model.display())
         }
         Field::Radiance(model) => {
-            let set = model.surface(args.level.unwrap_or(DEFAULT_LEVEL), args.resolution)?;
+            let usual = if model.field.sharpness().is_some() { None } else { Some(DEFAULT_LEVEL) };
+            let set = match &args.capture {
+                Some(capture) => model.seen_surface(&args.model, capture, args.resolution, |_, _| ())?,
+                None => model.surface(args.level.or(usual), args.resolution)?,
+            };
             let notes = write_mesh(&args.output, &set.mesh, Some(&set.normals), Some(&set.colours))?;
             (set.mesh, set.evaluations, notes)
         }
@@ -82,6 +106,14 @@ pub fn run(args: &MeshArgs) -> anyhow::Result<()> {
         mesh.positions.len(),
         mesh.faces.len(),
     );
+    if let Some(truth) = truth {
+        let found = truth.compare(&mesh)?;
+        stdout!("  Chamfer-L1           {:.4} % of the diagonal", 100.0 * found.chamfer_l1);
+        stdout!("  F-score              {:.4} at {} %", found.f_score, 100.0 * F_SCORE_THRESHOLD);
+        stdout!("  precision, recall    {:.4}, {:.4}", found.precision, found.recall);
+        stdout!("  normal consistency   {:.4}", found.normal_consistency);
+        stdout!("  Hausdorff            {:.4} % of the diagonal", 100.0 * found.hausdorff);
+    }
     Ok(())
 }
 

@@ -113,9 +113,16 @@ pub(crate) fn capture_data(path: Option<&Path>, model: &Model, record: &FitRecor
     let distance = (cube.origin - found.origin).abs().max_element().max((cube.size - found.size).abs());
     let hull = capture.hull.filter(|_| map.is_box() && distance <= 1e-9 * found.size);
     let mask = FreeSpaceMask::new(grid.resolution, hull, &capture.train, map, near);
+    let (depth, surface) =
+        (record.fit.depth.clone().unwrap_or_default(), record.fit.surface.clone().unwrap_or_default());
     let pixels = RaySampler::new(Arc::new(capture.train), map, near).ok_or("the images have no pixels")?;
+    let pixels = pixels.with_depths(&depth);
     let seed = record.seed;
-    let task = move |op: &FieldOp| RadianceTask::new(op, Arc::new(pixels), rays, grid, seed, |i| mask.get(i));
+    let task = move |op: &FieldOp| {
+        RadianceTask::new(op, Arc::new(pixels), rays, grid, seed, |i| mask.get(i))
+            .with_depth(&depth)
+            .with_surface(&surface)
+    };
     Ok(Box::new(move |op| TrainingData::Rays(Box::new(task(op)))))
 }
 

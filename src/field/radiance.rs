@@ -1,7 +1,6 @@
 //! A trained radiance field as the renderers and exporters see it.
 
 use glam::Vec3;
-use nstr_kernel::density;
 use nstr_kernel::{FusedField, Outputs, PackedWeights};
 use nstr_space::fields::RadianceField;
 use nstr_space::occupancy::Occupancy;
@@ -51,12 +50,19 @@ impl RadianceField for NeuralRadiance {
     }
 
     fn density_gradient(&self, points: &[Vec3], sigma: &mut [f32], gradient: &mut [Vec3]) {
-        let at = self.spec().full_columns().gradient;
+        let (at, law) = (self.spec().full_columns().gradient, self.fused.density_law());
         self.rows(Outputs::Gradient, points, |i, row| {
-            sigma[i] = density(row[0]);
-            // ∇σ = σ ∇(raw density).
-            gradient[i] = Vec3::from_slice(&row[at..at + 3]) * sigma[i];
+            sigma[i] = law.evaluate(row[0]);
+            gradient[i] = Vec3::from_slice(&row[at..at + 3]) * law.slope(sigma[i]);
         });
+    }
+
+    fn sharpness(&self) -> Option<f32> {
+        Some(self.spec().color_head?.density.sharpness()? as f32)
+    }
+
+    fn signed_distance(&self, points: &[Vec3], distance: &mut [f32]) {
+        self.rows(Outputs::Value, points, |i, row| distance[i] = row[0]);
     }
 
     fn spectrum_width(&self) -> usize {

@@ -419,7 +419,7 @@ mod tests {
             let (s, c) = (i as f64 * std::f64::consts::TAU / count as f64).sin_cos();
             let pose = Camera::look_at(DVec3::new(3.0 * c, 3.0 * s, 1.0), DVec3::ZERO, DVec3::Z).unwrap();
             let camera = Camera::with_fov_y(20, 20, 90.0, pose).unwrap();
-            View { name: format!("{i}"), camera, lens: Lens::Pinhole, image: Image::default(), mask: None }
+            View { name: format!("{i}"), camera, lens: Lens::Pinhole, image: Image::default(), mask: None, depth: None }
         };
         (0..count).map(view).collect()
     }

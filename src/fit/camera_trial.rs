@@ -162,8 +162,9 @@ impl Trial {
         let (grid, net) = end.inference_params();
         let (mut d_grid, mut d_net) = (vec![0.0; grid.len()], vec![0.0; net.len()]);
         let to = GradientSlices { d_grid: &mut d_grid, d_net: &mut d_net, d_x: None };
-        let square = RayLoss { loss: PointLoss::L2, min_transmittance: rays.min_transmittance, distortion: 0.0 };
         let fused = FusedField::new(&spec);
+        let (min_transmittance, density) = (rays.min_transmittance, fused.density_law());
+        let square = RayLoss { min_transmittance, density, ..RayLoss::of(PointLoss::L2) };
         let stats = fused.ray_step(grid, net, drawn.rays.slices(), square, RayOutputs::default(), to).0;
         Ok(-10.0 * stats.loss.log10())
     }

@@ -126,7 +126,7 @@ mod tests {
             let pose = Camera::look_at(eye, eye + DVec3::X, DVec3::Z).unwrap();
             let camera = Camera::with_fov_y(64, 64, 50.0, pose).unwrap();
             let image = Image { width: 64, height: 64, pixels: Vec::new() };
-            View { name: String::new(), camera, lens: Lens::Pinhole, image, mask: None }
+            View { name: String::new(), camera, lens: Lens::Pinhole, image, mask: None, depth: None }
         };
         let views = [view(-0.005), view(0.005)];
         let map = SceneMap::Open(Cube { origin: DVec3::splat(-1.0), size: 2.0 });

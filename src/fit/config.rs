@@ -9,12 +9,15 @@ use serde::{Deserialize, Serialize};
 
 use crate::camera_refinement::CameraConfig;
 use crate::check::check;
+use crate::depth::DepthConfig;
 use crate::exposure::ExposureConfig;
+use crate::first_shape::check_shape;
 use crate::occupancy_grid::OccupancyConfig;
 use crate::rays::RayConfig;
 use crate::robust::RobustConfig;
 use crate::sdf::SdfSampleConfig;
 use crate::signal::SignalConfig;
+use crate::surface::SurfaceConfig;
 use crate::train_config::TrainConfig;
 
 /// Configuration of the field, its training and its samples.
@@ -43,6 +46,12 @@ pub struct FitConfig {
     /// Robust loss of a radiance field; keys begin with `robust.`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub robust: Option<RobustConfig>,
+    /// Supervision of a radiance field by depths; keys begin with `depth.`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub depth: Option<DepthConfig>,
+    /// Surface of a radiance field whose density follows a distance; keys begin with `surface.`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub surface: Option<SurfaceConfig>,
     /// Training samples of a picture or a sound; keys begin with `signal.`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub signal: Option<SignalConfig>,
@@ -100,6 +109,8 @@ impl FitConfig {
                 (part @ "cameras", key) => set_part(self.cameras.as_mut(), part, key, value)?,
                 (part @ "exposure", key) => set_part(self.exposure.as_mut(), part, key, value)?,
                 (part @ "robust", key) => set_part(self.robust.as_mut(), part, key, value)?,
+                (part @ "depth", key) => set_part(self.depth.as_mut(), part, key, value)?,
+                (part @ "surface", key) => set_part(self.surface.as_mut(), part, key, value)?,
                 (part @ "signal", key) => set_part(self.signal.as_mut(), part, key, value)?,
                 _ => false,
             };
@@ -123,6 +134,8 @@ impl FitConfig {
                 options.extend(self.cameras.iter().flat_map(|cameras| overrides::list_keys(cameras, "cameras")));
                 options.extend(self.exposure.iter().flat_map(|exposure| overrides::list_keys(exposure, "exposure")));
                 options.extend(self.robust.iter().flat_map(|robust| overrides::list_keys(robust, "robust")));
+                options.extend(self.depth.iter().flat_map(|depth| overrides::list_keys(depth, "depth")));
+                options.extend(self.surface.iter().flat_map(|surface| overrides::list_keys(surface, "surface")));
                 options.extend(self.signal.iter().flat_map(|signal| overrides::list_keys(signal, "signal")));
                 ConfigError::UnknownKey { key, options }
             }
@@ -147,6 +160,9 @@ impl FitConfig {
             slope == 0.0 || paired,
             "is for meshes, whose samplers draw pairs of points",
         )?;
+        if self.field.color_head.is_some_and(|head| !head.density.is_exponential()) {
+            check_shape(&self.field.spec())?;
+        }
         self.train.validate(self.field.spec().transports())?;
         self.sample.as_ref().map_or(Ok(()), SdfSampleConfig::validate)?;
         self.signal.as_ref().map_or(Ok(()), SignalConfig::validate)?;
@@ -154,6 +170,8 @@ impl FitConfig {
         self.cameras.as_ref().map_or(Ok(()), CameraConfig::validate)?;
         self.exposure.as_ref().map_or(Ok(()), ExposureConfig::validate)?;
         self.robust.as_ref().map_or(Ok(()), RobustConfig::validate)?;
+        self.depth.as_ref().map_or(Ok(()), DepthConfig::validate)?;
+        self.surface.as_ref().map_or(Ok(()), SurfaceConfig::validate)?;
         self.occupancy.as_ref().map_or(Ok(()), OccupancyConfig::validate)
     }
 }
@@ -182,6 +200,8 @@ struct StoredFitConfig {
     cameras: Option<CameraConfig>,
     exposure: Option<ExposureConfig>,
     robust: Option<RobustConfig>,
+    depth: Option<DepthConfig>,
+    surface: Option<SurfaceConfig>,
     signal: Option<SignalConfig>,
 }
 
@@ -211,14 +231,29 @@ impl StoredRayConfig {
 
 impl From<StoredFitConfig> for FitConfig {
     fn from(stored: StoredFitConfig) -> Self {
-        let StoredFitConfig { field, train, sample, rays, occupancy, cameras, exposure, robust, signal } = stored;
+        let StoredFitConfig {
+            field,
+            train,
+            sample,
+            rays,
+            occupancy,
+            cameras,
+            exposure,
+            robust,
+            depth,
+            surface,
+            signal,
+        } = stored;
         let occupancy = occupancy.or_else(|| rays.as_ref().map(StoredRayConfig::occupancy));
-        // Fits before there were any left cameras and colours as they are, and used all rays.
+        // Fits before there were any left cameras and colours as they are, used all rays, and no depths.
         let cameras = cameras.or_else(|| rays.as_ref().map(|_| CameraConfig::default()));
         let exposure = exposure.or_else(|| rays.as_ref().map(|_| ExposureConfig::default()));
         let robust = robust.or_else(|| rays.as_ref().map(|_| RobustConfig::default()));
+        let unused = DepthConfig { weight: 0.0, ..DepthConfig::default() };
+        let depth = depth.or_else(|| rays.as_ref().map(|_| unused));
+        let surface = surface.or_else(|| rays.as_ref().map(|_| SurfaceConfig::default()));
         let rays = rays.map(|stored| stored.rays);
-        Self { field, train, sample, rays, occupancy, cameras, exposure, robust, signal }
+        Self { field, train, sample, rays, occupancy, cameras, exposure, robust, depth, surface, signal }
     }
 }
 

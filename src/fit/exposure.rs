@@ -229,7 +229,7 @@ mod tests {
             };
             let camera = Camera::with_fov_y(8, 8, 40.0, DMat4::IDENTITY).unwrap();
             let image = Image { width: 8, height: 8, pixels: truth.iter().map(pixel).collect() };
-            View { name: String::new(), camera, lens: Lens::Pinhole, image, mask: None }
+            View { name: String::new(), camera, lens: Lens::Pinhole, image, mask: None, depth: None }
         };
         (colours.iter().map(view).collect(), truth)
     }

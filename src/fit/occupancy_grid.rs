@@ -5,7 +5,7 @@
 //! light.
 
 use glam::Vec3;
-use nstr_kernel::{FusedField, PackedWeights};
+use nstr_kernel::{Density, FusedField, PackedWeights};
 use nstr_space::occupancy::Occupancy;
 use nstr_spec::config::ConfigError;
 use rand::RngExt;
@@ -18,6 +18,9 @@ use crate::state::TaskState;
 
 /// Density of a cell that can hold nothing: outside the silhouettes, or seen by no camera.
 pub const UNOCCUPIABLE: f32 = -1.0;
+
+/// Widths of a density's exponential fall before the surface that count as occupied.
+const FALL_WIDTHS: f32 = 5.0;
 
 /// Points evaluated by one job.
 const JOB: usize = 4096;
@@ -81,6 +84,18 @@ pub struct DensityGrid {
     threshold: f32,
 }
 
+/// A field whose densities cells hold.
+pub struct CellField<'a> {
+    /// The kernels.
+    pub fused: &'a FusedField,
+    /// The networks.
+    pub weights: &'a PackedWeights,
+    /// The latent grid.
+    pub grid: &'a [f32],
+    /// Density by the decoder's first value.
+    pub density: Density,
+}
+
 /// Cells to evaluate, and what becomes of the densities known of them.
 #[derive(Clone, Debug)]
 pub(crate) struct CellUpdate {
@@ -142,35 +157,12 @@ impl DensityGrid {
         self.threshold
     }
 
-    /// Evaluates every cell that can hold matter at a random point, and replaces its known density. `step` is the length of
-    /// a step along a ray.
-    pub fn update_all(
-        &mut self,
-        fused: &FusedField,
-        weights: &PackedWeights,
-        grid: &[f32],
-        config: &OccupancyConfig,
-        step: f32,
-        seed: u128,
-    ) {
-        let update = self.begin_update(true, config, seed);
-        let found = self.evaluate(fused, weights, grid, &update);
-        self.finish_update(&update, &found, config, step);
-    }
-
-    /// Evaluates cells drawn at random, half of them among the occupied ones. `step` is the length of a step along a ray.
-    pub fn update_sampled(
-        &mut self,
-        fused: &FusedField,
-        weights: &PackedWeights,
-        grid: &[f32],
-        config: &OccupancyConfig,
-        step: f32,
-        seed: u128,
-    ) {
-        let update = self.begin_update(false, config, seed);
-        let found = self.evaluate(fused, weights, grid, &update);
-        self.finish_update(&update, &found, config, step);
+    /// Evaluates cells at random points: if `all`, every cell that can hold matter, whose known density is replaced; else some drawn
+    /// at random, half of them among the occupied ones. `step` is the length of a step along a ray.
+    pub fn update(&mut self, field: &CellField<'_>, all: bool, config: &OccupancyConfig, step: f32, seed: u128) {
+        let update = self.begin_update(all, config, seed);
+        let found = self.evaluate(field, &update);
+        self.finish_update(&update, &found, field.density, config, step);
     }
 
     /// Chooses the cells of an update: all that can hold matter, or some drawn at random, half of them among the occupied ones.
@@ -198,32 +190,44 @@ impl DensityGrid {
         CellUpdate { cells, decay: config.decay, seed, resolution: self.resolution }
     }
 
-    /// Takes in the densities found in the cells of an update, and decides anew which cells are occupied. `step` is the
-    /// length of a step along a ray.
-    pub(crate) fn finish_update(&mut self, update: &CellUpdate, found: &[f32], config: &OccupancyConfig, step: f32) {
+    /// Takes in the densities found in the cells of an update, which follow the law `density`, and decides anew which cells are
+    /// occupied. `step` is the length of a step along a ray.
+    pub(crate) fn finish_update(
+        &mut self,
+        update: &CellUpdate,
+        found: &[f32],
+        density: Density,
+        config: &OccupancyConfig,
+        step: f32,
+    ) {
         for (&cell, &found) in update.cells.iter().zip(found) {
             let known = &mut self.density[cell as usize];
             let kept = if *known == f32::MAX { 0.0 } else { *known * update.decay };
             *known = kept.max(found);
         }
-        self.rebuild(self.next_threshold(config, step));
+        self.rebuild(self.next_threshold(density, config, step));
     }
 
-    fn evaluate(&self, fused: &FusedField, weights: &PackedWeights, grid: &[f32], update: &CellUpdate) -> Vec<f32> {
+    fn evaluate(&self, field: &CellField<'_>, update: &CellUpdate) -> Vec<f32> {
+        let CellField { fused, weights, grid, density: law } = *field;
         let jobs = update.cells.par_chunks(JOB).enumerate();
         jobs.flat_map_iter(|(job, cells)| {
             let points = update.points_in(job, cells);
             let mut density = vec![0.0; points.len()];
-            fused.density(weights, grid, bytemuck::cast_slice(&points), &mut density);
+            fused.density_by(law, weights, grid, bytemuck::cast_slice(&points), &mut density);
             density
         })
         .collect()
     }
 
-    /// Density that stops `config.threshold` of the light in a step, or the mean density where that is less, as before a
-    /// field has learned to be dense anywhere.
-    fn next_threshold(&self, config: &OccupancyConfig, step: f32) -> f32 {
+    /// Density that stops `config.threshold` of the light in a step, or less: before a field has learned to be dense anywhere the
+    /// mean density, and where density follows a distance that of a few widths of its fall before the surface, so that the surface
+    /// can move.
+    fn next_threshold(&self, density: Density, config: &OccupancyConfig, step: f32) -> f32 {
         let opaque = -(1.0 - config.threshold).ln() / step;
+        if let Density::SignedDistance { sharpness } = density {
+            return opaque.min(density.evaluate(FALL_WIDTHS / sharpness));
+        }
         let known = self.density.iter().filter(|d| **d >= 0.0 && **d < f32::MAX);
         let (sum, count) = known.fold((0.0f64, 0u64), |(s, n), d| (s + f64::from(*d), n + 1));
         if count == 0 { 0.0 } else { opaque.min((sum / count as f64) as f32) }

@@ -8,6 +8,7 @@ use nstr_spec::config::{ConfigError, preset as field_preset};
 use crate::batch_loader::LoaderConfig;
 use crate::camera_refinement::CameraConfig;
 use crate::config::FitConfig;
+use crate::depth::DepthConfig;
 use crate::exposure::ExposureConfig;
 use crate::occupancy_grid::OccupancyConfig;
 use crate::rays::RayConfig;
@@ -16,6 +17,7 @@ use crate::robust::RobustConfig;
 use crate::schedule::Budget;
 use crate::sdf::SdfSampleConfig;
 use crate::signal::SignalConfig;
+use crate::surface::SurfaceConfig;
 use crate::train_config::TrainConfig;
 
 impl FitConfig {
@@ -35,15 +37,19 @@ impl FitConfig {
             cameras: None,
             exposure: None,
             robust: None,
+            depth: None,
+            surface: None,
             signal: None,
         };
         Ok(if is_radiance {
             let (rays, occupancy) = (Some(RayConfig::default()), Some(OccupancyConfig::default()));
             let (cameras, exposure) = (Some(CameraConfig::default()), Some(ExposureConfig::default()));
             let robust = Some(RobustConfig::default());
+            let (depth, surface) = (Some(DepthConfig::default()), Some(SurfaceConfig::default()));
             let minutes = if name == "radiance-fine" { 30 } else { 10 };
             let budget = Budget::Time(Duration::from_secs(60 * minutes));
-            (Self { train: radiance_training(name), rays, occupancy, cameras, exposure, robust, ..bare }, budget)
+            let train = if name == "surface" { surface_training() } else { radiance_training(name) };
+            (Self { train, rays, occupancy, cameras, exposure, robust, depth, surface, ..bare }, budget)
         } else if dim == 3 {
             let steps = match name {
                 "sdf" | "sdf-tiny" => 8000,
@@ -66,6 +72,12 @@ fn radiance_training(name: &str) -> TrainConfig {
         _ => 2e-2,
     };
     TrainConfig { loss: PointLoss::Huber(0.1), net_lr: 1e-2, grid_lr, ema_decay: 0.95, ..TrainConfig::default() }
+}
+
+/// As a radiance field's, with the eikonal term that keeps the raw density a distance.
+fn surface_training() -> TrainConfig {
+    let regularizers = Regularizers { lambda_eikonal: 0.1, fraction: 1.0 / 16.0, ..Regularizers::NONE };
+    TrainConfig { regularizers, net_lr: 1e-2, grid_lr: 2e-2, ..radiance_training("surface") }
 }
 
 fn sdf_training(name: &str) -> TrainConfig {

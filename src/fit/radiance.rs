@@ -14,17 +14,20 @@ use burn::tensor::{Tensor, TensorData};
 use nstr_backend::backend;
 use nstr_backend::backend::{FieldBackend, FieldOp};
 use nstr_backend::read_back;
-use nstr_kernel::{FusedField, PointLoss, RayLoss, RayOutputs};
+use nstr_kernel::{Density, FusedField, PointLoss, RayLoss, RayOutputs};
 use nstr_space::occupancy::Occupancy;
+use nstr_spec::DensityLaw;
 
 use crate::camera_refinement::{CameraConfig, CameraRefinement};
+use crate::depth::DepthConfig;
 use crate::error::TrainError;
 use crate::exposure::{ExposureConfig, ExposureFit};
-use crate::occupancy_grid::{DensityGrid, OccupancyConfig};
+use crate::occupancy_grid::{CellField, DensityGrid, OccupancyConfig};
 use crate::ray_gradients::ray_gradients;
 use crate::rays::{RayConfig, RaySampler, ViewCorrections};
 use crate::robust::{RobustConfig, RobustLoss};
 use crate::state::TaskState;
+use crate::surface::SurfaceConfig;
 use crate::task::{StepContext, Task};
 
 pub(crate) use on_device::DeviceRadianceTask;
@@ -62,6 +65,12 @@ pub struct RadianceTask {
     exposure: Option<ExposureFit>,
     /// Agreement of the training images with the field, where rays that contradict it are left out.
     robust: Option<RobustLoss>,
+    /// Comparison with the depths that the sampler knows.
+    depth: DepthConfig,
+    /// Start and growth of the sharpness, of densities that follow a distance.
+    surface: SurfaceConfig,
+    /// Density as of the last step.
+    density: Density,
 }
 
 /// Validation in the background of a run.
@@ -113,7 +122,22 @@ impl RadianceTask {
             level_weights: None,
             exposure: None,
             robust: None,
+            depth: DepthConfig::default(),
+            surface: SurfaceConfig::default(),
+            density: Density::Exponential,
         }
+    }
+
+    /// Compares the depths that the sampler knows as `config` says.
+    pub fn with_depth(mut self, config: &DepthConfig) -> Self {
+        self.depth = config.clone();
+        self
+    }
+
+    /// Begins and sharpens densities that follow a distance as `config` says.
+    pub fn with_surface(mut self, config: &SurfaceConfig) -> Self {
+        self.surface = config.clone();
+        self
     }
 
     /// Refines the cameras of the training views, where `config` asks for it. Training must then run on the CPU.
@@ -177,9 +201,34 @@ impl RadianceTask {
         self.cells.occupancy()
     }
 
-    /// Comparison of the rays with their colours, channel by channel by `loss`.
-    fn comparison(&self, loss: PointLoss) -> RayLoss {
-        RayLoss { loss, min_transmittance: self.rays.min_transmittance, distortion: self.rays.distortion }
+    /// Comparison of the rays with their colours, channel by channel by `loss`, after a fraction of the budget; keeps the
+    /// density that belongs to it.
+    fn comparison(&mut self, loss: PointLoss, progress: f64) -> RayLoss {
+        let law = self.fused.spec().color_head.map_or(DensityLaw::Exponential, |head| head.density);
+        self.density = self.surface.density(law, progress);
+        RayLoss {
+            loss,
+            min_transmittance: self.rays.min_transmittance,
+            distortion: self.rays.distortion,
+            depth: self.depth.loss(progress).filter(|_| self.sampler.has_depths()),
+            density: self.density,
+        }
+    }
+
+    /// Weight of each number of the grid after a fraction of the budget, while levels of the latent are still coming in.
+    fn levels_at(&self, progress: f64) -> Option<Vec<f32>> {
+        let spec = self.fused.spec();
+        let of_cameras = self.cameras.as_ref().and_then(|cameras| cameras.level_weights(spec, progress));
+        match (of_cameras, self.surface.level_weights(spec, progress)) {
+            (Some(a), Some(b)) => Some(a.iter().zip(&b).map(|(a, b)| a * b).collect()),
+            (a, b) => a.or(b),
+        }
+    }
+
+    /// `true` where rays must be drawn and marched on the CPU: their depths are compared, or levels of a surface are still to come.
+    fn needs_host_rays(&self) -> bool {
+        let law = self.fused.spec().color_head.map_or(DensityLaw::Exponential, |head| head.density);
+        self.sampler.has_depths() || law.sharpness().is_some()
     }
 
     /// The update of the occupancy grid that is due after `step` steps: `Some(true)` of all cells, `Some(false)` of some.
@@ -200,7 +249,13 @@ where
     Autodiff<B>: FieldBackend + AutodiffBackend<InnerBackend = B>,
 {
     fn loss(&mut self, context: &StepContext<'_, B>) -> Result<Tensor<Autodiff<B>, 1>, TrainError> {
-        let how = self.comparison(context.config.loss);
+        let how = self.comparison(context.config.loss, context.progress);
+        self.level_weights = self.levels_at(context.progress);
+        let weighted = self.level_weights.as_ref().map(|weights| {
+            let data = TensorData::new(weights.clone(), [weights.len()]);
+            context.grid.clone() * Tensor::from_data(data, &context.grid.device())
+        });
+        let context = &StepContext { grid: weighted.as_ref().unwrap_or(context.grid), ..*context };
         let c = &self.rays;
         let corrections = ViewCorrections {
             cameras: self.cameras.as_ref().map(CameraRefinement::cameras),
@@ -213,20 +268,11 @@ where
             drawn.rays.error_limit = robust.limits(&drawn.pixels);
         }
         let rays = &drawn.rays;
-        let weights = |cameras: &CameraRefinement| cameras.level_weights(context.op.spec(), context.progress);
-        self.level_weights = self.cameras.as_ref().and_then(weights);
         let cameras = self.cameras.as_mut().filter(|cameras| cameras.is_active(context.progress));
         let exposure = self.exposure.as_mut().filter(|exposure| exposure.is_active(context.progress));
         let colours = exposure.is_some() || robust.is_some() || cameras.is_some();
         let outputs = RayOutputs { colours, gradients: cameras.is_some() };
-        let grid = match &self.level_weights {
-            Some(weights) => {
-                let data = TensorData::new(weights.clone(), [weights.len()]);
-                context.grid.clone() * Tensor::from_data(data, &context.grid.device())
-            }
-            None => context.grid.clone(),
-        };
-        let net = context.net.clone();
+        let (grid, net) = (context.grid.clone(), context.net.clone());
         let (loss, stats, results) = backend::ray_step(context.op, grid, net, rays, how, outputs);
         let results = results.ok_or(TrainError::RayOutputs)?;
         if let Some(cameras) = cameras {
@@ -259,12 +305,8 @@ where
             grid.iter_mut().zip(weights).for_each(|(number, weight)| *number *= weight);
         }
         let weights = self.fused.pack(&net);
-        let seed = self.update_seed(step);
-        if full {
-            self.cells.update_all(&self.fused, &weights, &grid, &self.occupancy, self.rays.step, seed);
-        } else {
-            self.cells.update_sampled(&self.fused, &weights, &grid, &self.occupancy, self.rays.step, seed);
-        }
+        let field = CellField { fused: &self.fused, weights: &weights, grid: &grid, density: self.density };
+        self.cells.update(&field, full, &self.occupancy, self.rays.step, self.update_seed(step));
         if let Some(validation) = &mut self.validation {
             validation.pending = Some((grid, net));
         }

@@ -16,6 +16,7 @@ use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use crate::check::{check, check_below_one, check_count, check_not_negative};
+use crate::depth::{DepthConfig, KnownDepths};
 use crate::exposure::AffineColour;
 use crate::usable_pixels::UsablePixels;
 
@@ -157,6 +158,8 @@ pub struct RaySampler {
     masked: Option<UsablePixels>,
     /// No pixel of any image lets light through.
     opaque: bool,
+    /// Depths of the views, where they are used.
+    depths: Option<KnownDepths>,
 }
 
 /// A pixel of a view.
@@ -207,7 +210,18 @@ impl RaySampler {
         let usable = masked.as_ref().map_or(total, UsablePixels::total);
         let masked = masked.filter(|_| usable < total);
         let opaque = views.par_iter().all(|view| view.image.pixels.iter().all(|p| p[3] == 255));
-        (usable > 0).then_some(Self { views, starts, map: map.into(), near, masked, opaque })
+        (usable > 0).then_some(Self { views, starts, map: map.into(), near, masked, opaque, depths: None })
+    }
+
+    /// Draws rays that know their depth too, where the views know any and `config` asks for them.
+    pub fn with_depths(mut self, config: &DepthConfig) -> Self {
+        self.depths = KnownDepths::new(&self.views, config);
+        self
+    }
+
+    /// `true` where rays may know their depth.
+    pub fn has_depths(&self) -> bool {
+        self.depths.is_some()
     }
 
     /// The images.
@@ -328,9 +342,12 @@ impl RaySampler {
 
     fn push(&self, draw: &StepDraw<'_>, rng: &mut Pcg64, to: &mut DrawnRays) {
         let StepDraw { config, occupancy, scaled_up_to, .. } = *draw;
-        let DrawnRay { pixel, path, steps, direction, target, background } = self.next_ray(draw, rng);
+        let DrawnRay { pixel, path, steps, direction, target, background, depth } = self.next_ray(draw, rng);
         to.pixels.push(pixel);
         let to = &mut to.rays;
+        if self.depths.is_some() {
+            to.depth.push(depth);
+        }
         to.target.extend(target);
         to.background.extend(background);
         to.direction.extend(direction);
@@ -353,12 +370,14 @@ impl RaySampler {
     #[inline(always)]
     fn next_ray(&self, draw: &StepDraw<'_>, rng: &mut Pcg64) -> DrawnRay {
         let StepDraw { config, background, corrections, near, .. } = *draw;
-        let (number, index) = self.pixel(rng);
+        let known = self.depths.as_ref().and_then(|depths| depths.pixel(rng.random()));
+        let (number, index) = known.map_or_else(|| self.pixel(rng), |p| (p.view as usize, p.index as usize));
         let view = &self.views[number];
         let width = view.image.width as usize;
         let [x, y] = [index % width, index / width].map(|v| v as f64 + 0.5);
         let ray = corrections.cameras.map_or_else(|| view.ray(x, y), |cameras| cameras[number].ray(x, y));
         let path = self.map.path(&ray, near, f64::INFINITY);
+        let distance = self.depths.as_ref().and_then(|_| KnownDepths::distance(view, index, ray.cosine));
         let steps = RaySampling { step: config.step, cone: config.cone, jitter: rng.random() };
         let fixed = background.filter(|colour| {
             let bytes = colour.map(|v| (v * 255.0).round() as u8);
@@ -375,6 +394,7 @@ impl RaySampler {
             direction: ray.direction.as_vec3().to_array(),
             target: std::array::from_fn(|c| colour[c] * a + background[c] * (1.0 - a)),
             background,
+            depth: distance.map_or(f32::NAN, |distance| path.arc(distance)),
         }
     }
 }
@@ -389,6 +409,8 @@ struct DrawnRay {
     /// Colour of the pixel over the background.
     target: [f32; 3],
     background: [f32; 3],
+    /// Arc length along the path at the pixel's depth; NaN where none is known.
+    depth: f32,
 }
 
 /// Draws `count` rays in fixed jobs, each with random numbers of its own, into an `empty` batch each. `at` is seed and step.
@@ -425,6 +447,7 @@ fn join(parts: Vec<DrawnRays>) -> DrawnRays {
         all.target.extend(part.target);
         all.background.extend(part.background);
         all.gradient_scale.extend(part.gradient_scale);
+        all.depth.extend(part.depth);
     }
     DrawnRays { rays: all, pixels }
 }
@@ -444,7 +467,7 @@ mod tests {
             let camera = Camera::with_fov_y(SIDE as u32, SIDE as u32, 40.0, DMat4::IDENTITY).unwrap();
             let pixels = vec![[9, 9, 9, 255]; SIDE * SIDE];
             let image = Image { width: SIDE as u32, height: SIDE as u32, pixels };
-            View { name: String::new(), camera, lens: Lens::Pinhole, image, mask }
+            View { name: String::new(), camera, lens: Lens::Pinhole, image, mask, depth: None }
         };
         let views = Arc::new(masks.into_iter().map(view).collect::<Vec<View>>());
         RaySampler::new(views, Cube { origin: DVec3::splat(-1.0), size: 2.0 }, 0.1)

@@ -183,7 +183,7 @@ mod tests {
     fn views() -> Vec<View> {
         let camera = Camera::with_fov_y(16, 8, 40.0, DMat4::IDENTITY).unwrap();
         let image = Image { width: 16, height: 8, pixels: vec![[0, 0, 0, 255]; 128] };
-        let view = View { name: String::new(), camera, lens: Lens::Pinhole, image, mask: None };
+        let view = View { name: String::new(), camera, lens: Lens::Pinhole, image, mask: None, depth: None };
         vec![view.clone(), view]
     }
 

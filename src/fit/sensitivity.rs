@@ -87,8 +87,9 @@ impl<'a> SensitivityEstimator<'a> {
             return;
         }
         (0..count).for_each(|i| rays.target[i] = self.sign() * FAR);
-        let loss = RayLoss { loss: PointLoss::L1, min_transmittance, distortion: 0.0 };
         let Self { fused, model, d_grid, d_net, .. } = self;
+        let density = fused.density_law();
+        let loss = RayLoss { min_transmittance, density, ..RayLoss::of(PointLoss::L1) };
         fused.ray_loss_backward(&model.grid, &model.net, rays.slices(), loss, d_grid, d_net);
         // The loss is a mean: its gradient is the sum of the signed derivatives over their number.
         self.collect(count as f64);

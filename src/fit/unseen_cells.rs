@@ -164,7 +164,7 @@ mod tests {
             camera_to_world,
         };
         let image = Image { width: side, height: side, pixels: Vec::new() };
-        vec![View { name: String::new(), camera, lens: Lens::Pinhole, image, mask: None }]
+        vec![View { name: String::new(), camera, lens: Lens::Pinhole, image, mask: None, depth: None }]
     }
 
     /// A camera at x = −3 that looks along x at a cube from −1 to 1 with a wall half-way.

@@ -63,7 +63,7 @@ mod tests {
     fn view(width: u32, height: u32, mask: Option<Vec<bool>>) -> View {
         let camera = Camera::with_fov_y(width, height, 40.0, DMat4::IDENTITY).unwrap();
         let image = Image { width, height, pixels: vec![[0; 4]; (width * height) as usize] };
-        View { name: String::new(), camera, lens: Lens::Pinhole, image, mask }
+        View { name: String::new(), camera, lens: Lens::Pinhole, image, mask, depth: None }
     }
 
     #[test]

@@ -79,6 +79,8 @@ pub struct RayLoss {
     pub min_transmittance: f32,
     /// Weight of the distortion term.
     pub distortion: f32,
+    /// Sharpness of the density of a signed distance; 0: the density is exponential.
+    pub sharpness: f32,
 }
 
 /// Room for the intermediate results of a step over rays.
@@ -312,6 +314,7 @@ impl<R: Runtime> FieldKernels<R> {
                 array(&b.count, 1),
                 rays as u32,
                 loss.min_transmittance,
+                loss.sharpness,
                 outputs,
             );
             rays::colours::launch_unchecked::<R>(
@@ -345,6 +348,7 @@ impl<R: Runtime> FieldKernels<R> {
                 1.0 / rays.max(1) as f32,
                 loss.delta,
                 loss.distortion,
+                loss.sharpness,
                 loss.kind,
                 loss.distortion > 0.0,
                 batch.gradient_scale.is_some(),

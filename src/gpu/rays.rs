@@ -15,9 +15,9 @@
 //! ([`SPAN_WORDS`]).
 
 use cubecl::prelude::*;
-use nstr_spec::MAX_RAW_DENSITY;
 
 use crate::field::add::Add;
+use crate::field::density::{density, density_slope};
 use crate::field::math::sigmoids;
 use crate::field::mlp;
 use crate::field::product::{BlockSums, Target, clear_sums, flush_sums, product};
@@ -52,6 +52,7 @@ pub fn list_samples(
     count: &mut Array<Atomic<u32>>,
     rays: u32,
     min_transmittance: f32,
+    sharpness: f32,
     #[comptime] outputs: usize,
 ) {
     let r = ABSOLUTE_POS;
@@ -65,7 +66,7 @@ pub fn list_samples(
             if transmittance >= min_transmittance {
                 used += 1u32;
                 let s = (start + i) as usize;
-                let sigma = f32::exp(min(values[s * outputs], comptime!(MAX_RAW_DENSITY)));
+                let sigma = density(values[s * outputs], sharpness);
                 transmittance *= f32::exp(-(sigma * lengths[2 * s + 1]));
             }
         }
@@ -75,7 +76,7 @@ pub fn list_samples(
         transmittance = 1.0f32;
         for i in 0..used {
             let s = (start + i) as usize;
-            let sigma = f32::exp(min(values[s * outputs], comptime!(MAX_RAW_DENSITY)));
+            let sigma = density(values[s * outputs], sharpness);
             let dt = lengths[2 * s + 1];
             let through = f32::exp(-(sigma * dt));
             let weight = transmittance * (1.0f32 - through);
@@ -249,6 +250,7 @@ pub fn composite(
     scale: f32,
     delta: f32,
     distortion: f32,
+    sharpness: f32,
     #[comptime] kind: LossKind,
     #[comptime] distorts: bool,
     #[comptime] scales: bool,
@@ -312,7 +314,7 @@ pub fn composite(
             if comptime!(scales) {
                 factor = gradient_scale[start + i];
             }
-            d_raw[at] = dt * (samples[4 * at + 1] * d_weight - hidden) * sigma * factor;
+            d_raw[at] = dt * (samples[4 * at + 1] * d_weight - hidden) * density_slope(sigma, sharpness) * factor;
             hidden += weight * d_weight;
             colour[at] = d * Float4::new(weight * factor) * c * (Float4::new(1.0f32) - c);
         }

@@ -269,8 +269,8 @@ impl<R: Runtime> FieldKernels<R> {
     }
 
     /// Densities per unit of field coordinates at points, a chunk of `x` (`[point][3]`) after the other: a buffer and its
-    /// number of points each.
-    pub fn densities(&self, at: &Parameters, x: &[f32]) -> Vec<(Handle, usize)> {
+    /// number of points each. `sharpness` as in [`RayLoss`](crate::ray_step::RayLoss::sharpness).
+    pub fn densities(&self, at: &Parameters, x: &[f32], sharpness: f32) -> Vec<(Handle, usize)> {
         let (dim, outputs) = (self.plan.trunk.dim, self.plan.trunk.outputs);
         let chunk = DENSITY_CHUNK.min(x.len() / dim);
         let values = self.client.empty(4 * (chunk * outputs).max(LANES));
@@ -288,6 +288,7 @@ impl<R: Runtime> FieldKernels<R> {
                         dim,
                         array(&values, n * outputs),
                         array(&out, n),
+                        sharpness,
                         outputs,
                     );
                 }

@@ -1,12 +1,15 @@
 //! Compositing of rays and its adjoint: the quadrature of Max (1995), eq. 3. With `α = 1 − exp(−σ·dt)` and transmittance `T`,
 //! `C = Σ T·α·c + T_end·background`. The adjoints of a sample's raw colour and density may have a factor of their own
 //! (Philip & Deschaintre 2023), and rays of too large an error none at all.
+//!
+//! Where a ray's depth is known, what it would cost to carry its light there is part of the loss: with weights `w = T·α` that is
+//! linear in them, `Σ w·ρ(t − depth) + T_end·ρ(1)`, so that its slopes join those of the colours.
 
 use std::ops::Range;
 
-use nstr_spec::MAX_RAW_DENSITY;
 use pulp::Simd;
 
+use crate::density::Density;
 use crate::math::exp;
 use crate::mlp::TILE;
 use crate::ray_step::{RayBuffers, RayStep};
@@ -47,7 +50,8 @@ impl RayStep<'_> {
             let error: [f32; 3] = std::array::from_fn(|j| shown[j] - batch.target[3 * r + j]);
             // An error that is no number is beyond nothing, so that it is noticed.
             let is_beyond = |limit: &f32| dot(&error, &error) > 3.0 * limit * limit;
-            if !batch.error_limit.get(r).is_some_and(is_beyond) {
+            let is_left_out = batch.error_limit.get(r).is_some_and(is_beyond);
+            if !is_left_out {
                 for j in 0..3 {
                     let (l, slope) = self.loss.loss.evaluate(error[j]);
                     total += f64::from(l * self.scale / 3.0);
@@ -65,6 +69,19 @@ impl RayStep<'_> {
             }
             // Adjoint of the light that comes from behind a sample.
             let mut hidden = transmittance * dot(&d_colour, background);
+            let depth = batch.depth.get(r).copied().filter(|depth| depth.is_finite() && !is_left_out);
+            if let (Some(depth), Some(loss)) = (depth, self.loss.depth) {
+                let factor = loss.weight * self.scale;
+                let end = loss.distance(1.0);
+                let mut value = transmittance * end;
+                for (s, slope) in b.slope.iter_mut().enumerate() {
+                    let distance = loss.distance(batch.t[start + s] - depth);
+                    value += b.weight[s] * distance;
+                    *slope += factor * distance;
+                }
+                hidden += transmittance * factor * end;
+                total += f64::from(value * factor);
+            }
             for s in (0..used).rev() {
                 let h = at + s;
                 let (tile, row) = (&mut b.head[h / TILE], h % TILE * columns);
@@ -75,7 +92,7 @@ impl RayStep<'_> {
                 let source = b.source[h] as usize;
                 // Behind the compositing: what other samples get does not depend on it.
                 let factor = batch.gradient_scale.get(start + s).copied().unwrap_or(1.0);
-                b.d_value[source * outputs] = d_sigma * b.sigma[source] * factor;
+                b.d_value[source * outputs] = d_sigma * self.loss.density.slope(b.sigma[source]) * factor;
                 let d_raw = &mut tile.d_out[row..row + 3];
                 for j in 0..3 {
                     d_raw[j] = d_colour[j] * b.weight[s] * c[j] * (1.0 - c[j]) * factor;
@@ -87,12 +104,12 @@ impl RayStep<'_> {
     }
 }
 
-/// Turns raw densities into densities σ and lengths dt into transmittances `exp(−σ·dt)`, in place.
+/// Turns raw values into densities σ and lengths dt into transmittances `exp(−σ·dt)`, in place.
 #[inline(always)]
-pub(super) fn absorb<S: Simd>(simd: S, sigma: &mut [f32], transmittance: &mut [f32]) {
+pub(super) fn absorb<S: Simd>(simd: S, density: Density, sigma: &mut [f32], transmittance: &mut [f32]) {
     let (sigma, transmittance) = (S::as_mut_simd_f32s(sigma).0, S::as_mut_simd_f32s(transmittance).0);
     for (s, t) in sigma.iter_mut().zip(transmittance) {
-        *s = exp(simd, simd.min_f32s(*s, simd.splat_f32s(MAX_RAW_DENSITY)));
+        *s = density.lanes(simd, *s);
         *t = exp(simd, simd.neg_f32s(simd.mul_f32s(*s, *t)));
     }
 }

@@ -3,23 +3,17 @@
 use std::ops::Range;
 use std::sync::PoisonError;
 
-use nstr_spec::MAX_RAW_DENSITY;
 use pulp::{Simd, WithSimd};
 use rayon::prelude::*;
 
 use crate::arch;
+use crate::density::Density;
 use crate::direction_encoding::encode;
 use crate::fused::{FusedField, GradientSlices, take};
 use crate::loss::PointLoss;
 use crate::mlp::TILE;
 use crate::ray_step::{HeadTile, RaySlices, RayStep, RayTask};
 use crate::tile::{GradientBuffers, HeadPlan, Outputs, PackedWeights, Plan, Tile};
-
-/// Density per unit of field coordinates from the decoder's raw value.
-#[inline(always)]
-pub fn density(raw: f32) -> f32 {
-    raw.min(MAX_RAW_DENSITY).exp()
-}
 
 /// Rays of a training step with the samples at which they may meet something, front to back, as slices.
 #[derive(Clone, Copy, Debug)]
@@ -43,6 +37,9 @@ pub struct RayBatchRef<'a> {
     /// Root mean square of the channels' errors beyond which a ray's colour has neither loss nor gradient, one a ray; empty:
     /// infinite for all.
     pub error_limit: &'a [f32],
+    /// Distance along each ray, as [`Self::t`], at which its light should come from, one a ray; not finite where it is unknown;
+    /// empty: of no ray. [`RayLoss::depth`] compares.
+    pub depth: &'a [f32],
 }
 
 impl RayBatchRef<'_> {
@@ -73,13 +70,15 @@ pub struct RayBatch {
     pub gradient_scale: Vec<f32>,
     /// See [`RayBatchRef::error_limit`].
     pub error_limit: Vec<f32>,
+    /// See [`RayBatchRef::depth`].
+    pub depth: Vec<f32>,
 }
 
 impl RayBatch {
     /// The rays as slices.
     pub fn slices(&self) -> RayBatchRef<'_> {
-        let Self { first, x, t, dt, direction, target, background, gradient_scale, error_limit } = self;
-        RayBatchRef { first, x, t, dt, direction, target, background, gradient_scale, error_limit }
+        let Self { first, x, t, dt, direction, target, background, gradient_scale, error_limit, depth } = self;
+        RayBatchRef { first, x, t, dt, direction, target, background, gradient_scale, error_limit, depth }
     }
 }
 
@@ -92,6 +91,35 @@ pub struct RayLoss {
     pub min_transmittance: f32,
     /// Weight of the distortion term `Σᵢⱼ wᵢwⱼ|tᵢ−tⱼ| + ⅓ Σ wᵢ²dtᵢ` (Barron et al. 2022, eq. 15), mean over rays.
     pub distortion: f32,
+    /// Comparison with known depths; `None`: there is none.
+    pub depth: Option<DepthLoss>,
+    /// Density by the decoder's first value.
+    pub density: Density,
+}
+
+impl RayLoss {
+    /// The comparison of colours alone, of rays that never end early through an exponential density.
+    pub const fn of(loss: PointLoss) -> Self {
+        Self { loss, min_transmittance: 0.0, distortion: 0.0, depth: None, density: Density::Exponential }
+    }
+}
+
+/// Comparison of where a ray's light comes from with its known depth: the mean over the light, and over all rays, of a distance that is
+/// quadratic below a tolerance and linear beyond. Light that passes the last sample counts as one edge of the cube away.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct DepthLoss {
+    /// Weight of the term.
+    pub weight: f32,
+    /// Distance from which on errors count linearly, in field units, above 0.
+    pub tolerance: f32,
+}
+
+impl DepthLoss {
+    /// `√(e² + tolerance²) − tolerance` (Charbonnier et al. 1994).
+    #[inline(always)]
+    pub fn distance(&self, error: f32) -> f32 {
+        (error * error + self.tolerance * self.tolerance).sqrt() - self.tolerance
+    }
 }
 
 /// Loss and number of samples of a step.
@@ -157,21 +185,31 @@ impl FusedField {
             if buffers.head.is_empty() {
                 buffers.head.push(head.tile());
             }
-            let head_tile = &mut buffers.head[0];
-            arch().dispatch(RadianceTask { plan, head, weights, grid, x, direction, tile, head_tile, out });
+            let (head_tile, law) = (&mut buffers.head[0], self.density_law());
+            arch().dispatch(RadianceTask { plan, head, weights, grid, x, direction, law, tile, head_tile, out });
         });
         self.rays.lock().unwrap_or_else(PoisonError::into_inner).push(buffers);
     }
 
-    /// Density of each point on the calling thread. The first output of the field is the raw density.
+    /// The law of the spec's colour head; exponential where there is none.
+    pub fn density_law(&self) -> Density {
+        self.spec().color_head.map_or(Density::Exponential, |head| head.density.into())
+    }
+
+    /// Density of each point by the spec's law, on the calling thread. The first output of the field is the raw value.
     pub fn density(&self, weights: &PackedWeights, grid: &[f32], x: &[f32], out: &mut [f32]) {
+        self.density_by(self.density_law(), weights, grid, x, out);
+    }
+
+    /// [`Self::density`] by another law.
+    pub fn density_by(&self, law: Density, weights: &PackedWeights, grid: &[f32], x: &[f32], out: &mut [f32]) {
         let width = self.width(Outputs::Value);
         let mut values = vec![0.0; TILE * width];
         for (x, out) in x.chunks(TILE * 3).zip(out.chunks_mut(TILE)) {
             let values = &mut values[..out.len() * width];
             self.evaluate(weights, grid, x, Outputs::Value, values);
             for (out, row) in out.iter_mut().zip(values.chunks_exact(width)) {
-                *out = density(row[0]);
+                *out = law.evaluate(row[0]);
             }
         }
     }
@@ -216,6 +254,8 @@ impl FusedField {
         assert!(factors == 0 || factors >= samples, "one factor of the gradient a sample, or none at all");
         let limits = batch.error_limit.len();
         assert!(limits == 0 || limits == batch.rays(), "one limit of the error a ray, or none at all");
+        let depths = batch.depth.len();
+        assert!(depths == 0 || depths == batch.rays(), "one depth a ray, or none at all");
         let weights = &self.pack(net);
         let head = self.head_plan();
         let room = |wanted: bool, items: usize| if wanted { vec![0.0; 3 * items] } else { Vec::new() };
@@ -296,6 +336,7 @@ struct RadianceTask<'a> {
     grid: &'a [f32],
     x: &'a [f32],
     direction: &'a [f32],
+    law: Density,
     tile: &'a mut Tile,
     head_tile: &'a mut HeadTile,
     out: &'a mut [f32],
@@ -319,7 +360,7 @@ impl WithSimd for RadianceTask<'_> {
             for (p, out) in out.as_chunks_mut::<4>().0.iter_mut().enumerate() {
                 let c = &head_tile.out[p * columns..][..3];
                 let poison = x[3 * p..3 * p + 3].iter().any(|x| x.is_nan());
-                let sigma = if poison { f32::NAN } else { density(plan.values(tile, p)[0]) };
+                let sigma = if poison { f32::NAN } else { self.law.evaluate(plan.values(tile, p)[0]) };
                 *out = [c[0], c[1], c[2], sigma];
             }
         }

@@ -234,7 +234,7 @@ impl RayStep<'_> {
                 sigma[p] = self.plan.values(tile, p)[0];
                 transmittance[p] = self.batch.dt[sample as usize];
             }
-            absorb(simd, sigma, transmittance);
+            absorb(simd, self.loss.density, sigma, transmittance);
         }
     }
 
@@ -404,7 +404,7 @@ mod tests {
     fn gradients_of_rays_are_the_slopes_of_the_loss() {
         const COUNT: usize = 24;
         let rays = rays(COUNT);
-        let loss = RayLoss { loss: PointLoss::L2, min_transmittance: 0.0, distortion: 0.05 };
+        let loss = RayLoss { distortion: 0.05, ..RayLoss::of(PointLoss::L2) };
         for name in ["radiance-tiny", "radiance-ngp", "radiance-planes", "radiance-vm"] {
             let case = Case::smooth(name);
             let (_, found, _) = case.step(&rays, loss, EVERYTHING);
@@ -438,7 +438,7 @@ mod tests {
     #[test]
     fn each_sample_has_its_own_factor_of_the_gradient() {
         let case = Case::smooth("radiance-tiny");
-        let loss = RayLoss { loss: PointLoss::L2, min_transmittance: 0.0, distortion: 0.05 };
+        let loss = RayLoss { distortion: 0.05, ..RayLoss::of(PointLoss::L2) };
         let plain = rays(4);
         let samples = plain.t.len();
         let step = |factors: Vec<f32>| {
@@ -474,7 +474,7 @@ mod tests {
     #[test]
     fn rays_beyond_their_error_limit_teach_nothing() {
         let (case, plain) = (Case::smooth("radiance-tiny"), rays(40));
-        let loss = RayLoss { loss: PointLoss::L2, min_transmittance: 0.0, distortion: 0.0 };
+        let loss = RayLoss::of(PointLoss::L2);
         let (_, shown, _) = case.step(&plain, loss, RayOutputs { colours: true, gradients: false });
         let error = |ray: usize| {
             let at = 3 * ray..3 * ray + 3;
@@ -498,7 +498,7 @@ mod tests {
     #[test]
     fn results_of_rays_change_nothing_else() {
         let (case, rays) = (Case::smooth("radiance-tiny"), rays(200));
-        let loss = RayLoss { loss: PointLoss::L2, min_transmittance: 1e-3, distortion: 0.0 };
+        let loss = RayLoss { min_transmittance: 1e-3, ..RayLoss::of(PointLoss::L2) };
         let (stats, none, gradients) = case.step(&rays, loss, RayOutputs::default());
         assert_eq!(none, RayResults::default());
         let with = |colours, gradients| case.step(&rays, loss, RayOutputs { colours, gradients });

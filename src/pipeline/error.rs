@@ -10,7 +10,7 @@ use nstr_fit::eval::{SdfEvalError, SignalEvalError, ViewEvalError};
 use nstr_geometry::{MeshError, QueryError};
 use nstr_image::ImageError;
 use nstr_render::RenderError;
-use nstr_render::volume::LevelSetError;
+use nstr_render::volume::{FusionError, LevelSetError};
 use nstr_signal::SignalError;
 use nstr_signal::spectrogram::SpectrogramError;
 use nstr_spec::config::ConfigError;
@@ -111,6 +111,9 @@ pub enum Error {
     /// A surface of constant density.
     #[error(transparent)]
     LevelSet(#[from] LevelSetError),
+    /// A surface of depth pictures.
+    #[error(transparent)]
+    Fusion(#[from] FusionError),
     /// Training.
     #[error(transparent)]
     Train(#[from] TrainError),

@@ -399,12 +399,13 @@ impl RadianceModel {
         VolumeRenderer::new(&self.field, self.map(), self.march.volume)
     }
 
-    /// The surface where the density per edge of the cube is `level`, with normals and colours, `resolution` cells along
+    /// The surface where the density per edge of the cube is `level`, or without a level where the distance is 0 that the density
+    /// follows, with normals and colours, `resolution` cells along
     /// the cube's edge; see [`level_set`].
     ///
     /// # Errors
-    /// Levels that the density does not reach, resolutions that need too much memory.
-    pub fn surface(&self, level: f32, resolution: usize) -> Result<LevelSet, LevelSetError> {
+    /// Levels that the density does not reach, no level where there is no distance, resolutions that need too much memory.
+    pub fn surface(&self, level: Option<f32>, resolution: usize) -> Result<LevelSet, LevelSetError> {
         level_set(&self.field, self.map(), level, resolution)
     }
 }

@@ -14,6 +14,7 @@ pub mod mesh_input;
 pub mod options;
 pub mod record;
 pub mod renderer;
+mod seen_surface;
 #[cfg(test)]
 mod tests;
 #[cfg(feature = "gpu")]

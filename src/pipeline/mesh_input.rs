@@ -7,6 +7,8 @@ use nstr_geometry::{
     DistanceQuery, MeshFile, MeshReport, OrientationVerdict, QueryOptions, SignMethod, TriMesh, read_mesh,
 };
 
+use nstr_metrics::mesh::{DEFAULT_SAMPLES, MeshMetrics, compare_meshes};
+
 use crate::error::{Context, Error};
 use crate::options::SignSettings;
 
@@ -54,5 +56,14 @@ impl MeshInput {
         file.notes.extend(query.hidden_faces().note());
         let mesh = Arc::new(std::mem::take(&mut file.mesh));
         Ok(Self { file, mesh, report, query: Arc::new(query) })
+    }
+
+    /// Distances between `measured` and the mesh, or the surface of its solid where faces of it lie inside.
+    ///
+    /// # Errors
+    /// Meshes without a usable face.
+    pub fn compare(&self, measured: &TriMesh) -> Result<MeshMetrics, Error> {
+        let reference = self.query.surface().unwrap_or(&self.mesh);
+        compare_meshes(measured, reference, DEFAULT_SAMPLES, 0).map_err(|e| Error::Option(e.to_string()))
     }
 }

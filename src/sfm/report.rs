@@ -63,7 +63,7 @@ impl SfmReport {
             unregistered,
             models,
             points: count,
-            track_length: mean(model.points.iter().map(|p| p.track as f64).sum(), count),
+            track_length: mean(model.points.iter().map(|p| p.images.len() as f64).sum(), count),
             reprojection_error: (!errors.is_empty()).then(|| mean(errors.iter().sum(), errors.len())),
             size: first.map_or((0, 0), |c| (c.camera.width, c.camera.height)),
             focal: first.map_or((0.0, 0.0), |c| (c.camera.focal.x, c.camera.focal.y)),

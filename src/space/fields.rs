@@ -43,6 +43,15 @@ pub trait RadianceField: Sync {
     /// σ and ∇σ of each point.
     fn density_gradient(&self, points: &[Vec3], density: &mut [f32], gradient: &mut [Vec3]);
 
+    /// Sharpness of a density that follows a signed distance: it falls by 1/e over one part in so many of an edge before the
+    /// surface; `None` for other densities.
+    fn sharpness(&self) -> Option<f32> {
+        None
+    }
+
+    /// Signed distance (negative inside) of each point, where [`Self::sharpness`] says that there is one.
+    fn signed_distance(&self, _points: &[Vec3], _distance: &mut [f32]) {}
+
     /// Values of the local spectrum S at each point, for layers; 0 where the field has none.
     fn spectrum_width(&self) -> usize {
         0

@@ -5,7 +5,8 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use crate::{ColorHeadSpec, DirectionEncoding, MlpSpec};
+use crate::density::law_text;
+use crate::{ColorHeadSpec, DensityLaw, DirectionEncoding, MlpSpec};
 
 /// The colour head as a user configures it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -19,12 +20,15 @@ pub struct ColorHeadConfig {
     /// Network of the head.
     #[serde(alias = "head")]
     pub mlp: MlpSpec,
+    /// `exponential` or `signed-distance:K` of sharpness K.
+    #[serde(default, with = "law_text")]
+    pub density: DensityLaw,
 }
 
 impl ColorHeadConfig {
     /// The shape.
     pub fn spec(&self) -> ColorHeadSpec {
-        ColorHeadSpec { encoding: self.encoding, mlp: self.mlp }
+        ColorHeadSpec { encoding: self.encoding, mlp: self.mlp, density: self.density }
     }
 }
 

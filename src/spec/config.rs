@@ -14,7 +14,7 @@ use crate::latent::LatentConfig;
 use crate::overrides;
 
 pub use crate::preset::{PRESETS, preset};
-use crate::{DirectionEncoding, FieldSpec, MlpSpec, Modulation};
+use crate::{DirectionEncoding, FieldSpec, MAX_SHARPNESS, MlpSpec, Modulation};
 
 /// The key that a fit's own seed overrules.
 const SEED: &str = "init.seed";
@@ -254,6 +254,9 @@ pub fn validate(spec: &FieldSpec) -> Result<(), ConfigError> {
         match head.encoding {
             DirectionEncoding::Sh(degree) => check_range("color_head.encoding sh", degree, 1, 4)?,
             DirectionEncoding::Frequency(octaves) => check_range("color_head.encoding frequency", octaves, 0, 4)?,
+        }
+        if let Some(sharpness) = head.density.sharpness() {
+            check_range("color_head.density signed-distance", sharpness as usize, 1, MAX_SHARPNESS as usize)?;
         }
         networks.push(("color_head.mlp", &head.mlp));
     }

@@ -22,11 +22,14 @@
 //! in the values (plain, none) there is no H, and the latent features stand for S: S := z.
 //!
 //! A radiance field has a [`ColorHeadSpec`]: f is then `[raw density | features]`, independent of the viewing direction, and
-//! `colour = sigmoid(head(f, encode(d)))`, `σ = exp(raw density)` with the viewing direction `d`.
+//! `colour = sigmoid(head(f, encode(d)))` with the viewing direction `d`, and the density σ follows from the raw one by a
+//! [`DensityLaw`], usually `exp`.
 
 use std::ops::Range;
 
 use serde::{Deserialize, Serialize, Serializer};
+
+use crate::density::DensityLaw;
 
 /// Most levels of a latent grid that are multiplied with each other: a line for each axis.
 pub const MAX_GROUP: usize = 3;
@@ -196,6 +199,9 @@ pub struct ColorHeadSpec {
     /// Network (f, encode(d)) → raw red, green, blue.
     #[serde(rename = "head", serialize_with = "stored_mlp")]
     pub mlp: MlpSpec,
+    /// Density by the decoder's first value.
+    #[serde(default, skip_serializing_if = "DensityLaw::is_exponential")]
+    pub density: DensityLaw,
 }
 
 /// Shape of a whole field. Model files store it under older names of some options (`skip`, `coordinates`, `view`, …).

@@ -2,12 +2,14 @@
 
 pub mod color_head;
 pub mod config;
+pub mod density;
 pub mod field_spec;
 pub mod init;
 pub mod latent;
 pub mod overrides;
 pub mod preset;
 
+pub use density::{DensityLaw, MAX_SHARPNESS};
 pub use field_spec::{
     Activation, Axes, ColorHeadSpec, DirectionEncoding, FieldSpec, FullColumns, HASH_PRIMES, Interpolation, LatentSpec,
     LayerSlot, LevelSpec, MAX_GROUP, MAX_RAW_DENSITY, MlpSpec, Modulation, NetLayout, TensorSlot,

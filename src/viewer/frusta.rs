@@ -116,7 +116,7 @@ mod tests {
             let eye = DVec3::new(i as f64, 0.0, 4.0);
             let pose = Camera::look_at(eye, DVec3::new(i as f64, 0.0, 0.0), DVec3::Y).unwrap();
             let camera = Camera::with_fov_y(64, 48, 40.0, pose).unwrap();
-            View { name: i.to_string(), camera, lens: Lens::Pinhole, image: Image::default(), mask: None }
+            View { name: i.to_string(), camera, lens: Lens::Pinhole, image: Image::default(), mask: None, depth: None }
         };
         (0..3).map(view).collect()
     }

@@ -131,7 +131,7 @@ mod tests {
         let camera = Camera::with_fov_y(8, 6, 40.0, pose).unwrap();
         let pixels = (0..48).map(|i| [(i % 8 * 30) as u8, 80, 80, if i < 8 { 0 } else { 255 }]).collect();
         let image = Image { width: 8, height: 6, pixels };
-        View { name: "a".into(), camera, lens: Lens::Pinhole, image, mask: None }
+        View { name: "a".into(), camera, lens: Lens::Pinhole, image, mask: None, depth: None }
     }
 
     #[test]

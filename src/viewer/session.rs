@@ -396,7 +396,7 @@ pub(crate) mod tests {
             let pose = Camera::look_at(DVec3::new(x, -3.0, 0.5), DVec3::splat(0.5), DVec3::Z).unwrap();
             let camera = Camera::with_fov_y(64, 48, 40.0, pose).unwrap();
             let (image, mask) = (capture::Image::default(), None);
-            capture::View { name: x.to_string(), camera, lens: Lens::Pinhole, image, mask }
+            capture::View { name: x.to_string(), camera, lens: Lens::Pinhole, image, mask, depth: None }
         };
         Session { views: Arc::new((0..4).map(|i| view(f64::from(i))).collect()), ..session() }
     }

@@ -138,7 +138,7 @@ mod tests {
             let pose = Camera::look_at(DVec3::new(0.5, 0.5, 1.4), DVec3::splat(0.5), DVec3::Y).unwrap();
             let camera = Camera::with_fov_y(120, 100, 20.0, pose).unwrap();
             let image = Image { width: 120, height: 100, pixels: vec![[128 + error, 128, 128, 255]; 12_000] };
-            View { name: error.to_string(), camera, lens: Lens::Pinhole, image, mask: None }
+            View { name: error.to_string(), camera, lens: Lens::Pinhole, image, mask: None, depth: None }
         };
         (Arc::new(scene), Arc::new(errors.iter().map(view).collect()))
     }

@@ -101,7 +101,7 @@ pub(super) fn images(bytes: &[u8]) -> Result<Vec<ImageRecord>, FieldError> {
     let mut reader = Reader::new(bytes);
     let mut out = Vec::new();
     for _ in 0..reader.count(73)? {
-        let _id = reader.u32()?;
+        let id = reader.u32()?;
         let rotation = reader.f64s()?;
         let translation = reader.f64s()?;
         let camera = reader.u32()?;
@@ -111,7 +111,7 @@ pub(super) fn images(bytes: &[u8]) -> Result<Vec<ImageRecord>, FieldError> {
         }
         let keypoints = reader.count(24)?;
         reader.take(24 * keypoints)?;
-        out.push(ImageRecord { rotation, translation, camera, name });
+        out.push(ImageRecord { id, rotation, translation, camera, name });
     }
     Ok(out)
 }
@@ -127,8 +127,10 @@ pub(super) fn points(bytes: &[u8]) -> Result<Vec<SparsePoint>, FieldError> {
         let colour = reader.array()?;
         let error = reader.f64()?;
         let track = reader.count(8)?;
-        reader.take(8 * track)?;
-        out.push(SparsePoint { position, colour, error: Some(error).filter(|e| e.is_finite() && *e >= 0.0), track });
+        // An image and a keypoint for each place where the point was seen.
+        let places = reader.take(8 * track)?.as_chunks::<8>().0;
+        let images = places.iter().map(|&[a, b, c, d, ..]| u32::from_le_bytes([a, b, c, d])).collect();
+        out.push(SparsePoint { position, colour, error: Some(error).filter(|e| e.is_finite() && *e >= 0.0), images });
     }
     out.retain(|p| p.position.is_finite());
     Ok(out)

@@ -5,6 +5,7 @@
 //! coordinates count from the upper left corner of the upper left pixel, as here.
 
 mod binary;
+pub(crate) mod shown_points;
 mod sparse_model;
 mod text;
 
@@ -36,6 +37,7 @@ struct Calibration {
 /// An image of `images.txt` or `images.bin`.
 #[derive(Clone, Debug, PartialEq)]
 struct ImageRecord {
+    id: u32,
     /// World to camera, w x y z.
     rotation: [f64; 4],
     translation: [f64; 3],
@@ -116,6 +118,7 @@ impl ModelFiles {
 pub(super) fn read(path: &Path, downscale: u32) -> Result<FrameList, CaptureError> {
     let folder = model_folder(path).ok_or_else(|| CaptureError::Unknown { path: path.into() })?;
     let ModelFiles { cameras, source, poses, points } = ModelFiles::read(&folder)?;
+    let mut shown = shown_points::by_image(&points);
     let points: Vec<DVec3> = points.into_iter().map(|p| p.position).collect();
     let roots = [Some(path), folder.parent(), folder.parent().and_then(Path::parent)];
     let images = roots.into_iter().flatten().find_map(|root| Some((root, image_folder(root, downscale)?)));
@@ -124,6 +127,9 @@ pub(super) fn read(path: &Path, downscale: u32) -> Result<FrameList, CaptureErro
     })?;
     let records = poses.iter().map(|pose| record(pose, &cameras, &source, &images, reduced));
     let mut records: Vec<FrameRecord> = records.collect::<Result<_, _>>()?;
+    for (record, pose) in records.iter_mut().zip(&poses) {
+        record.shown = shown.remove(&pose.id).unwrap_or_default();
+    }
     let mut notes = locate(&mut records, &images, root, &source);
     let (mut train, note) = existing(records, &source);
     notes.extend(note);
@@ -208,6 +214,8 @@ fn record(
         name: pose.name.clone(),
         image: images.join(&pose.name),
         masks: Vec::new(),
+        depth: None,
+        shown: Vec::new(),
         size: Some(camera.size),
         focal: focal.map(|f| Some(Focal::Pixels(f))),
         centre: centre.map(Some),
@@ -308,8 +316,13 @@ mod tests {
 
     #[test]
     fn the_identity_looks_along_plus_z_with_y_down() {
-        let pose =
-            ImageRecord { rotation: [1.0, 0.0, 0.0, 0.0], translation: [0.0, 0.0, 5.0], camera: 1, name: "a".into() };
+        let pose = ImageRecord {
+            id: 1,
+            rotation: [1.0, 0.0, 0.0, 0.0],
+            translation: [0.0, 0.0, 5.0],
+            camera: 1,
+            name: "a".into(),
+        };
         let m = camera_to_world(&pose).unwrap();
         // t = (0, 0, 5) puts the world's origin 5 in front: the camera is at −5.
         assert_eq!(m.w_axis.truncate(), DVec3::new(0.0, 0.0, -5.0));

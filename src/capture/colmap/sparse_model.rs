@@ -18,8 +18,8 @@ pub struct SparsePoint {
     pub colour: [u8; 3],
     /// Mean distance of its projections from the features that it was found by, in pixels; `None` where the file does not say.
     pub error: Option<f64>,
-    /// Number of features that it was found by.
-    pub track: usize,
+    /// Number of the image of each feature that it was found by, as the model counts them.
+    pub images: Vec<u32>,
 }
 
 /// Result of structure from motion.
@@ -75,7 +75,12 @@ mod tests {
         assert_eq!((camera.width, camera.focal, camera.centre), (40, DVec2::splat(50.0), DVec2::new(20.0, 15.0)));
         assert_eq!(camera.position(), DVec3::new(0.0, 0.0, -5.0));
         assert_eq!(*lens, Lens::open_cv([0.01, 0.0, 0.0, 0.0], [0.0; 2], [0.0; 3]));
-        let point = SparsePoint { position: DVec3::new(1.0, 2.0, 3.0), colour: [9, 8, 7], error: Some(0.5), track: 3 };
+        let point = SparsePoint {
+            position: DVec3::new(1.0, 2.0, 3.0),
+            colour: [9, 8, 7],
+            error: Some(0.5),
+            images: vec![1, 2, 3],
+        };
         assert_eq!(model.points, [point]);
         write("cameras.txt", "4 SIMPLE_RADIAL 40 30 50 20 15 0.01\n");
         let said = read_sparse_model(dir.path()).unwrap_err().to_string();

@@ -98,14 +98,14 @@ pub(super) fn images(text: &str) -> Result<Vec<ImageRecord>, FieldError> {
 }
 
 fn image(words: &mut Words) -> Result<ImageRecord, FieldError> {
-    let _: u32 = words.value("IMAGE_ID")?;
+    let id = words.value("IMAGE_ID")?;
     let rotation = words.values(["QW", "QX", "QY", "QZ"])?;
     let translation = words.values(["TX", "TY", "TZ"])?;
     let camera = words.value("CAMERA_ID")?;
     // Names may hold blanks.
     match words.rest {
         "" => Err(words.error("NAME is missing")),
-        name => Ok(ImageRecord { rotation, translation, camera, name: name.into() }),
+        name => Ok(ImageRecord { id, rotation, translation, camera, name: name.into() }),
     }
 }
 
@@ -134,8 +134,10 @@ pub(super) fn points(text: &str) -> Result<Vec<SparsePoint>, FieldError> {
         let colour = ["R", "G", "B"].map(|field| words.value(field).unwrap_or(0));
         let error = words.value("ERROR").ok().filter(|e: &f64| e.is_finite() && *e >= 0.0);
         // An image and a keypoint for each place where the point was seen.
-        let track = words.rest.split_whitespace().count() / 2;
-        out.push(SparsePoint { position, colour, error, track });
+        // A number that is none names no image.
+        let places: Vec<&str> = words.rest.split_whitespace().collect();
+        let images = places.as_chunks::<2>().0.iter().map(|[image, _]| image.parse().unwrap_or(u32::MAX)).collect();
+        out.push(SparsePoint { position, colour, error, images });
     }
     out.retain(|p| p.position.is_finite());
     Ok(out)
@@ -152,9 +154,14 @@ mod tests {
         assert_eq!(poses.len(), 2);
         assert_eq!((poses[0].name.as_str(), poses[0].camera, poses[0].translation[2]), ("a b.png", 3, 5.0));
         assert_eq!((poses[1].name.as_str(), poses[1].translation), ("c.jpg", [1.0, 2.0, 3.0]));
-        let seen = SparsePoint { position: DVec3::new(1.0, 2.0, 3.0), colour: [9, 8, 7], error: Some(0.5), track: 2 };
+        let seen = SparsePoint {
+            position: DVec3::new(1.0, 2.0, 3.0),
+            colour: [9, 8, 7],
+            error: Some(0.5),
+            images: vec![1, 4],
+        };
         assert_eq!(points("7 1 2 3 9 8 7 0.5 1 2 4 7\n8 nan 0 0 1 1 1 1\n").unwrap(), std::slice::from_ref(&seen));
-        let bare = SparsePoint { colour: [0; 3], error: None, track: 0, ..seen };
+        let bare = SparsePoint { colour: [0; 3], error: None, images: Vec::new(), ..seen };
         assert_eq!(points("7 1 2 3\n").unwrap(), [bare]);
     }
 

@@ -313,7 +313,7 @@ mod tests {
         let camera = Camera::with_fov_y(30, 30, 40.0, DMat4::from_translation(EYE)).unwrap();
         let pixels = (0..900).map(|i| [154u8, 179, 141][i % 30 / 10]).map(|v| [v, v, v, 255]).collect();
         let image = Image { width: 30, height: 30, pixels };
-        let view = View { name: String::new(), camera, lens: Lens::Pinhole, image, mask: None };
+        let view = View { name: String::new(), camera, lens: Lens::Pinhole, image, mask: None, depth: None };
         let scores = evaluate_views(&renderer, &[view], &ViewEvalOptions::default()).unwrap();
         let db = |difference: f64| -20.0 * (difference / 255.0).log10();
         let found = [scores.psnr_near, scores.psnr_middle, scores.psnr_far].map(Option::unwrap);
@@ -328,7 +328,7 @@ mod tests {
         let pixels: Vec<[u8; 4]> = (0..100u32).map(|i| [i as u8 + 60, 200 - i as u8, 90, 255]).collect();
         let camera = Camera::with_fov_y(10, 10, 40.0, DMat4::IDENTITY).unwrap();
         let image = Image { width: 10, height: 10, pixels };
-        let mut view = View { name: String::new(), camera, lens: Lens::Pinhole, image, mask: None };
+        let mut view = View { name: String::new(), camera, lens: Lens::Pinhole, image, mask: None, depth: None };
         view.image.pixels[3] = [0, 0, 0, 0];
         view.mask = Some((0..100).map(|i| i != 5).collect());
         let reference = reference(&view, [1.0; 3]);

@@ -96,6 +96,9 @@ impl RadianceTask {
         if self.rays.gradient_scaling > 0.0 {
             return Err("rays.gradient_scaling needs the distances of samples in the world".into());
         }
+        if self.needs_host_rays() {
+            return Err("depths and surfaces need rays that are marched on the CPU".into());
+        }
         if context.config.regularizers.is_any() {
             return Err("regularisers need the positions of samples".into());
         }
@@ -154,13 +157,14 @@ where
         task: &mut RadianceTask,
         context: &StepContext<'_, B>,
     ) -> Result<Tensor<Autodiff<B>, 1>, TrainError> {
+        let how = task.comparison(context.config.loss, context.progress);
         let rays = self.draw(task, context.step);
         let read = match self.reading.take() {
             Some(reading) => Some((reading.report.wait()?, reading.rays, reading.update)),
             None => None,
         };
         let [grid, net] = [context.grid, context.net].map(|parameters| primitive(parameters.clone()));
-        let loss = self.marcher.step(grid, net, &rays, task.comparison(context.config.loss));
+        let loss = self.marcher.step(grid, net, &rays, how);
         self.rays += rays.rays() as u64;
         if let Some((report, rays, update)) = read {
             self.take_in(task, &report, rays, update.as_ref());
@@ -184,7 +188,7 @@ where
             task.ray_count = ((task.ray_count as f64 * change) as usize).clamp(FEWEST_RAYS.min(limit), limit);
         }
         if let Some(update) = update {
-            task.cells.finish_update(update, &report.densities, &task.occupancy, task.rays.step);
+            task.cells.finish_update(update, &report.densities, task.density, &task.occupancy, task.rays.step);
             self.marcher.set_occupancy(task.cells.occupancy());
         }
     }
@@ -210,7 +214,7 @@ where
         let update = due.map(|full| task.cells.begin_update(full, &task.occupancy, task.update_seed(step)));
         if let Some(update) = &update {
             let [grid, net] = [grid, net].map(|t| primitive(Tensor::<Autodiff<B>, 1>::from_inner(t.clone())));
-            self.marcher.request_densities(grid, net, &update.points());
+            self.marcher.request_densities(grid, net, &update.points(), task.density);
         }
         self.begin_reading(update);
         Ok(())

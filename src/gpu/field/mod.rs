@@ -2,6 +2,7 @@
 
 pub mod add;
 pub mod basis;
+pub(crate) mod density;
 pub mod direction_encoding;
 pub mod latent;
 pub mod math;

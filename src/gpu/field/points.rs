@@ -6,6 +6,7 @@
 use cubecl::prelude::*;
 
 use super::add::Add;
+use super::density::density;
 use super::math::is_nan;
 use super::product::{BlockSums, clear_sums, flush_sums};
 use super::{Float4, TileRows, Uint4, tile};
@@ -63,12 +64,12 @@ pub fn counted_values<N: Size>(
     }
 }
 
-/// Densities of points from their `values`: one a point of the first of `outputs` values.
+/// Densities of points from their `values`: one a point of the first of `outputs` values. `sharpness` as [`density()`] has it.
 #[cube(launch_unchecked)]
-pub fn densities(values: &Array<f32>, out: &mut Array<f32>, #[comptime] outputs: usize) {
+pub fn densities(values: &Array<f32>, out: &mut Array<f32>, sharpness: f32, #[comptime] outputs: usize) {
     let i = ABSOLUTE_POS;
     if i < out.len() {
-        out[i] = f32::exp(min(values[i * outputs], comptime!(nstr_spec::MAX_RAW_DENSITY)));
+        out[i] = density(values[i * outputs], sharpness);
     }
 }
 

@@ -77,12 +77,14 @@ pub fn fit_capture(
     // A preset that is not named does not bring its own time either.
     let budget = options.budget.unwrap_or(if options.preset.is_some() { budget } else { Budget::Time(USUAL_TIME) });
     let Some((rays, grid)) = config.rays.clone().zip(config.occupancy.clone()) else {
-        let reason = "a capture needs one of the presets radiance-tiny, radiance, radiance-fine";
+        let reason = "a capture needs one of the presets radiance-tiny, radiance, radiance-fine, surface";
         return Err(Error::file(input, reason));
     };
     let mut cameras = config.cameras.clone().unwrap_or_default();
     let exposure = config.exposure.clone().unwrap_or_default();
     let robust = config.robust.clone().unwrap_or_default();
+    let depth = config.depth.clone().unwrap_or_default();
+    let surface = config.surface.clone().unwrap_or_default();
     if let Some(file) = &options.cameras_file {
         capture.views().try_for_each(|view| check_transforms(file, &view.name, &view.lens))?;
     }
@@ -95,7 +97,7 @@ pub fn fit_capture(
         SceneMap::Box(_) | SceneMap::Forward(_) => nstr_capture::estimate_camera_arc(&capture.train),
     };
     let record = FitRecord { capture: Some(settings), camera_arc, ..FitRecord::new(config, budget, options.seed) };
-    let job = FitJob::begin(request, "radiance", record, || Ok(capture.scene.map), observer)?;
+    let mut job = FitJob::begin(request, "radiance", record, || Ok(capture.scene.map), observer)?;
     // Those of the checkpoint where there is one: the last bit of what is found anew may differ.
     let (map, kept) = (job.map, job.record.capture.as_ref().and_then(|settings| settings.near));
     let near = kept.unwrap_or(capture.scene.near);
@@ -108,6 +110,10 @@ pub fn fit_capture(
             false => tried_refinement(input, &capture.train, map, near, &job.record, observer)?,
         };
     }
+    if !job.resumed {
+        let TrainState { grid, net, .. } = &mut job.state;
+        surface.begin(job.op.spec(), &map, grid, net);
+    }
     job.announce(usual, observer);
 
     let Capture { train, test, hull, image_files, .. } = capture;
@@ -115,6 +121,7 @@ pub fn fit_capture(
     let sampler = RaySampler::new(train.clone(), map, near).ok_or_else(|| {
         Error::file(input, "no pixel is left to train on: the images are empty, or masks leave all out")
     })?;
+    let sampler = sampler.with_depths(&depth);
     if !sampler.looks_inside() {
         let cube = map.cube();
         let reason = format!(
@@ -132,7 +139,9 @@ pub fn fit_capture(
     let mut task = RadianceTask::new(&job.op, Arc::new(sampler), rays, grid, job.record.seed, |i| free.get(i))
         .with_cameras(&cameras)
         .with_exposure(&exposure)
-        .with_robust_loss(&robust);
+        .with_robust_loss(&robust)
+        .with_depth(&depth)
+        .with_surface(&surface);
     if job.resumed {
         task = task.resumed(&job.state.task).ok_or_else(|| {
             Error::file(
@@ -154,8 +163,12 @@ pub fn fit_capture(
         }
         // As it was trained: levels that are still coming in count less. A checkpoint holds the parameters themselves.
         let progress = job.record.budget.progress(state.step, state.elapsed);
-        if let Some(weights) = cameras.level_weights(&model.spec, progress) {
-            model.grid.iter_mut().zip(&weights).for_each(|(number, weight)| *number *= weight);
+        if let Some(head) = &mut model.spec.color_head {
+            head.density = surface.law(head.density, progress);
+        }
+        let levels = [cameras.level_weights(&model.spec, progress), surface.level_weights(&model.spec, progress)];
+        for weights in levels.iter().flatten() {
+            model.grid.iter_mut().zip(weights).for_each(|(number, weight)| *number *= weight);
         }
         model.occupancy = saved_occupancy(&state.task, resolution);
         // A room has a back that no camera saw; what is shown as an object keeps the inside that closes it.

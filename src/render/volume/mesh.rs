@@ -22,6 +22,12 @@ pub enum LevelSetError {
     /// The density reaches the level nowhere.
     #[error("the density reaches level {0} nowhere: choose a lower level, or fit the field longer")]
     NoSurface(f32),
+    /// The distance is positive everywhere.
+    #[error("the field has no surface: its distance is nowhere below 0; fit it longer")]
+    NoZero,
+    /// There is no distance, and so no level that would be the surface by itself.
+    #[error("level: missing: the density follows no distance; give the density at which the surface lies")]
+    NoDistance,
     /// The lattice cannot be meshed.
     #[error(transparent)]
     Surface(#[from] IsoError),
@@ -40,27 +46,30 @@ pub struct LevelSet {
     pub evaluations: usize,
 }
 
-/// The surface on which the density is `level` (per unit of field coordinates), with `resolution` cells along the cube's
-/// edge, 1 to 4096. Only occupied cells are evaluated; the surface closes at their border and the cube's.
+/// The surface on which the density is `level` (per unit of field coordinates), or without a level the zero of the distance that
+/// the density follows, with `resolution` cells along the cube's edge, 1 to 4096. Only occupied cells are evaluated; the surface closes at their border and the cube's.
 ///
 /// Of an open map the inner cube is meshed, with `resolution` cells along its edge; of a frustum what lies nearer than
 /// twenty times its near plane.
 ///
 /// # Errors
-/// A level or resolution out of range, and levels that the density reaches nowhere.
+/// A level or resolution out of range, levels that the density reaches nowhere, and no level where the density follows no distance.
 pub fn level_set(
     source: &dyn RadianceField,
     map: impl Into<SceneMap>,
-    level: f32,
+    level: Option<f32>,
     resolution: usize,
 ) -> Result<LevelSet, LevelSetError> {
-    if !(level.is_finite() && level > 0.0) {
-        return Err(LevelSetError::Level(level));
-    }
+    let level = match (level, source.sharpness()) {
+        (Some(density), _) if density.is_finite() && density > 0.0 => Level::Density(density),
+        (Some(density), _) => return Err(LevelSetError::Level(density)),
+        (None, Some(sharpness)) => Level::Distance { outside: OUTSIDE_WIDTHS / sharpness },
+        (None, None) => return Err(LevelSetError::NoDistance),
+    };
     let region = MeshedRegion::new(map.into());
     let occupancy = source.occupancy();
     let bounds = occupancy.bounds().map(|(lo, hi)| (lo.max(region.low), hi.min(region.high)));
-    let (lo, hi) = bounds.filter(|(lo, hi)| lo.cmplt(*hi).all()).ok_or(LevelSetError::NoSurface(level))?;
+    let (lo, hi) = bounds.filter(|(lo, hi)| lo.cmplt(*hi).all()).ok_or_else(|| level.missing())?;
     if !(1..=4096).contains(&resolution) {
         return Err(IsoError::Options("the resolution must be from 1 to 4096").into());
     }
@@ -69,15 +78,15 @@ pub fn level_set(
     let (lo, hi) = (lo.as_dvec3() - cell, hi.as_dvec3() + cell);
     let cells = ((hi - lo).max_element() / region.edge * resolution as f64).round() as usize;
     // With those two cells more the largest resolution would be too large.
-    let options = MaskedOptions { resolution: cells.min(4096), lo, hi, outside: level, refine: REFINE };
+    let options = MaskedOptions { resolution: cells.min(4096), lo, hi, outside: level.outside(), refine: REFINE };
     let surface = masked(
         &options,
         |lo, hi| occupancy.overlaps(lo.as_vec3(), hi.as_vec3()),
-        |points, values| depth_below(source, &region, level, points, values),
+        |points, values| outsideness(source, &region, level, points, values),
     )?;
     let mut mesh = surface.mesh;
     if mesh.faces.is_empty() {
-        return Err(LevelSetError::NoSurface(level));
+        return Err(level.missing());
     }
     let points: Vec<Vec3> = mesh.positions.iter().map(|p| p.as_vec3()).collect();
     let normals = normals(source, &region.map, &mesh, &points);
@@ -87,19 +96,19 @@ pub fn level_set(
 }
 
 /// Part of the unit cube that is meshed.
-struct MeshedRegion {
+pub(super) struct MeshedRegion {
     map: SceneMap,
-    low: Vec3,
-    high: Vec3,
+    pub low: Vec3,
+    pub high: Vec3,
     /// Length that the resolution counts cells of.
-    edge: f64,
+    pub edge: f64,
 }
 
 /// Depth in a frustum's unit cube up to which it is meshed: twenty near distances.
 const FRUSTUM_DEPTH: f32 = 0.95;
 
 impl MeshedRegion {
-    fn new(map: SceneMap) -> Self {
+    pub fn new(map: SceneMap) -> Self {
         let whole = Self { map, low: Vec3::ZERO, high: Vec3::ONE, edge: 1.0 };
         match map {
             SceneMap::Box(_) => whole,
@@ -108,12 +117,12 @@ impl MeshedRegion {
         }
     }
 
-    fn contains(&self, p: Vec3) -> bool {
+    pub fn contains(&self, p: Vec3) -> bool {
         p.cmpge(self.low).all() && p.cmple(self.high).all()
     }
 
     /// World position of a vertex: the closing faces lie up to a cell beyond the region.
-    fn to_world(&self, p: DVec3) -> DVec3 {
+    pub fn to_world(&self, p: DVec3) -> DVec3 {
         match self.map {
             SceneMap::Box(cube) => cube.to_world(p),
             // The similarity of the inner cube.
@@ -129,15 +138,50 @@ impl MeshedRegion {
     }
 }
 
-/// `level − σ` of each point, σ being 0 outside the region and the occupied cells, where it is not evaluated.
-fn depth_below(source: &dyn RadianceField, region: &MeshedRegion, level: f32, points: &[Vec3], values: &mut [f32]) {
+/// Surface that is meshed.
+#[derive(Clone, Copy)]
+enum Level {
+    /// Where the density has this value.
+    Density(f32),
+    /// Where the distance that the density follows is 0; `outside` is the distance of what is not evaluated.
+    Distance { outside: f32 },
+}
+
+/// Widths of a density's fall before the surface at which there counts as nothing.
+const OUTSIDE_WIDTHS: f32 = 5.0;
+
+impl Level {
+    /// Value of points outside the region and the occupied cells.
+    fn outside(self) -> f32 {
+        match self {
+            Self::Density(level) => level,
+            Self::Distance { outside } => outside,
+        }
+    }
+
+    fn missing(self) -> LevelSetError {
+        match self {
+            Self::Density(level) => LevelSetError::NoSurface(level),
+            Self::Distance { .. } => LevelSetError::NoZero,
+        }
+    }
+}
+
+/// `level − σ` or the distance of each point, σ being 0 outside the region and the occupied cells, where nothing is evaluated.
+fn outsideness(source: &dyn RadianceField, region: &MeshedRegion, level: Level, points: &[Vec3], values: &mut [f32]) {
     let is_inside = |p: Vec3| region.contains(p) && source.occupancy().contains(p);
     let inside: Vec<usize> = (0..points.len()).filter(|&i| is_inside(points[i])).collect();
     let kept: Vec<Vec3> = inside.iter().map(|&i| points[i]).collect();
-    let mut density = vec![0.0; kept.len()];
-    source.density(&kept, &mut density);
-    values.fill(level);
-    inside.iter().zip(density).for_each(|(&i, d)| values[i] = level - d);
+    let mut found = vec![0.0; kept.len()];
+    match level {
+        Level::Density(level) => {
+            source.density(&kept, &mut found);
+            found.iter_mut().for_each(|density| *density = level - *density);
+        }
+        Level::Distance { .. } => source.signed_distance(&kept, &mut found),
+    }
+    values.fill(level.outside());
+    inside.iter().zip(found).for_each(|(&i, value)| values[i] = value);
 }
 
 /// Unit normals at the vertices, in the world; where the density has no gradient, of the faces around.
@@ -150,13 +194,7 @@ fn normals(source: &dyn RadianceField, map: &SceneMap, mesh: &TriMesh, points: &
             *n = if map.is_box() { (-*n).normalize_or_zero() } else { to_world(-*n) };
         }
     });
-    let mut around = vec![DVec3::ZERO; points.len()];
-    if normals.contains(&Vec3::ZERO) {
-        for (f, face) in mesh.faces.iter().enumerate() {
-            let [a, b, c] = mesh.triangle(f);
-            face.iter().for_each(|v| around[*v as usize] += (b - a).cross(c - a));
-        }
-    }
+    let around = if normals.contains(&Vec3::ZERO) { around_vertices(mesh) } else { vec![DVec3::ZERO; points.len()] };
     let unknown = normals.iter_mut().zip(around).zip(points).filter(|((n, _), _)| **n == Vec3::ZERO);
     for ((n, around), p) in unknown {
         let around =
@@ -166,7 +204,23 @@ fn normals(source: &dyn RadianceField, map: &SceneMap, mesh: &TriMesh, points: &
     normals
 }
 
-fn colours(source: &dyn RadianceField, points: &[Vec3], normals: &[Vec3]) -> Vec<[u8; 3]> {
+/// Unit normals of the faces around each vertex, by their areas.
+pub(super) fn face_normals(mesh: &TriMesh) -> Vec<Vec3> {
+    around_vertices(mesh).into_iter().map(|sum| sum.normalize_or(DVec3::Z).as_vec3()).collect()
+}
+
+/// Sum of the normals of the faces around each vertex, as long as twice their area.
+fn around_vertices(mesh: &TriMesh) -> Vec<DVec3> {
+    let mut around = vec![DVec3::ZERO; mesh.positions.len()];
+    for (f, face) in mesh.faces.iter().enumerate() {
+        let [a, b, c] = mesh.triangle(f);
+        face.iter().for_each(|v| around[*v as usize] += (b - a).cross(c - a));
+    }
+    around
+}
+
+/// 8-bit sRGB colours at points, as seen along the inverse normals.
+pub(super) fn colours(source: &dyn RadianceField, points: &[Vec3], normals: &[Vec3]) -> Vec<[u8; 3]> {
     let mut colours = vec![[0u8; 3]; points.len()];
     let batches = colours.par_chunks_mut(BATCH).zip(points.par_chunks(BATCH)).zip(normals.par_chunks(BATCH));
     batches.for_each(|((colours, points), normals)| {

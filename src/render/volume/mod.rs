@@ -13,6 +13,7 @@
 //! shows the field (see [`crate::section`]) stops all the light that reaches it. A pixel covered by less than 1 % counts as
 //! a miss: depth +∞, the others 0.
 
+mod fusion;
 mod march;
 mod mesh;
 mod tile;
@@ -27,6 +28,7 @@ use nstr_camera::CameraModel;
 use nstr_space::{Cube, RadianceField, SceneMap};
 use rayon::prelude::*;
 
+pub use fusion::{FusionError, fused_surface};
 pub use mesh::{LevelSet, LevelSetError, level_set};
 
 use crate::cpu::check_mask;

@@ -1,7 +1,7 @@
 //! Requirements on the volume renderer: closed forms, the same image with and without skipping, the same bits on any
 //! number of threads.
 
-use glam::{DMat3, DVec2, DVec3, Vec3};
+use glam::{DMat3, DMat4, DVec2, DVec3, Vec3};
 use nstr_camera::orbit::Orbit;
 use nstr_camera::{Camera, CameraModel};
 use nstr_image::colour::{Background, linear_from_srgb, srgb_from_linear};
@@ -10,7 +10,7 @@ use nstr_space::analytic::still_life;
 use nstr_space::{AnalyticRadiance, Cube, Frustum, Occupancy, RadianceField, Ray, SceneMap};
 
 use crate::section::{Section, SectionView, density_colour};
-use crate::volume::{LevelSetError, VolumeRenderer, VolumeSettings, level_set};
+use crate::volume::{FusionError, LevelSetError, VolumeRenderer, VolumeSettings, fused_surface, level_set};
 use crate::{Frame, Layer, LayerSet, RenderSettings};
 
 const SLAB: (f32, f32) = (0.25, 0.75);
@@ -382,7 +382,7 @@ fn a_section_cuts_the_slab_or_shows_its_density() {
 fn a_level_set_is_closed_coloured_and_in_place() {
     let source = AnalyticRadiance::sampled(32, ball);
     let cube = Cube { origin: DVec3::new(1.0, 2.0, 3.0), size: 2.0 };
-    let found = level_set(&source, cube, 30.0, 96).unwrap();
+    let found = level_set(&source, cube, Some(30.0), 96).unwrap();
     let middle = cube.to_world(DVec3::splat(0.5));
     assert!(found.mesh.faces.len() > 1000);
     let mut edges = std::collections::HashSet::new();
@@ -399,14 +399,14 @@ fn a_level_set_is_closed_coloured_and_in_place() {
     }
     assert!(found.evaluations < 97 * 97 * 97 / 2);
     // A slab fills the cube to its faces and closes there.
-    let slab = level_set(&AnalyticRadiance::new(Occupancy::full(16), slab), Cube::default(), 1.0, 20).unwrap();
+    let slab = level_set(&AnalyticRadiance::new(Occupancy::full(16), slab), Cube::default(), Some(1.0), 20).unwrap();
     let (lo, hi) = slab.mesh.bounds().unwrap();
     assert!(lo.x < 0.001 && hi.x > 0.94 && hi.x < 1.06 && lo.z > 0.19 && hi.z < 0.81, "{lo} {hi}");
-    assert_eq!(level_set(&source, cube, 61.0, 32).err(), Some(LevelSetError::NoSurface(61.0)));
+    assert_eq!(level_set(&source, cube, Some(61.0), 32).err(), Some(LevelSetError::NoSurface(61.0)));
     let nothing = AnalyticRadiance::new(Occupancy::empty(16), ball);
-    assert_eq!(level_set(&nothing, cube, 1.0, 32).err(), Some(LevelSetError::NoSurface(1.0)));
-    assert!(matches!(level_set(&source, cube, f32::NAN, 32), Err(LevelSetError::Level(_))));
-    assert!(level_set(&source, cube, 1.0, 0).is_err() && level_set(&source, cube, 1.0, 5000).is_err());
+    assert_eq!(level_set(&nothing, cube, Some(1.0), 32).err(), Some(LevelSetError::NoSurface(1.0)));
+    assert!(matches!(level_set(&source, cube, Some(f32::NAN), 32), Err(LevelSetError::Level(_))));
+    assert!(level_set(&source, cube, Some(1.0), 0).is_err() && level_set(&source, cube, Some(1.0), 5000).is_err());
 }
 
 /// An open map around the origin, and a frustum that looks along −z of the world.
@@ -514,7 +514,7 @@ fn level_sets_of_endless_maps_are_in_place() {
             _ => (DVec3::new(0.1, -0.2, 0.3), 0.5),
         };
         let source = in_world(map, |p| 60.0 * (1.0 - p.distance(centre) / (2.0 * radius)).max(0.0));
-        let found = level_set(&source, map, 30.0, 96).unwrap();
+        let found = level_set(&source, map, Some(30.0), 96).unwrap();
         assert!(found.mesh.faces.len() > 500);
         for (p, n) in found.mesh.positions.iter().zip(&found.normals) {
             let out = *p - centre;
@@ -574,4 +574,93 @@ fn masked_pixels_are_those_of_the_whole_frame() {
         assert!(masked.stats.evals < whole.stats.evals / 4);
     }
     assert!(renderer.render_masked(&camera, &every_layer(), &mask[1..]).is_err());
+}
+
+/// A dense ball with a cavity that no camera sees, red.
+fn hollow(p: Vec3, _: Vec3) -> [f32; 4] {
+    let r = (p - 0.5).length();
+    [0.9, 0.1, 0.1, if (0.15..0.3).contains(&r) { 2000.0 } else { 0.0 }]
+}
+
+#[test]
+fn a_fused_surface_is_what_cameras_see_of_a_field() {
+    let source = AnalyticRadiance::sampled(32, hollow);
+    let cube = Cube { origin: DVec3::new(-1.0, 0.0, 2.0), size: 2.0 };
+    let middle = cube.to_world(DVec3::splat(0.5));
+    let renderer = VolumeRenderer::new(&source, cube, VolumeSettings::default()).unwrap();
+    let places = (0..14).map(|i| {
+        let (turn, height) = (f64::from(i) * 2.4, 1.0 - 2.0 * (f64::from(i) + 0.5) / 14.0);
+        let out = DVec3::new(turn.cos(), turn.sin(), 0.0) * (1.0 - height * height).sqrt() + DVec3::Z * height;
+        let pose = Camera::look_at(middle + out * 5.0, middle, DVec3::new(0.3, 0.2, 1.0)).unwrap();
+        Camera::with_fov_y(96, 96, 30.0, pose).unwrap()
+    });
+    let cameras: Vec<Camera> = places.collect();
+    let mut told = Vec::new();
+    let found = fused_surface(&renderer, &cameras, 64, |done| told.push(done)).unwrap();
+    assert_eq!(told, (1..=14).collect::<Vec<_>>());
+    let mut edges = std::collections::HashSet::new();
+    for f in &found.mesh.faces {
+        (0..3).for_each(|k| assert!(edges.insert((f[k], f[(k + 1) % 3]))));
+    }
+    assert!(edges.len() > 3000 && edges.iter().all(|(a, b)| edges.contains(&(*b, *a))), "closed");
+    for ((p, n), c) in found.mesh.positions.iter().zip(&found.normals).zip(&found.colours) {
+        let out = *p - middle;
+        // Within a pixel, 0.03 of the world, of the outer surface; nothing of the cavity at 0.3.
+        assert!((out.length() - 0.6).abs() < 0.03, "{}", out.length());
+        assert!(n.as_dvec3().dot(out.normalize()) > 0.8);
+        assert_eq!(c[0], 230);
+    }
+    // The level set has both surfaces.
+    let both = level_set(&source, cube, Some(1000.0), 64).unwrap();
+    assert!(both.mesh.positions.iter().any(|p| (p.distance(middle) - 0.3).abs() < 0.03));
+    let aside = Camera { camera_to_world: cameras[0].camera_to_world * DMat4::from_rotation_y(2.0), ..cameras[0] };
+    let error = fused_surface(&renderer, &[aside], 64, |_| ()).unwrap_err();
+    assert!(matches!(error, FusionError::NothingSeen), "{error}");
+    assert!(fused_surface(&renderer, &cameras, 0, |_| ()).is_err());
+}
+
+/// A ball whose density follows its distance; hidden far behind everything.
+struct DistanceBall(Occupancy);
+
+impl RadianceField for DistanceBall {
+    fn density(&self, points: &[Vec3], density: &mut [f32]) {
+        self.signed_distance(points, density);
+        density
+            .iter_mut()
+            .for_each(|d| *d = if *d > 0.0 { 50.0 * (-100.0 * *d).exp() } else { 100.0 - 50.0 * (100.0 * *d).exp() });
+    }
+    fn radiance(&self, points: &[Vec3], _: &[Vec3], out: &mut [[f32; 4]]) {
+        let mut density = vec![0.0; points.len()];
+        self.density(points, &mut density);
+        out.iter_mut().zip(density).for_each(|(out, d)| *out = [0.2, 0.4, 0.6, d]);
+    }
+    fn density_gradient(&self, points: &[Vec3], density: &mut [f32], gradient: &mut [Vec3]) {
+        self.density(points, density);
+        gradient.iter_mut().zip(points).for_each(|(g, p)| *g = (0.5 - *p).normalize_or_zero());
+    }
+    fn sharpness(&self) -> Option<f32> {
+        Some(100.0)
+    }
+    fn signed_distance(&self, points: &[Vec3], distance: &mut [f32]) {
+        distance.iter_mut().zip(points).for_each(|(d, p)| *d = p.distance(Vec3::splat(0.5)) - 0.3);
+    }
+    fn occupancy(&self) -> &Occupancy {
+        &self.0
+    }
+}
+
+#[test]
+fn the_surface_of_a_distance_needs_no_level() {
+    let source = DistanceBall(Occupancy::full(16));
+    let found = level_set(&source, Cube::default(), None, 32).unwrap();
+    for (p, n) in found.mesh.positions.iter().zip(&found.normals) {
+        let out = *p - DVec3::splat(0.5);
+        assert!((out.length() - 0.3).abs() < 1e-4, "on the zero of the distance: {}", out.length());
+        assert!(n.as_dvec3().dot(out.normalize()) > 0.99);
+    }
+    // A level of the density lies elsewhere.
+    let level = level_set(&source, Cube::default(), Some(10.0), 32).unwrap();
+    assert!(level.mesh.positions.iter().all(|p| p.distance(DVec3::splat(0.5)) > 0.31));
+    let plain = AnalyticRadiance::new(Occupancy::full(16), ball);
+    assert_eq!(level_set(&plain, Cube::default(), None, 32).err(), Some(LevelSetError::NoDistance));
 }

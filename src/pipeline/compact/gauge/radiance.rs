@@ -255,6 +255,7 @@ fn own_views(model: &RadianceModel) -> Result<Vec<View>, Error> {
         camera,
         lens: Lens::Pinhole,
         mask: None,
+        depth: None,
     };
     Ok(cameras.into_iter().map(view).collect())
 }
