@@ -85,7 +85,7 @@ pub struct FitArgs {
     /// Write the cameras as the fit leaves them, refined by --set cameras.refine=on, as a transforms.json
     #[arg(long, value_name = "JSON", help_heading = CAPTURES)]
     pub write_cameras: Option<PathBuf>,
-    /// White, black or #rrggbb behind the object. Images without alpha are trained over it, and their
+    /// Colour behind the object: white, black or #rrggbb. Images without alpha are trained over it, and their
     /// silhouettes before it give the scene box; images with alpha are measured on it, and trained over random colours.
     /// auto finds the plain background of images without alpha; random takes none. --set rays.background=COLOUR wins
     #[arg(long, default_value = "auto", help_heading = CAPTURES)]

@@ -56,7 +56,7 @@ impl LayerPictures {
             let shrink = f64::from(longest) / f64::from(camera.width.max(camera.height));
             let small = |side: u32| ((f64::from(side) * shrink.min(1.0)).round() as u32).max(1);
             let camera = camera.resized(small(camera.width), small(camera.height));
-            let frame = renderer.render(&camera, &self.data_settings(|layer| has_bar(layer)))?;
+            let frame = renderer.render(&camera, &self.data_settings(has_bar))?;
             for (layer, found) in self.layers.iter().zip(&mut found) {
                 let Some((low, high)) = layer_range(&frame, *layer, 0) else { continue };
                 *found = Some(found.map_or((low, high), |(l, h)| (low.min(l), high.max(h))));

@@ -31,6 +31,8 @@ pub struct ProgressDisplay {
     stage: String,
     left: TimeLeft,
     start: Instant,
+    /// Time from the beginning of the display to that of the stage.
+    stage_start: f64,
     printed: Instant,
     runs: Option<Runs>,
     /// Validation metric as it was last printed in a line.
@@ -54,6 +56,7 @@ impl ProgressDisplay {
             stage: String::new(),
             left: TimeLeft::default(),
             start: now,
+            stage_start: 0.0,
             printed: now,
             runs: None,
             metric: None,
@@ -123,7 +126,7 @@ impl ProgressDisplay {
             }
             None => {
                 if self.stage != stage {
-                    (self.stage, self.left) = (stage.into(), TimeLeft::default());
+                    (self.stage, self.left, self.stage_start) = (stage.into(), TimeLeft::default(), now);
                 }
                 (fraction, String::new())
             }
@@ -138,7 +141,9 @@ impl ProgressDisplay {
             self.bar.get_or_insert_with(Bar::new).show(fraction, words + &left);
         } else if self.verbosity == Verbosity::Full && self.printed.elapsed() >= LINE_EVERY {
             self.printed = Instant::now();
-            let elapsed = elapsed.map_or(now, |elapsed| elapsed.as_secs_f64());
+            // Stages of unknown length are many and short: the time is that of the whole.
+            let began = if fraction.is_some() { self.stage_start } else { 0.0 };
+            let elapsed = elapsed.map_or(now - began, |elapsed| elapsed.as_secs_f64());
             stderr!("{}", line(fraction, &words, elapsed, left.as_deref()));
         }
         !self.is_stopped()

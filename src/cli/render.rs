@@ -411,7 +411,7 @@ impl<'a> FrameWriter<'a> {
                 video.push(&frame)?;
             }
             Self::Folder { path, next, count } => {
-                std::fs::create_dir_all(&*path).with_context(|| format!("cannot make {}", path.display()))?;
+                std::fs::create_dir_all(*path).with_context(|| format!("cannot make {}", path.display()))?;
                 png::write(&folder::frame_path(path, *next, *count, "png"), &frame)?;
                 *next += 1;
             }
@@ -539,7 +539,7 @@ pub fn portrait(from: &Path, model: Model, path: &Path) -> anyhow::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use clap::{Args as _, FromArgMatches};
+    use clap::FromArgMatches;
 
     fn parse(options: &[&str]) -> RenderArgs {
         let command = RenderArgs::augment_args(clap::Command::new("render"));

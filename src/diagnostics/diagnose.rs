@@ -16,7 +16,7 @@ use crate::frequency::known_frequency;
 use crate::model_facts::facts;
 use crate::null_models::{FieldParameters, MakeData, UNKNOWN, capture_data, mesh_data, signal_data, without_spectrum};
 use crate::radiance_report::RadianceInput;
-use crate::report::Report;
+use crate::report::{Answer, Report};
 use crate::sdf_report::{MeshReference, SdfInput, SdfReportOptions};
 use crate::signal_report::{SampleGrid, SignalInput};
 use crate::{radiance_report, sdf_report, signal_report, theory_report};
@@ -211,11 +211,20 @@ impl Diagnosis<'_, '_> {
     /// Measures the theory's claims.
     fn theory(&mut self, model: &Model) {
         (self.stage)("transport and perturbations", None);
-        if let Some(found) = theory_report::transport(model, &self.init, self.options.seed) {
-            self.report.push("transport", found);
-        }
-        if let Some(found) = theory_report::perturbation_decay(model, &self.init, self.options.seed) {
-            self.report.push("decay", found);
+        let is_trained = |r: &FitRecord| r.fit.train.regularizers.trains_transport() || r.transport_from.is_some();
+        let is_untrained = model.spec.transports() && self.record.is_some_and(|record| !is_trained(record));
+        let seed = self.options.seed;
+        let found = [
+            ("transport", theory_report::transport(model, &self.init, seed)),
+            ("decay", theory_report::perturbation_decay(model, &self.init, seed)),
+        ];
+        for (key, found) in found {
+            let Some((mut section, numbers)) = found else { continue };
+            if is_untrained {
+                section.answer = Answer::Open;
+                section.verdict = "F was not trained with this model, so it says nothing about the spectrum.".into();
+            }
+            self.report.push(key, (section, numbers));
         }
     }
 }

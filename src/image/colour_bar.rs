@@ -22,9 +22,9 @@ const TICK: u32 = 4;
 /// Least and greatest height of a bar in dots.
 const BAR: (u32, u32) = (64, 360);
 
-/// Pixels a dot of texts on a picture of this height: one up to 1300 pixels.
-pub fn text_scale(height: u32) -> u32 {
-    ((height + 500) / 900).max(1)
+/// Pixels a dot of texts on a picture whose shorter side has so many pixels: one up to 1300.
+pub fn text_scale(side: u32) -> u32 {
+    ((side + 500) / 900).max(1)
 }
 
 /// Ink that can be read on `paper`.
@@ -43,7 +43,7 @@ impl ColourBar<'_> {
 
     /// The picture with the bar at its right, on `paper`; low pictures grow to the height that the bar needs.
     pub fn beside(&self, picture: &Rgba8, paper: [u8; 3]) -> Rgba8 {
-        let scale = text_scale(picture.height);
+        let scale = text_scale(picture.height.min(picture.width));
         let lines = if self.unit.is_empty() { 1 } else { 2 };
         // Half a number stands above and below the bar.
         let around = 2 * SPACE + lines * HEIGHT + 6 + HEIGHT;

@@ -73,6 +73,16 @@ impl Rgba8 {
         })
     }
 
+    /// The image made `n` times larger along both axes, each pixel a square.
+    pub fn enlarged(&self, n: u32) -> Self {
+        let width = self.width * n;
+        let place = |i: usize| (i as u32 % width.max(1) / n, i as u32 / width.max(1) / n);
+        Self::from_fn(width, self.height * n, |i| {
+            let (x, y) = place(i);
+            self.pixel(x, y)
+        })
+    }
+
     /// `true` where every pixel is opaque.
     pub fn is_opaque(&self) -> bool {
         self.data.chunks_exact(4).all(|p| p[3] == 255)
@@ -136,5 +146,7 @@ mod tests {
         assert_eq!((small.width, small.height), (2, 2));
         assert_eq!((small.pixel(0, 0), small.pixel(1, 1)), ([150, 100, 0, 128], [10, 20, 30, 255]));
         assert_eq!((image.reduced(1), image.reduced(99).height), (image.clone(), 1));
+        let opaque = Rgba8::from_fn(3, 2, |i| [i as u8, 9, 40, 255]);
+        assert_eq!((opaque.enlarged(3).width, opaque.enlarged(3).reduced(3)), (9, opaque));
     }
 }

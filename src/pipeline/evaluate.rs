@@ -257,8 +257,7 @@ pub fn evaluate_observed(
             let all = read_capture(reference, &settings.cameras_only())?;
             let cameras: Vec<LensCamera> = all.views().map(View::lens_camera).collect();
             let (images, sheet) = options.pictures();
-            let named = |path: &Path| path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-            let title = format!("{} against {}", named(path), named(reference));
+            let title = sheet_title(path, reference);
             let (order, rows) = (options.sheet_order, options.sheet_rows);
             let sheet = sheet.as_deref().map(|path| SheetOptions { path, title: &title, order, rows });
             let near_fraction = options.near_fraction;
@@ -275,12 +274,18 @@ pub fn evaluate_observed(
             stage("metrics", None);
             let scores = model.evaluate(&fit, &original).context(both)?;
             if let (folder, Some(sheet)) = options.pictures() {
-                let title = format!("{} against {}", path.display(), reference.display());
+                let title = sheet_title(path, reference);
                 write_comparison(&fit, &original, folder, &sheet, &title)?;
             }
             Ok(Scores::Signal(scores))
         }
     }
+}
+
+/// Title of a contact sheet: the names of the model and of what it is compared with.
+fn sheet_title(model: &Path, reference: &Path) -> String {
+    let named = |path: &Path| path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    format!("{} against {}", named(model), named(reference))
 }
 
 /// Checks that a signal has kind, size and channels of the one that a model stands for.
@@ -403,7 +408,10 @@ fn write_comparison(
                 png::write(&folder.join("reference.png"), &b)?;
             }
             let pictures = [&b, &a, &error].map(thumbnail).to_vec();
-            let caption = format!("{}x{} pixels", a.width, a.height);
+            let square: f64 = shown(&a).iter().zip(&shown(&b)).map(|(a, b)| f64::from(a - b).powi(2)).sum();
+            // Alpha is 1 in both and has no error: three channels in four count.
+            let psnr = -10.0 * (square / (0.75 * shown(&a).len() as f64)).log10();
+            let caption = format!("{}x{} pixels  {psnr:.2} dB", a.width, a.height);
             write_sheet(sheet, title, &[SheetRow { caption, pictures }], MAX_ERROR)?;
         }
         _ => {}

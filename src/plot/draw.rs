@@ -87,6 +87,9 @@ fn paint<'a>(chart: &Chart, root: &Area<'a>, legend: i32) -> Drawn<'a> {
     root.present()
 }
 
+/// Part of the largest x below which the smallest counts as near 0.
+const NEAR_ZERO: f64 = 0.35;
+
 /// Both scales, wide enough for all that is drawn.
 fn scales(chart: &Chart) -> [AxisScale; 2] {
     let (mut xs, mut ys) = (Vec::new(), Vec::new());
@@ -106,6 +109,11 @@ fn scales(chart: &Chart) -> [AxisScale; 2] {
             Shape::Points(points) => points.iter().for_each(|p| add(&[p.0], p.1, 0.0)),
             Shape::Bins(bins) => bins.iter().for_each(|b| add(&[b.from, b.to], b.mean, b.spread)),
         }
+    }
+    // Amounts that begin near 0 are shown from there, as times and steps are read.
+    let ends = xs.iter().fold((f64::MAX, f64::MIN), |(l, h), x| (l.min(*x), h.max(*x)));
+    if !chart.x.log && ends.0 >= 0.0 && ends.0 < NEAR_ZERO * ends.1 {
+        xs.push(0.0);
     }
     [AxisScale::new(&chart.x, xs.into_iter()), AxisScale::new(&chart.y, ys.into_iter())]
 }
@@ -367,12 +375,30 @@ fn end_labels<'a>(
     for ((index, end), y) in labels.into_iter().zip(places) {
         let (y, look) = (y.round() as i32, Look(index));
         let from = (end.0 + 2 * MARK).min(left - 4 * FINE);
-        root.draw(&PathElement::new(vec![(from, end.1), (left, y)], look.colour().mix(0.5).stroke_width(FINE as u32)))?;
+        leader(root, (from, end.1), (left, y), look)?;
         swatch(chart, root, index, left, y)?;
         let text = shown(&chart.names[index]);
         root.draw(&Text::new(text, (left + 32 * FINE, y), font(TEXT, HPos::Left, VPos::Center)))?;
     }
     Ok(())
+}
+
+/// Longest line to a label that is drawn whole, in pixels; longer ones are dotted, so that nobody takes them for data.
+const WHOLE: i32 = 40;
+
+/// A thin line from the end of a line to its label.
+fn leader<'a>(root: &Area<'a>, from: (i32, i32), to: (i32, i32), look: Look) -> Drawn<'a> {
+    let style = look.colour().mix(0.55).stroke_width(FINE as u32);
+    let length = to.0 - from.0;
+    if length <= WHOLE * FINE {
+        return root.draw(&PathElement::new(vec![from, to], style));
+    }
+    let at = |x: i32| (from.0 + x, from.1 + (i64::from(to.1 - from.1) * i64::from(x) / i64::from(length)) as i32);
+    let (dot, gap) = (2 * FINE, 7 * FINE);
+    (0..length).step_by((dot + gap) as usize).try_for_each(|x| {
+        let end = (x + dot).min(length);
+        root.draw(&PathElement::new(vec![at(x), at(end)], style))
+    })
 }
 
 /// Line and mark of a name, as its series has them, from `x` on.

@@ -43,8 +43,8 @@ pub struct SheetOptions<'a> {
     pub rows: usize,
 }
 
-/// Longest side of a picture on a sheet, in pixels.
-const SIDE: u32 = 400;
+/// Least and greatest length of the longest side of a picture on a sheet, in pixels, about.
+const SIDE: (u32, u32) = (250, 400);
 
 /// Legend of error pictures whose last colour stands for `full` and more.
 pub fn error_bar(full: f64) -> ColourBar<'static> {
@@ -54,7 +54,7 @@ pub fn error_bar(full: f64) -> ColourBar<'static> {
         (place, format!("{}{more}", (place * full * 1e4).round() / 1e4))
     };
     let colour: &(dyn Fn(f32) -> [f32; 3] + Sync) = &error_colormap;
-    ColourBar { title: "error".into(), unit: "of 1, mean RGB".into(), ticks: (0..=5).map(tick).collect(), colour }
+    ColourBar { title: "error".into(), unit: "mean of RGB".into(), ticks: (0..=5).map(tick).collect(), colour }
 }
 
 /// Draws the rows of a sheet under its headings, beside the legend of their errors up to `full`, and writes it.
@@ -66,9 +66,10 @@ pub fn write_sheet(path: &Path, title: &str, rows: &[SheetRow], full: f64) -> Re
     png::write(path, &error_bar(full).beside(&sheet, [255; 3]))
 }
 
-/// The picture made smaller for a sheet.
+/// The picture made smaller, or tiny ones larger, for a sheet.
 pub fn thumbnail(picture: &Rgba8) -> Rgba8 {
-    picture.reduced(picture.width.max(picture.height).div_ceil(SIDE))
+    let side = picture.width.max(picture.height).max(1);
+    if side < SIDE.0 { picture.enlarged(SIDE.0.div_ceil(side).min(8)) } else { picture.reduced(side.div_ceil(SIDE.1)) }
 }
 
 /// Sheet of views that come one by one; only those that will be shown are kept.
