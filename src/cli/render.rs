@@ -360,8 +360,8 @@ pub fn run(args: &RenderArgs) -> anyhow::Result<()> {
     let mut display = ProgressDisplay::new();
     for (i, camera) in cameras.iter().enumerate() {
         if cameras.len() > 1 {
-            let text = format!("{} of {}", i + 1, cameras.len());
-            display.show("frame", Some(i as f64 / cameras.len() as f64), &text);
+            let text = format!("frame {} of {}", i + 1, cameras.len());
+            display.show("", Some(i as f64 / cameras.len() as f64), &text);
         }
         let frames = pictures.render(&renderer, camera, stats)?;
         writers.iter_mut().zip(frames).try_for_each(|(writer, frame)| writer.push(frame))?;

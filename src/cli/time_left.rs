@@ -76,8 +76,8 @@ mod tests {
     use super::*;
 
     /// Feeds work of `parts` whose durations `duration` tells; asserts that from a fraction of `from` on every estimate lies
-    /// within 20 % of what the rest will take, or within a second of it.
-    fn check(name: &str, parts: usize, delay: f64, from: f64, duration: impl Fn(usize) -> f64) {
+    /// within 20 % of what the rest will take; of uneven parts the last few may be off by `slack` seconds, as nobody knows them.
+    fn check(name: &str, parts: usize, delay: f64, from: f64, slack: f64, duration: impl Fn(usize) -> f64) {
         let whole: f64 = delay + (0..parts).map(&duration).sum::<f64>();
         let (mut estimate, mut now) = (TimeLeft::default(), delay);
         let mut judged = 0;
@@ -89,7 +89,7 @@ mod tests {
             let left = whole - now;
             if fraction >= from && part + 1 < parts {
                 let found = estimate.left(now).unwrap_or_else(|| panic!("{name}: nothing at {fraction}"));
-                assert!((found - left).abs() <= (0.2 * left).max(1.0), "{name} at {fraction:.3}: {found} for {left}");
+                assert!((found - left).abs() <= (0.2 * left).max(slack), "{name} at {fraction:.3}: {found} for {left}");
                 judged += 1;
             }
         }
@@ -104,19 +104,19 @@ mod tests {
 
     #[test]
     fn steady_work_is_told_within_a_fifth() {
-        check("steps of a fit", 5000, 0.0, 0.05, |_| 0.012);
-        check("eight long views", 8, 0.0, 0.1, |_| 30.0);
-        check("two halves", 2, 0.0, 0.4, |_| 40.0);
-        check("hours", 100_000, 0.0, 0.01, |_| 0.2);
-        check("uneven frames", 120, 0.0, 0.1, |i| 1.0 + noise(i));
-        check("wild steps", 2000, 0.0, 0.1, |i| 0.1 * noise(i));
+        check("steps of a fit", 5000, 0.0, 0.05, 0.0, |_| 0.012);
+        check("eight long views", 8, 0.0, 0.1, 0.0, |_| 30.0);
+        check("two halves", 2, 0.0, 0.4, 0.0, |_| 40.0);
+        check("hours", 100_000, 0.0, 0.01, 0.0, |_| 0.2);
+        check("uneven frames", 120, 0.0, 0.1, 1.5, |i| 1.0 + noise(i));
+        check("wild steps", 2000, 0.0, 0.1, 0.3, |i| 0.1 * noise(i));
     }
 
     #[test]
     fn what_came_before_the_work_does_not_count() {
-        check("after long reading", 1000, 300.0, 0.02, |_| 0.1);
+        check("after long reading", 1000, 300.0, 0.02, 0.0, |_| 0.1);
         // A start that takes a tenth of the time is forgotten by the middle.
-        check("slow first steps", 1000, 0.0, 0.5, |i| if i < 20 { 0.6 } else { 0.1 });
+        check("slow first steps", 1000, 0.0, 0.5, 0.0, |i| if i < 20 { 0.6 } else { 0.1 });
         // A resumed fit begins at its fraction.
         let mut estimate = TimeLeft::default();
         (0..=20).for_each(|i| estimate.update(f64::from(i), 0.6 + 0.01 * f64::from(i)));
@@ -126,7 +126,7 @@ mod tests {
     #[test]
     fn a_slower_pace_is_followed() {
         // Three times slower from the middle on: right again at three quarters.
-        check("slower", 1000, 0.0, 0.8, |i| if i < 500 { 0.05 } else { 0.15 });
+        check("slower", 1000, 0.0, 0.8, 0.0, |i| if i < 500 { 0.05 } else { 0.15 });
     }
 
     #[test]
