@@ -3,7 +3,7 @@
 
 /// Characters in ascending order, each with 13 rows of 7 dots: the top left one is bit 90, the bottom right one bit 0.
 #[rustfmt::skip]
-pub const GLYPHS: [(char, u128); 219] = [
+pub const GLYPHS: [(char, u128); 218] = [
     ('!', 0x00002040810204080020000),
     ('"', 0x000050a1400000000000000),
     ('#', 0x000000a147c51f142800000),
@@ -110,7 +110,6 @@ pub const GLYPHS: [(char, u128); 219] = [
     ('ª', 0x00007011e447803e0000000),
     ('«', 0x00000051451414141400000),
     ('¬', 0x00000000000f81020000000),
-    ('­', 0x00000000000f00000000000),
     ('®', 0x0000f215aad5ad5684f0000),
     ('¯', 0x0000f800000000000000000),
     ('°', 0x00006122430000000000000),

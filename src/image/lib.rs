@@ -68,7 +68,7 @@ impl Rgba8 {
                 sums[3] += alpha;
             }
             let (alpha, count) = (sums[3], u64::from(n * n));
-            let mean = |sum: u64, of: u64| if of == 0 { 0 } else { ((sum + of / 2) / of) as u8 };
+            let mean = |sum: u64, of: u64| (sum + of / 2).checked_div(of).unwrap_or(0) as u8;
             [mean(sums[0], alpha), mean(sums[1], alpha), mean(sums[2], alpha), mean(alpha, count)]
         })
     }
