@@ -61,7 +61,26 @@ fn a_fit_renders_exports_measures_and_answers() {
     ok(at, &["render", "b.safetensors", "-o", "b.gif", "--orbit", "4", "--size", "32x32", "--spp", "1"]);
     ok(at, &["render", "b.safetensors", "-o", "frames", "--orbit", "3", "--size", "32x32", "--layers", "normal"]);
     assert_eq!(std::fs::read_dir(at.join("frames")).unwrap().count(), 3);
+    // A bar with numbers stands beside false colours; each of several layers has its file.
+    let size = |name: &str| {
+        let picture = nstr::image::png::read(&at.join(name)).unwrap();
+        (picture.width, picture.height)
+    };
     ok(at, &["render", "b.safetensors", "-o", "h.png", "--size", "48x36", "--layers", "curvature"]);
+    assert!(size("h.png").0 > 48 + 40 && size("h.png").1 > 36, "{:?}", size("h.png"));
+    ok(at, &["render", "b.safetensors", "-o", "p.png", "--size", "48x36", "--layer", "depth", "--no-legend"]);
+    assert_eq!(size("p.png"), (48, 36));
+    let two = ["render", "b.safetensors", "-o", "two.png", "--size", "200x150", "--layers", "normals,depth"];
+    let text = ok(at, &two);
+    assert!(text.contains("wrote two.depth.ray.png") && text.contains("wrote two.normal.png"), "{text}");
+    assert!(size("two.normal.png") == (200, 150) && size("two.depth.ray.png").0 > 200 && !at.join("two.png").exists());
+    let error = fails(at, &["render", "b.safetensors", "-o", "p.png", "--fps", "9"]);
+    assert!(error.contains("--fps") && error.contains(".gif"), "{error}");
+    // Nothing but lines goes to a standard error that is no terminal.
+    let eval =
+        run(at, &["eval", "b.safetensors", "b.obj", "--lattice", "32", "--resolution", "64", "--samples", "1000"]);
+    let said = String::from_utf8_lossy(&eval.stderr).into_owned();
+    assert!(eval.status.success() && !said.contains(['\r', '\u{1b}']), "{said:?}");
     let section = ["--section", "-1,0,0.5,-10", "--section-field"];
     let start = ["render", "b.safetensors", "-o", "cut.png", "--size", "48x36"];
     ok(at, &[&start[..], &section].concat());

@@ -35,11 +35,17 @@ fn a_surface_is_diagnosed_beside_its_null_models() {
     ok(at, &["fit", &knot, "-o", "k.safetensors", "--preset", "sdf-tiny", "--steps", "300", "--no-eval"]);
     let few = ["--samples", "1500", "--null-steps", "60"];
     let said = ok(at, &[&["diagnose", "k.safetensors", &knot, "-o", "r", "--json", "r.json"], &few[..]].concat());
-    assert!(said.contains("Curvature and the spectrum: ρ(") && said.contains("wrote r"), "{said}");
+    // The verdict comes first, in words; then the numbers that it rests on.
+    let verdict = said.lines().find(|line| line.contains("Curvature and the spectrum: ")).unwrap();
+    assert!(["yes ", "no ", "open "].iter().any(|word| verdict.starts_with(word)), "{said}");
+    assert!(said.find(verdict) < said.find("Spearman's ρ(") && said.contains("wrote r"), "{said}");
     let html = page(&at.join("r"));
     assert!(html.matches("<svg").count() >= 5 && html.matches("data:image/png;base64,").count() >= 4);
     let report = json(&at.join("r/report.json"));
     assert_eq!(report, json(&at.join("r.json")));
+    // No regulariser taught F: nothing is said of it.
+    assert_eq!(report["answers"]["Transport and stability"], "open", "{}", report["answers"]);
+    assert!(html.find("class=\"lead").unwrap() < html.find("<dl>").unwrap());
     let tangent = "‖∇S‖ in the tangent plane";
     for subject in [
         "model: S",
@@ -80,7 +86,9 @@ fn a_surface_is_diagnosed_beside_its_null_models() {
     // The same seed, the same numbers; without the mesh what needs it is said to be missing.
     ok(at, &[&["diagnose", "k.safetensors", &knot, "-o", "s"], &few[..]].concat());
     assert_eq!(report, json(&at.join("s/report.json")));
-    ok(at, &[&["diagnose", "k.safetensors", "-o", "t"], &few[..]].concat());
+    ok(at, &[&["diagnose", "k.safetensors", "-o", "t"], &few[..2]].concat());
+    let refused = fails(at, &[&["diagnose", "k.safetensors", "-o", "t"], &few[..]].concat());
+    assert!(refused.contains("--null-steps 60") && refused.contains("reference"), "{refused}");
     let alone = page(&at.join("t"));
     assert!(alone.contains("No mesh was given") && alone.contains("No field without spectrum"), "{alone}");
 }

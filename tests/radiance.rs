@@ -94,6 +94,17 @@ fn a_capture_is_fitted_measured_rendered_exported_and_queried() {
     for kind in ["render", "reference", "error"] {
         assert_eq!(std::fs::read_dir(at.join("pictures").join(kind)).unwrap().count(), 8, "{kind}");
     }
+    // The contact sheet: three pictures of 64 pixels a row beside the bar, as many rows as are asked for.
+    let sheet = |path: &str| nstr::image::png::read(&at.join(path)).unwrap();
+    let whole = sheet("pictures/sheet.png");
+    ok(at, &["eval", "t.safetensors", &teaset, "--images", "worst.png", "--sheet-rows", "2"]);
+    let worst = sheet("worst.png");
+    assert!(whole.width == worst.width && whole.width > 3 * 64, "{} {}", whole.width, worst.width);
+    assert!(whole.height > 8 * 64 && (2 * 64..8 * 64).contains(&worst.height), "{} {}", whole.height, worst.height);
+    let said = fails(at, &["eval", "t.safetensors", &teaset, "--lattice", "64"]);
+    assert!(said.contains("--lattice") && said.contains("meshes"), "{said}");
+    let said = fails(at, &["render", "t.safetensors", "-o", "t.png", "--ao", "--shadow"]);
+    assert!(said.contains("--ao is for surfaces"), "{said}");
     for name in ["psnr_near", "psnr_middle", "psnr_far"] {
         assert!(e[name].as_f64().is_some_and(|db| db > 12.0), "{name}: {said}");
     }

@@ -29,6 +29,7 @@ fn a_picture_is_fitted_rendered_measured_and_queried() {
         let [a, b] = [&fitted, &measured].map(|j| j[name].as_f64().unwrap());
         assert!((a - b).abs() < 1e-9, "{name}: {a} and {b}");
     }
+    assert!(at.join("pictures/sheet.png").is_file());
     // The metric is that of the pictures, up to their 8 bits.
     let [render, reference] =
         ["render", "reference"].map(|n| read_image(&at.join(format!("pictures/{n}.png"))).unwrap());

@@ -48,23 +48,29 @@ pub fn write_cameras(path: &Path, cameras: &[Camera]) -> Result<(), CameraError>
 
 /// Camera JSON as [`write_cameras`] writes it.
 pub fn cameras_json(cameras: &[Camera]) -> Map<String, Value> {
-    let same = cameras.windows(2).all(|p| intrinsics(&p[0]) == intrinsics(&p[1]));
+    let same = cameras.windows(2).all(|p| intrinsics_json(&p[0]) == intrinsics_json(&p[1]));
     let mut root = Map::new();
     if let (true, Some(first)) = (same, cameras.first()) {
-        root.extend(intrinsics(first));
+        root.extend(intrinsics_json(first));
     }
     let frames = cameras.iter().enumerate().map(|(i, camera)| {
-        let mut frame = if same { Map::new() } else { intrinsics(camera) };
+        let mut frame = if same { Map::new() } else { intrinsics_json(camera) };
         frame.insert("file_path".into(), json!(format!("frame_{i:04}")));
-        let rows: [[f64; 4]; 4] = std::array::from_fn(|r| camera.camera_to_world.row(r).to_array());
-        frame.insert("transform_matrix".into(), json!(rows));
+        frame.insert("transform_matrix".into(), pose_json(camera));
         Value::Object(frame)
     });
     root.insert("frames".into(), frames.collect());
     root
 }
 
-fn intrinsics(camera: &Camera) -> Map<String, Value> {
+/// Pose of a camera as the `transform_matrix` of a frame.
+pub fn pose_json(camera: &Camera) -> Value {
+    let rows: [[f64; 4]; 4] = std::array::from_fn(|r| camera.camera_to_world.row(r).to_array());
+    json!(rows)
+}
+
+/// Intrinsics of a camera as the fields of a frame.
+pub fn intrinsics_json(camera: &Camera) -> Map<String, Value> {
     let angle = 2.0 * (0.5 * camera.width as f64 / camera.focal.x).atan();
     let pairs = [
         ("w", json!(camera.width)),

@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use nstr_camera::camera_file::{intrinsics_json, pose_json};
 use serde_json::{Map, Value, json};
 
 use crate::error::CaptureError;
@@ -92,19 +93,10 @@ fn frame_json(path: &Path, frame: &CameraFrame, file_path: String) -> Result<Map
         Lens::OpenCv { k, p, .. } => ("OPENCV", Some(k), Some(p)),
         Lens::Fisheye { k } => ("OPENCV_FISHEYE", Some(k), None),
     };
-    let rows: [[f64; 4]; 4] = std::array::from_fn(|r| camera.camera_to_world.row(r).to_array());
-    let numbers = [
-        ("w", json!(camera.width)),
-        ("h", json!(camera.height)),
-        ("fl_x", json!(camera.focal.x)),
-        ("fl_y", json!(camera.focal.y)),
-        ("cx", json!(camera.centre.x)),
-        ("cy", json!(camera.centre.y)),
-        ("camera_model", json!(model)),
-        ("file_path", json!(file_path)),
-        ("transform_matrix", json!(rows)),
-    ];
-    let mut map: Map<String, Value> = numbers.into_iter().map(|(key, value)| (key.to_string(), value)).collect();
+    let mut map = intrinsics_json(camera);
+    let more =
+        [("camera_model", json!(model)), ("file_path", json!(file_path)), ("transform_matrix", pose_json(camera))];
+    map.extend(more.map(|(key, value)| (key.to_string(), value)));
     for (i, k) in k.iter().flatten().enumerate() {
         map.insert(format!("k{}", i + 1), json!(k));
     }

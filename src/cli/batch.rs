@@ -5,7 +5,6 @@ use std::fs::{File, OpenOptions};
 use std::io::{Read, Seek, SeekFrom, Write};
 use std::path::{Component, Path, PathBuf};
 use std::str::FromStr;
-use std::sync::atomic::Ordering;
 
 use anyhow::{Context, bail};
 use nstr_files::{Lock, Target};
@@ -17,9 +16,8 @@ use serde::Serialize;
 
 use super::earlier::is_finished_fit;
 use super::fit::{FitArgs, fit_input};
-use super::interrupt::interrupted;
 use super::output::{check_file, check_folder, lock_as};
-use super::progress::ProgressObserver;
+use super::progress::ProgressDisplay;
 use super::terminal::{stderr, stdout};
 
 /// Part `index` of `count`.
@@ -199,23 +197,28 @@ pub fn run(args: &FitArgs, inputs: &[(PathBuf, PathBuf)]) -> anyhow::Result<()> 
     check_file(&table, "the table's name", &[])?;
     check_columns(&table)?;
     stderr!("{} of {} inputs are this process's", mine.len(), inputs.len());
-    let stop = interrupted()?;
     let mut is_first = true;
-    let (mut fitted, mut skipped, mut failed) = (0, 0, 0);
-    for (n, (input, relative)) in mine.iter().enumerate() {
-        let output = folder.join(relative);
-        let checkpoint = checkpoint_path(&output);
-        if !args.overwrite && !checkpoint.exists() && is_finished_fit(&output, input) {
-            skipped += 1;
-            continue;
-        }
+    let is_finished = |input: &Path, output: &Path| {
+        !args.overwrite && !checkpoint_path(output).exists() && is_finished_fit(output, input)
+    };
+    let todo: Vec<(usize, &PathBuf, PathBuf)> = mine
+        .iter()
+        .enumerate()
+        .map(|(n, (input, relative))| (n, input, folder.join(relative)))
+        .filter(|(_, input, output)| !is_finished(input, output))
+        .collect();
+    let (mut fitted, mut failed) = (0, 0);
+    let mut progress = ProgressDisplay::of_runs(todo.len())?;
+    for (n, input, output) in &todo {
+        let checkpoint = checkpoint_path(output);
         if let Some(parent) = output.parent() {
             std::fs::create_dir_all(parent).with_context(|| format!("cannot make the folder {}", parent.display()))?;
         }
         // A job that was cut off goes on where it stopped.
         let args = FitArgs { resume: checkpoint.exists() && !args.overwrite, ..args.clone() };
-        let result = fit_input(&args, input, &output, &mut ProgressObserver::new(true)?);
-        if stop.load(Ordering::SeqCst) {
+        progress.begin_run(&input.display().to_string());
+        let result = fit_input(&args, input, output, &mut progress);
+        if progress.is_stopped() {
             bail!("interrupted at {}; run the same command again to go on", input.display());
         }
         let row = Row { input: input.display().to_string(), output: output.display().to_string(), ..Row::default() };
@@ -255,13 +258,17 @@ pub fn run(args: &FitArgs, inputs: &[(PathBuf, PathBuf)]) -> anyhow::Result<()> 
         };
         let note = row.iou.map_or(row.message.clone(), |iou| format!("IoU {iou:.4}"));
         let note = if note.is_empty() { note } else { format!(": {note}") };
-        stderr!("[{}/{}] {} {}{note}", n + 1, mine.len(), row.status, input.display());
+        progress.end_run();
+        let rest = progress.rest();
+        progress.line(&format!("[{}/{}] {} {}{note}{rest}", n + 1, mine.len(), row.status, input.display()));
         append(&table, &row, std::mem::take(&mut is_first))?;
         if row.status == FITTED {
             // There may be none.
             let _ = std::fs::remove_file(&checkpoint);
         }
     }
+    drop(progress);
+    let skipped = mine.len() - todo.len();
     stdout!("{fitted} fitted, {skipped} finished before, {failed} failed; table: {}", table.display());
     if failed > 0 {
         bail!("{failed} of {} inputs failed; the table says why", mine.len());

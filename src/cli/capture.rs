@@ -22,7 +22,7 @@ use super::terminal::stdout;
 /// Options of reading a capture.
 #[derive(Args, Clone, Debug, PartialEq)]
 pub struct CaptureArgs {
-    /// Captures: make images N times smaller
+    /// Make images N times smaller
     #[arg(long, default_value_t = 1, value_name = "N")]
     pub downscale: u32,
     /// Keep every N-th training view

@@ -1,8 +1,7 @@
 //! `nstr compare`: methods on inputs over seeds, each fitted and measured as by `nstr fit` and `nstr eval`.
 
 use std::path::{Path, PathBuf};
-use std::sync::atomic::Ordering;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::{Context, bail};
 use clap::Args;
@@ -12,16 +11,23 @@ use nstr_compare::{
     table, warnings,
 };
 use nstr_fit::Budget;
+use nstr_plot::Chart;
 use nstr_plot::format::grouped;
 
-use super::interrupt::interrupted;
 use super::output::{check_folder, hold_folder};
 use super::plural::plural;
-use super::progress::ProgressObserver;
+use super::progress::ProgressDisplay;
 use super::terminal::{stderr, stdout};
+
+const EXAMPLES: &str = "\
+Examples:
+  nstr compare scenes/compare/sdf.toml --plan
+  nstr compare scenes/compare/sdf.toml --quick -o sdf
+  nstr compare mine.toml --seeds 0,1,2 --time 40s";
 
 /// Arguments of `nstr compare`.
 #[derive(Args)]
+#[command(after_help = EXAMPLES)]
 pub struct CompareArgs {
     /// Recipe of the comparison: a TOML file, see docs/compare.md and scenes/compare
     recipe: PathBuf,
@@ -29,22 +35,22 @@ pub struct CompareArgs {
     #[arg(short, long, value_name = "DIR")]
     output: Option<PathBuf>,
     /// Take the recipe's short form, its table [quick]
-    #[arg(long)]
+    #[arg(long, help_heading = "Instead of what the recipe says")]
     quick: bool,
     /// Take these seeds instead of the recipe's, for example 0,1,2
-    #[arg(long, value_name = "LIST", value_delimiter = ',')]
+    #[arg(long, value_name = "LIST", value_delimiter = ',', help_heading = "Instead of what the recipe says")]
     seeds: Option<Vec<u64>>,
     /// Train every method for this many steps
-    #[arg(long, value_name = "N", conflicts_with = "time")]
+    #[arg(long, value_name = "N", conflicts_with = "time", help_heading = "Instead of what the recipe says")]
     steps: Option<u64>,
     /// Train every method for this long, for example 40s or 10m
-    #[arg(long, value_name = "DURATION", allow_negative_numbers = true, value_parser = humantime::parse_duration)]
+    #[arg(long, value_name = "DURATION", allow_negative_numbers = true, value_parser = humantime::parse_duration, help_heading = "Instead of what the recipe says")]
     time: Option<Duration>,
     /// Take this input, by its name in the recipe or by path; may be given several times
-    #[arg(long = "input", value_name = "NAME|PATH")]
+    #[arg(long = "input", value_name = "NAME|PATH", help_heading = "Instead of what the recipe says")]
     inputs: Option<Vec<String>>,
     /// Take this method only, by its name; may be given several times
-    #[arg(long = "method", value_name = "NAME")]
+    #[arg(long = "method", value_name = "NAME", help_heading = "Instead of what the recipe says")]
     methods: Option<Vec<String>>,
     /// Do finished runs again
     #[arg(long)]
@@ -161,22 +167,22 @@ fn method_table(recipe: &Recipe, resolved: &[Vec<ResolvedMethod>]) -> TextTable 
 
 /// Does all runs that are not finished; `false` where Ctrl-C ended it.
 fn run_all(recipe: &Recipe, runs: &Runs<'_>, again: bool) -> anyhow::Result<bool> {
-    let stop = interrupted()?;
     let is_finished = |run| runs.find(run).is_ok_and(|record| record.status == RunStatus::Finished);
     let todo: Vec<_> = recipe.runs().into_iter().filter(|run| again || !is_finished(*run)).collect();
-    let start = Instant::now();
+    let mut progress = ProgressDisplay::of_runs(todo.len())?;
     for (n, run) in todo.iter().enumerate() {
-        let record = runs.run(*run, &mut ProgressObserver::bar_only()?)?;
+        progress.begin_run(&format!("{}, {}", recipe.methods[run.method].name, recipe.inputs[run.input].name));
+        let record = runs.run(*run, &mut progress)?;
         let Some(record) = record else { return Ok(false) };
-        let left = start.elapsed().mul_f64((todo.len() - n - 1) as f64 / (n + 1) as f64);
-        stderr!("[{}/{}] {}{}", n + 1, todo.len(), describe(recipe, &record), remaining(left));
+        progress.end_run();
+        progress.line(&format!("[{}/{}] {}{}", n + 1, todo.len(), describe(recipe, &record), progress.rest()));
         let lacks = |m: &Metric| record.metric(&m.name).is_none();
         if n == 0 && record.status == RunStatus::Finished && recipe.metrics.iter().all(lacks) {
             let there: Vec<&str> =
                 record.metrics.iter().filter(|(_, v)| v.is_number()).map(|(name, _)| name.as_str()).collect();
             bail!("{}: metrics: the run has none of them; it has {}", recipe.path.display(), there.join(", "));
         }
-        if stop.load(Ordering::SeqCst) {
+        if progress.is_stopped() {
             return Ok(n + 1 == todo.len());
         }
     }
@@ -196,16 +202,6 @@ fn describe(recipe: &Recipe, record: &RunRecord) -> String {
     format!("{name}: {}; {} steps in {} s", metrics.collect::<Vec<_>>().join(", "), end[0], end[1])
 }
 
-fn remaining(left: Duration) -> String {
-    if left < Duration::from_secs(10) {
-        return String::new();
-    }
-    // Whole seconds, or whole minutes where there are many.
-    let unit = if left.as_secs() > 600 { 60 } else { 1 };
-    let rounded = Duration::from_secs(left.as_secs() / unit * unit);
-    format!("; about {} left", humantime::format_duration(rounded))
-}
-
 /// Prints the tables, and writes tables and charts.
 fn report(results: &Results<'_>, resolved: &[Vec<ResolvedMethod>], folder: &Path) -> anyhow::Result<()> {
     for table in table::tables(results) {
@@ -220,17 +216,22 @@ fn report(results: &Results<'_>, resolved: &[Vec<ResolvedMethod>], folder: &Path
         let path = folder.join(name);
         nstr_files::write(&path, text.as_bytes()).with_context(|| path.display().to_string())
     };
-    write("table.md", markdown(results, resolved))?;
+    let drawn = charts::charts(results);
+    write("table.md", markdown(results, resolved, &drawn))?;
     write("table.csv", table::csv(results)?)?;
-    for (name, chart) in charts::charts(results) {
-        chart.write(&folder.join(name))?;
+    for (name, _) in charts::FILES {
+        match drawn.iter().find(|(drawn, _)| *drawn == name) {
+            Some((_, chart)) => chart.write(&folder.join(name))?,
+            // One of an earlier command would not be of these results.
+            None => drop(std::fs::remove_file(folder.join(name))),
+        }
     }
     stdout!("wrote table.md, table.csv and charts to {}", folder.display());
     Ok(())
 }
 
 /// The whole report as Markdown.
-fn markdown(results: &Results<'_>, resolved: &[Vec<ResolvedMethod>]) -> String {
+fn markdown(results: &Results<'_>, resolved: &[Vec<ResolvedMethod>], drawn: &[(&str, Chart)]) -> String {
     let recipe = results.recipe;
     let mut text = format!("# {}\n\n", recipe.title);
     if !recipe.question.is_empty() {
@@ -259,11 +260,7 @@ fn markdown(results: &Results<'_>, resolved: &[Vec<ResolvedMethod>]) -> String {
         text += "\n";
     }
     text += "## Charts\n\n";
-    for (name, what) in [
-        ("quality-steps.svg", "along the steps"),
-        ("quality-seconds.svg", "along the training time"),
-        ("quality-parameters.svg", "over the parameters"),
-    ] {
+    for (name, what) in charts::FILES.into_iter().filter(|(name, _)| drawn.iter().any(|(drawn, _)| drawn == name)) {
         text += &format!("![Quality {what}]({name})\n\n");
     }
     text += &format!("## Methods\n\n{}", method_table(recipe, resolved).markdown());

@@ -10,30 +10,40 @@ use nstr_pipeline::field::read_model;
 
 use super::byte_size;
 use super::output::Outputs;
+use super::progress::ProgressDisplay;
 use super::terminal::stdout;
+
+const COMPACT: &str = "Compact files (.nstr)";
+
+const EXAMPLES: &str = "\
+Examples:
+  nstr convert chair.safetensors -o chair.nstr --loss 0.2
+  nstr convert scene.safetensors -o scene.nstr --max-size 500kB --reference scene/
+  nstr convert chair.nstr -o chair.safetensors";
 
 /// Arguments of `nstr convert`.
 #[derive(Args)]
+#[command(after_help = EXAMPLES)]
 pub struct ConvertArgs {
     /// Model to convert, .safetensors or .nstr
     input: PathBuf,
     /// Model to write: .nstr for a compact file, .safetensors for the parameters as they are
     #[arg(short, long, value_name = "MODEL")]
     output: PathBuf,
-    /// Compact files: loss that is allowed, in dB of the PSNR of captures and pictures and of the SNR of sounds; of meshes the
+    /// Loss that is allowed, in dB of the PSNR of captures and pictures and of the SNR of sounds; of meshes the
     /// mean distance error may grow: 0.1 dB are 1.2 %, 0.7 dB are 8.4 % [default: 0.1]
-    #[arg(long, value_name = "DB", allow_negative_numbers = true)]
+    #[arg(long, value_name = "DB", allow_negative_numbers = true, help_heading = COMPACT)]
     loss: Option<f64>,
-    /// Compact files: size that is not exceeded, for example 500kB; the loss is what it takes, or with --loss at least that
-    #[arg(long, value_name = "SIZE", value_parser = byte_size::parse)]
+    /// Size that is not exceeded, for example 500kB; the loss is what it takes, or with --loss at least that
+    #[arg(long, value_name = "SIZE", value_parser = byte_size::parse, help_heading = COMPACT)]
     max_size: Option<u64>,
-    /// Compact files: mesh, capture, picture or sound that the model was fitted to; the loss is measured on it (on a capture's test
+    /// Mesh, capture, picture or sound that the model was fitted to; the loss is measured on it (on a capture's test
     /// views, the sensitivity on its training views). Without it both are measured on the model: on its surface, on views
     /// around it, on its own picture or sound
-    #[arg(long, value_name = "DATA")]
+    #[arg(long, value_name = "DATA", help_heading = COMPACT)]
     reference: Option<PathBuf>,
-    /// .safetensors: numbers in 16 or 32 bits, f16 or f32 [default: f32 of a compact file, which keeps every bit, else f16]
-    #[arg(long)]
+    /// Numbers in 16 or 32 bits, f16 or f32 [default: f32 of a compact file, which keeps every bit, else f16]
+    #[arg(long, help_heading = "Uncompressed files (.safetensors)")]
     precision: Option<Precision>,
 }
 
@@ -55,7 +65,12 @@ pub fn run(args: &ConvertArgs) -> anyhow::Result<()> {
     let model = read_model(&args.input)?;
     let before = size(&args.input)?;
     if is_compact {
-        let coded = compact::compact(&args.input, &model, args.reference.as_deref(), &options)?;
+        let mut display = ProgressDisplay::new();
+        let mut stage = |name: &str, fraction| {
+            display.show(name, fraction, "");
+        };
+        let coded = compact::compact_observed(&args.input, &model, args.reference.as_deref(), &options, &mut stage)?;
+        drop(display);
         coded.file.save(&args.output)?;
         stdout!("  loss {:.3} dB ({})", coded.loss, coded.measured_on);
         wrote(&args.output, coded.file.len() as u64, before);

@@ -4,18 +4,30 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
 use clap::Args;
-use nstr_fit::eval::NEAR_FRACTION;
 use nstr_fit::eval::sdf::SdfEvalOptions;
+use nstr_fit::eval::{NEAR_FRACTION, SheetOrder};
 use nstr_image::colour::Background;
+use nstr_pipeline::evaluate::SHEET_ROWS;
 use nstr_pipeline::{EvalOptions, Field, evaluate};
 use serde_json::{Map, Value};
 
 use super::output::{Outputs, is_part_of};
 use super::plural::plural;
+use super::progress::ProgressDisplay;
 use super::terminal::stdout;
+
+const MESHES: &str = "Meshes";
+const CAPTURES: &str = "Captures";
+
+const EXAMPLES: &str = "\
+Examples:
+  nstr eval chair.safetensors chair.obj --json chair.json
+  nstr eval scene.safetensors scene/ --images sheet.png
+  nstr eval scene.safetensors scene/ --train-views --images pictures/ --sheet-order name";
 
 /// Arguments of `nstr eval`.
 #[derive(Args)]
+#[command(after_help = EXAMPLES)]
 pub struct EvalArgs {
     /// Model to measure
     model: PathBuf,
@@ -25,33 +37,40 @@ pub struct EvalArgs {
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
     /// Points along each axis of the lattice over the mesh's box, for the IoU
-    #[arg(long, default_value_t = 256, value_name = "N")]
+    #[arg(long, default_value_t = 256, value_name = "N", help_heading = MESHES)]
     lattice: usize,
     /// Cells along the longest edge for the model's surface
-    #[arg(long, default_value_t = 512, value_name = "N")]
+    #[arg(long, default_value_t = 512, value_name = "N", help_heading = MESHES)]
     resolution: usize,
     /// Surface samples a side
-    #[arg(long, default_value_t = 200_000, value_name = "N")]
+    #[arg(long, default_value_t = 200_000, value_name = "N", help_heading = MESHES)]
     samples: usize,
     /// Source of the sign [default: as in the fit]
-    #[arg(long)]
+    #[arg(long, help_heading = MESHES)]
     sign: Option<nstr_geometry::SignMethod>,
-    /// Write to this folder: of captures render/NNN.png, reference/NNN.png and error/NNN.png of every test view; of a picture
+    /// Write what was compared. A PNG is a contact sheet: truth, rendering and error of each view. A folder gets that as
+    /// sheet.png, and of captures render/NNN.png, reference/NNN.png and error/NNN.png of every test view; of a picture
     /// render.png, reference.png and error.png; of a sound render.wav and spectrogram.png
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, value_name = "DIR|PNG", help_heading = "Captures, pictures and sounds")]
     images: Option<PathBuf>,
-    /// Captures: background of the rendered views, and of images with alpha: white, black or #rrggbb [default: the one
+    /// Order of the views on the contact sheet: worst (lowest PSNR first) or name
+    #[arg(long, value_name = "worst|name", default_value = "worst", hide_default_value = true, help_heading = CAPTURES)]
+    sheet_order: SheetOrder,
+    /// Most views on the contact sheet
+    #[arg(long, value_name = "N", default_value_t = SHEET_ROWS, help_heading = CAPTURES)]
+    sheet_rows: usize,
+    /// Background of the rendered views, and of images with alpha: white, black or #rrggbb [default: the one
     /// colour that the fit was trained over, else white]
-    #[arg(long)]
+    #[arg(long, help_heading = CAPTURES)]
     background: Option<Background>,
-    /// Captures: make images N times smaller [default: as in the fit]
-    #[arg(long, value_name = "N")]
+    /// Make images N times smaller [default: as in the fit]
+    #[arg(long, value_name = "N", help_heading = CAPTURES)]
     downscale: Option<u32>,
-    /// Captures: measure on the training views
-    #[arg(long)]
+    /// Measure on the training views
+    #[arg(long, help_heading = CAPTURES)]
     train_views: bool,
-    /// Captures: matter counts as near a camera within this fraction of the depth that its view shows, above 0 to 1
-    #[arg(long, default_value_t = NEAR_FRACTION, value_name = "F")]
+    /// Matter counts as near a camera within this fraction of the depth that its view shows, above 0 to 1
+    #[arg(long, default_value_t = NEAR_FRACTION, value_name = "F", help_heading = CAPTURES)]
     near_fraction: f64,
 }
 
@@ -64,12 +83,14 @@ impl EvalArgs {
         (options.sign, options.background, options.downscale) = (self.sign, self.background, self.downscale);
         (options.train_views, options.images) = (self.train_views, self.images.clone());
         options.near_fraction = self.near_fraction;
+        (options.sheet_order, options.sheet_rows) = (self.sheet_order, self.sheet_rows);
         options
     }
 }
 
 /// Files and folders that `--images` writes.
-const IMAGES: [&str; 5] = ["render.png", "reference.png", "error.png", "render.wav", "spectrogram.png"];
+const IMAGES: [&str; 6] =
+    ["render.png", "reference.png", "error.png", "render.wav", "spectrogram.png", evaluate::SHEET_NAME];
 const IMAGE_FOLDERS: [&str; 3] = ["render", "reference", "error"];
 
 /// Refuses what cannot be written, or would replace an input.
@@ -79,6 +100,9 @@ fn check_outputs(args: &EvalArgs) -> anyhow::Result<()> {
         outputs.file(file, "the metrics' name", &[])?;
     }
     let Some(folder) = &args.images else { return Ok(()) };
+    if evaluate::is_sheet(folder) {
+        return outputs.file(folder, "the contact sheet's name", &["png"]);
+    }
     outputs.folder(folder, &IMAGES)?;
     // Pictures of a capture in one of the folders; where all three are there, they are of an earlier run.
     let first = IMAGE_FOLDERS.map(|name| folder.join(name).join("000.png"));
@@ -98,10 +122,18 @@ pub fn run(args: &EvalArgs) -> anyhow::Result<()> {
     let field = Field::load(&args.model)?;
     evaluate::check_reference(&args.model, &field, &args.reference)?;
     options.check_kind(&field)?;
-    let scores = evaluate::evaluate(&args.model, &field, &args.reference, &options)?;
+    let mut display = ProgressDisplay::new();
+    let mut stage = |name: &str, fraction| {
+        display.show(name, fraction, "");
+    };
+    let scores = evaluate::evaluate_observed(&args.model, &field, &args.reference, &options, &mut stage)?;
+    drop(display);
     let bytes = std::fs::metadata(&args.model).with_context(|| args.model.display().to_string())?.len();
     let metrics = evaluate::metrics(field.model(), Some(&scores), Some(bytes));
     stdout!("{}", describe(&metrics));
+    if let Some(images) = &args.images {
+        stdout!("wrote {}", images.display());
+    }
     match &args.json {
         Some(file) => write_json(file, &metrics),
         None => Ok(()),

@@ -7,7 +7,7 @@ use anyhow::bail;
 use clap::Args;
 use nstr_backend::device::Device;
 use nstr_capture::{CaptureBackground, is_capture};
-use nstr_field::model::{Precision, is_model_name};
+use nstr_field::model::{Precision, is_compact_name, is_model_name};
 use nstr_files::Target;
 use nstr_fit::Budget;
 use nstr_pipeline::fit::{checkpoint_path, default_output};
@@ -17,103 +17,118 @@ use nstr_signal::Signal;
 use super::capture::CaptureArgs;
 use super::earlier::{self, Replace};
 use super::output::{Outputs, lock};
-use super::progress::ProgressObserver;
+use super::progress::ProgressDisplay;
 use super::sign::SignArgs;
 use super::terminal::stdout;
 use super::{batch, byte_size, eval, render};
 
+const TRAINING: &str = "Training";
+const OUTPUT: &str = "Output";
+const MESHES: &str = "Meshes";
+const CAPTURES: &str = "Captures";
+const COLLECTIONS: &str = "Collections of meshes";
+#[cfg(feature = "viewer")]
+const WINDOW: &str = "Window";
+
+const EXAMPLES: &str = "\
+Examples:
+  nstr fit chair.obj -o chair.safetensors --time 40s --render chair.png
+  nstr fit scene/ -o scene.safetensors --preset radiance --downscale 2
+  nstr fit photo.png -o photo.nstr --max-size 100kB
+  nstr fit meshes/ -o models/ --preset sdf-tiny --steps 2000";
+
 /// Arguments of `nstr fit`.
 #[derive(Args, Clone, Debug)]
+#[command(after_help = EXAMPLES)]
 pub struct FitArgs {
     /// A capture (a folder of posed images, a transforms.json or an .npz of images), a picture (PNG, JPEG, EXR), a sound (WAV, FLAC), or meshes
     /// (OBJ, PLY, STL, OFF, GLB, glTF), folders of meshes, or quoted glob patterns
     #[arg(required = true, value_name = "INPUT")]
     pub inputs: Vec<String>,
     /// Model to write: .safetensors, or .nstr for a compact file; with several inputs the folder for them
-    #[arg(short, long, value_name = "MODEL|DIR")]
+    #[arg(short, long, value_name = "MODEL|DIR", help_heading = OUTPUT)]
     pub output: Option<PathBuf>,
-    /// Meshes: sdf-tiny (up to 30k parameters), sdf (250k), sdf-fine (2M). Captures: radiance-tiny (80k), radiance (600k),
-    /// radiance-fine (4M). Pictures: image-tiny (60k), image (200k), image-fine (1M). Sounds: audio-tiny (20k), audio (100k),
-    /// audio-fine (500k). Baselines: TASK-ngp, TASK-siren, TASK-fourier, sdf-relu, radiance-planes, radiance-vm, image-cp
-    /// [default: sdf, image or audio; of captures radiance, or radiance-fine where the space is open, and for larger images that
-    /// are given a minute or more]
-    #[arg(long)]
+    /// Options of field and training. Meshes: sdf-tiny, sdf, sdf-fine. Captures: radiance-tiny, radiance, radiance-fine.
+    /// Pictures: image-tiny, image, image-fine. Sounds: audio-tiny, audio, audio-fine. Baselines: TASK-ngp, TASK-siren,
+    /// TASK-fourier, sdf-relu, radiance-planes, radiance-vm, image-cp [default: sdf, image or audio; of captures radiance, or
+    /// radiance-fine where the space is open, and for larger images that are given a minute or more]
+    #[arg(long, help_heading = TRAINING)]
     pub preset: Option<String>,
     /// Change an option of the preset, for example latent.features=16, train.net_lr=1e-3, sample.surface=0.4,
     /// rays.step=0.002, cameras.refine=on (or auto: refine the poses of a capture), exposure.enabled=true (find the exposure of each
     /// of its images), robust.enabled=true (leave out what moved), rays.gradient_scaling=1 (fewer floaters before its cameras) or
     /// signal.share=0.25
-    #[arg(long, value_name = "KEY=VALUE")]
+    #[arg(long, value_name = "KEY=VALUE", help_heading = TRAINING)]
     pub set: Vec<String>,
     /// Train for this many steps
-    #[arg(long, value_name = "N", conflicts_with = "time")]
+    #[arg(long, value_name = "N", conflicts_with = "time", help_heading = TRAINING)]
     pub steps: Option<u64>,
     /// Train for this long, for example 40s or 10m
-    #[arg(long, value_name = "DURATION", allow_negative_numbers = true, value_parser = humantime::parse_duration)]
+    #[arg(long, value_name = "DURATION", allow_negative_numbers = true, value_parser = humantime::parse_duration, help_heading = TRAINING)]
     pub time: Option<Duration>,
     /// Device to train on: cpu, cuda or wgpu
-    #[arg(long, default_value = "cpu")]
+    #[arg(long, default_value = "cpu", help_heading = TRAINING)]
     pub device: Device,
     /// Seed of the initial parameters and of the samples
-    #[arg(long, default_value_t = 0)]
+    #[arg(long, default_value_t = 0, help_heading = TRAINING)]
     pub seed: u64,
     /// Go on from the checkpoint of an interrupted fit
-    #[arg(long)]
+    #[arg(long, help_heading = TRAINING)]
     pub resume: bool,
     /// Begin with the transport network of this model; with --set train.train_transport=false it stays as it is
-    #[arg(long, value_name = "MODEL")]
+    #[arg(long, value_name = "MODEL", help_heading = TRAINING)]
     pub transport_from: Option<PathBuf>,
-    #[command(flatten)]
+    #[command(flatten, next_help_heading = MESHES)]
     pub sign: SignArgs,
-    #[command(flatten)]
+    #[command(flatten, next_help_heading = CAPTURES)]
     pub capture: CaptureArgs,
-    /// Captures: write the cameras as the fit leaves them, refined by --set cameras.refine=on, as a transforms.json
-    #[arg(long, value_name = "JSON")]
+    /// Write the cameras as the fit leaves them, refined by --set cameras.refine=on, as a transforms.json
+    #[arg(long, value_name = "JSON", help_heading = CAPTURES)]
     pub write_cameras: Option<PathBuf>,
-    /// Captures: white, black or #rrggbb behind the object. Images without alpha are trained over it, and their
+    /// Colour behind the object: white, black or #rrggbb. Images without alpha are trained over it, and their
     /// silhouettes before it give the scene box; images with alpha are measured on it, and trained over random colours.
     /// auto finds the plain background of images without alpha; random takes none. --set rays.background=COLOUR wins
-    #[arg(long, default_value = "auto")]
+    #[arg(long, default_value = "auto", help_heading = CAPTURES)]
     pub background: CaptureBackground,
     /// Size that a compact model (-o NAME.nstr) does not exceed, for example 500kB; it is trained with its parameters rounded as that
     /// size needs (--set train.rounding.start=1: rounded after training). Without it they are rounded after training, for 0.1 dB
-    #[arg(long, value_name = "SIZE", value_parser = byte_size::parse)]
+    #[arg(long, value_name = "SIZE", value_parser = byte_size::parse, help_heading = OUTPUT)]
     pub max_size: Option<u64>,
     /// Numbers in a .safetensors model: f16 or f32
-    #[arg(long, default_value = "f16")]
+    #[arg(long, default_value = "f16", help_heading = OUTPUT)]
     pub precision: Precision,
     /// Time between checkpoints
-    #[arg(long, value_name = "DURATION", allow_negative_numbers = true, default_value = "60s", value_parser = humantime::parse_duration)]
+    #[arg(long, value_name = "DURATION", allow_negative_numbers = true, default_value = "60s", value_parser = humantime::parse_duration, help_heading = TRAINING)]
     pub checkpoint_every: Duration,
     /// Render the result to this picture
-    #[arg(long, value_name = "PNG")]
+    #[arg(long, value_name = "PNG", help_heading = OUTPUT)]
     pub render: Option<PathBuf>,
     /// Print what training did where: steps, samples, parts that a GPU left to the CPU or to plain tensors, and why
-    #[arg(long)]
+    #[arg(long, help_heading = TRAINING)]
     pub stats: bool,
     /// Do not measure the result against the mesh or the held-out views
-    #[arg(long)]
+    #[arg(long, help_heading = OUTPUT)]
     pub no_eval: bool,
     /// Write the metrics as JSON
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", help_heading = OUTPUT)]
     pub json: Option<PathBuf>,
     /// Table of results of many inputs [default: results.csv in the output folder]
-    #[arg(long, value_name = "CSV")]
+    #[arg(long, value_name = "CSV", help_heading = COLLECTIONS)]
     pub table: Option<PathBuf>,
     /// Take every n-th input, beginning with the i-th (from 0) [default: from SLURM_ARRAY_TASK_ID and _COUNT, or
     /// JOB_COMPLETION_INDEX and JOB_COMPLETIONS]
-    #[arg(long, value_name = "I/N")]
+    #[arg(long, value_name = "I/N", help_heading = COLLECTIONS)]
     pub shard: Option<batch::Shard>,
     /// Fit again what is finished already, and replace models and checkpoints of other inputs
-    #[arg(long)]
+    #[arg(long, help_heading = OUTPUT)]
     pub overwrite: bool,
     /// Show the field as it is fitted, in a window; closing it stops the fit as Ctrl-C does
     #[cfg(feature = "viewer")]
-    #[arg(long)]
+    #[arg(long, help_heading = WINDOW)]
     pub view: bool,
     /// With --view: close the window once the fit is over
     #[cfg(feature = "viewer")]
-    #[arg(long, requires = "view")]
+    #[arg(long, requires = "view", help_heading = WINDOW)]
     pub close: bool,
 }
 
@@ -156,6 +171,12 @@ impl FitArgs {
         if kind != FieldKind::Radiance && self.write_cameras.is_some() {
             bail!("{name}: --write-cameras is for captures; this is {what}");
         }
+        if kind != FieldKind::Radiance && self.background != CaptureBackground::Auto {
+            bail!("{name}: --background is for captures; this is {what}");
+        }
+        if self.precision != Precision::default() && self.output.as_deref().is_some_and(is_compact_name) {
+            bail!("{name}: --precision is for .safetensors; a compact file's is chosen by --max-size");
+        }
         Ok(())
     }
 
@@ -173,7 +194,7 @@ impl FitArgs {
     fn fit_one(&self, input: &Path) -> anyhow::Result<()> {
         self.check_kind(input, self.kind(input))?;
         let replace = self.replace(self.output.is_some());
-        fit_and_report(input, &self.options(), &self.extra_outputs(), replace, &mut ProgressObserver::new(false)?)
+        fit_and_report(input, &self.options(), &self.extra_outputs(), replace, &mut ProgressDisplay::stoppable()?)
     }
 
     /// Kind of field that `input` is fitted by.
@@ -281,6 +302,9 @@ pub fn run(args: &FitArgs) -> anyhow::Result<()> {
     if let [input] = args.inputs.as_slice()
         && args.kind(Path::new(input)) != FieldKind::Sdf
     {
+        if args.table.is_some() || args.shard.is_some() {
+            bail!("{input}: --table and --shard are for collections of meshes; leave them out");
+        }
         return args.fit_one(Path::new(input));
     }
     let inputs = batch::expand(&args.inputs)?;

@@ -20,8 +20,17 @@ use super::capture::{self, CaptureArgs};
 use super::sign::SignArgs;
 use super::terminal::stdout;
 
+const CAPTURES: &str = "Captures";
+
+const EXAMPLES: &str = "\
+Examples:
+  nstr inspect chair.obj
+  nstr inspect scene/ --draw cameras.png
+  nstr inspect chair.safetensors --prove 7 --json";
+
 /// Arguments of `nstr inspect`.
 #[derive(Args)]
+#[command(after_help = EXAMPLES)]
 pub struct InspectArgs {
     /// Mesh, capture (a folder, a transforms.json or an .npz of images), picture, sound or model
     input: PathBuf,
@@ -29,18 +38,18 @@ pub struct InspectArgs {
     #[arg(long)]
     json: bool,
     /// Draw the capture's cameras with the scene box
-    #[arg(long, value_name = "PNG")]
+    #[arg(long, value_name = "PNG", help_heading = CAPTURES)]
     draw: Option<PathBuf>,
     /// Compare the capture's poses with those of another capture of the same images, after the similarity that fits best
-    #[arg(long, value_name = "CAPTURE")]
+    #[arg(long, value_name = "CAPTURE", help_heading = CAPTURES)]
     truth: Option<PathBuf>,
-    /// Distance models: prove bounds over cells, 2^DEPTH along each axis, and tell the proven bound of the slope beside the
+    /// Of a distance model prove bounds over cells, 2^DEPTH along each axis, and tell the proven bound of the slope beside the
     /// measured one [default depth: 6]
-    #[arg(long, value_name = "DEPTH", num_args = 0..=1, default_missing_value = "6", value_parser = clap::value_parser!(u32).range(1..=9))]
+    #[arg(long, value_name = "DEPTH", num_args = 0..=1, default_missing_value = "6", value_parser = clap::value_parser!(u32).range(1..=9), help_heading = "Models")]
     prove: Option<u32>,
-    #[command(flatten)]
+    #[command(flatten, next_help_heading = "Meshes")]
     sign: SignArgs,
-    #[command(flatten)]
+    #[command(flatten, next_help_heading = CAPTURES)]
     capture: CaptureArgs,
 }
 
@@ -49,7 +58,18 @@ pub fn run(args: &InspectArgs) -> anyhow::Result<()> {
     if args.prove.is_some() && !is_model_name(&args.input) {
         bail!("{}: --prove is for models of signed distances", args.input.display());
     }
-    if args.capture.format.is_some() || args.input.is_dir() || is_capture(&args.input) {
+    let is_captured = args.capture.format.is_some() || args.input.is_dir() || is_capture(&args.input);
+    let is_mesh = !is_captured && !is_model_name(&args.input) && !Signal::is_named(&args.input);
+    if !is_mesh && args.sign != SignArgs::default() {
+        bail!("{}: --sign, --thickness and --sign-resolution are for meshes; leave them out", args.input.display());
+    }
+    if !is_captured && args.capture != CaptureArgs::default() {
+        bail!(
+            "{}: --downscale, --every, --holdout, --scene, --space, --near and --capture-format are for captures; leave them out",
+            args.input.display()
+        );
+    }
+    if is_captured {
         return capture::inspect(&args.input, &args.capture, args.json, args.draw.as_deref(), args.truth.as_deref());
     }
     let given = [("--draw", args.draw.is_some()), ("--truth", args.truth.is_some())];

@@ -12,6 +12,7 @@ mod eval;
 mod fit;
 mod inspect;
 mod interrupt;
+mod layer_pictures;
 mod make_capture;
 mod mesh;
 mod output;
@@ -25,6 +26,7 @@ mod render_signal;
 mod sign;
 mod terminal;
 mod threads;
+mod time_left;
 #[cfg(feature = "viewer")]
 mod view;
 
@@ -38,7 +40,7 @@ use terminal::stderr;
 /// Fits, renders and measures neural spectral transport (NSTR) fields: signed distance fields from meshes, radiance
 /// fields from posed images, pictures and sounds.
 #[derive(Parser)]
-#[command(name = "nstr", version, max_term_width = 110)]
+#[command(name = "nstr", version, max_term_width = 100)]
 struct Cli {
     #[command(subcommand)]
     command: Command,
@@ -161,6 +163,57 @@ fn causes(error: &anyhow::Error) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use clap::CommandFactory;
+
+    /// Help of every subcommand, at the width of a terminal.
+    fn helps(width: usize) -> Vec<(String, String)> {
+        let mut command = Cli::command().term_width(width);
+        command.build();
+        let help = |sub: &mut clap::Command| (sub.get_name().to_string(), sub.render_help().to_string());
+        command.get_subcommands_mut().filter(|sub| sub.get_name() != "help").map(help).collect()
+    }
+
+    #[test]
+    fn help_fits_the_width_and_ends_with_examples() {
+        Cli::command().debug_assert();
+        for (name, text) in helps(100) {
+            let long: Vec<&str> = text.lines().filter(|line| line.chars().count() > 100).collect();
+            assert!(long.is_empty(), "{name}: {long:?}");
+            let (_, examples) = text.split_once("\nExamples:\n").unwrap_or_else(|| panic!("{name}: no examples"));
+            assert!((2..=4).contains(&examples.trim_end().lines().count()), "{name}: {examples}");
+        }
+    }
+
+    /// Options that were renamed or that exclude each other would be told here.
+    #[test]
+    fn examples_are_commands_that_parse() {
+        for (name, text) in helps(100) {
+            let (_, examples) = text.split_once("\nExamples:\n").unwrap();
+            for line in examples.lines().map(str::trim).filter(|line| !line.is_empty()) {
+                let words: Vec<&str> = line.split_whitespace().collect();
+                assert_eq!(words[..2], ["nstr", name.as_str()], "{line}");
+                if let Err(error) = Cli::try_parse_from(&words) {
+                    panic!("{line}: {error}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn long_lists_of_options_have_headings() {
+        for (name, headings) in [
+            ("fit", &["Training:", "Meshes:", "Captures:", "Collections of meshes:", "Output:"][..]),
+            ("render", &["Camera:", "Animations:", "Layers:", "Look:"]),
+            ("eval", &["Meshes:", "Captures:"]),
+        ] {
+            let (_, text) = helps(100).into_iter().find(|help| help.0 == name).unwrap();
+            for heading in headings {
+                assert_eq!(text.lines().filter(|line| line == heading).count(), 1, "{name}: {heading}");
+            }
+            let plain = text.split("\nOptions:\n").nth(1).unwrap_or("").split("\n\n").next().unwrap_or("");
+            assert!(plain.lines().filter(|line| line.trim_start().starts_with('-')).count() <= 8, "{name}: {plain}");
+        }
+    }
 
     #[test]
     fn an_error_says_each_cause_once() {

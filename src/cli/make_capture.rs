@@ -1,22 +1,24 @@
 //! `nstr capture`: captures from a video or a folder of photographs.
 
 use std::path::PathBuf;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Instant;
 
+use anyhow::bail;
 use clap::Args;
-use indicatif::ProgressBar;
-use nstr_sfm::{LensModel, Matcher, SfmObserver, SfmOptions, SfmPlan, SfmReport, reconstruct};
+use nstr_sfm::{LensModel, Matcher, SfmOptions, SfmPlan, SfmReport, reconstruct};
 
-use super::interrupt::interrupted;
 use super::output::hold_folder;
 use super::plural::plural;
-use super::progress::{LINE_EVERY, TICKS, bar};
+use super::progress::ProgressDisplay;
 use super::terminal::{stderr, stdout};
+
+const EXAMPLES: &str = "\
+Examples:
+  nstr capture walk.mp4 -o walk
+  nstr capture photographs/ -o scene --downscale 2 --matcher exhaustive";
 
 /// Arguments of `nstr capture`.
 #[derive(Args, Clone, Debug)]
+#[command(after_help = EXAMPLES)]
 pub struct MakeCaptureArgs {
     /// A video (through an installed ffmpeg), or a folder of photographs (JPEG, PNG, TIFF, WebP)
     #[arg(value_name = "VIDEO|FOLDER")]
@@ -25,47 +27,47 @@ pub struct MakeCaptureArgs {
     #[arg(short, long, value_name = "CAPTURE")]
     output: PathBuf,
     /// Frames to choose from a video [default: 100]; of a folder the most images [default: all]
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", help_heading = "Images")]
     frames: Option<usize>,
     /// Blur from which on an image is left out: 0 is none, 1 takes all
-    #[arg(long, value_name = "B", default_value_t = SfmOptions::default().blur_limit)]
+    #[arg(long, value_name = "B", default_value_t = SfmOptions::default().blur_limit, help_heading = "Images")]
     blur_limit: f64,
     /// Make the images N times smaller
-    #[arg(long, value_name = "N", default_value_t = 1)]
+    #[arg(long, value_name = "N", default_value_t = 1, help_heading = "Images")]
     downscale: u32,
     /// Folder of masks, NAME.png for the photograph NAME: black where nothing is to be used
-    #[arg(long, value_name = "FOLDER")]
+    #[arg(long, value_name = "FOLDER", help_heading = "Images")]
     masks: Option<PathBuf>,
     /// Lens model that COLMAP fits: SIMPLE_PINHOLE, PINHOLE, SIMPLE_RADIAL, RADIAL, OPENCV, OPENCV_FISHEYE, SIMPLE_RADIAL_FISHEYE or
     /// RADIAL_FISHEYE
-    #[arg(long, value_name = "MODEL", default_value_t = LensModel::default())]
+    #[arg(long, value_name = "MODEL", default_value_t = LensModel::default(), help_heading = "Cameras")]
     camera_model: LensModel,
     /// A lens of its own for each image, for zoomed photographs; else one for all images of a size
-    #[arg(long)]
+    #[arg(long, help_heading = "Cameras")]
     camera_per_image: bool,
     /// Pairs of images whose features are matched: exhaustive (all), sequential (neighbours by name), or auto (all of up to 100 images)
-    #[arg(long, value_name = "auto|sequential|exhaustive", default_value_t = Matcher::default())]
+    #[arg(long, value_name = "auto|sequential|exhaustive", default_value_t = Matcher::default(), help_heading = "Cameras")]
     matcher: Matcher,
     /// Neighbours that the sequential matcher matches an image with
-    #[arg(long, value_name = "N", default_value_t = SfmOptions::default().overlap)]
+    #[arg(long, value_name = "N", default_value_t = SfmOptions::default().overlap, help_heading = "Cameras")]
     overlap: usize,
     /// Longest side at which features are looked for; the poses belong to the images at their whole size
-    #[arg(long, value_name = "PIXELS", default_value_t = SfmOptions::default().feature_size)]
+    #[arg(long, value_name = "PIXELS", default_value_t = SfmOptions::default().feature_size, help_heading = "Cameras")]
     feature_size: u32,
     /// Most features of an image; the time of matching grows with their square
-    #[arg(long, value_name = "N", default_value_t = SfmOptions::default().max_features)]
+    #[arg(long, value_name = "N", default_value_t = SfmOptions::default().max_features, help_heading = "Cameras")]
     features: usize,
     /// Program ffmpeg, where it is not the one on the PATH
-    #[arg(long, value_name = "PROGRAM", default_value = "ffmpeg")]
+    #[arg(long, value_name = "PROGRAM", default_value = "ffmpeg", help_heading = "Programs")]
     ffmpeg: PathBuf,
     /// Program colmap, where it is not the one on the PATH
-    #[arg(long, value_name = "PROGRAM")]
+    #[arg(long, value_name = "PROGRAM", help_heading = "Programs")]
     colmap: Option<PathBuf>,
     /// Python whose package pycolmap is used in place of the program; without this, python3 is asked where there is no colmap
-    #[arg(long, value_name = "PROGRAM", conflicts_with = "colmap")]
+    #[arg(long, value_name = "PROGRAM", conflicts_with = "colmap", help_heading = "Programs")]
     python: Option<PathBuf>,
     /// Leave a GPU alone even where COLMAP was built to use one
-    #[arg(long)]
+    #[arg(long, help_heading = "Programs")]
     cpu: bool,
     /// Go on with an interrupted run; stages whose options have changed are made again
     #[arg(long, conflicts_with = "overwrite")]
@@ -100,10 +102,13 @@ impl MakeCaptureArgs {
 
 /// Runs `nstr capture`.
 pub fn run(args: &MakeCaptureArgs) -> anyhow::Result<()> {
+    if args.matcher == Matcher::Exhaustive && args.overlap != SfmOptions::default().overlap {
+        bail!("--overlap is of the sequential matcher, and --matcher exhaustive takes all pairs; leave one out");
+    }
     let plan = SfmPlan::new(&args.input, &args.output, &args.options())?;
     let _held = hold_folder(&args.output)?;
     stderr!("cameras by {}", plan.program());
-    let mut observer = StageProgress::new()?;
+    let mut observer = ProgressDisplay::stoppable()?;
     let report = reconstruct(&plan, &mut observer)?;
     drop(observer);
     print(args, &report);
@@ -135,51 +140,6 @@ fn quoted(path: &str) -> String {
         path.into()
     } else {
         format!("'{}'", path.replace('\'', "'\\''"))
-    }
-}
-
-/// Observer that shows the stage at hand as a bar, or as a line now and then, and stops on Ctrl-C.
-struct StageProgress {
-    bar: Option<ProgressBar>,
-    printed: Instant,
-    stop: Arc<AtomicBool>,
-}
-
-impl StageProgress {
-    fn new() -> anyhow::Result<Self> {
-        let bar = bar("  {prefix:<9} {bar:30} {percent:>3} %  {msg}");
-        Ok(Self { bar, printed: Instant::now(), stop: interrupted()? })
-    }
-}
-
-impl Drop for StageProgress {
-    fn drop(&mut self) {
-        if let Some(bar) = &self.bar {
-            bar.finish_and_clear();
-        }
-    }
-}
-
-impl SfmObserver for StageProgress {
-    fn message(&mut self, text: &str) {
-        match &self.bar {
-            // A bar would be drawn over the line.
-            Some(bar) => bar.suspend(|| stderr!("{text}")),
-            None => stderr!("{text}"),
-        }
-    }
-
-    fn progress(&mut self, stage: &str, fraction: Option<f64>, text: &str) -> bool {
-        if let Some(bar) = &self.bar {
-            bar.set_prefix(stage.to_string());
-            bar.set_position((fraction.unwrap_or(0.0) * TICKS as f64) as u64);
-            bar.set_message(text.to_string());
-        } else if self.printed.elapsed() >= LINE_EVERY {
-            self.printed = Instant::now();
-            let percent = fraction.map_or(String::new(), |f| format!("{:3.0} %", 100.0 * f));
-            stderr!("{}", format!("  {stage:<9} {percent}  {text}").trim_end());
-        }
-        !self.stop.load(Ordering::SeqCst)
     }
 }
 

@@ -1,6 +1,7 @@
 //! `nstr mesh`: a model's surface as a mesh file.
 
 use std::path::PathBuf;
+use std::sync::Mutex;
 use std::time::Instant;
 
 use anyhow::bail;
@@ -15,10 +16,17 @@ use nstr_space::fields::RadianceField;
 
 use super::earlier::check_original;
 use super::output::Outputs;
+use super::progress::ProgressDisplay;
 use super::terminal::{stderr, stdout};
+
+const EXAMPLES: &str = "\
+Examples:
+  nstr mesh chair.safetensors -o chair.ply
+  nstr mesh scene.safetensors -o scene.glb --resolution 512 --level 30";
 
 /// Arguments of `nstr mesh`.
 #[derive(Args)]
+#[command(after_help = EXAMPLES)]
 pub struct MeshArgs {
     /// Model to export
     model: PathBuf,
@@ -28,20 +36,20 @@ pub struct MeshArgs {
     /// Cells along the edge of the model's cube
     #[arg(long, default_value_t = 256, value_name = "N")]
     resolution: usize,
-    /// Radiance fields: the density, per edge of the cube, at which the surface lies [default: 50; of the preset surface the zero of
-    /// its distance]
-    #[arg(long, value_name = "DENSITY")]
+    /// Density, per edge of the cube, at which the surface lies [default: 50; of the preset surface the
+    /// zero of its distance]
+    #[arg(long, value_name = "DENSITY", help_heading = "Radiance fields")]
     level: Option<f32>,
-    /// Radiance fields: the surface that the cameras of this capture see, fused from their depth pictures, without what no image
-    /// shows
-    #[arg(long, value_name = "CAPTURE", conflicts_with = "level")]
+    /// Mesh the surface that the cameras of this capture see, fused from their depth pictures, without
+    /// what no image shows
+    #[arg(long, value_name = "CAPTURE", conflicts_with = "level", help_heading = "Radiance fields")]
     capture: Option<PathBuf>,
-    /// Distance fields: leave out only cells that are proven to hold no surface, instead of those that the measured slope
+    /// Leave out only cells that are proven to hold no surface, instead of those that the measured slope
     /// bound rules out; slower
-    #[arg(long)]
+    #[arg(long, help_heading = "Distance fields")]
     proven: bool,
     /// With --proven: halvings of the cube down to the smallest boxes of the proof [default: boxes of four cells]
-    #[arg(long, value_name = "N", requires = "proven")]
+    #[arg(long, value_name = "N", requires = "proven", help_heading = "Distance fields")]
     proof_depth: Option<u32>,
     /// Print the distance to this mesh: Chamfer-L1 and Hausdorff distance in percent of its diagonal, F-score, normals
     #[arg(long, value_name = "MESH")]
@@ -76,7 +84,16 @@ pub fn run(args: &MeshArgs) -> anyhow::Result<()> {
         Field::Sdf(model) => {
             let (mesh, normals, evaluations) = match args.proven {
                 true => proven_surface(&model, args)?,
-                false => model.surface(args.resolution)?,
+                false => {
+                    let display = Mutex::new(ProgressDisplay::new());
+                    // Several threads report; one that finds another at it has nothing to add.
+                    let done = |fraction: f64| {
+                        if let Ok(mut display) = display.try_lock() {
+                            display.show("surface", Some(fraction), "");
+                        }
+                    };
+                    model.surface_observed(args.resolution, &done)?
+                }
             };
             if mesh.faces.is_empty() {
                 let (name, resolution) = (args.model.display(), args.resolution);
@@ -90,10 +107,15 @@ pub fn run(args: &MeshArgs) -> anyhow::Result<()> {
         }
         Field::Radiance(model) => {
             let usual = if model.field.sharpness().is_some() { None } else { Some(DEFAULT_LEVEL) };
+            let mut display = ProgressDisplay::new();
+            display.show("surface", None, "");
             let set = match &args.capture {
-                Some(capture) => model.seen_surface(&args.model, capture, args.resolution, |_, _| ())?,
+                Some(capture) => model.seen_surface(&args.model, capture, args.resolution, |done, total| {
+                    display.show("depth pictures", Some(done as f64 / total.max(1) as f64), "");
+                })?,
                 None => model.surface(args.level.or(usual), args.resolution)?,
             };
+            drop(display);
             let notes = write_mesh(&args.output, &set.mesh, Some(&set.normals), Some(&set.colours))?;
             (set.mesh, set.evaluations, notes)
         }
@@ -120,7 +142,10 @@ pub fn run(args: &MeshArgs) -> anyhow::Result<()> {
 /// The surface with its normals and the number of evaluations; says what is proven of the rest, and in what time.
 fn proven_surface(model: &SdfModel, args: &MeshArgs) -> anyhow::Result<(TriMesh, Vec<Vec3>, usize)> {
     let start = Instant::now();
+    let mut display = ProgressDisplay::new();
+    display.show("proof and surface", None, "");
     let (found, normals) = model.proven_surface(args.resolution, args.proof_depth)?;
+    drop(display);
     let EnclosedSurface { surface, cells, visited, crossed } = found.enclosed;
     stdout!(
         "no cell with a change of sign was missed: {} of {cells} cells ({:.1} %) are proven free of the surface, all others were visited",

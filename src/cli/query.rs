@@ -12,8 +12,14 @@ use nstr_space::SceneMap;
 use super::output::Outputs;
 use super::terminal::{stderr, stdout};
 
+const EXAMPLES: &str = "\
+Examples:
+  nstr query chair.safetensors points.npy -o distances.npy
+  nstr query scene.safetensors points.npy -o densities.npy --gradients";
+
 /// Arguments of `nstr query`.
 #[derive(Args)]
+#[command(after_help = EXAMPLES)]
 pub struct QueryArgs {
     /// Model to evaluate
     model: PathBuf,

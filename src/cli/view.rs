@@ -25,65 +25,78 @@ use super::eval::write_json;
 use super::fit::{self, ExtraOutputs, FitArgs};
 use super::interrupt::interrupted;
 use super::output::Outputs;
-use super::progress::ProgressObserver;
+use super::progress::ProgressDisplay;
 use super::render::parse_size;
 use super::terminal::{stderr, stdout};
 
+const DISPLAY: &str = "Display";
+const COMPARING: &str = "Comparing a model with what it was fitted to";
+const FITTING: &str = "Fitting a mesh or a capture";
+const MEASURING: &str = "Scripts and measurements";
+
+const EXAMPLES: &str = "\
+Examples:
+  nstr view chair.safetensors
+  nstr view scene.safetensors --capture scene/ --layer error
+  nstr view chair.obj --preset sdf --time 40s -o chair.safetensors";
+
 /// Arguments of `nstr view`.
 #[derive(Args, Clone, Debug)]
+#[command(after_help = EXAMPLES)]
 pub struct ViewArgs {
     /// Model to show, or a mesh or a capture to fit while it is shown
     #[arg(value_name = "MODEL|INPUT")]
     input: PathBuf,
     /// Size of the window in pixels [default: 1280x800, larger on displays that scale what they show]
-    #[arg(long, value_name = "WxH", value_parser = parse_size)]
+    #[arg(long, value_name = "WxH", value_parser = parse_size, help_heading = DISPLAY)]
     size: Option<(u32, u32)>,
     /// Capture whose cameras [ and ] go to and whose images layer 9 compares with [default: the one that the model was
     /// fitted to, where it lies beside the model or in the current folder]
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, value_name = "DIR", help_heading = COMPARING)]
     capture: Option<PathBuf>,
     /// Mesh that layer 9 measures a surface against, in its units [default: the one that the model was fitted to, where it lies
     /// beside the model or in the current folder]
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", help_heading = COMPARING)]
     mesh: Option<PathBuf>,
-    /// First layer: colour, normal, depth.ray, S, gradS, curvature, residual, steps or error
-    #[arg(long, default_value = "colour")]
+    /// First layer: colour, normal, depth.ray, S, gradS, curvature, residual, steps or error; or 1 to 9, or an alias as of
+    /// nstr render --layers
+    #[arg(long, default_value = "colour", help_heading = DISPLAY)]
     layer: DisplayMode,
     /// white, black, transparent or #rrggbb [default: the plain background of the capture that was fitted, else white]
-    #[arg(long)]
+    #[arg(long, help_heading = DISPLAY)]
     background: Option<Background>,
     /// Renderer: auto, cpu or gpu
-    #[arg(long, default_value = "auto")]
+    #[arg(long, default_value = "auto", help_heading = DISPLAY)]
     renderer: RendererChoice,
     /// Camera path to begin with: one that the viewer saved, or a transforms.json with `frames`; F6 plays it
-    #[arg(long, value_name = "JSON")]
+    #[arg(long, value_name = "JSON", help_heading = DISPLAY)]
     path: Option<PathBuf>,
     /// Follow a script of events: see docs/viewer.md
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", help_heading = MEASURING)]
     script: Option<PathBuf>,
     /// Measure how fluently the window follows: drive a drag and a flight, print a table, close
-    #[arg(long, conflicts_with_all = ["script", "preset", "set", "steps", "time", "output"])]
+    #[arg(long, conflicts_with_all = ["script", "preset", "set", "steps", "time", "output"], help_heading = MEASURING)]
     bench: bool,
     /// With --bench: write the figures to this file
-    #[arg(long, value_name = "FILE", requires = "bench")]
+    #[arg(long, value_name = "FILE", requires = "bench", help_heading = MEASURING)]
     json: Option<PathBuf>,
-    /// Fitting: close the window once the fit is over
-    #[arg(long, conflicts_with = "bench")]
+    /// Close the window once the fit is over
+    #[arg(long, conflicts_with = "bench", help_heading = FITTING)]
     close: bool,
-    /// Fitting: model to write [default: NAME.safetensors in the current folder]
-    #[arg(short, long, value_name = "MODEL")]
+    /// Model to write [default: NAME.safetensors in the current folder]
+    #[arg(short, long, value_name = "MODEL", help_heading = FITTING)]
     output: Option<PathBuf>,
-    /// Fitting: preset, as of nstr fit
-    #[arg(long)]
+    /// Preset, as of nstr fit
+    #[arg(long, help_heading = FITTING)]
     preset: Option<String>,
-    /// Fitting: change an option of the preset
-    #[arg(long, value_name = "KEY=VALUE")]
+    /// Change an option of the preset
+    #[arg(long, value_name = "KEY=VALUE", help_heading = FITTING)]
     set: Vec<String>,
-    /// Fitting: steps
-    #[arg(long, value_name = "N", conflicts_with = "time")]
+    /// Train for this many steps
+    #[arg(long, value_name = "N", conflicts_with = "time", help_heading = FITTING)]
     steps: Option<u64>,
-    /// Fitting: for this long, for example 40s or 10m
-    #[arg(long, value_name = "DURATION", allow_negative_numbers = true, value_parser = humantime::parse_duration)]
+    /// Train for this long, for example 40s or 10m
+    #[arg(long, value_name = "DURATION", allow_negative_numbers = true, value_parser = humantime::parse_duration, help_heading = FITTING)]
     time: Option<Duration>,
 }
 
@@ -127,9 +140,29 @@ pub fn run(args: &ViewArgs) -> anyhow::Result<()> {
         bail!("{}: --bench measures the view of a model; fit one first", args.input.display());
     }
     if !is_model {
+        if args.capture.is_some() {
+            bail!("{}: --capture is for models; a fit of a capture compares with its own images", args.input.display());
+        }
         return train(args, script);
     }
+    let fitting = [
+        ("--output", args.output.is_some()),
+        ("--preset", args.preset.is_some()),
+        ("--set", !args.set.is_empty()),
+        ("--steps", args.steps.is_some()),
+        ("--time", args.time.is_some()),
+    ];
+    if let Some((name, _)) = fitting.iter().find(|option| option.1) {
+        bail!("{}: {name} is for fits, and this is a model; leave it out", args.input.display());
+    }
     let model = Arc::new(Model::load(&args.input)?);
+    let is_radiance = model.spec.color_head.is_some();
+    if args.capture.is_some() && !is_radiance {
+        bail!("{}: --capture is for models of captures; this one is of a mesh: --mesh", args.input.display());
+    }
+    if args.mesh.is_some() && is_radiance {
+        bail!("{}: --mesh is for models of meshes; this one is of a capture: --capture", args.input.display());
+    }
     let scene = Scene::of_model(&args.input, model.clone())?;
     let capture = match &args.capture {
         Some(path) => Some(path.clone()),
@@ -332,7 +365,7 @@ fn watch(
             if !training.wait_for_window() {
                 return Ok(());
             }
-            let result = ProgressObserver::new(false).and_then(|mut inner| {
+            let result = ProgressDisplay::stoppable().and_then(|mut inner| {
                 fit::fit_and_report(&input, &options, &extra, replace, &mut training.observer(&output, &mut inner))
             });
             let there = result.as_ref().map_or_else(|e| training.is_stopped() && !left_earlier_model(e), |()| true);

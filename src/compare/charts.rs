@@ -38,13 +38,19 @@ impl Along {
     }
 }
 
-/// The charts, each with its file's name.
+/// Files of the charts that there may be, each with what is drawn in it.
+pub const FILES: [(&str, &str); 3] = [
+    ("quality-steps.svg", "along the steps"),
+    ("quality-seconds.svg", "along the training time"),
+    ("quality-parameters.svg", "over the parameters"),
+];
+
+/// The charts that say something, each with its file's name: methods of one size have none over their sizes.
 pub fn charts(results: &Results<'_>) -> Vec<(&'static str, Chart)> {
-    vec![
-        ("quality-steps.svg", along(results, Along::Steps)),
-        ("quality-seconds.svg", along(results, Along::Seconds)),
-        ("quality-parameters.svg", sizes(results)),
-    ]
+    let [(steps, _), (seconds, _), (parameters, _)] = FILES;
+    let mut charts = vec![(steps, along(results, Along::Steps)), (seconds, along(results, Along::Seconds))];
+    charts.extend(sizes(results).map(|chart| (parameters, chart)));
+    charts
 }
 
 /// Returns whether the plotted metric is the one that was measured during training.
@@ -59,43 +65,61 @@ fn along(results: &Results<'_>, axis: Along) -> Chart {
     let y = metric.map_or(Axis::log("training loss"), |m| Axis::linear(m.heading()));
     let mut chart = Chart::new(&recipe.title, Axis::linear(axis.label()), y);
     let marks = if metric.is_some() { "; lines: measured during training, marks: at the end" } else { "" };
-    chart.note(averaged(results) + marks);
+    let mut absent = Vec::new();
     for (method, m) in recipe.methods.iter().enumerate() {
         let samples = |r: &RunRecord| if metric.is_some() { r.curve.metric.clone() } else { r.curve.loss.clone() };
         let seeds: Vec<Vec<Line>> =
             recipe.seeds.iter().map(|seed| lines(results, method, *seed, axis, &samples)).collect();
-        let line = mean_line(&seeds);
-        let name = label(&m.name, line.is_empty());
-        chart.lines(&name, line);
-        if let Some(metric) = metric {
-            chart.marks(&name, end(results, method, axis.metric(), &metric.name));
+        let mut line = mean_line(&seeds);
+        let end = metric.and_then(|metric| end(results, method, axis.metric(), &metric.name));
+        if line.is_empty() && end.is_none() {
+            absent.push(m.name.as_str());
+            continue;
+        }
+        // A line goes on to the mark of its method.
+        line.extend(end.filter(|end| line.last().is_some_and(|last| last.x < end.x)));
+        if !line.is_empty() {
+            chart.lines(&m.name, line);
+        }
+        if metric.is_some() {
+            chart.marks(&m.name, end);
         }
     }
+    chart.note(averaged(results) + marks + &nothing_of(&absent));
     chart
 }
 
-fn sizes(results: &Results<'_>) -> Chart {
+/// Ratio of the largest size to the smallest one from which on sizes are told apart in a chart.
+const LEAST_SPAN: f64 = 1.2;
+
+/// The first metric over the number of parameters; `None` where sizes are about the same.
+fn sizes(results: &Results<'_>) -> Option<Chart> {
     let recipe = results.recipe;
-    let Some(metric) = recipe.metrics.first() else { return Chart::new("", Axis::linear(""), Axis::linear("")) };
+    let metric = recipe.metrics.first()?;
     let marks: Vec<_> = (0..recipe.methods.len()).map(|m| end(results, m, "parameters", &metric.name)).collect();
     let spans = |of: &dyn Fn(&Estimate) -> f64, times: f64| {
         let values = || marks.iter().flatten().map(of);
         let (low, high) = values().fold((f64::MAX, 0.0), |(l, h): (f64, f64), v| (l.min(v), h.max(v)));
         low > 0.0 && high > times * low
     };
+    if !spans(&|e| e.x, LEAST_SPAN) {
+        return None;
+    }
     let axis = |label: String, log: bool| Axis { label, log };
     let (x, y) = (spans(&|e| e.x, 3.0), spans(&|e| e.y, 20.0));
     let mut chart = Chart::new(&recipe.title, axis("parameters".into(), x), axis(metric.heading(), y));
-    chart.note(averaged(results));
+    let absent: Vec<&str> =
+        recipe.methods.iter().zip(&marks).filter(|(_, mark)| mark.is_none()).map(|(m, _)| m.name.as_str()).collect();
+    chart.note(averaged(results) + &nothing_of(&absent));
     for (m, mark) in recipe.methods.iter().zip(marks) {
-        chart.marks(&label(&m.name, mark.is_none()), mark);
+        chart.marks(&m.name, mark);
     }
-    chart
+    Some(chart)
 }
 
-/// A method's name in the legend, with a note where it has no points.
-fn label(name: &str, is_absent: bool) -> String {
-    if is_absent { format!("{name} (nothing to show)") } else { name.into() }
+/// Note on methods without a finished run.
+fn nothing_of(absent: &[&str]) -> String {
+    if absent.is_empty() { String::new() } else { format!("; no result of {}", absent.join(", ")) }
 }
 
 /// Note on what the means and deviations are taken over.

@@ -8,7 +8,7 @@ use nstr_files::{excerpt, shorten};
 use nstr_pipeline::{EvalOptions, FitOptions};
 
 /// Options that the comparison sets itself, and what to write in a recipe instead.
-const RESERVED: [(&str, &str); 17] = [
+const RESERVED: [(&str, &str); 19] = [
     ("output", "the folder is given with -o"),
     ("preset", "use `preset`"),
     ("set", "use `set`"),
@@ -25,6 +25,8 @@ const RESERVED: [(&str, &str); 17] = [
     ("overwrite", "use --again"),
     ("view", "there is no window"),
     ("images", "keep the models with --keep-models and evaluate them"),
+    ("sheet-order", "keep the models with --keep-models and evaluate them"),
+    ("sheet-rows", "keep the models with --keep-models and evaluate them"),
     ("help", "see `nstr fit --help`"),
 ];
 

@@ -136,7 +136,8 @@ impl<'a> Runs<'a> {
         let (input, path) = (&self.recipe.inputs[run.input].path, self.model(run));
         nstr_pipeline::fit(input, &options.fit.clone().seed(run.seed).output(&path), observer)?;
         let field = Field::load(&path)?;
-        let scores = evaluate::evaluate(&path, &field, input, &options.eval)?;
+        let mut stage = |name: &str, fraction| observer.stage(name, fraction);
+        let scores = evaluate::evaluate_observed(&path, &field, input, &options.eval, &mut stage)?;
         let bytes = std::fs::metadata(&path).map_err(Error::io(&path))?.len();
         Ok(evaluate::metrics(field.model(), Some(&scores), Some(bytes)))
     }
@@ -197,6 +198,10 @@ impl FitObserver for LoggingObserver<'_> {
     fn progress(&mut self, progress: &Progress) -> bool {
         self.log.record(progress);
         self.inner.progress(progress)
+    }
+
+    fn stage(&mut self, name: &str, fraction: Option<f64>) {
+        self.inner.stage(name, fraction);
     }
 }
 

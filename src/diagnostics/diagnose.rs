@@ -6,7 +6,7 @@ use nstr_camera::CameraModel;
 use nstr_camera::orbit::{Orbit, Up};
 use nstr_capture::{Split, View, read_capture};
 use nstr_field::model::Model;
-use nstr_fit::FitConfig;
+use nstr_fit::{FitConfig, StageObserver};
 use nstr_pipeline::error::Context;
 use nstr_pipeline::{Error, Field, FitRecord, MeshInput, RadianceModel, SdfModel, SignalModel, evaluate};
 use nstr_signal::{Signal, SignalInfo};
@@ -16,7 +16,7 @@ use crate::frequency::known_frequency;
 use crate::model_facts::facts;
 use crate::null_models::{FieldParameters, MakeData, UNKNOWN, capture_data, mesh_data, signal_data, without_spectrum};
 use crate::radiance_report::RadianceInput;
-use crate::report::Report;
+use crate::report::{Answer, Report};
 use crate::sdf_report::{MeshReference, SdfInput, SdfReportOptions};
 use crate::signal_report::{SampleGrid, SignalInput};
 use crate::{radiance_report, sdf_report, signal_report, theory_report};
@@ -52,7 +52,7 @@ impl DiagnoseOptions {
     }
 }
 
-/// Diagnoses the model in the file `path`; `message` takes a line about each step.
+/// Diagnoses the model in the file `path`; `stage` is told of each step.
 ///
 /// With the `reference`, the mesh, capture, picture or sound that the model was fitted to, the report has what needs it, and a
 /// field without spectrum is fitted to it as a null model.
@@ -64,7 +64,7 @@ pub fn diagnose(
     path: impl AsRef<Path>,
     reference: Option<&Path>,
     options: &DiagnoseOptions,
-    message: &mut dyn FnMut(&str),
+    stage: &mut StageObserver<'_>,
 ) -> Result<Report, Error> {
     let path = path.as_ref();
     options.check()?;
@@ -77,7 +77,7 @@ pub fn diagnose(
     let init = record.as_ref().map_or(InitConfig::default(), |r| InitConfig { seed: r.seed, ..r.fit.field.init });
     let title = format!("Diagnosis of {}", path.file_name().unwrap_or_default().to_string_lossy());
     let report = Report { title, facts: facts(model, record.as_ref(), reference), ..Report::default() };
-    let mut diagnosis = Diagnosis { path, reference, options, record: record.as_ref(), init, report, message };
+    let mut diagnosis = Diagnosis { path, reference, options, record: record.as_ref(), init, report, stage };
     match &field {
         Field::Sdf(model) => diagnosis.surface(model)?,
         Field::Radiance(model) => diagnosis.views(model)?,
@@ -97,17 +97,17 @@ const IMAGE_SIZE: usize = 320;
 const FRAMES: usize = 1 << 16;
 
 /// A diagnosis in progress.
-struct Diagnosis<'a> {
+struct Diagnosis<'a, 's> {
     path: &'a Path,
     reference: Option<&'a Path>,
     options: &'a DiagnoseOptions,
     record: Option<&'a FitRecord>,
     init: InitConfig,
     report: Report,
-    message: &'a mut dyn FnMut(&str),
+    stage: &'a mut StageObserver<'s>,
 }
 
-impl Diagnosis<'_> {
+impl Diagnosis<'_, '_> {
     /// A field without spectrum fitted to what `data` makes of the model's record, or the reason why there is none.
     fn fit_null(
         &mut self,
@@ -122,8 +122,10 @@ impl Diagnosis<'_> {
         }
         let record = self.record.ok_or(UNKNOWN)?;
         let data = data(record)?;
-        (self.message)(&format!("fitting a field without spectrum: {steps} steps"));
-        without_spectrum(&seeded(record), data, steps).map_err(|e| e.to_string())
+        let name = format!("fitting a field without spectrum: {steps} steps");
+        let mut done = |fraction| (self.stage)(&name, Some(fraction));
+        done(0.0);
+        without_spectrum(&seeded(record), data, steps, &mut done).map_err(|e| e.to_string())
     }
 
     /// Analyses a signed distance field.
@@ -139,7 +141,7 @@ impl Diagnosis<'_> {
             without_spectrum: null.as_ref().map_err(String::as_str),
         };
         let DiagnoseOptions { samples, seed, .. } = *self.options;
-        (self.message)(&format!("curvature and spectrum at {samples} points"));
+        (self.stage)(&format!("curvature and spectrum at {samples} points"), None);
         let options = SdfReportOptions { samples, seed, ..SdfReportOptions::default() };
         let (found, surface) = sdf_report::analyze(&input, &options).at(self.path)?;
         self.report.push("curvature", found);
@@ -157,7 +159,8 @@ impl Diagnosis<'_> {
         let all: Vec<&dyn CameraModel> = of_capture.chain(around.iter().map(|c| c as &dyn CameraModel)).collect();
         let reference = self.reference;
         let null = self.fit_null(|record| capture_data(reference, &loaded.model, record));
-        (self.message)(&format!("depth and spectrum in {} views", all.len()));
+        let name = format!("depth and spectrum in {} views", all.len());
+        let mut done = |fraction| (self.stage)(&name, Some(fraction));
         let input = RadianceInput {
             model: &loaded.model,
             renderer: &renderer,
@@ -165,7 +168,7 @@ impl Diagnosis<'_> {
             init: self.init,
             without_spectrum: null.as_ref().map_err(String::as_str),
         };
-        self.report.push("depth", radiance_report::analyze(&input, self.options.seed)?);
+        self.report.push("depth", radiance_report::analyze(&input, self.options.seed, &mut done)?);
         Ok(())
     }
 
@@ -187,7 +190,7 @@ impl Diagnosis<'_> {
             all.take(points.size.0 * points.size.1 * s.channels()).collect()
         });
         let null = self.fit_null(|record| signal_data(reference.as_ref(), &loaded.info, record));
-        (self.message)(&format!("spectrum at {} points", points.size.0 * points.size.1));
+        (self.stage)(&format!("spectrum at {} points", points.size.0 * points.size.1), None);
         let input = SignalInput {
             model: &loaded.model,
             init: self.init,
@@ -197,7 +200,7 @@ impl Diagnosis<'_> {
         };
         self.report.push("regions", signal_report::analyze(&input, self.options.seed));
         if let Some(omega) = reference.as_ref().and_then(known_frequency) {
-            (self.message)("local frequency");
+            (self.stage)("local frequency", None);
             let seed = self.options.seed;
             let found = theory_report::frequency_recovery(&loaded.model, &self.init, &points, &omega, seed);
             self.report.push("frequency", found);
@@ -207,12 +210,21 @@ impl Diagnosis<'_> {
 
     /// Measures the theory's claims.
     fn theory(&mut self, model: &Model) {
-        (self.message)("transport and perturbations");
-        if let Some(found) = theory_report::transport(model, &self.init, self.options.seed) {
-            self.report.push("transport", found);
-        }
-        if let Some(found) = theory_report::perturbation_decay(model, &self.init, self.options.seed) {
-            self.report.push("decay", found);
+        (self.stage)("transport and perturbations", None);
+        let is_trained = |r: &FitRecord| r.fit.train.regularizers.trains_transport() || r.transport_from.is_some();
+        let is_untrained = model.spec.transports() && self.record.is_some_and(|record| !is_trained(record));
+        let seed = self.options.seed;
+        let found = [
+            ("transport", theory_report::transport(model, &self.init, seed)),
+            ("decay", theory_report::perturbation_decay(model, &self.init, seed)),
+        ];
+        for (key, found) in found {
+            let Some((mut section, numbers)) = found else { continue };
+            if is_untrained {
+                section.answer = Answer::Open;
+                section.verdict = "F was not trained with this model, so it says nothing about the spectrum.".into();
+            }
+            self.report.push(key, (section, numbers));
         }
     }
 }

@@ -7,7 +7,7 @@ use nstr_plot::format::fixed;
 use serde::Serialize;
 
 use crate::null_models::FieldParameters;
-use crate::report::ReportTable;
+use crate::report::{Answer, ReportTable};
 use crate::stats::{Correlation, correlate, shuffled};
 
 /// Name of the Frobenius norm of ∇S, per edge of the cube.
@@ -196,36 +196,43 @@ pub fn table(rows: &[CorrelationRow], of_ranks: bool) -> ReportTable {
     table
 }
 
-/// Conclusion from the rank correlation of the first set's measure beside those of the others, which are null models: a
-/// sentence or two.
+/// Answer, verdict and evidence from the rank correlation of the first set's measure beside those of the others, which are null
+/// models; `followed` names in plain words what the target stands for, as in "the surface's curvature".
 ///
 /// A spectrum counts as informative where its interval lies above those of every null model.
-pub fn conclusion(rows: &[CorrelationRow], measure: &str, target: &str) -> String {
+pub fn verdict(rows: &[CorrelationRow], measure: &str, target: &str, followed: &str) -> (Answer, String, String) {
     let of = |r: &CorrelationRow| r.correlation.spearman;
+    let open = |verdict: String, evidence: String| (Answer::Open, verdict, evidence);
     let mut matching = rows.iter().filter(|r| r.measure == measure && r.target == target);
-    let Some(own) = matching.next() else { return "There is nothing to correlate.".into() };
+    let Some(own) = matching.next() else { return open("There is nothing to correlate.".into(), String::new()) };
     if !of(own).value.is_finite() {
-        return format!("{measure} does not vary, or {target} does not: there is nothing to correlate.");
+        let why = format!("{measure} does not vary, or {target} does not.");
+        return open("There is nothing to correlate.".into(), why);
     }
     let nulls: Vec<&CorrelationRow> = matching.filter(|r| r.feature_set != own.feature_set).collect();
-    let start = format!("ρ({measure}, {target}) = {}", of(own));
+    let start = format!("Spearman's ρ({measure}, {target}) = {}", of(own));
     let finite = nulls.iter().filter(|r| of(r).value.is_finite());
     let Some(best) = finite.max_by(|a, b| of(a).value.total_cmp(&of(b).value)) else {
-        return format!("{start}; there is no null model to compare with.");
+        let verdict = format!("There is no null model to compare with, so nothing can be said about {followed}.");
+        return open(verdict, format!("{start}."));
     };
     let listed: Vec<String> = nulls.iter().map(|r| format!("{} {}", r.feature_set, fixed(of(r).value, 2))).collect();
-    let conclusion = if of(own).low.is_nan() {
-        "Too few independent points for an interval"
+    let evidence = format!("{start}; of the null models: {}.", listed.join(", "));
+    let (answer, verdict) = if of(own).low.is_nan() {
+        (Answer::Open, format!("Too few independent points to tell whether the spectrum follows {followed}."))
     } else if of(own).low <= 0.0 && of(own).high >= 0.0 {
-        "No correlation"
+        (Answer::No, format!("The spectrum does not follow {followed}."))
     } else if of(own).low > of(best).high {
-        "More than any null model shows, so the spectrum itself follows it"
+        (Answer::Yes, format!("The spectrum itself follows {followed}: more than any null model does."))
     } else if of(own).high < of(best).low {
-        "Less than a null model shows, so the spectrum is no better a reading of it than that"
+        let verdict = format!("No evidence that the spectrum matters: a null model follows {followed} more closely.");
+        (Answer::No, verdict)
     } else {
-        "No more than a null model shows: no evidence that the spectrum matters"
+        let verdict =
+            format!("No evidence that the spectrum matters: it follows {followed} no more than a null model does.");
+        (Answer::No, verdict)
     };
-    format!("{start}; nulls: {}. {conclusion}.", listed.join(", "))
+    (answer, verdict, evidence)
 }
 
 #[cfg(test)]
@@ -237,7 +244,7 @@ mod tests {
     }
 
     #[test]
-    fn conclusions_follow_the_intervals() {
+    fn verdicts_follow_the_intervals() {
         let n = 3000;
         let wave = |i: usize, a: f64| (i as f64 * a).sin();
         let target: Vec<f64> = (0..n).map(|i| wave(i, 1.3)).collect();
@@ -246,15 +253,22 @@ mod tests {
         let say = |sets: &[FeatureSet]| {
             let rows = correlations(sets, &[("T".into(), target.clone())], &blocks, 0);
             assert_eq!(table(&rows, true).rows.len(), sets.len());
-            conclusion(&rows, GRADIENT_NORM, "T")
+            let (answer, verdict, evidence) = verdict(&rows, GRADIENT_NORM, "T", "the test");
+            assert!(evidence.starts_with("Spearman's ρ(‖∇S‖, T) = ") && verdict.contains("the test"), "{evidence}");
+            (answer, verdict)
         };
         let own = set("S", mixed(1.0));
         let chance = own.shuffled(1);
-        assert!(say(&[own.clone(), chance.clone()]).contains("More than any null"));
-        assert!(say(&[own.clone(), set("z", mixed(1.01))]).contains("no evidence"));
-        assert!(say(&[own.clone(), set("z", mixed(9.0))]).contains("Less than a null"));
-        assert!(say(&[chance, own.clone()]).contains("No correlation"));
-        assert!(say(&[own]).contains("no null model"));
+        for (sets, answer, word) in [
+            (vec![own.clone(), chance.clone()], Answer::Yes, "more than any null"),
+            (vec![own.clone(), set("z", mixed(1.01))], Answer::No, "no more than a null"),
+            (vec![own.clone(), set("z", mixed(9.0))], Answer::No, "more closely"),
+            (vec![chance, own.clone()], Answer::No, "does not follow"),
+            (vec![own], Answer::Open, "no null model"),
+        ] {
+            let (found, text) = say(&sets);
+            assert!(found == answer && text.contains(word), "{found:?} {text}");
+        }
     }
 
     #[test]

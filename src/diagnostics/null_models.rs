@@ -13,7 +13,9 @@ use nstr_fit::Regularizers;
 use nstr_fit::cell_masks::FreeSpaceMask;
 use nstr_fit::sdf::SdfSampler;
 use nstr_fit::signal::SignalSampler;
-use nstr_fit::{Budget, FitConfig, RadianceTask, RaySampler, TrainError, TrainState, TrainingData, train};
+use nstr_fit::{
+    Budget, FitConfig, Observer, Progress, RadianceTask, RaySampler, TrainError, TrainState, TrainingData, train,
+};
 use nstr_pipeline::{FitRecord, MeshInput};
 use nstr_signal::{Signal, SignalInfo};
 use nstr_spec::config::ConfigError;
@@ -58,7 +60,7 @@ pub enum NullModelError {
 }
 
 /// A field with the same latent grid but no sinusoids and no S, fitted for `steps` steps on the CPU to what `data` makes for
-/// it, without regularisers.
+/// it, without regularisers. `done` takes the fraction of the steps that is done.
 ///
 /// # Errors
 /// Settings that cannot be changed so, training that diverges.
@@ -66,6 +68,7 @@ pub fn without_spectrum(
     config: &FitConfig,
     data: impl FnOnce(&FieldOp) -> TrainingData,
     steps: u64,
+    done: &mut dyn FnMut(f64),
 ) -> Result<FieldParameters, NullModelError> {
     let mut config = config.clone();
     (config.field.modulation, config.field.skip_latent) = (Modulation::None, true);
@@ -76,9 +79,19 @@ pub fn without_spectrum(
     let state = TrainState::new(start.grid, start.net);
     let op = FieldOp::new(spec.clone());
     let data = data(&op);
-    let done = train(Device::Cpu, op, config.train, &state, data, Budget::Steps(steps), &mut ())?;
+    let done = train(Device::Cpu, op, config.train, &state, data, Budget::Steps(steps), &mut Steps(done))?;
     let (grid, net) = done.inference_params();
     Ok(FieldParameters { spec, grid: grid.to_vec(), net: net.to_vec() })
+}
+
+/// Observer that passes on the fraction of a run that is done.
+struct Steps<'a>(&'a mut dyn FnMut(f64));
+
+impl Observer for Steps<'_> {
+    fn progress(&mut self, progress: &Progress) -> bool {
+        (self.0)(progress.fraction);
+        true
+    }
 }
 
 /// Maker of the training data of a field.
@@ -164,7 +177,8 @@ mod tests {
             let pairs: Vec<String> = small.iter().chain(more).map(|pair| pair.to_string()).collect();
             FitConfig::preset("sdf-tiny").unwrap().0.set(&pairs).unwrap()
         };
-        let null = |config: &FitConfig| without_spectrum(config, |_| Arc::new(Plane).into(), STEPS).unwrap();
+        let null =
+            |config: &FitConfig| without_spectrum(config, |_| Arc::new(Plane).into(), STEPS, &mut |_| ()).unwrap();
         let plain = null(&config(&[]));
         for weight in ["pde", "smooth", "segment", "anchor", "eikonal"] {
             let weight = format!("train.lambda_{weight}=0.1");

@@ -11,7 +11,7 @@ use nstr_render::RenderError;
 use nstr_render::RenderSettings;
 use nstr_render::volume::VolumeRenderer;
 use nstr_render::{Frame, Layer, LayerSet};
-use nstr_render::{ValueRange, layer_image};
+use nstr_render::{ValueRange, layer_image, layer_range};
 use nstr_space::SceneMap;
 use nstr_spec::init::InitConfig;
 use serde_json::{Value, json};
@@ -19,7 +19,7 @@ use serde_json::{Value, json};
 use crate::feature_set;
 use crate::feature_set::{CorrelationRow, FeatureSet, GRADIENT_NORM, NullModels, TRANSPORT_RESIDUAL};
 use crate::null_models::{FieldParameters, untrained};
-use crate::report::{ReportImage, ReportPart, ReportSection, ReportTable};
+use crate::report::{Answer, ReportImage, ReportPart, ReportSection, ReportTable};
 use crate::stats::{auc, magnitude_quantile};
 
 /// Second difference of depth between neighbouring pixels, over the depth, above which a pixel counts as a depth edge. Slanted
@@ -57,11 +57,16 @@ pub struct RadianceInput<'a> {
     pub without_spectrum: Result<&'a FieldParameters, &'a str>,
 }
 
-/// Analyses views of a radiance field: a section of the report with its numbers.
+/// Analyses views of a radiance field: a section of the report with its numbers. `done` takes the fraction of the views that is
+/// rendered.
 ///
 /// # Errors
 /// Views that cannot be rendered.
-pub fn analyze(input: &RadianceInput<'_>, seed: u64) -> Result<(ReportSection, Value), RenderError> {
+pub fn analyze(
+    input: &RadianceInput<'_>,
+    seed: u64,
+    done: &mut dyn FnMut(f64),
+) -> Result<(ReportSection, Value), RenderError> {
     let RadianceInput { model, renderer, views, init, without_spectrum } = input;
     let map = model.map;
     let layers =
@@ -70,6 +75,7 @@ pub fn analyze(input: &RadianceInput<'_>, seed: u64) -> Result<(ReportSection, V
     let mut pixels = Pixels::default();
     let mut first: Option<Frame> = None;
     for (i, view) in views.iter().enumerate() {
+        done(i as f64 / views.len() as f64);
         let frame = renderer.render(*view, &settings)?;
         pixels.add(&frame, &map, i as u32);
         first.get_or_insert(frame);
@@ -93,11 +99,13 @@ pub fn analyze(input: &RadianceInput<'_>, seed: u64) -> Result<(ReportSection, V
         sets.iter().flat_map(|s| s.measures.iter().map(|(m, v)| (s.name.clone(), *m, auc(v, &jumps)))).collect();
     let mut section = ReportSection::new("Depth and the spectrum");
     let area = areas.first().map_or(f64::NAN, |a| a.2);
-    section.conclusion = format!(
-        "‖∇S‖ tells jumps of depth from the rest with an AUC of {} (0.5 is chance). {}",
+    let (answer, words, evidence) = verdict(&rows);
+    (section.answer, section.verdict) = (answer, words);
+    section.evidence = format!(
+        "‖∇S‖ tells jumps of depth from the rest with an area under the ROC curve (AUC) of {}, where 0.5 is chance. {evidence}",
         short(area),
-        conclusion(&rows)
     );
+    section.parts.extend(first.as_ref().map(pictures));
     let share = jumps.iter().filter(|j| **j).count() as f64 / jumps.len().max(1) as f64;
     section.text(format!(
         "{} pixels of {} views that are covered by half or more and whose neighbours are too, taken at the expected depth of \
@@ -111,9 +119,6 @@ pub fn analyze(input: &RadianceInput<'_>, seed: u64) -> Result<(ReportSection, V
         section.text(format!("No field without spectrum was fitted for comparison: {why}."));
     }
     section.parts.push(ReportPart::Table(areas_table(&rows, &areas), CAPTION.into()));
-    if let Some(frame) = &first {
-        section.parts.push(pictures(frame));
-    }
     let areas: Vec<Value> =
         areas.into_iter().map(|(s, m, a)| json!({ "subject": s, "measure": m, "auc": a })).collect();
     let numbers = json!({
@@ -132,9 +137,9 @@ const CAPTION: &str = "Spearman's ρ against the logarithm of the depth's second
 const ALONG: &str = "model: mean along the ray";
 
 /// The mean along the ray is the model's too, not a null model.
-fn conclusion(rows: &[CorrelationRow]) -> String {
+fn verdict(rows: &[CorrelationRow]) -> (Answer, String, String) {
     let kept: Vec<CorrelationRow> = rows.iter().filter(|c| c.feature_set != ALONG).cloned().collect();
-    feature_set::conclusion(&kept, GRADIENT_NORM, TARGET)
+    feature_set::verdict(&kept, GRADIENT_NORM, TARGET, "jumps of depth")
 }
 
 fn areas_table(rows: &[CorrelationRow], areas: &[(String, &str, f64)]) -> ReportTable {
@@ -188,22 +193,31 @@ fn pictures(frame: &Frame) -> ReportPart {
         [r, g, b, 255]
     });
     let mut list = Vec::new();
-    let mut add = |name: &str, image: Option<Rgba8>, caption: String| {
-        list.extend(image.map(|image| ReportImage::new(name, image, caption)));
+    let mut add = |name: &str, image: Option<Rgba8>, caption: String, bar: Option<(&str, &str, (f64, f64))>| {
+        let picture = image.map(|image| ReportImage::new(name, image, caption));
+        list.extend(picture.map(|picture| match bar {
+            Some((title, unit, range)) => picture.with_bar(title, unit, range, &sequential_colormap),
+            None => picture,
+        }));
     };
-    add("view", layer_image(frame, Layer::Colour, 0, ValueRange::Auto), "The first view.".into());
+    add("view", layer_image(frame, Layer::Colour, 0, ValueRange::Auto), "The first view.".into(), None);
+    let range = layer_range(frame, Layer::DepthRay, 0).unwrap_or((0.0, 0.0));
     add(
         "depth",
         layer_image(frame, Layer::DepthRay, 0, ValueRange::Auto),
         "Expected depth, dark near to yellow far.".into(),
+        Some(("depth", "world units", (range.0.into(), range.1.into()))),
     );
+    let full = 2.0 * f64::from(DEPTH_EDGE_RATIO);
     add(
         "jumps",
         Some(jumps),
-        format!("Second difference of depth, dark 0 to yellow {} of the depth.", 2.0 * DEPTH_EDGE_RATIO),
+        format!("Second difference of depth, dark 0 to yellow {} of the depth.", short(full)),
+        Some(("jump", "of the depth", (0.0, full))),
     );
     let caption = format!("‖∇S‖ along the ray, dark 0 to yellow {} per edge.", short(f64::from(most)));
-    add("grad-s", layer_image(frame, Layer::SpectrumGradientNorm, 0, ValueRange::Fixed(0.0, most)), caption);
+    let image = layer_image(frame, Layer::SpectrumGradientNorm, 0, ValueRange::Fixed(0.0, most));
+    add("grad-s", image, caption, Some(("‖∇S‖", "per edge", (0.0, most.into()))));
     let text = "Expected if the spectrum follows depth: the last picture bright where the third is.";
     ReportPart::Pictures(list, text.into())
 }

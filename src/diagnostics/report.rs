@@ -7,8 +7,9 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 use nstr_geometry::MeshError;
+use nstr_image::colour_bar::ColourBar;
 use nstr_image::{ImageError, Rgba8, png};
-use nstr_plot::{Chart, PlotError};
+use nstr_plot::{Chart, PlotError, even_ticks};
 use serde_json::{Map, Value};
 use thiserror::Error;
 
@@ -76,6 +77,18 @@ impl ReportImage {
     pub fn new(name: impl Into<String>, image: Rgba8, caption: impl Into<String>) -> Self {
         Self { name: name.into(), image, caption: caption.into() }
     }
+
+    /// The picture beside a bar of its false colours: what they stand for, its unit, the values at both ends, and the colour at a place
+    /// of the bar from 0 to 1. Without a range there is no bar.
+    pub fn with_bar(self, title: &str, unit: &str, (low, high): (f64, f64), colour: &dyn Fn(f32) -> [f32; 3]) -> Self {
+        let place = |v: f64| (v - low) / (high - low);
+        let ticks: Vec<(f64, String)> = even_ticks(low, high).into_iter().map(|(v, text)| (place(v), text)).collect();
+        if ticks.is_empty() {
+            return self;
+        }
+        let bar = ColourBar { title: title.into(), unit: unit.into(), ticks, colour };
+        Self { image: bar.beside(&self.image, [255; 3]), ..self }
+    }
 }
 
 /// A part of a section.
@@ -91,13 +104,40 @@ pub enum ReportPart {
     Pictures(Vec<ReportImage>, String),
 }
 
+/// Answer to the question of a section: whether its claim of the spectrum holds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Answer {
+    /// The numbers support it.
+    Yes,
+    /// They do not.
+    No,
+    /// They tell neither.
+    #[default]
+    Open,
+}
+
+impl Answer {
+    /// Word for lists and classes of the page.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Yes => "yes",
+            Self::No => "no",
+            Self::Open => "open",
+        }
+    }
+}
+
 /// One question and its answer.
 #[derive(Clone, Debug, Default)]
 pub struct ReportSection {
     /// Heading.
     pub title: String,
-    /// Conclusion from the numbers, in a sentence or two.
-    pub conclusion: String,
+    /// Answer to its question.
+    pub answer: Answer,
+    /// The answer in a plain sentence, without numbers.
+    pub verdict: String,
+    /// Numbers that the verdict rests on, in a sentence or two.
+    pub evidence: String,
     /// Its paragraphs, tables, charts and pictures.
     pub parts: Vec<ReportPart>,
 }
@@ -136,11 +176,15 @@ impl Report {
         self.numbers.insert(key.into(), numbers);
     }
 
-    /// Content of `report.json`: all numbers, and the conclusions under `verdicts`.
+    /// Content of `report.json`: all numbers; under `answers` `yes`, `no` or `open` by the section's title, under `verdicts` the same in
+    /// words, with the evidence.
     pub fn json(&self) -> Map<String, Value> {
         let mut all = self.numbers.clone();
-        let verdicts = self.sections.iter().map(|s| (s.title.clone(), Value::from(s.conclusion.clone()))).collect();
-        all.insert("verdicts".into(), Value::Object(verdicts));
+        let by_title = |of: &dyn Fn(&ReportSection) -> String| {
+            Value::Object(self.sections.iter().map(|s| (s.title.clone(), Value::from(of(s)))).collect())
+        };
+        all.insert("answers".into(), by_title(&|s| s.answer.word().into()));
+        all.insert("verdicts".into(), by_title(&|s| format!("{} {}", s.verdict, s.evidence)));
         all
     }
 
@@ -182,19 +226,30 @@ impl Report {
                 }
                 body {
                     h1 { (self.title) }
+                    @if let Some(first) = self.sections.first() {
+                        p class={ "lead " (first.answer.word()) } { (first.verdict) } "\n"
+                    }
+                    @if self.sections.len() > 1 {
+                        ul.short {
+                            @for (i, section) in self.sections.iter().enumerate() {
+                                li {
+                                    span class={ "answer " (section.answer.word()) } { (section.answer.word()) }
+                                    " " a href={ "#s" (i) } { (section.title) }
+                                    @if i > 0 { ": " (section.verdict) }
+                                } "\n"
+                            }
+                        }
+                    }
                     dl {
                         @for (name, value) in &self.facts { dt { (name) } dd { (value) } "\n" }
                     }
-                    h2 { "In short" }
-                    ul.short {
-                        @for (i, section) in self.sections.iter().enumerate() {
-                            li { a href={ "#s" (i) } { (section.title) } ": " (section.conclusion) } "\n"
-                        }
-                    }
                     @for (i, (section, parts)) in self.sections.iter().zip(&sections).enumerate() {
                         section id={ "s" (i) } {
-                            h2 { (section.title) }
-                            p.conclusion { (section.conclusion) }
+                            h2 {
+                                (section.title) " "
+                                span class={ "answer " (section.answer.word()) } { (section.answer.word()) }
+                            }
+                            p class={ "evidence " (section.answer.word()) } { (section.evidence) }
                             @for part in parts { "\n" (part) }
                         }
                     }
@@ -213,13 +268,22 @@ h1 { font-size: 1.7rem; line-height: 1.25; margin: 0 0 1rem; }
 h2 { font-size: 1.25rem; margin: 2.2rem 0 .6rem; border-bottom: 1px solid #ddd; padding-bottom: .25rem; }
 dl { display: grid; grid-template-columns: max-content 1fr; gap: .15rem 1rem; margin: 0; }
 dt { color: #666; } dd { margin: 0; }
+.lead { font-size: 1.3rem; line-height: 1.35; font-weight: 600; border-left: 6px solid #777; padding: .5rem .9rem; margin: 1rem 0; }
+.lead.yes, .evidence.yes { border-color: #1a7f4b; background: #eef8f2; }
+.lead.no, .evidence.no { border-color: #b3400f; background: #fdf3ee; }
+.lead.open, .evidence.open { border-color: #777; background: #f4f4f4; }
+.short { list-style: none; padding: 0; margin: 0 0 1.4rem; }
 .short li { margin: .35rem 0; }
-.conclusion { background: #f3f6fa; border-left: 4px solid #0072b2; padding: .6rem .9rem; margin: .8rem 0 1.2rem; }
+.answer { display: inline-block; min-width: 2.6rem; text-align: center; font-size: .8rem; font-weight: 600; color: #fff;
+  border-radius: .25rem; padding: 0 .4rem; background: #666; vertical-align: .08em; }
+.answer.yes { background: #1a7f4b; } .answer.no { background: #b3400f; }
+.evidence { border-left: 4px solid; padding: .6rem .9rem; margin: .8rem 0 1.2rem; }
 figure { margin: 1.2rem 0; }
 figcaption { color: #555; font-size: .9rem; max-width: 52rem; margin-top: .35rem; }
 figure > svg { max-width: 100%; height: auto; }
 .row { display: flex; flex-wrap: wrap; gap: .8rem; }
-.row figure { margin: 0; flex: 0 1 calc(25% - .6rem); min-width: 14rem; }
+.row figure { margin: 0; flex: 0 1 calc(50% - .4rem); min-width: 16rem; }
+.row.many figure { flex-basis: calc(25% - .6rem); min-width: 12rem; }
 .row figure.wide { max-width: 100%; flex-basis: 100%; }
 .row img { width: 100%; height: auto; image-rendering: auto; background: #fafafa; border: 1px solid #e4e4e4; }
 .scroll { overflow-x: auto; }
@@ -251,7 +315,7 @@ impl ReportPart {
                 let pictures = pictures.iter().map(|p| p.html(figures)).collect::<Result<Vec<_>, _>>()?;
                 html! {
                     figure {
-                        div.row { @for picture in &pictures { (picture) "\n" } }
+                        div class=(if pictures.len() > 5 { "row many" } else { "row" }) { @for picture in &pictures { (picture) "\n" } }
                         figcaption { (caption) }
                     }
                 }
@@ -301,7 +365,8 @@ mod tests {
     fn one_page_holds_everything_and_escapes_what_it_is_given() {
         let folder = tempfile::tempdir().unwrap();
         let mut section = ReportSection::new("A <question>");
-        section.conclusion = "5 > 4 & \"so on\"".into();
+        (section.answer, section.verdict) = (Answer::No, "5 > 4 & \"so on\".".into());
+        section.evidence = "n = 5.".into();
         section.text("Text.");
         let mut table = ReportTable::new(["a", "b"]);
         table.row(["1".into(), "<2>".into()]);
@@ -322,11 +387,18 @@ mod tests {
         {
             assert!(page.contains(part), "{part}");
         }
+        // The verdict comes before everything but the title, and once; its numbers are in the section.
+        let verdict = "<p class=\"lead no\">5 &gt; 4 &amp; &quot;so on&quot;.</p>";
+        assert_eq!(page.matches("so on").count(), 1);
+        assert!(page.find(verdict).unwrap() < page.find("<dl>").unwrap());
+        assert!(page.find("<p class=\"evidence no\">n = 5.</p>").unwrap() > page.find("id=\"s0\"").unwrap());
         assert!(
             !page.contains("http://") || page.matches("http://").count() == page.matches("http://www.w3.org").count()
         );
         let json: Value = serde_json::from_slice(&std::fs::read(at.join("report.json")).unwrap()).unwrap();
-        assert_eq!((&json["answer"]["n"], &json["verdicts"]["A <question>"]), (&5.into(), &"5 > 4 & \"so on\"".into()));
+        assert_eq!(json["answer"]["n"], 5);
+        assert_eq!(json["answers"]["A <question>"], "no");
+        assert_eq!(json["verdicts"]["A <question>"], "5 > 4 & \"so on\". n = 5.");
         assert_eq!(png::read(&at.join("figures/red.png")).unwrap(), image);
         assert!(at.join("figures/dots.svg").exists());
         std::fs::write(folder.path().join("file"), "x").unwrap();

@@ -136,13 +136,14 @@ pub fn analyze(
     let rows = feature_set::correlations(&sets, &targets, &blocks(&points.x, 3, BLOCKS), options.seed);
     let mut section = ReportSection::new("Curvature and the spectrum");
     let target = if input.reference.is_some() { MESH_MEAN } else { MEAN };
-    section.conclusion = feature_set::conclusion(&rows, TANGENT_GRADIENT_NORM, target);
-    describe(input, &points, agreement.as_ref(), cube, &mut section);
-    section.parts.push(ReportPart::Table(feature_set::table(&rows, true), SPEARMAN.into()));
-    charts(&sets, &targets, &mut section);
+    (section.answer, section.verdict, section.evidence) =
+        feature_set::verdict(&rows, TANGENT_GRADIENT_NORM, target, "the surface's curvature");
     let mut frame = frame(input.field, cube, options.picture)?;
     add_curvature(&mut frame, &probe, cube, points.scale);
     section.parts.push(pictures(&frame));
+    charts(&sets, &targets, &mut section);
+    describe(input, &points, agreement.as_ref(), cube, &mut section);
+    section.parts.push(ReportPart::Table(feature_set::table(&rows, true), SPEARMAN.into()));
     section.parts.push(ReportPart::Table(feature_set::table(&rows, false), PEARSON.into()));
     section.parts.push(ReportPart::Table(sizes(&sets), SIZES.into()));
     let numbers = json!({
@@ -340,6 +341,7 @@ fn pictures(frame: &Frame) -> ReportPart {
     let list = layers.into_iter().filter_map(|(layer, name, most, text)| {
         let low = if layer == Layer::Curvature { -most } else { 0.0 };
         let image = layer_image(frame, layer, 0, ValueRange::Fixed(low, most))?;
+        let range = (f64::from(low), f64::from(most));
         let most = short(f64::from(most));
         let caption = match layer {
             Layer::Curvature => format!("Mean curvature, blue hollow to red convex, ±{most} per world unit."),
@@ -347,7 +349,15 @@ fn pictures(frame: &Frame) -> ReportPart {
             Layer::Residual => format!("‖∇S − F‖, dark 0 to yellow {most} per edge."),
             _ => text,
         };
-        Some(ReportImage::new(name, image, caption))
+        let picture = ReportImage::new(name, image, caption);
+        Some(match layer {
+            Layer::Colour => picture,
+            Layer::Curvature => {
+                picture.with_bar("curvature", "per unit", range, &|t| diverging_colormap(2.0 * t - 1.0))
+            }
+            Layer::Residual => picture.with_bar("‖∇S − F‖", "per edge", range, &sequential_colormap),
+            _ => picture.with_bar("‖∇S‖", "per edge", range, &sequential_colormap),
+        })
     });
     let text = "Colours span 98 % of what is seen. Expected if the spectrum follows curvature: bright where the second \
                 picture is strongly coloured. Expected under the null: the pattern of the grid's cells.";

@@ -133,7 +133,8 @@ pub fn analyze(input: &SignalInput<'_>, seed: u64) -> (ReportSection, Value) {
     let rows = feature_set::correlations(&sets, &[(TARGET.into(), target)], &blocks, seed);
     let edges: Vec<bool> = found.iter().map(|r| *r == Region::Edge).collect();
     let mut section = ReportSection::new("Edges, texture and the spectrum");
-    section.conclusion = feature_set::conclusion(&rows, GRADIENT_NORM, TARGET);
+    (section.answer, section.verdict, section.evidence) =
+        feature_set::verdict(&rows, GRADIENT_NORM, TARGET, "the signal's edges and texture");
     let share = |r: Region| 100.0 * found.iter().filter(|f| **f == r).count() as f64 / found.len().max(1) as f64;
     let shares: Vec<String> = Region::ALL.iter().map(|r| format!("{} {} %", r.name(), short(share(*r)))).collect();
     section.text(format!(
@@ -258,14 +259,18 @@ fn image_parts(samples: &FieldSamples, signal: &[f64], found: &[Region], section
             "grad-s",
             positive(&samples.gradient_norm, size, steepest),
             format!("‖∇S‖, dark 0 to yellow {} per edge.", short(steepest)),
-        ),
+        )
+        .with_bar("‖∇S‖", "per edge", (0.0, steepest), &sequential_colormap),
     ];
     if samples.has_flow() {
         let (residual, divergence) = (largest(&samples.residual), largest(&samples.divergence));
         let caption = format!("‖∇S − F‖, dark 0 to yellow {} per edge.", short(residual));
-        first.push(ReportImage::new("residual", positive(&samples.residual, size, residual), caption));
+        let picture = ReportImage::new("residual", positive(&samples.residual, size, residual), caption);
+        first.push(picture.with_bar("‖∇S − F‖", "per edge", (0.0, residual), &sequential_colormap));
         let caption = format!("Divergence of F summed over S, blue to red ±{} per edge squared.", short(divergence));
-        first.push(ReportImage::new("divergence", signed(&samples.divergence, size, divergence), caption));
+        let picture = ReportImage::new("divergence", signed(&samples.divergence, size, divergence), caption);
+        let colour = |t: f32| diverging_colormap(2.0 * t - 1.0);
+        first.push(picture.with_bar("∇·F", "per edge²", (-divergence, divergence), &colour));
     }
     let text = "Expected if the spectrum follows the signal: ‖∇S‖ bright at edges (orange), dark in smooth parts. Expected under \
                 the null: the pattern of the grid's cells. Colours span 98 % of the values.";
@@ -395,7 +400,8 @@ mod tests {
             let null = Err("there is none");
             let input = SignalInput { model: &model, init, points: &points, reference: None, without_spectrum: null };
             let (section, numbers) = analyze(&input, 0);
-            assert!(section.conclusion.starts_with("ρ(‖∇S‖, gradient of the signal) ="), "{}", section.conclusion);
+            let evidence = &section.evidence;
+            assert!(evidence.starts_with("Spearman's ρ(‖∇S‖, gradient of the signal) ="), "{evidence}");
             let regions = numbers["regions"].as_array().unwrap();
             assert!(regions.iter().all(|r| r["mean"].as_f64().unwrap() >= 0.0));
             let pictures = section.parts.iter().filter(|p| matches!(p, ReportPart::Pictures(..))).count();

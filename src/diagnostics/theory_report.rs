@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 
 use crate::frequency::{LocalFrequency, Recovery, recover, recover_shuffled};
 use crate::null_models::untrained;
-use crate::report::{ReportPart, ReportSection, ReportTable};
+use crate::report::{Answer, ReportPart, ReportSection, ReportTable};
 use crate::signal_report::SampleGrid;
 use crate::stats::blocks;
 use crate::theory::{LipschitzBounds, PerturbationDecay, STEPS, Stability, decay, lipschitz, stability};
@@ -43,17 +43,18 @@ pub fn transport(model: &Model, init: &InitConfig, seed: u64) -> Option<(ReportS
     let baseline = stability(&start.probe(), PATHS, LENGTH, seed)?;
     let mut section = ReportSection::new("Transport and stability");
     let (advected, held) = (path.advected[STEPS], path.constant[STEPS]);
-    section.conclusion = format!(
-        "Over {LENGTH} of the cube's edge, S advected with F ends {0} of ‖S‖ off (median), S held constant {1}: {2}. A start \
-         off by δ ends off by {3} δ (95th percentile); the bound e^(L t) allows {5} δ with L = {4} from sampled Jacobians, and \
-         {7} δ with L = {6} from spectral norms.",
+    let transports = advected < 0.8 * held;
+    section.answer = if transports { Answer::Yes } else { Answer::No };
+    section.verdict = match transports {
+        true => "F transports S: it predicts how S changes from place to place.".into(),
+        false => "F is not a law that S follows: it predicts S no better than no change at all.".into(),
+    };
+    section.evidence = format!(
+        "Over {LENGTH} of the cube's edge, S advected with F ends {0} of ‖S‖ off (median), S held constant {1}. A start \
+         off by δ ends off by {2} δ (95th percentile); the bound e^(L t) allows {4} δ with L = {3} from sampled Jacobians, and \
+         {6} δ with L = {5} from spectral norms.",
         short(advected),
         short(held),
-        if advected < 0.8 * held {
-            "F transports S"
-        } else {
-            "F is no better than no change, so it is not a law that S follows"
-        },
         short(path.growth[1][STEPS]),
         short(bounds.sampled),
         short((bounds.sampled * LENGTH).exp()),
@@ -119,20 +120,22 @@ pub fn perturbation_decay(model: &Model, init: &InitConfig, seed: u64) -> Option
     let (own, baseline) = (decay(&probe, DECAY_PATHS, LENGTH, seed), decay(&start.probe(), DECAY_PATHS, LENGTH, seed));
     let mut section = ReportSection::new("Decay of perturbations of high frequency");
     let carried = if own.transport.is_empty() {
-        "The field has no F.".to_string()
+        section.verdict = "Nothing damps perturbations of S: the field has no F.".into();
+        String::new()
     } else {
         let same = (own.transport_slope - baseline.transport_slope).abs() < 0.15;
+        (section.answer, section.verdict) = match same {
+            true => (Answer::No, "Perturbations decay as in any integral; training has no part in it.".into()),
+            false => (Answer::Yes, "Training changed how perturbations of high frequency decay.".into()),
+        };
         format!(
-            "S integrated with F answers a perturbation of frequency ν as ν^({}), an untrained F as ν^({}): {}.",
+            "S integrated with F answers a perturbation of frequency ν as ν^({}), an untrained F as ν^({}). ",
             fixed(own.transport_slope, 2),
             fixed(baseline.transport_slope, 2),
-            if same { "the decay is that of any integral, no merit of training" } else { "training changed the decay" }
         )
     };
-    section.conclusion = format!(
-        "{carried} The decoder answers as ν^({}): point by point nothing damps S.",
-        fixed(own.decoder_slope, 2)
-    );
+    section.evidence =
+        format!("{carried}The decoder answers as ν^({}): point by point nothing damps S.", fixed(own.decoder_slope, 2));
     section.text(format!(
         "Along {DECAY_PATHS} random segments of length {LENGTH}, ε a sin(νt) is added to S, with a random unit vector a and ε 1 % \
          of ‖S‖: (a) to the S that F sees while S is integrated from its true start, (b) to the S that modulates the basis \
@@ -197,16 +200,17 @@ pub fn frequency_recovery(
     let r2 = |i: usize| found[i].1.map_or(f64::NAN, |r| r.r2);
     let best = (1..found.len()).max_by(|a, b| r2(*a).total_cmp(&r2(*b))).unwrap_or(0);
     let mut section = ReportSection::new("Local frequency from the spectrum");
-    section.conclusion = format!(
-        "ω(x) is predicted from S with R² = {} at points apart from those fitted; best null: {} with {}. {}",
+    let holds = r2(0) > r2(best) + 0.05;
+    section.answer = if holds { Answer::Yes } else { Answer::No };
+    section.verdict = match holds {
+        true => "S tells the signal's local frequency better than any null model.".into(),
+        false => "No evidence that S tells the signal's local frequency better than a null model.".into(),
+    };
+    section.evidence = format!(
+        "ω(x) is predicted from S with R² = {} at points apart from those fitted; best null model: {} with {}.",
         short(r2(0)),
         found[best].0,
         short(r2(best)),
-        if r2(0) > r2(best) + 0.05 {
-            "S holds more of it than the nulls."
-        } else {
-            "No evidence that S holds it more than the nulls."
-        }
     );
     section.text(
         "A map T from the features (linear in them, their squares and 160 random ReLUs of them) to the known local frequency \

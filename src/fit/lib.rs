@@ -47,7 +47,7 @@ pub use config::FitConfig;
 pub use depth::DepthConfig;
 pub use error::{ObserverError, TrainError};
 pub use exposure::{AffineColour, ExposureConfig, ExposureFit};
-pub use observer::{Observer, Progress};
+pub use observer::{Observer, Progress, StageObserver};
 pub use occupancy_grid::OccupancyConfig;
 pub use radiance::RadianceTask;
 pub use rays::{DrawnRays, RayConfig, RayPixel, RaySampler, ViewCorrections};

@@ -23,6 +23,9 @@ pub struct Progress {
     pub validation_metric: Option<(&'static str, f64)>,
 }
 
+/// Takes the name of the stage that some work is at, and the fraction of the stage that is done, 0 to 1, where that is known.
+pub type StageObserver<'a> = dyn FnMut(&str, Option<f64>) + 'a;
+
 /// Observer of a run, which may stop it; `()` observes nothing.
 pub trait Observer {
     /// Called every few steps; `false` stops the run cleanly.

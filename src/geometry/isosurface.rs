@@ -18,7 +18,7 @@ use crate::TriMesh;
 pub use enclosed::{EnclosedOptions, EnclosedSurface, SignedBox, enclosed};
 pub use lattice::Lattice;
 pub use masked::{MaskedOptions, masked};
-pub use sparse::{SparseOptions, SparseSurface, sparse};
+pub use sparse::{SparseOptions, SparseSurface, sparse, sparse_observed};
 
 /// Settings or values that no surface can be made of.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]

@@ -1,7 +1,10 @@
 //! Image files, one module a format, all written whole or not at all; colours, colour maps and image differences.
 
+pub mod bitmap_font;
 pub mod colormap;
 pub mod colour;
+pub mod colour_bar;
+pub mod contact_sheet;
 pub mod diff;
 pub mod error_map;
 mod exif;
@@ -10,6 +13,7 @@ pub mod exr_read;
 pub mod folder;
 pub mod format;
 pub mod gif;
+mod glyphs;
 pub mod jpeg;
 pub mod orientation;
 pub mod picture;
@@ -45,6 +49,38 @@ impl Rgba8 {
     pub fn pixel(&self, x: u32, y: u32) -> [u8; 4] {
         let at = (y as usize * self.width as usize + x as usize) * 4;
         std::array::from_fn(|c| self.data[at + c])
+    }
+
+    /// The image made `n` times smaller along both axes: means of squares of n×n pixels, weighted by their alpha. What is left over
+    /// at the right and the bottom is left out; an image always keeps a pixel along each axis.
+    pub fn reduced(&self, n: u32) -> Self {
+        let n = n.clamp(1, self.width.min(self.height).max(1));
+        if n == 1 {
+            return self.clone();
+        }
+        let width = self.width / n;
+        Self::from_fn(width, self.height / n, |i| {
+            let (x, y) = (i as u32 % width * n, i as u32 / width * n);
+            let mut sums = [0u64; 4];
+            for pixel in (0..n * n).map(|k| self.pixel(x + k % n, y + k / n)) {
+                let alpha = u64::from(pixel[3]);
+                (0..3).for_each(|c| sums[c] += u64::from(pixel[c]) * alpha);
+                sums[3] += alpha;
+            }
+            let (alpha, count) = (sums[3], u64::from(n * n));
+            let mean = |sum: u64, of: u64| (sum + of / 2).checked_div(of).unwrap_or(0) as u8;
+            [mean(sums[0], alpha), mean(sums[1], alpha), mean(sums[2], alpha), mean(alpha, count)]
+        })
+    }
+
+    /// The image made `n` times larger along both axes, each pixel a square.
+    pub fn enlarged(&self, n: u32) -> Self {
+        let width = self.width * n;
+        let place = |i: usize| (i as u32 % width.max(1) / n, i as u32 / width.max(1) / n);
+        Self::from_fn(width, self.height * n, |i| {
+            let (x, y) = place(i);
+            self.pixel(x, y)
+        })
     }
 
     /// `true` where every pixel is opaque.
@@ -91,5 +127,26 @@ impl ImageError {
     #[doc(hidden)]
     pub fn format<E: std::fmt::Display>(path: &std::path::Path) -> impl Fn(E) -> Self {
         move |e| ImageError::Format { path: path.into(), reason: e.to_string() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reduced_pixels_are_means_weighted_by_alpha() {
+        let image = Rgba8::from_fn(5, 4, |i| match (i % 5, i / 5) {
+            (0, 0) => [200, 100, 0, 255],
+            (1, 0) => [100, 100, 0, 255],
+            (0 | 1, 1) => [0, 0, 255, 0],
+            _ => [10, 20, 30, 255],
+        });
+        let small = image.reduced(2);
+        assert_eq!((small.width, small.height), (2, 2));
+        assert_eq!((small.pixel(0, 0), small.pixel(1, 1)), ([150, 100, 0, 128], [10, 20, 30, 255]));
+        assert_eq!((image.reduced(1), image.reduced(99).height), (image.clone(), 1));
+        let opaque = Rgba8::from_fn(3, 2, |i| [i as u8, 9, 40, 255]);
+        assert_eq!((opaque.enlarged(3).width, opaque.enlarged(3).reduced(3)), (9, opaque));
     }
 }

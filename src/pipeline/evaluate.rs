@@ -4,12 +4,15 @@ use std::path::{Path, PathBuf};
 
 use nstr_capture::{LensCamera, Split, View, is_capture, read_capture};
 use nstr_field::model::Model;
+use nstr_fit::StageObserver;
+use nstr_fit::eval::view_sheet::{thumbnail, write_sheet};
 use nstr_fit::eval::{
-    NEAR_FRACTION, SdfEvalError, SdfEvalOptions, SdfScores, SignalEvalError, SignalScores, ViewEvalOptions, ViewScores,
-    evaluate_sdf, evaluate_signal, evaluate_views,
+    NEAR_FRACTION, SdfEvalError, SdfEvalOptions, SdfScores, SheetOptions, SheetOrder, SignalEvalError, SignalScores,
+    ViewEvalOptions, ViewScores, evaluate_sdf, evaluate_signal, evaluate_views,
 };
 use nstr_geometry::{MeshFormat, SignMethod};
 use nstr_image::colour::Background;
+use nstr_image::contact_sheet::SheetRow;
 use nstr_image::error_map::error_map;
 use nstr_image::{Rgba8, png};
 use nstr_signal::{ImageSignal, Signal, SignalInfo, ValueTransformKind, spectrogram};
@@ -89,8 +92,13 @@ pub struct EvalOptions {
     pub train_views: bool,
     /// Captures: fraction of a view's depth within which matter counts as near its camera, above 0 to 1.
     pub near_fraction: f64,
-    /// Captures, pictures and sounds: folder for the pictures that were compared.
+    /// Captures, pictures and sounds: folder for the pictures that were compared, with a contact sheet of them, or that sheet alone,
+    /// a .png.
     pub images: Option<PathBuf>,
+    /// Captures: order of the views on the contact sheet.
+    pub sheet_order: SheetOrder,
+    /// Captures: most views on the contact sheet, 1 to 1000.
+    pub sheet_rows: usize,
 }
 
 impl Default for EvalOptions {
@@ -103,11 +111,33 @@ impl Default for EvalOptions {
             train_views: false,
             near_fraction: NEAR_FRACTION,
             images: None,
+            sheet_order: SheetOrder::default(),
+            sheet_rows: SHEET_ROWS,
         }
     }
 }
 
+/// Views on a contact sheet, unless another number is asked for.
+pub const SHEET_ROWS: usize = 12;
+
+/// Name of the contact sheet in a folder of pictures.
+pub const SHEET_NAME: &str = "sheet.png";
+
+/// Whether `--images` names a contact sheet rather than a folder.
+pub fn is_sheet(images: &Path) -> bool {
+    images.extension().is_some_and(|e| e.eq_ignore_ascii_case("png")) && !images.is_dir()
+}
+
 impl EvalOptions {
+    /// Folder for the pictures, and file for the contact sheet.
+    fn pictures(&self) -> (Option<&Path>, Option<PathBuf>) {
+        match self.images.as_deref() {
+            Some(sheet) if is_sheet(sheet) => (None, Some(sheet.into())),
+            Some(folder) => (Some(folder), Some(folder.join(SHEET_NAME))),
+            None => (None, None),
+        }
+    }
+
     /// Checks ranges, before anything is read.
     ///
     /// # Errors
@@ -124,6 +154,9 @@ impl EvalOptions {
         if !(near > 0.0 && near <= 1.0) {
             return Err(Error::Option(format!("--near-fraction {near}: must be above 0 to 1")));
         }
+        if !(1..=1000).contains(&self.sheet_rows) {
+            return Err(Error::Option(format!("--sheet-rows {}: must be 1 to 1000", self.sheet_rows)));
+        }
         Ok(())
     }
 
@@ -132,9 +165,36 @@ impl EvalOptions {
     /// # Errors
     /// Options for captures or pictures where the field is of another kind.
     pub fn check_kind(&self, field: &Field) -> Result<(), Error> {
-        let of_captures = self.train_views || self.downscale.is_some() || self.near_fraction != NEAR_FRACTION;
-        if of_captures && !matches!(field, Field::Radiance(_)) {
-            return Err(Error::option("--train-views, --downscale and --near-fraction are for captures"));
+        let plain = EvalOptions::default();
+        let sheet = (self.sheet_order, self.sheet_rows) != (plain.sheet_order, plain.sheet_rows);
+        let of_captures = [
+            ("--train-views", self.train_views),
+            ("--downscale", self.downscale.is_some()),
+            ("--near-fraction", self.near_fraction != NEAR_FRACTION),
+            ("--background", self.background.is_some()),
+            ("--sheet-order and --sheet-rows", sheet),
+        ];
+        let of_meshes = [
+            ("--lattice", self.sdf.lattice != plain.sdf.lattice),
+            ("--resolution", self.sdf.resolution != plain.sdf.resolution),
+            ("--samples", self.sdf.samples != plain.sdf.samples),
+            ("--sign", self.sign.is_some()),
+        ];
+        let is = field.kind().input();
+        let refuse = |options: &[(&str, bool)], kind: &str| match options.iter().find(|option| option.1) {
+            Some((name, _)) => Err(Error::Option(format!(
+                "{name}: for {kind}; this model was fitted to {is}, where it changes nothing"
+            ))),
+            None => Ok(()),
+        };
+        if !matches!(field, Field::Radiance(_)) {
+            refuse(&of_captures, "captures")?;
+        }
+        if !matches!(field, Field::Sdf(_)) {
+            refuse(&of_meshes, "meshes")?;
+        }
+        if sheet && self.images.is_none() {
+            return Err(Error::option("--sheet-order and --sheet-rows are for the contact sheet: add --images"));
         }
         if self.images.is_some() && matches!(field, Field::Sdf(_)) {
             let text = "--images is for captures, pictures and sounds; render a mesh's model with `nstr render`";
@@ -162,6 +222,20 @@ impl EvalOptions {
 /// References of another kind than the model's, or that cannot be read; fields without a surface; folders that cannot be
 /// written.
 pub fn evaluate(path: &Path, field: &Field, reference: &Path, options: &EvalOptions) -> Result<Scores, Error> {
+    evaluate_observed(path, field, reference, options, &mut |_, _| ())
+}
+
+/// As [`evaluate`]; `stage` is told of what is measured.
+///
+/// # Errors
+/// Those of [`evaluate`].
+pub fn evaluate_observed(
+    path: &Path,
+    field: &Field,
+    reference: &Path,
+    options: &EvalOptions,
+    stage: &mut StageObserver<'_>,
+) -> Result<Scores, Error> {
     options.check()?;
     check_reference(path, field, reference)?;
     options.check_kind(field)?;
@@ -171,7 +245,7 @@ pub fn evaluate(path: &Path, field: &Field, reference: &Path, options: &EvalOpti
             let mut sign = FitRecord::of(&model.model).ok().and_then(|r| r.sign).unwrap_or_default();
             sign.sign = options.sign.unwrap_or(sign.sign);
             let mesh = MeshInput::read(reference, &sign)?;
-            model.evaluate(&mesh, &options.sdf).context(both).map(Scores::Sdf)
+            model.evaluate(&mesh, &options.sdf, stage).context(both).map(Scores::Sdf)
         }
         Field::Radiance(model) => {
             let background = opaque(options.background.unwrap_or(model.march.background))?;
@@ -182,22 +256,36 @@ pub fn evaluate(path: &Path, field: &Field, reference: &Path, options: &EvalOpti
             let views = if options.train_views { &capture.train } else { &capture.test };
             let all = read_capture(reference, &settings.cameras_only())?;
             let cameras: Vec<LensCamera> = all.views().map(View::lens_camera).collect();
-            let (near_fraction, images) = (options.near_fraction, options.images.as_deref());
-            let options = ViewEvalOptions { background, cameras: &cameras, near_fraction, images, affine: false };
-            model.evaluate(views, &options).context(both).map(Scores::Views)
+            let (images, sheet) = options.pictures();
+            let title = sheet_title(path, reference);
+            let (order, rows) = (options.sheet_order, options.sheet_rows);
+            let sheet = sheet.as_deref().map(|path| SheetOptions { path, title: &title, order, rows });
+            let near_fraction = options.near_fraction;
+            let options =
+                ViewEvalOptions { background, cameras: &cameras, near_fraction, images, sheet, affine: false };
+            model.evaluate(views, &options, stage).context(both).map(Scores::Views)
         }
         Field::Signal(model) => {
             let original = Signal::read(reference)?;
             // Before memory is reserved for what the header claims.
             check_size(&model.info, &original).context(both)?;
+            stage("reconstruction", None);
             let fit = model.reconstruct();
+            stage("metrics", None);
             let scores = model.evaluate(&fit, &original).context(both)?;
-            if let Some(folder) = &options.images {
-                write_comparison(&fit, &original, folder)?;
+            if let (folder, Some(sheet)) = options.pictures() {
+                let title = sheet_title(path, reference);
+                write_comparison(&fit, &original, folder, &sheet, &title)?;
             }
             Ok(Scores::Signal(scores))
         }
     }
+}
+
+/// Title of a contact sheet: the names of the model and of what it is compared with.
+fn sheet_title(model: &Path, reference: &Path) -> String {
+    let named = |path: &Path| path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    format!("{} against {}", named(model), named(reference))
 }
 
 /// Checks that a signal has kind, size and channels of the one that a model stands for.
@@ -238,8 +326,13 @@ impl SdfModel {
     ///
     /// # Errors
     /// Fields without a surface, resolutions that need too much memory.
-    pub fn evaluate(&self, mesh: &MeshInput, options: &SdfEvalOptions) -> Result<SdfScores, SdfEvalError> {
-        evaluate_sdf(&self.field, self.model.cube(), &mesh.mesh, &mesh.query, options)
+    pub fn evaluate(
+        &self,
+        mesh: &MeshInput,
+        options: &SdfEvalOptions,
+        stage: &mut StageObserver<'_>,
+    ) -> Result<SdfScores, SdfEvalError> {
+        evaluate_sdf(&self.field, self.model.cube(), &mesh.mesh, &mesh.query, options, stage)
     }
 }
 
@@ -248,11 +341,16 @@ impl RadianceModel {
     ///
     /// # Errors
     /// No views, views that cannot be rendered, pictures that cannot be written.
-    pub fn evaluate(&self, views: &[View], options: &ViewEvalOptions<'_>) -> Result<ViewScores, Error> {
+    pub fn evaluate(
+        &self,
+        views: &[View],
+        options: &ViewEvalOptions<'_>,
+        stage: &mut StageObserver<'_>,
+    ) -> Result<ViewScores, Error> {
         let record = FitRecord::of(&self.model).ok();
         let found = record.and_then(|record| record.fit.exposure).is_some_and(|exposure| exposure.enabled);
         let options = ViewEvalOptions { affine: options.affine || found, ..*options };
-        Ok(evaluate_views(&self.renderer()?, views, &options)?)
+        Ok(evaluate_views(&self.renderer()?, views, &options, stage)?)
     }
 
     /// Reading of the capture that the model was fitted to; `path` is where the model came from.
@@ -278,22 +376,43 @@ impl SignalModel {
 /// Error of a pixel, mean over its channels, that has the last colour of the map.
 const MAX_ERROR: f64 = 0.1;
 
-/// Writes both signals and their difference below `folder`.
-fn write_comparison(fit: &Signal, original: &Signal, folder: &Path) -> Result<(), Error> {
-    std::fs::create_dir_all(folder).map_err(Error::io(folder))?;
+/// Writes both signals and their difference below `folder`, where there is one, and beside each other to `sheet`.
+fn write_comparison(
+    fit: &Signal,
+    original: &Signal,
+    folder: Option<&Path>,
+    sheet: &Path,
+    title: &str,
+) -> Result<(), Error> {
+    folder.map_or(Ok(()), |folder| std::fs::create_dir_all(folder).map_err(Error::io(folder)))?;
     match (fit, original) {
         (Signal::Audio(sound), Signal::Audio(original)) => {
-            fit.write(&folder.join("render.wav"))?;
-            png::write(&folder.join("spectrogram.png"), &spectrogram::comparison(original, sound)?)?;
+            // The three spectrograms are the sheet of a sound.
+            let spectrogram = spectrogram::comparison(original, sound)?;
+            match folder {
+                Some(folder) => {
+                    fit.write(&folder.join("render.wav"))?;
+                    png::write(&folder.join("spectrogram.png"), &spectrogram)?;
+                }
+                None => png::write(sheet, &spectrogram)?,
+            }
         }
         (Signal::Image(picture), Signal::Image(original)) => {
             let [a, b] = [picture, original].map(ImageSignal::to_rgba8);
             let shown = |p: &Rgba8| p.data.iter().map(|v| f32::from(*v) / 255.0).collect::<Vec<_>>();
             let error = error_map(&shown(&a), &shown(&b), (a.width, a.height), 4, MAX_ERROR);
             let error = error.ok_or_else(|| Error::option("the pictures differ in size"))?;
-            png::write(&folder.join("error.png"), &error)?;
-            png::write(&folder.join("render.png"), &a)?;
-            png::write(&folder.join("reference.png"), &b)?;
+            if let Some(folder) = folder {
+                png::write(&folder.join("error.png"), &error)?;
+                png::write(&folder.join("render.png"), &a)?;
+                png::write(&folder.join("reference.png"), &b)?;
+            }
+            let pictures = [&b, &a, &error].map(thumbnail).to_vec();
+            let square: f64 = shown(&a).iter().zip(&shown(&b)).map(|(a, b)| f64::from(a - b).powi(2)).sum();
+            // Alpha is 1 in both and has no error: three channels in four count.
+            let psnr = -10.0 * (square / (0.75 * shown(&a).len() as f64)).log10();
+            let caption = format!("{}x{} pixels  {psnr:.2} dB", a.width, a.height);
+            write_sheet(sheet, title, &[SheetRow { caption, pictures }], MAX_ERROR)?;
         }
         _ => {}
     }

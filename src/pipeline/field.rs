@@ -10,7 +10,7 @@ use nstr_field::radiance::NeuralRadiance;
 use nstr_field::sdf::NeuralSdf;
 use nstr_field::signal::{NeuralSignal, SampleRegion};
 use nstr_field::{BoundsError, BoxEvaluator, Rounding};
-use nstr_fit::eval::{ProvenSurface, SdfEvalError, extract_proven_surface, extract_surface};
+use nstr_fit::eval::{ProvenSurface, SdfEvalError, extract_proven_surface, extract_surface_observed};
 use nstr_fit::signal::SignalConfig;
 use nstr_geometry::TriMesh;
 use nstr_image::colour::Background;
@@ -268,7 +268,19 @@ impl SdfModel {
     /// # Errors
     /// Resolutions that need too much memory.
     pub fn surface(&self, resolution: usize) -> Result<(TriMesh, Vec<Vec3>, usize), SdfEvalError> {
-        let surface = extract_surface(&self.field, self.cube(), resolution)?;
+        self.surface_observed(resolution, &|_| ())
+    }
+
+    /// As [`Self::surface`]; `done` takes the fraction that is done, from any thread.
+    ///
+    /// # Errors
+    /// Those of [`Self::surface`].
+    pub fn surface_observed(
+        &self,
+        resolution: usize,
+        done: &(dyn Fn(f64) + Sync),
+    ) -> Result<(TriMesh, Vec<Vec3>, usize), SdfEvalError> {
+        let surface = extract_surface_observed(&self.field, self.cube(), resolution, done)?;
         let normals = self.normals(&surface.mesh);
         Ok((surface.mesh, normals, surface.evaluations))
     }

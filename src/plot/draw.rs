@@ -17,7 +17,7 @@ const TITLE: i32 = 17;
 const TEXT: i32 = 13;
 
 /// Colours that people with any kind of colour vision tell apart (after Okabe and Ito), strongest first.
-const COLOURS: [RGBColor; 7] = [
+const COLOURS: [RGBColor; 10] = [
     RGBColor(0, 114, 178),
     RGBColor(213, 94, 0),
     RGBColor(0, 158, 115),
@@ -25,6 +25,9 @@ const COLOURS: [RGBColor; 7] = [
     RGBColor(230, 159, 0),
     RGBColor(86, 180, 233),
     RGBColor(90, 90, 90),
+    RGBColor(128, 78, 42),
+    RGBColor(106, 61, 154),
+    RGBColor(128, 132, 20),
 ];
 const INK: RGBColor = RGBColor(40, 40, 40);
 const GRID: RGBColor = RGBColor(226, 226, 226);
@@ -39,7 +42,7 @@ type Drawn<'a> = Result<(), DrawingAreaErrorKind<<SVGBackend<'a> as DrawingBacke
 /// # Errors
 /// [`PlotError::Draw`].
 pub fn svg(chart: &Chart) -> Result<String, PlotError> {
-    let legend = legend_width(chart);
+    let legend = side_width(chart);
     let (width, height) = (SIZE.0 + legend, SIZE.1);
     let mut text = String::new();
     {
@@ -77,9 +80,15 @@ fn paint<'a>(chart: &Chart, root: &Area<'a>, legend: i32) -> Drawn<'a> {
         let middle = ((left + SIZE.0) / 2 * FINE, SIZE.1 / 2 * FINE);
         root.draw(&Text::new("no values to show", middle, font(TEXT, HPos::Center, VPos::Center)))?;
     }
-    keys(chart, root, top)?;
+    let rows = keys(chart, root, top)?;
+    // Labels stand below the legend's rows.
+    let free = (top + 8 + rows, SIZE.1 - 54);
+    end_labels(chart, root, &plot, &context, free)?;
     root.present()
 }
+
+/// Part of the largest x below which the smallest counts as near 0.
+const NEAR_ZERO: f64 = 0.35;
 
 /// Both scales, wide enough for all that is drawn.
 fn scales(chart: &Chart) -> [AxisScale; 2] {
@@ -100,6 +109,11 @@ fn scales(chart: &Chart) -> [AxisScale; 2] {
             Shape::Points(points) => points.iter().for_each(|p| add(&[p.0], p.1, 0.0)),
             Shape::Bins(bins) => bins.iter().for_each(|b| add(&[b.from, b.to], b.mean, b.spread)),
         }
+    }
+    // Amounts that begin near 0 are shown from there, as times and steps are read.
+    let ends = xs.iter().fold((f64::MAX, f64::MIN), |(l, h), x| (l.min(*x), h.max(*x)));
+    if !chart.x.log && ends.0 >= 0.0 && ends.0 < NEAR_ZERO * ends.1 {
+        xs.push(0.0);
     }
     [AxisScale::new(&chart.x, xs.into_iter()), AxisScale::new(&chart.y, ys.into_iter())]
 }
@@ -280,39 +294,150 @@ fn shown(name: &str) -> String {
     name.chars().take(LONGEST - 1).chain(['…']).collect()
 }
 
-fn legend_width(chart: &Chart) -> i32 {
+/// Width beside the axes for the legend and the labels of lines.
+fn side_width(chart: &Chart) -> i32 {
     let names: Vec<String> = chart.names.iter().map(|n| shown(n)).collect();
     let widest = text_width(names.iter().map(String::as_str), TEXT);
-    if widest == 0 { 0 } else { widest + 48 }
+    if widest == 0 { 0 } else { widest + 56 }
 }
 
-/// The legend, right of the axes.
-fn keys<'a>(chart: &Chart, root: &Area<'a>, top: i32) -> Drawn<'a> {
-    let entries = chart.names.iter().enumerate().filter(|(_, name)| !name.is_empty());
-    // Many names stand closer.
-    let room = SIZE.1 - top - 20;
-    let pitch = (room / chart.names.len().max(1) as i32).clamp(12, 22);
-    for (row, (index, name)) in entries.enumerate() {
-        let (x, y) = ((SIZE.0 + 2) * FINE, (top + 8 + pitch * row as i32) * FINE);
-        let look = Look(index);
-        let shapes = || chart.series.iter().filter(move |s| s.name == index).map(|s| &s.shape);
-        if shapes().any(|s| matches!(s, Shape::Lines(_) | Shape::Bins(_))) {
-            let style = look.colour().stroke_width(5 * FINE as u32 / 2);
-            let ends = |from: i32, to: i32| PathElement::new(vec![(x + from * FINE, y), (x + to * FINE, y)], style);
-            if look.dashed() {
-                [(0, 10), (14, 24)].into_iter().try_for_each(|(from, to)| root.draw(&ends(from, to)))?;
-            } else {
-                root.draw(&ends(0, 24))?;
-            }
+/// The shapes of the name with this index.
+fn shapes(chart: &Chart, index: usize) -> impl Iterator<Item = &Shape> {
+    chart.series.iter().filter(move |s| s.name == index).map(|s| &s.shape)
+}
+
+/// The place that a name is written beside: the end of its line, or its one mark. `None` for names of the legend.
+fn end_of(chart: &Chart, context: &Context<'_>, index: usize) -> Option<(f64, f64)> {
+    let last = |points: &[Estimate]| {
+        let placed = points.iter().filter_map(|p| context.at(p.x, p.y));
+        placed.max_by(|a, b| a.0.total_cmp(&b.0))
+    };
+    let ends = |of: fn(&Shape) -> Option<&[Estimate]>| {
+        shapes(chart, index).filter_map(of).filter_map(last).max_by(|a, b| a.0.total_cmp(&b.0))
+    };
+    ends(|shape| if let Shape::Lines(points) = shape { Some(points) } else { None }).or_else(|| {
+        ends(|shape| match shape {
+            Shape::Marks(points) if points.len() == 1 => Some(points),
+            _ => None,
+        })
+    })
+}
+
+/// Returns whether a name is written beside the end of its line or its one mark rather than in the legend.
+fn is_labelled(chart: &Chart, index: usize) -> bool {
+    let has_points = shapes(chart, index).any(|s| matches!(s, Shape::Points(_) | Shape::Bins(_)));
+    let has_line = shapes(chart, index).any(|s| matches!(s, Shape::Lines(_)));
+    let marks = shapes(chart, index).filter_map(|s| if let Shape::Marks(m) = s { Some(m.len()) } else { None });
+    !has_points && (has_line || marks.sum::<usize>() == 1)
+}
+
+/// Pixels from one line of the legend or label to the next.
+const PITCH: i32 = 18;
+
+/// Positions nearest to `wanted`, which ascend, in the mean of squares, at least `pitch` apart and from `low` to `high`, as far
+/// as they fit: the isotonic regression of the positions less those of an even row.
+fn spread(wanted: &[f64], pitch: f64, low: f64, high: f64) -> Vec<f64> {
+    // Blocks of labels that touch: sum of their wanted places, and their number.
+    let mut blocks: Vec<(f64, usize)> = Vec::new();
+    for (i, place) in wanted.iter().enumerate() {
+        blocks.push((place - i as f64 * pitch, 1));
+        while let [.., (a, n), (b, m)] = blocks[..]
+            && a / n as f64 > b / m as f64
+        {
+            blocks.truncate(blocks.len() - 2);
+            blocks.push((a + b, n + m));
         }
-        if shapes().any(|s| matches!(s, Shape::Marks(_))) {
-            root.draw(&Polygon::new(corners(look, (x + 12 * FINE, y)), look.colour().filled()))?;
-        } else if shapes().any(|s| matches!(s, Shape::Points(_))) {
-            root.draw(&Circle::new((x + 12 * FINE, y), 3 * FINE, look.colour().mix(0.7).filled()))?;
-        }
-        root.draw(&Text::new(shown(name), (x + 32 * FINE, y), font(TEXT, HPos::Left, VPos::Center)))?;
+    }
+    let top = (high - wanted.len().saturating_sub(1) as f64 * pitch).max(low);
+    let starts = blocks.iter().flat_map(|(sum, n)| std::iter::repeat_n((sum / *n as f64).clamp(low, top), *n));
+    starts.enumerate().map(|(i, start)| start + i as f64 * pitch).collect()
+}
+
+/// Names beside the ends of their lines, right of the axes between `free` rows, with a thin line to those that end elsewhere.
+fn end_labels<'a>(
+    chart: &Chart,
+    root: &Area<'a>,
+    plot: &Plot<'a>,
+    context: &Context<'_>,
+    free: (i32, i32),
+) -> Drawn<'a> {
+    let named = (0..chart.names.len()).filter(|i| !chart.names[*i].is_empty() && is_labelled(chart, *i));
+    let mut labels: Vec<(usize, (i32, i32))> = named
+        .filter_map(|i| Some((i, end_of(chart, context, i)?)))
+        .map(|(i, end)| (i, plot.backend_coord(&end)))
+        .collect();
+    labels.sort_by_key(|(i, (_, y))| (*y, *i));
+    let pitch = ((free.1 - free.0) / labels.len().max(1) as i32).clamp(12, PITCH) * FINE;
+    let wanted: Vec<f64> = labels.iter().map(|(_, (_, y))| f64::from(*y)).collect();
+    let [low, high] = [free.0, free.1].map(|y| f64::from(y * FINE));
+    let places = spread(&wanted, f64::from(pitch), low, high);
+    let left = (SIZE.0 + 4) * FINE;
+    for ((index, end), y) in labels.into_iter().zip(places) {
+        let (y, look) = (y.round() as i32, Look(index));
+        let from = (end.0 + 2 * MARK).min(left - 4 * FINE);
+        leader(root, (from, end.1), (left, y), look)?;
+        swatch(chart, root, index, left, y)?;
+        let text = shown(&chart.names[index]);
+        root.draw(&Text::new(text, (left + 32 * FINE, y), font(TEXT, HPos::Left, VPos::Center)))?;
     }
     Ok(())
+}
+
+/// Longest line to a label that is drawn whole, in pixels; longer ones are dotted, so that nobody takes them for data.
+const WHOLE: i32 = 40;
+
+/// A thin line from the end of a line to its label.
+fn leader<'a>(root: &Area<'a>, from: (i32, i32), to: (i32, i32), look: Look) -> Drawn<'a> {
+    let style = look.colour().mix(0.55).stroke_width(FINE as u32);
+    let length = to.0 - from.0;
+    if length <= WHOLE * FINE {
+        return root.draw(&PathElement::new(vec![from, to], style));
+    }
+    let at = |x: i32| (from.0 + x, from.1 + (i64::from(to.1 - from.1) * i64::from(x) / i64::from(length)) as i32);
+    let (dot, gap) = (2 * FINE, 7 * FINE);
+    (0..length).step_by((dot + gap) as usize).try_for_each(|x| {
+        let end = (x + dot).min(length);
+        root.draw(&PathElement::new(vec![at(x), at(end)], style))
+    })
+}
+
+/// Line and mark of a name, as its series has them, from `x` on.
+fn swatch<'a>(chart: &Chart, root: &Area<'a>, index: usize, x: i32, y: i32) -> Drawn<'a> {
+    let look = Look(index);
+    if shapes(chart, index).any(|s| matches!(s, Shape::Lines(_) | Shape::Bins(_))) {
+        let style = look.colour().stroke_width(5 * FINE as u32 / 2);
+        let ends = |from: i32, to: i32| PathElement::new(vec![(x + from * FINE, y), (x + to * FINE, y)], style);
+        if look.dashed() {
+            [(0, 10), (14, 24)].into_iter().try_for_each(|(from, to)| root.draw(&ends(from, to)))?;
+        } else {
+            root.draw(&ends(0, 24))?;
+        }
+    }
+    if shapes(chart, index).any(|s| matches!(s, Shape::Marks(_))) {
+        root.draw(&Polygon::new(corners(look, (x + 12 * FINE, y)), look.colour().filled()))?;
+    } else if shapes(chart, index).any(|s| matches!(s, Shape::Points(_))) {
+        root.draw(&Circle::new((x + 12 * FINE, y), 3 * FINE, look.colour().mix(0.7).filled()))?;
+    }
+    Ok(())
+}
+
+/// The legend, right of the axes: names that no label beside a line says. Its height in pixels.
+fn keys<'a>(
+    chart: &Chart,
+    root: &Area<'a>,
+    top: i32,
+) -> Result<i32, DrawingAreaErrorKind<<SVGBackend<'a> as DrawingBackend>::ErrorType>> {
+    let entries: Vec<usize> =
+        (0..chart.names.len()).filter(|i| !chart.names[*i].is_empty() && !is_labelled(chart, *i)).collect();
+    // Many names stand closer.
+    let room = SIZE.1 - top - 20;
+    let pitch = (room / entries.len().max(1) as i32).clamp(12, PITCH + 4);
+    for (row, index) in entries.iter().enumerate() {
+        let (x, y) = ((SIZE.0 + 4) * FINE, (top + 8 + pitch * row as i32) * FINE);
+        swatch(chart, root, *index, x, y)?;
+        root.draw(&Text::new(shown(&chart.names[*index]), (x + 32 * FINE, y), font(TEXT, HPos::Left, VPos::Center)))?;
+    }
+    Ok(pitch * entries.len() as i32)
 }
 
 /// Divisor that `plotters` applies to font sizes in its SVG.
@@ -332,4 +457,25 @@ fn bold(size: i32, h: HPos) -> TextStyle<'static> {
 fn text_width<'t>(texts: impl Iterator<Item = &'t str>, size: i32) -> i32 {
     let widest = texts.map(|t| t.chars().count() as i32).max().unwrap_or(0);
     (widest * size * 58 + 99) / 100
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn labels_keep_their_distance_and_stay_near_their_lines() {
+        let close = |a: &[f64], b: &[f64]| a.len() == b.len() && a.iter().zip(b).all(|(a, b)| (a - b).abs() < 1e-9);
+        // Far apart: each at its line. Together: evenly about their middle, in their order.
+        assert!(close(&spread(&[10.0, 60.0, 90.0], 20.0, 0.0, 200.0), &[10.0, 60.0, 90.0]));
+        assert!(close(&spread(&[50.0, 50.0, 50.0], 20.0, 0.0, 200.0), &[30.0, 50.0, 70.0]));
+        assert!(close(&spread(&[50.0, 52.0, 150.0], 20.0, 0.0, 200.0), &[41.0, 61.0, 150.0]));
+        // At the edges they turn inwards.
+        assert!(close(&spread(&[0.0, 1.0], 20.0, 0.0, 200.0), &[0.0, 20.0]));
+        assert!(close(&spread(&[199.0, 200.0], 20.0, 0.0, 200.0), &[180.0, 200.0]));
+        // Three that push each other: the least squares of positions 20 apart.
+        let placed = spread(&[40.0, 55.0, 60.0], 20.0, 0.0, 200.0);
+        assert!(close(&placed, &[95.0 / 3.0, 155.0 / 3.0, 215.0 / 3.0]), "{placed:?}");
+        assert!(spread(&[], 20.0, 0.0, 1.0).is_empty());
+    }
 }

@@ -14,6 +14,8 @@ mod draw;
 pub mod format;
 mod ticks;
 
+pub use ticks::even_ticks;
+
 use std::path::{Path, PathBuf};
 
 use thiserror::Error;
@@ -122,8 +124,8 @@ struct Series {
     shape: Shape,
 }
 
-/// A chart. Series of one name share a colour and one entry of the legend, which stands beside the axes; an empty name
-/// has none.
+/// A chart. Series of one name share a colour. A name stands beside the end of its line, or beside its one mark; those of dots,
+/// bins and several marks stand in a legend. An empty name stands nowhere.
 #[derive(Clone, Debug)]
 pub struct Chart {
     title: String,
@@ -234,6 +236,42 @@ mod tests {
                 assert!(text.trim_end().ends_with("</svg>") && !text.contains("NaN"), "{axes:?} {n}");
                 assert!(text.contains("a &lt; b &amp; &quot;c&quot;"));
             }
+        }
+    }
+
+    /// Places and texts of a chart in SVG.
+    fn texts(svg: &str) -> Vec<(f64, f64, String)> {
+        let mut found = Vec::new();
+        for part in svg.split("<text ").skip(1) {
+            let number = |name: &str| {
+                let from = part.find(&format!("{name}=\"")).unwrap() + name.len() + 2;
+                part[from..].split('"').next().unwrap().parse().unwrap()
+            };
+            let text = part.split_once('>').unwrap().1.split('<').next().unwrap().trim();
+            found.push((number("x"), number("y"), text.to_string()));
+        }
+        found
+    }
+
+    #[test]
+    fn names_stand_at_the_ends_of_their_lines() {
+        let mut chart = Chart::new("t", Axis::linear("x"), Axis::linear("y"));
+        let line = |to: f64, x: f64| (0..=10).map(move |i| estimate(x * f64::from(i) / 10.0, to * f64::from(i) / 10.0));
+        // In an order that is not that of their ends.
+        chart.lines("middle", line(5.0, 10.0)).lines("low", line(1.0, 10.0)).lines("high", line(9.0, 4.0));
+        chart.marks("one mark", [estimate(10.0, 7.0)]);
+        chart.points("dots", [(1.0, 1.0), (2.0, 2.0)]);
+        let found = texts(&chart.svg().unwrap());
+        let at = |name: &str| found.iter().filter(|t| t.2 == name).map(|t| (t.0, t.1)).collect::<Vec<_>>();
+        let names = ["dots", "high", "one mark", "middle", "low"];
+        let places: Vec<(f64, f64)> = names.iter().flat_map(|name| at(name)).collect();
+        assert_eq!(places.len(), 5, "each once");
+        assert!(places.windows(2).all(|p| p[0].1 < p[1].1 && p[0].0 == p[1].0), "{places:?}");
+        // The value of each is that of the tick beside it: the ends of both axes' labels tell the scale.
+        let (zero, eight) = (at("0")[0].1, at("8")[0].1);
+        let value = |y: f64| 8.0 * (y - zero) / (eight - zero);
+        for (name, want) in [("high", 9.0), ("one mark", 7.0), ("middle", 5.0), ("low", 1.0)] {
+            assert!((value(at(name)[0].1) - want).abs() < 0.35, "{name}: {} for {want}", value(at(name)[0].1));
         }
     }
 

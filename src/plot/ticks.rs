@@ -42,6 +42,16 @@ impl AxisScale {
     }
 }
 
+/// Round values from `low` to `high`, about six, with their labels; none where the range is empty or not finite.
+///
+/// ```
+/// let ticks = nstr_plot::even_ticks(0.9, 3.2);
+/// assert_eq!(ticks.iter().map(|t| t.1.as_str()).collect::<Vec<_>>(), ["1.0", "1.5", "2.0", "2.5", "3.0"]);
+/// ```
+pub fn even_ticks(low: f64, high: f64) -> Vec<(f64, String)> {
+    if low.is_finite() && high.is_finite() && high > low { even(low, high) } else { Vec::new() }
+}
+
 /// Even ticks at 1, 2, 2.5 or 5 times a power of ten.
 fn even(low: f64, high: f64) -> Vec<(f64, String)> {
     let raw = (high - low) / 6.0;

@@ -66,6 +66,48 @@ pub fn layer_image(frame: &Frame, layer: Layer, channel: usize, range: ValueRang
     }
 }
 
+/// Range of values that [`layer_image`] spans in false colours with [`ValueRange::Auto`], `channel` as there. `None` for layers
+/// without false colours, and where there is no finite value on the object.
+pub fn layer_range(frame: &Frame, layer: Layer, channel: usize) -> Option<(f32, f32)> {
+    let hit = |i: usize| frame.depth_ray.get(i).is_none_or(|d| d.is_finite());
+    let spectrum: Vec<f32>;
+    let (values, shown): (&[f32], &dyn Fn(usize) -> bool) = match layer {
+        Layer::Colour | Layer::Alpha | Layer::Position | Layer::Normal => return None,
+        Layer::Spectrum if channel >= frame.spectrum_width => return None,
+        Layer::Spectrum => {
+            spectrum = frame.spectrum.iter().skip(channel).step_by(frame.spectrum_width).copied().collect();
+            (&spectrum, &hit)
+        }
+        Layer::Steps => (&frame.steps, &|_| true),
+        Layer::SpectrumGradientNorm => (&frame.grad_s, &hit),
+        Layer::Residual => (&frame.residual, &hit),
+        Layer::Curvature => {
+            let most = (!frame.curvature.is_empty()).then(|| largest(&frame.curvature, hit));
+            return most.filter(|most| *most > 0.0).map(|most| (-most, most));
+        }
+        Layer::DepthRay => (&frame.depth_ray, &|_| true),
+        Layer::DepthZ => (&frame.depth_z, &|_| true),
+    };
+    let (low, high) = spanned(values, shown);
+    (low <= high).then_some((low, high))
+}
+
+/// Lowest and highest finite value of those that are shown; the wrong way round where there is none.
+fn spanned(values: &[f32], shown: impl Fn(usize) -> bool) -> (f32, f32) {
+    (0..values.len())
+        .filter(|&i| shown(i) && values[i].is_finite())
+        .fold((f32::MAX, f32::MIN), |(lo, hi), i| (lo.min(values[i]), hi.max(values[i])))
+}
+
+/// Magnitude that [`WITHIN`] of the finite values that are shown stay within.
+fn largest(values: &[f32], shown: impl Fn(usize) -> bool) -> f32 {
+    let shown = (0..values.len()).filter(|i| shown(*i) && values[*i].is_finite());
+    let mut sizes: Vec<f32> = shown.map(|i| values[i].abs()).collect();
+    sizes.sort_unstable_by(f32::total_cmp);
+    let last = (sizes.len() as f64 * WITHIN).ceil() as usize;
+    sizes.get(last.saturating_sub(1)).copied().unwrap_or(0.0)
+}
+
 fn byte(unit: f32) -> u8 {
     (unit.clamp(0.0, 1.0) * 255.0 + 0.5) as u8
 }
@@ -77,9 +119,7 @@ fn scalar_of(w: u32, h: u32, values: &[f32], shown: impl Fn(usize) -> bool, rang
 fn scalar(w: u32, h: u32, values: &[f32], shown: impl Fn(usize) -> bool, range: ValueRange) -> Rgba8 {
     let (lo, hi) = match range {
         ValueRange::Fixed(lo, hi) => (lo, hi),
-        ValueRange::Auto => (0..values.len())
-            .filter(|&i| shown(i) && values[i].is_finite())
-            .fold((f32::MAX, f32::MIN), |(lo, hi), i| (lo.min(values[i]), hi.max(values[i]))),
+        ValueRange::Auto => spanned(values, &shown),
     };
     Rgba8::from_fn(w, h, |i| match shown(i) && values[i].is_finite() {
         true => {
@@ -95,17 +135,11 @@ const WITHIN: f64 = 0.98;
 
 /// An image whose range is symmetric about 0.
 fn signed(w: u32, h: u32, values: &[f32], shown: impl Fn(usize) -> bool, range: ValueRange) -> Rgba8 {
-    let shown = |i: usize| shown(i) && values[i].is_finite();
     let most = match range {
         ValueRange::Fixed(lo, hi) => lo.abs().max(hi.abs()),
-        ValueRange::Auto => {
-            let mut sizes: Vec<f32> = (0..values.len()).filter(|i| shown(*i)).map(|i| values[i].abs()).collect();
-            sizes.sort_unstable_by(f32::total_cmp);
-            let last = (sizes.len() as f64 * WITHIN).ceil() as usize;
-            sizes.get(last.saturating_sub(1)).copied().unwrap_or(0.0)
-        }
+        ValueRange::Auto => largest(values, &shown),
     };
-    Rgba8::from_fn(w, h, |i| match shown(i) {
+    Rgba8::from_fn(w, h, |i| match shown(i) && values[i].is_finite() {
         true => {
             let [r, g, b] = diverging_colormap(values[i] / most.max(1e-20)).map(byte);
             [r, g, b, 255]
@@ -150,6 +184,7 @@ mod tests {
         (frame.curvature[0], frame.curvature[1], frame.curvature[2]) = (0.0, 500.0, f32::NAN);
         frame.depth_ray[3] = f32::INFINITY;
         let show = |t: f32| diverging_colormap(t).map(byte);
+        assert_eq!(layer_range(&frame, Layer::Curvature, 0), Some((-4.0, 4.0)));
         for range in [ValueRange::Auto, ValueRange::Fixed(-1.0, 4.0)] {
             let image = layer_image(&frame, Layer::Curvature, 0, range).unwrap();
             let pixel = |i: u32| image.pixel(i % 10, i / 10);
@@ -178,6 +213,10 @@ mod tests {
             assert_eq!(image.pixel(0, 1)[..3], end(1.0));
             assert_eq!(image.pixel(1, 1), [0; 4]);
         }
+        assert_eq!(layer_range(&frame, Layer::DepthRay, 0), Some((1.0, 3.0)));
+        assert_eq!(layer_range(&frame, Layer::Spectrum, 1), Some((5.0, 7.0)));
+        assert_eq!(layer_range(&frame, Layer::Spectrum, 2), None);
+        assert_eq!([Layer::Colour, Layer::Normal, Layer::Steps].map(|l| layer_range(&frame, l, 0)), [None; 3]);
         assert!(layer_image(&frame, Layer::Normal, 0, ValueRange::Auto).is_none());
         assert!(layer_image(&frame, Layer::Spectrum, 2, ValueRange::Auto).is_none());
     }

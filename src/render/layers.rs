@@ -33,6 +33,21 @@ pub enum Layer {
     Spectrum,
 }
 
+/// Other names of layers, in every command and in the viewer.
+pub const ALIASES: [(&str, Layer); 11] = [
+    ("color", Layer::Colour),
+    ("shaded", Layer::Colour),
+    ("rgb", Layer::Colour),
+    ("rgba", Layer::Colour),
+    ("opacity", Layer::Alpha),
+    ("depth", Layer::DepthRay),
+    ("positions", Layer::Position),
+    ("normals", Layer::Normal),
+    ("gradient", Layer::SpectrumGradientNorm),
+    ("grad-s", Layer::SpectrumGradientNorm),
+    ("spectrum", Layer::Spectrum),
+];
+
 impl Layer {
     /// Every layer.
     pub const ALL: [Layer; 11] = [
@@ -77,18 +92,11 @@ impl Layer {
 impl FromStr for Layer {
     type Err = String;
 
-    /// A [`Self::name`] in any case, or one of the aliases `color`, `rgb`, `rgba`, `shaded`, `normals` and `depth`
-    /// (`depth.ray`).
+    /// A [`Self::name`] or one of [`ALIASES`] in any case.
     fn from_str(text: &str) -> Result<Self, String> {
-        match text.to_ascii_lowercase().as_str() {
-            "color" | "rgb" | "rgba" | "shaded" => Ok(Layer::Colour),
-            "normals" => Ok(Layer::Normal),
-            "depth" => Ok(Layer::DepthRay),
-            name => {
-                let known = Layer::ALL.into_iter().find(|l| l.name().eq_ignore_ascii_case(name));
-                known.ok_or_else(|| unknown(text, "one"))
-            }
-        }
+        let named = Layer::ALL.into_iter().find(|l| l.name().eq_ignore_ascii_case(text));
+        let alias = || ALIASES.into_iter().find(|(alias, _)| alias.eq_ignore_ascii_case(text)).map(|(_, layer)| layer);
+        named.or_else(alias).ok_or_else(|| unknown(text, "one"))
     }
 }
 
@@ -149,14 +157,14 @@ impl LayerSet {
 impl FromStr for LayerSet {
     type Err = String;
 
-    /// Names separated by commas, each a [`Layer`], `depth` (both depths) or `all`.
+    /// Names separated by commas, each a [`Layer`] or `all`.
     fn from_str(text: &str) -> Result<Self, String> {
         let mut layers = Vec::new();
         for word in text.split(',').map(str::trim) {
-            match word.to_ascii_lowercase().as_str() {
-                "all" => layers.extend(Layer::ALL),
-                "depth" => layers.extend([Layer::DepthRay, Layer::DepthZ]),
-                _ => layers.push(word.parse().map_err(|_| unknown(word, "all, depth or some"))?),
+            if word.eq_ignore_ascii_case("all") {
+                layers.extend(Layer::ALL);
+            } else {
+                layers.push(word.parse().map_err(|_| unknown(word, "all or some"))?);
             }
         }
         Ok(Self::of(&layers))
@@ -164,8 +172,13 @@ impl FromStr for LayerSet {
 }
 
 fn unknown(word: &str, expected: &str) -> String {
+    if word.eq_ignore_ascii_case("error") {
+        return "\"error\" is no layer of a rendering: `nstr view --layer error` and `nstr eval --images` show it"
+            .into();
+    }
     let names = Layer::ALL.map(Layer::name).join(", ");
-    format!("\"{}\" is not a layer; expected {expected} of {names}", nstr_files::excerpt(word))
+    let aliases = ALIASES.map(|(alias, _)| alias).join(", ");
+    format!("\"{}\" is not a layer; expected {expected} of {names} (or {aliases})", nstr_files::excerpt(word))
 }
 
 #[cfg(test)]
@@ -176,11 +189,16 @@ mod tests {
     fn lists_parse() {
         let set: LayerSet = "colour, normal,depth,Steps,grads,Residual,s,curvature".parse().unwrap();
         let names: Vec<_> = set.iter().map(Layer::name).collect();
-        assert_eq!(names, ["colour", "depth.ray", "depth.z", "normal", "curvature", "steps", "gradS", "residual", "S"]);
+        assert_eq!(names, ["colour", "depth.ray", "normal", "curvature", "steps", "gradS", "residual", "S"]);
         assert_eq!("all".parse(), Ok(LayerSet::all()));
         assert_eq!("Color,normals".parse(), Ok(LayerSet::of(&[Layer::Colour, Layer::Normal])));
         assert_eq!("shaded".parse(), Ok(Layer::Colour));
         assert!(Layer::ALL.into_iter().all(|layer| layer.name().parse() == Ok(layer)));
+        assert!(ALIASES.into_iter().all(|(alias, layer)| alias.to_uppercase().parse() == Ok(layer)));
+        assert!(
+            Layer::ALL.iter().all(|layer| ALIASES.iter().all(|(alias, _)| !alias.eq_ignore_ascii_case(layer.name())))
+        );
+        assert!("colour,error".parse::<LayerSet>().unwrap_err().contains("nstr eval --images"));
         assert!(!LayerSet::default().needs_centre());
         assert_eq!(LayerSet::default().with(Layer::Steps), LayerSet::of(&[Layer::Steps, Layer::Colour]));
         let message = "colour,colr".parse::<LayerSet>().unwrap_err();

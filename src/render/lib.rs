@@ -24,7 +24,7 @@ pub mod volume;
 pub use cpu::{SphereTracer, TracerSettings};
 pub use error::RenderError;
 pub use frame::{Frame, RenderStats};
-pub use layer_image::{ValueRange, layer_image};
+pub use layer_image::{ValueRange, layer_image, layer_range};
 pub use layers::{Layer, LayerSet};
 pub use sampling::Filter;
 pub use section::{Section, SectionView};

@@ -2,7 +2,6 @@
 
 mod aiff;
 pub mod audio;
-mod bitmap_font;
 mod decode;
 mod error;
 pub mod image;

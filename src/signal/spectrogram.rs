@@ -1,11 +1,11 @@
 //! Spectrograms as images: time to the right, frequency upwards, level as colour.
 
 use nstr_image::Rgba8;
+use nstr_image::bitmap_font;
 use nstr_image::colormap::sequential_colormap;
 use rayon::prelude::*;
 
 use crate::audio::AudioSignal;
-use crate::bitmap_font;
 use crate::stft::Stft;
 
 /// Samples of the Hann window.
@@ -135,7 +135,7 @@ pub fn comparison(reference: &AudioSignal, fit: &AudioSignal) -> Result<Rgba8, S
     let apart: Vec<f32> = r.iter().zip(&e).map(|(r, e)| r - e).collect();
     let [r, e, d] = [r, e, apart].map(|signal| Spectrogram::new(&signal));
     let peak = r.peak();
-    Ok(sheet(reference, &[("REFERENCE", &r), ("FIT", &e), ("DIFFERENCE", &d)], peak))
+    Ok(sheet(reference, &[("reference", &r), ("fit", &e), ("difference", &d)], peak))
 }
 
 /// Panels below each other with titles, ticks and the scale of colours.
@@ -147,7 +147,7 @@ fn sheet(sound: &AudioSignal, panels: &[(&str, &Spectrogram)], peak: f64) -> Rgb
     for (k, (title, power)) in panels.iter().enumerate() {
         let top = ABOVE + (ABOVE + ROWS as u32) * k as u32;
         paste(&mut out, &power.panel(peak), LEFT, top);
-        bitmap_font::draw(&mut out, LEFT, top - TITLE, title, INK);
+        bitmap_font::draw(&mut out, LEFT, top - TITLE, title, INK, 1);
         frequency_axis(&mut out, top, sound.rate);
     }
     time_axis(&mut out, columns, sound.seconds());
@@ -173,14 +173,15 @@ fn frequency_axis(out: &mut Rgba8, top: u32, rate: u32) {
         let text = if nyquist >= 2000.0 { decimal(hz / 1000.0, step / 1000.0) } else { decimal(hz, step) };
         bitmap_font::draw(
             out,
-            (LEFT - 8).saturating_sub(bitmap_font::width(&text)),
+            (LEFT - 8).saturating_sub(bitmap_font::width(&text, 1)),
             y - bitmap_font::HEIGHT / 2,
             &text,
             INK,
+            1,
         );
     }
     let unit = if nyquist >= 2000.0 { "kHz" } else { "Hz" };
-    bitmap_font::draw(out, LEFT - 8 - bitmap_font::width(unit), top - TITLE, unit, INK);
+    bitmap_font::draw(out, LEFT - 8 - bitmap_font::width(unit, 1), top - TITLE, unit, INK, 1);
 }
 
 fn time_axis(out: &mut Rgba8, columns: u32, seconds: f64) {
@@ -191,14 +192,14 @@ fn time_axis(out: &mut Rgba8, columns: u32, seconds: f64) {
         let x = LEFT + (t / seconds * f64::from(columns - 1)).round() as u32;
         bitmap_font::rectangle(out, x, top, (1, 5), INK);
         let text = decimal(t, step) + if k == 0 { " s" } else { "" };
-        let shift = if k == 0 { 0 } else { bitmap_font::width(&text) / 2 };
-        bitmap_font::draw(out, x - shift, top + 8, &text, INK);
+        let shift = if k == 0 { 0 } else { bitmap_font::width(&text, 1) / 2 };
+        bitmap_font::draw(out, x - shift, top + 8, &text, INK, 1);
     }
 }
 
 /// The colours of levels, beside the first panel.
 fn level_scale(out: &mut Rgba8, x: u32) {
-    bitmap_font::draw(out, x, ABOVE - TITLE, "dB", INK);
+    bitmap_font::draw(out, x, ABOVE - TITLE, "dB", INK, 1);
     for row in 0..ROWS as u32 {
         let db = FLOOR_DB * f64::from(row) / (ROWS - 1) as f64;
         bitmap_font::rectangle(out, x, ABOVE + row, (10, 1), level_colour(db));
@@ -206,7 +207,7 @@ fn level_scale(out: &mut Rgba8, x: u32) {
     for db in [0.0, -30.0, -60.0, FLOOR_DB] {
         let y = ABOVE + (db / FLOOR_DB * (ROWS - 1) as f64).round() as u32;
         bitmap_font::rectangle(out, x + 10, y, (4, 1), INK);
-        bitmap_font::draw(out, x + 17, y - bitmap_font::HEIGHT / 2, &format!("{db:.0}"), INK);
+        bitmap_font::draw(out, x + 17, y - bitmap_font::HEIGHT / 2, &format!("{db:.0}"), INK, 1);
     }
 }
 

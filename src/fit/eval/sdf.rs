@@ -5,6 +5,7 @@ use nstr_field::sdf::NeuralSdf;
 use nstr_field::{BoundsError, BoxEvaluator};
 use nstr_geometry::isosurface::{
     EnclosedOptions, EnclosedSurface, IsoError, SignedBox, SparseOptions, SparseSurface, enclosed, sparse,
+    sparse_observed,
 };
 use nstr_geometry::{DistanceQuery, SignMethod, TriMesh};
 use nstr_metrics::mesh::{MeshMetricError, Overlap, compare_meshes};
@@ -14,6 +15,7 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use crate::eval::flatness::flatness;
+use crate::observer::StageObserver;
 
 /// Metrics of a signed distance field against its mesh.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -88,6 +90,19 @@ const REFINE: usize = 2;
 /// # Errors
 /// [`SdfEvalError::Surface`] for resolutions that need too much memory.
 pub fn extract_surface(field: &NeuralSdf, cube: Cube, resolution: usize) -> Result<SparseSurface, SdfEvalError> {
+    extract_surface_observed(field, cube, resolution, &|_| ())
+}
+
+/// As [`extract_surface`]; `done` takes the fraction that is done, from any thread.
+///
+/// # Errors
+/// Those of [`extract_surface`].
+pub fn extract_surface_observed(
+    field: &NeuralSdf,
+    cube: Cube,
+    resolution: usize,
+    done: &(dyn Fn(f64) + Sync),
+) -> Result<SparseSurface, SdfEvalError> {
     let options = SparseOptions {
         resolution,
         lo: DVec3::ZERO,
@@ -96,7 +111,7 @@ pub fn extract_surface(field: &NeuralSdf, cube: Cube, resolution: usize) -> Resu
         safety: 1.1,
         refine: REFINE,
     };
-    let mut surface = sparse(&options, |points, values| field.distance(points, values))?;
+    let mut surface = sparse_observed(&options, |points, values| field.distance(points, values), done)?;
     surface.mesh.positions.iter_mut().for_each(|p| *p = cube.to_world(*p));
     Ok(surface)
 }
@@ -162,7 +177,9 @@ pub fn evaluate_sdf(
     mesh: &TriMesh,
     query: &DistanceQuery,
     options: &SdfEvalOptions,
+    stage: &mut StageObserver<'_>,
 ) -> Result<SdfScores, SdfEvalError> {
+    stage("surface", None);
     let surface = extract_surface(field, cube, options.resolution)?.mesh;
     if surface.faces.is_empty() {
         return Err(SdfEvalError::NoSurface);
@@ -172,9 +189,10 @@ pub fn evaluate_sdf(
     let reference = boundary.as_ref().or(query.surface().map(AsRef::as_ref)).unwrap_or(mesh);
     let samples = options.samples.clamp(1, FLATNESS_SAMPLES);
     let flat = if oriented { flatness(field, cube, mesh, query, samples, options.seed) } else { None };
+    stage("distances", None);
     let m = compare_meshes(&surface, reference, options.samples, options.seed)?;
     Ok(SdfScores {
-        iou: lattice_iou(field, cube, mesh, query, options.lattice),
+        iou: lattice_iou(field, cube, mesh, query, options.lattice, stage),
         chamfer_l1: m.chamfer_l1,
         f_score: m.f_score,
         normal_consistency: m.normal_consistency,
@@ -186,12 +204,20 @@ pub fn evaluate_sdf(
 }
 
 /// IoU of the insides at the centres of `n`³ cells over the mesh's bounding box.
-fn lattice_iou(field: &NeuralSdf, cube: Cube, mesh: &TriMesh, query: &DistanceQuery, n: usize) -> f64 {
+fn lattice_iou(
+    field: &NeuralSdf,
+    cube: Cube,
+    mesh: &TriMesh,
+    query: &DistanceQuery,
+    n: usize,
+    stage: &mut StageObserver<'_>,
+) -> f64 {
     let Some((lo, hi)) = mesh.bounds() else { return 1.0 };
     let step = (hi - lo) / n as f64;
     let mut overlap = Overlap::default();
     // A slab at a time bounds the memory; 8 slices make the batches long.
     for first in (0..n).step_by(8) {
+        stage("insides", Some(first as f64 / n as f64));
         let slices = first..(first + 8).min(n);
         let world: Vec<DVec3> = slices
             .flat_map(|k| (0..n).flat_map(move |j| (0..n).map(move |i| [i, j, k])))

@@ -18,7 +18,9 @@ use thiserror::Error;
 
 use crate::eval::depth_thirds::DepthThirds;
 use crate::eval::near_camera::near_camera_opacity;
+use crate::eval::view_sheet::{SheetOptions, ViewSheet};
 use crate::exposure::LineSums;
+use crate::observer::StageObserver;
 
 /// Metrics of a radiance field against views.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -120,12 +122,21 @@ pub struct ViewEvalOptions<'a> {
     /// Folder below which the compared pictures are written: `render/NNN.png`, `reference/NNN.png` and `error/NNN.png`
     /// (absolute error in false colours, dark violet for 0 to yellow for 0.25 and more).
     pub images: Option<&'a Path>,
+    /// Contact sheet of the same pictures.
+    pub sheet: Option<SheetOptions<'a>>,
 }
 
 impl Default for ViewEvalOptions<'_> {
     /// On white, without pictures.
     fn default() -> Self {
-        Self { background: [1.0; 3], affine: false, cameras: &[], near_fraction: NEAR_FRACTION, images: None }
+        Self {
+            background: [1.0; 3],
+            affine: false,
+            cameras: &[],
+            near_fraction: NEAR_FRACTION,
+            images: None,
+            sheet: None,
+        }
     }
 }
 
@@ -212,7 +223,7 @@ fn add_depths(thirds: &mut DepthThirds, view: &View, pixels: &ViewPixels, refere
     }
 }
 
-/// Metrics of the renderer's field against `views`, and the compared pictures where `options` name a folder.
+/// Metrics of the renderer's field against `views`, and the compared pictures where `options` name a folder or a sheet.
 ///
 /// # Errors
 /// [`ViewEvalError`]: no views, a view that cannot be rendered or compared or of which masks leave no pixel, pictures that cannot be written.
@@ -220,8 +231,10 @@ pub fn evaluate_views(
     renderer: &VolumeRenderer<'_>,
     views: &[View],
     options: &ViewEvalOptions<'_>,
+    stage: &mut StageObserver<'_>,
 ) -> Result<ViewScores, ViewEvalError> {
-    let ViewEvalOptions { background, affine, cameras, near_fraction, images } = *options;
+    let ViewEvalOptions { background, affine, cameras, near_fraction, images, sheet } = *options;
+    let mut sheet = sheet.map(ViewSheet::new);
     if views.is_empty() {
         return Err(ViewEvalError::NoViews);
     }
@@ -233,6 +246,7 @@ pub fn evaluate_views(
     let mut scores = ViewScores { background: hex(bytes), ..ViewScores::default() };
     let (mut with_ssim, mut thirds) = (0, DepthThirds::default());
     for (i, view) in views.iter().enumerate() {
+        stage("views", Some(i as f64 / views.len() as f64));
         let reference = reference(view, background);
         let start = Instant::now();
         let pixels = rendered(renderer, view, background, &reference)?;
@@ -252,7 +266,7 @@ pub fn evaluate_views(
         scores.psnr += psnr / views.len() as f64;
         scores.ssim += ssim.unwrap_or(0.0) / views.len() as f64;
         with_ssim += usize::from(ssim.is_some());
-        if let Some([render, target, error]) = &folders {
+        if folders.is_some() || sheet.is_some() {
             let name = format!("{i:03}.png");
             let size = (view.image.width, view.image.height);
             let paint = |colours: &[[f32; 3]]| {
@@ -261,12 +275,20 @@ pub fn evaluate_views(
                     [r, g, b, 255]
                 })
             };
-            png::write(&render.join(&name), &paint(&picture))?;
-            png::write(&target.join(&name), &paint(&reference))?;
-            if let Some(map) = error_map(picture.as_flattened(), reference.as_flattened(), size, 3, MAX_ERROR) {
-                png::write(&error.join(&name), &map)?;
+            let (shown, wanted) = (paint(&picture), paint(&reference));
+            let map = error_map(picture.as_flattened(), reference.as_flattened(), size, 3, MAX_ERROR);
+            if let Some([render, target, error]) = &folders {
+                png::write(&render.join(&name), &shown)?;
+                png::write(&target.join(&name), &wanted)?;
+                map.as_ref().map_or(Ok(()), |map| png::write(&error.join(&name), map))?;
+            }
+            if let (Some(sheet), Some(map)) = (&mut sheet, &map) {
+                sheet.add(&view.name, psnr, ssim, [&wanted, &shown, map]);
             }
         }
+    }
+    if let Some(sheet) = sheet {
+        sheet.finish(scores.psnr, MAX_ERROR)?;
     }
     if with_ssim < views.len() {
         scores.ssim *= views.len() as f64 / with_ssim as f64;
@@ -281,6 +303,7 @@ pub fn evaluate_views(
     } else {
         cameras
     };
+    stage("space before the cameras", None);
     (scores.near_camera_opacity, scores.near_fraction) =
         (near_camera_opacity(renderer, cameras, near_fraction)?, near_fraction);
     Ok(scores)
@@ -314,7 +337,7 @@ mod tests {
         let pixels = (0..900).map(|i| [154u8, 179, 141][i % 30 / 10]).map(|v| [v, v, v, 255]).collect();
         let image = Image { width: 30, height: 30, pixels };
         let view = View { name: String::new(), camera, lens: Lens::Pinhole, image, mask: None, depth: None };
-        let scores = evaluate_views(&renderer, &[view], &ViewEvalOptions::default()).unwrap();
+        let scores = evaluate_views(&renderer, &[view], &ViewEvalOptions::default(), &mut |_, _| ()).unwrap();
         let db = |difference: f64| -20.0 * (difference / 255.0).log10();
         let found = [scores.psnr_near, scores.psnr_middle, scores.psnr_far].map(Option::unwrap);
         for (found, want) in found.into_iter().zip([db(26.0), db(51.0), db(13.0)]) {

@@ -105,7 +105,7 @@ pub fn enclosed(
             }
         }
     }
-    let field = Field::new(&eval);
+    let field = Field::new(&eval, &|_| ());
     let blocks = fine(&lattice, &field, &active, &mut bits, f32::NAN);
     let (visited, crossed) = count(&lattice, &visited, &bits);
     let surface = field.surface(&lattice, &blocks, &bits, refine)?;

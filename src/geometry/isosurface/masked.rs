@@ -61,7 +61,7 @@ pub fn masked(
         size /= 2;
         active = halves(&lattice, &active, size);
     }
-    let field = Field::new(&eval);
+    let field = Field::new(&eval, &|_| ());
     let mut bits = lattice.no_bits();
     let blocks = fine(&lattice, &field, &active, &mut bits, outside);
     field.surface(&lattice, &blocks, &bits, refine)

@@ -70,11 +70,29 @@ impl Values for Blocks {
 pub(super) struct Field<'a, F> {
     eval: &'a F,
     evaluations: AtomicUsize,
+    /// Evaluations that there will be, as far as is known; 0: not yet.
+    expected: AtomicUsize,
+    /// Takes the fraction of them that is done.
+    done: &'a (dyn Fn(f64) + Sync),
 }
 
 impl<'a, F: Fn(&[Vec3], &mut [f32]) + Sync> Field<'a, F> {
-    pub(super) fn new(eval: &'a F) -> Self {
-        Self { eval, evaluations: AtomicUsize::new(0) }
+    pub(super) fn new(eval: &'a F, done: &'a (dyn Fn(f64) + Sync)) -> Self {
+        Self { eval, evaluations: AtomicUsize::new(0), expected: AtomicUsize::new(0), done }
+    }
+
+    /// Counts evaluations that are done.
+    fn count(&self, points: usize) {
+        let now = self.evaluations.fetch_add(points, Ordering::Relaxed) + points;
+        let expected = self.expected.load(Ordering::Relaxed);
+        if expected > 0 {
+            (self.done)((now as f64 / expected as f64).min(1.0));
+        }
+    }
+
+    /// Sets how many evaluations are still to come.
+    fn expect(&self, points: usize) {
+        self.expected.store(self.evaluations.load(Ordering::Relaxed) + points, Ordering::Relaxed);
     }
 
     /// Extracts and refines the surface of evaluated blocks.
@@ -86,6 +104,7 @@ impl<'a, F: Fn(&[Vec3], &mut [f32]) + Sync> Field<'a, F> {
         rounds: usize,
     ) -> Result<SparseSurface, IsoError> {
         let (mut mesh, edges) = extract(lattice, bits, blocks)?;
+        self.expect(rounds * mesh.positions.len());
         if rounds > 0 {
             refine(lattice, &self, blocks, &edges, rounds, &mut mesh);
         }
@@ -93,9 +112,11 @@ impl<'a, F: Fn(&[Vec3], &mut [f32]) + Sync> Field<'a, F> {
     }
 
     fn at(&self, points: &[Vec3]) -> Vec<f32> {
-        self.evaluations.fetch_add(points.len(), Ordering::Relaxed);
         let mut out = vec![0.0; points.len()];
-        out.par_chunks_mut(BATCH).zip(points.par_chunks(BATCH)).for_each(|(o, p)| (self.eval)(p, o));
+        out.par_chunks_mut(BATCH).zip(points.par_chunks(BATCH)).for_each(|(o, p)| {
+            (self.eval)(p, o);
+            self.count(p.len());
+        });
         out
     }
 }
@@ -107,6 +128,19 @@ impl<'a, F: Fn(&[Vec3], &mut [f32]) + Sync> Field<'a, F> {
 /// # Errors
 /// [`IsoError`] for settings out of range, or more than 2³² vertices.
 pub fn sparse(options: &SparseOptions, eval: impl Fn(&[Vec3], &mut [f32]) + Sync) -> Result<SparseSurface, IsoError> {
+    sparse_observed(options, eval, &|_| ())
+}
+
+/// As [`sparse`]; `done` takes the fraction of the evaluations that is done, as soon as their number is about known, from any
+/// thread.
+///
+/// # Errors
+/// Those of [`sparse`].
+pub fn sparse_observed(
+    options: &SparseOptions,
+    eval: impl Fn(&[Vec3], &mut [f32]) + Sync,
+    done: &(dyn Fn(f64) + Sync),
+) -> Result<SparseSurface, IsoError> {
     if !(options.lipschitz > 0.0 && options.safety > 0.0 && (options.lipschitz * options.safety).is_finite()) {
         return Err(IsoError::Options("the Lipschitz bound and its safety factor must be positive"));
     }
@@ -118,14 +152,14 @@ pub fn sparse(options: &SparseOptions, eval: impl Fn(&[Vec3], &mut [f32]) + Sync
     }
     let lattice = Lattice::covering(options.lo, options.hi, options.resolution);
     lattice.check()?;
-    let field = Field::new(&eval);
+    let field = Field::new(&eval, done);
     let bound = options.lipschitz as f64 * options.safety as f64;
-    let (blocks, bits) = evaluate(&lattice, &field, bound);
+    let (blocks, bits) = evaluate(&lattice, &field, bound, options.refine);
     field.surface(&lattice, &blocks, &bits, options.refine)
 }
 
 /// Finds the blocks near the surface, evaluates them, and fills the inside bits of the whole lattice.
-fn evaluate<F>(lattice: &Lattice, field: &Field<F>, bound: f64) -> (Blocks, Vec<u64>)
+fn evaluate<F>(lattice: &Lattice, field: &Field<F>, bound: f64, rounds: usize) -> (Blocks, Vec<u64>)
 where
     F: Fn(&[Vec3], &mut [f32]) + Sync,
 {
@@ -158,6 +192,8 @@ where
         size /= 2;
         active = halves(lattice, &active, size);
     }
+    // A surface through a block crosses about so many of its edges.
+    field.expect(active.len() * (FINE * FINE * FINE + rounds * FINE * FINE));
     (fine(lattice, field, &active, &mut bits, f32::NAN), bits)
 }
 
@@ -204,7 +240,6 @@ where
     let dims = lattice.dims.map(|d| d.div_ceil(FINE));
     let mut index = vec![u32::MAX; dims.iter().product()];
     let mut values = vec![[f32::INFINITY; FINE * FINE * FINE]; active.len()];
-    let skipped = AtomicUsize::new(0);
     values.par_chunks_mut(64).zip(active.par_chunks(64)).for_each(|(values, blocks)| {
         let mut points = Vec::with_capacity(blocks.len() * FINE * FINE * FINE);
         let mut places = Vec::with_capacity(points.capacity());
@@ -219,10 +254,9 @@ where
         }
         let mut out = vec![0.0; points.len()];
         (field.eval)(&points, &mut out);
-        skipped.fetch_add(points.len(), Ordering::Relaxed);
+        field.count(points.len());
         places.iter().zip(out).for_each(|(&(b, i), v)| values[b][i] = v);
     });
-    field.evaluations.fetch_add(skipped.into_inner(), Ordering::Relaxed);
     for (i, (block, v)) in active.iter().zip(&values).enumerate() {
         index[(block[2] / FINE * dims[1] + block[1] / FINE) * dims[0] + block[0] / FINE] = i as u32;
         for (r, row) in v.chunks(FINE).enumerate() {

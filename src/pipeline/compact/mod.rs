@@ -14,6 +14,7 @@ use std::path::Path;
 
 use nstr_field::model::Model;
 use nstr_field::model::compact::{CompactFile, QuantizedModel};
+use nstr_fit::StageObserver;
 use nstr_fit::sensitivity::{SensitivityEstimator, StepPlan};
 use nstr_space::DistanceField as _;
 
@@ -111,14 +112,28 @@ pub fn compact(
     reference: Option<&Path>,
     options: &CompactOptions,
 ) -> Result<Compacted, Error> {
+    compact_observed(path, model, reference, options, &mut |_, _| ())
+}
+
+/// As [`compact`]; `stage` is told of the search.
+///
+/// # Errors
+/// Those of [`compact`].
+pub fn compact_observed(
+    path: &Path,
+    model: &Model,
+    reference: Option<&Path>,
+    options: &CompactOptions,
+    stage: &mut StageObserver<'_>,
+) -> Result<Compacted, Error> {
     options.check()?;
     let model = without_untrained_transport(model);
     let field = Field::open(path, model.clone())?;
     let Some(reference) = reference else {
         return match &field {
-            Field::Sdf(field) => compact_with(&model, &SdfGauge::of_model(field)?, options),
-            Field::Radiance(field) => compact_with(&model, &RadianceGauge::of_model(field)?, options),
-            Field::Signal(field) => compact_with(&model, &SignalGauge::of_model(path, field)?, options),
+            Field::Sdf(field) => compact_with(&model, &SdfGauge::of_model(field)?, options, stage),
+            Field::Radiance(field) => compact_with(&model, &RadianceGauge::of_model(field)?, options, stage),
+            Field::Signal(field) => compact_with(&model, &SignalGauge::of_model(path, field)?, options, stage),
         };
     };
     check_reference(path, &field, reference)?;
@@ -127,16 +142,16 @@ pub fn compact(
         Field::Sdf(field) => {
             let sign = FitRecord::of(&model).ok().and_then(|record| record.sign).unwrap_or_default();
             let mesh = MeshInput::read(reference, &sign)?;
-            compact_with(&model, &SdfGauge::of_mesh(field, &mesh).context(both)?, options)
+            compact_with(&model, &SdfGauge::of_mesh(field, &mesh).context(both)?, options, stage)
         }
         Field::Radiance(field) => {
             let gauge = RadianceGauge::of_capture(path, field, reference).context(both)?;
-            compact_with(&model, &gauge, options)
+            compact_with(&model, &gauge, options, stage)
         }
         Field::Signal(field) => {
             let original = nstr_signal::Signal::read(reference)?;
             let gauge = SignalGauge::of_signal(path, field, &original).context(both)?;
-            compact_with(&model, &gauge, options)
+            compact_with(&model, &gauge, options, stage)
         }
     }
 }
@@ -150,21 +165,40 @@ pub(crate) fn least_bytes(spec: &nstr_spec::FieldSpec) -> u64 {
 }
 
 /// Codes a model whose loss `gauge` tells.
-pub(crate) fn compact_with(model: &Model, gauge: &dyn Gauge, options: &CompactOptions) -> Result<Compacted, Error> {
+pub(crate) fn compact_with(
+    model: &Model,
+    gauge: &dyn Gauge,
+    options: &CompactOptions,
+    stage: &mut StageObserver<'_>,
+) -> Result<Compacted, Error> {
+    stage("sensitivity", None);
     let mut estimator = SensitivityEstimator::new(model, 0xc0dec);
     gauge.observe(&mut estimator)?;
     let plan = StepPlan::new(model, &estimator.finish());
     let mut search = Search { model, gauge, plan, error: gauge.error(), least: None };
     let wanted = options.loss.or(options.max_bytes.is_none().then_some(DEFAULT_LOSS));
     let mut found = match wanted {
-        Some(loss) => noise_for_loss(search.start(loss), loss, |noise| search.loss(noise))?,
+        Some(loss) => {
+            let mut tries = 0;
+            noise_for_loss(search.start(loss), loss, |noise| {
+                tries += 1;
+                stage(&format!("loss, try {tries}"), None);
+                search.loss(noise)
+            })?
+        }
         None => Found { noise: search.start(DEFAULT_LOSS), value: f64::NAN },
     };
     if let Some(most) = options.max_bytes {
         // At most as fine as the loss asks for.
         let least = if wanted.is_some() { found.noise } else { search.start(LEAST_LOSS) };
         let room = most.saturating_sub(HEADER_SLACK);
-        let Some(fits) = noise_for_size(found.noise, least, room, |noise| search.bytes(noise))? else {
+        let mut tries = 0;
+        let fits = noise_for_size(found.noise, least, room, |noise| {
+            tries += 1;
+            stage(&format!("size, try {tries}"), None);
+            search.bytes(noise)
+        })?;
+        let Some(fits) = fits else {
             let least = search.least.map_or(0, |bytes| bytes + HEADER_SLACK);
             let reason = format!(
                 "--max-size {most}: too small for this model, which takes {least} bytes at least; fit a smaller one"

@@ -2,7 +2,7 @@
 
 use nstr_field::model::Model;
 use nstr_field::model::compact::{CompactFile, LevelSteps, QuantizationSteps, QuantizedModel, compact_header_len};
-use nstr_fit::RoundingState;
+use nstr_fit::{RoundingState, StageObserver};
 
 use super::search::{Found, noise_for_size};
 use super::{CompactOptions, Compacted, Gauge, HEADER_SLACK, compact_with, finished, in_memory, within};
@@ -44,7 +44,9 @@ pub(crate) fn compact_trained(
     trained: &RoundedModel<'_>,
     gauge: &dyn Gauge,
     options: &CompactOptions,
+    stage: &mut StageObserver<'_>,
 ) -> Result<Compacted, Error> {
+    stage("coding", None);
     let room = options.max_bytes.unwrap_or(u64::MAX).saturating_sub(HEADER_SLACK);
     let file = |q: &QuantizedModel| -> Result<CompactFile, Error> { q.encode(trained.exact).map_err(in_memory) };
     let quantized = QuantizedModel::new(trained.rounded, &trained.steps).map_err(in_memory)?;
@@ -59,7 +61,7 @@ pub(crate) fn compact_trained(
         let found = noise_for_size(1.0, 1.0, room, |noise| Ok::<u64, Error>(file(&coarser(noise)?)?.len() as u64))?;
         let Some(Found { noise, .. }) = found else {
             // Its error names the least size.
-            return compact_with(trained.exact, gauge, options);
+            return compact_with(trained.exact, gauge, options, stage);
         };
         coarser(noise)?
     };
@@ -67,7 +69,7 @@ pub(crate) fn compact_trained(
     let loss = gauge.loss(&Model { grid, net, ..trained.exact.clone() })?;
     let compacted = finished(trained.exact, gauge, &quantized, loss)?;
     if (compacted.file.len() as f64) < FILLED * room as f64
-        && let Ok(other) = compact_with(trained.exact, gauge, options)
+        && let Ok(other) = compact_with(trained.exact, gauge, options, stage)
         && other.loss < compacted.loss
     {
         return Ok(other);

@@ -198,14 +198,14 @@ pub fn fit_capture(
         let opened = RadianceModel::open(job.name(), model.clone())?;
         RadianceGauge::of_views(&opened, train.clone(), &test, background)
     })?;
-    job.finish(trained, observer, |model| {
+    job.finish(trained, observer, |model, stage| {
         if test.is_empty() {
             return Ok(None);
         }
         let opened = RadianceModel::open(job.name(), model.clone())?;
         let cameras: Vec<LensCamera> = train.iter().chain(&test).map(View::lens_camera).collect();
         let options = ViewEvalOptions { background, cameras: &cameras, ..ViewEvalOptions::default() };
-        Ok(Some(Scores::Views(opened.evaluate(&test, &options)?)))
+        Ok(Some(Scores::Views(opened.evaluate(&test, &options, stage)?)))
     })
 }
 

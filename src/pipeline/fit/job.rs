@@ -11,8 +11,8 @@ use nstr_field::model::compact::CompactFile;
 use nstr_field::model::{Model, ModelError, ModelErrorKind, Precision, is_compact_name};
 use nstr_files::Target;
 use nstr_fit::{
-    Observer, ObserverError, Progress, RoundingState, RunReport, SizeTarget, TrainError, TrainState, TrainingData,
-    train,
+    Observer, ObserverError, Progress, RoundingState, RunReport, SizeTarget, StageObserver, TrainError, TrainState,
+    TrainingData, train,
 };
 use nstr_space::{Cube, SceneMap};
 use nstr_spec::init;
@@ -278,14 +278,16 @@ impl<'a> FitJob<'a> {
         rate.max_bytes = rate.max_bytes.map(|most| most.saturating_sub(SCORE_BYTES));
         let rounded = self.rounded.take();
         let was_rounded = rounded.is_some();
+        let mut stage = |name: &str, fraction| observer.stage(name, fraction);
         let code = || match rounded {
             Some(Rounded { steps, grid, net }) => {
                 let (spec, config) = (self.op.spec().clone(), model.config.clone());
                 let exact = without_untrained_transport(&Model { spec, grid, net, config, ..model.clone() });
                 let steps = trained_steps(&steps, self.op.spec(), &exact);
-                compact_trained(&RoundedModel { rounded: &model, exact: &exact, steps }, &gauge(&exact)?, &rate)
+                let trained = RoundedModel { rounded: &model, exact: &exact, steps };
+                compact_trained(&trained, &gauge(&exact)?, &rate, &mut stage)
             }
-            None => compact_with(&model, &gauge(&model)?, &rate),
+            None => compact_with(&model, &gauge(&model)?, &rate, &mut stage),
         };
         let coded = match code() {
             Ok(coded) => coded,
@@ -316,11 +318,14 @@ impl<'a> FitJob<'a> {
         &self,
         trained: TrainedModel,
         observer: &mut dyn FitObserver,
-        evaluate: impl FnOnce(&Model) -> Result<Option<Scores>, Error>,
+        evaluate: impl FnOnce(&Model, &mut StageObserver<'_>) -> Result<Option<Scores>, Error>,
     ) -> Result<Fitted, Error> {
         let FitRequest { options, .. } = self.request;
         let TrainedModel { mut model, mut file } = trained;
-        let scores = if options.evaluate { evaluate(&model) } else { Ok(None) };
+        let scores = match options.evaluate {
+            true => evaluate(&model, &mut |name, fraction| observer.stage(name, fraction)),
+            false => Ok(None),
+        };
         model.metrics.insert("finished".into(), 1.0);
         if let Ok(Some(scores)) = &scores {
             scores.store_in(&mut model);

@@ -81,8 +81,8 @@ pub fn fit_mesh(
     };
     let model = job.train(Arc::new(sampler), &complete, observer)?;
     let trained = job.code(model, observer, |model| SdfGauge::of_mesh(&SdfModel::open(model.clone()), &mesh))?;
-    let fitted = job.finish(trained, observer, |model| {
-        Ok(Some(Scores::Sdf(SdfModel::open(model.clone()).evaluate(&mesh, &QUICK)?)))
+    let fitted = job.finish(trained, observer, |model, stage| {
+        Ok(Some(Scores::Sdf(SdfModel::open(model.clone()).evaluate(&mesh, &QUICK, stage)?)))
     })?;
     let facts = MeshFacts {
         faces: mesh.report.faces,

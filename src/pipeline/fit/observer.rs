@@ -50,6 +50,10 @@ pub trait FitObserver {
         true
     }
 
+    /// Called while a finished model is coded and measured, with the name of the stage and the fraction of it that is done, where that is
+    /// known.
+    fn stage(&mut self, _name: &str, _fraction: Option<f64>) {}
+
     /// Time that the fit stood still in [`Self::progress`]; no budget is charged for it.
     fn idle(&self) -> Duration {
         Duration::ZERO

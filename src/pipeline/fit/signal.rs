@@ -67,7 +67,7 @@ pub fn fit_signal(
     let trained = job.code(model, observer, |model| {
         SignalGauge::of_signal(job.name(), &SignalModel::open(job.name(), model.clone())?, &signal)
     })?;
-    job.finish(trained, observer, |model| {
+    job.finish(trained, observer, |model, _| {
         let opened = SignalModel::open(job.name(), model.clone())?;
         Ok(Some(Scores::Signal(opened.evaluate(&opened.reconstruct(), &signal)?)))
     })
