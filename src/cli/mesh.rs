@@ -8,7 +8,7 @@ use clap::Args;
 use glam::Vec3;
 use nstr_geometry::isosurface::EnclosedSurface;
 use nstr_geometry::{TriMesh, write_mesh};
-use nstr_pipeline::{Field, SdfModel};
+use nstr_pipeline::{DEFAULT_SURFACE_DENSITY, Field, SdfModel};
 
 use super::earlier::check_original;
 use super::output::Outputs;
@@ -69,7 +69,7 @@ pub fn run(args: &MeshArgs) -> anyhow::Result<()> {
             bail!("--proven is for distance fields; {} is a radiance field", args.model.display())
         }
         Field::Radiance(model) => {
-            let set = model.surface(args.level.unwrap_or(DEFAULT_LEVEL), args.resolution)?;
+            let set = model.surface(args.level.unwrap_or(DEFAULT_SURFACE_DENSITY), args.resolution)?;
             let notes = write_mesh(&args.output, &set.mesh, Some(&set.normals), Some(&set.colours))?;
             (set.mesh, set.evaluations, notes)
         }
@@ -110,6 +110,3 @@ fn proven_surface(model: &SdfModel, args: &MeshArgs) -> anyhow::Result<(TriMesh,
 
 /// Most halvings of the cube for a proof: finer boxes than those of the finest mesh tell nothing.
 const MAX_PROOF_DEPTH: u32 = 12;
-
-/// Default density, per edge of the cube, at which the surface of a radiance field lies.
-const DEFAULT_LEVEL: f32 = 50.0;

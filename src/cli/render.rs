@@ -16,7 +16,7 @@ use nstr_image::video::Video;
 use nstr_image::{Rgba8, folder, gif, png};
 use nstr_pipeline::{Field, Renderer, RendererChoice};
 use nstr_render::exr;
-use nstr_render::{Filter, Shading, ShadingMode};
+use nstr_render::{Backdrop, Filter, Look, Shading};
 use nstr_render::{Frame, Layer, LayerSet, RenderSettings, Section, SectionView};
 use nstr_render::{ValueRange, layer_image};
 
@@ -68,16 +68,17 @@ pub struct RenderArgs {
     /// residual, S. A PNG or GIF shows the first in this order
     #[arg(long, default_value = "colour", value_name = "LIST")]
     layers: LayerSet,
-    /// Signed distances: studio, headlight or matcap
-    #[arg(long, default_value = "studio")]
-    shading: ShadingMode,
-    /// white, black, transparent or #rrggbb [default: the plain background of the capture that was fitted, else white]
+    /// Signed distances: studio, clay, headlight, matcap, normals, or plain (no shadow, no graded background)
+    #[arg(long, default_value = "studio", value_name = "NAME", visible_alias = "shading")]
+    look: Look,
+    /// white, black, transparent or #rrggbb [default: graded with the object's shadow for signed distances, white in .exr files and
+    /// with --look plain; the plain background of the capture that was fitted, else white]
     #[arg(long)]
     background: Option<Background>,
-    /// Signed distances: ambient occlusion
+    /// Signed distances: ambient occlusion by the field itself, exact and slower
     #[arg(long)]
     ao: bool,
-    /// Signed distances: soft shadow of the key light
+    /// Signed distances: soft shadow of the key light by the field itself, exact and slower
     #[arg(long)]
     shadow: bool,
     /// Cut away what lies where NX·x + NY·y + NZ·z > OFFSET, in world units
@@ -87,6 +88,9 @@ pub struct RenderArgs {
     /// 1/40 of the cube's edge, or 1 - exp(-density/100)
     #[arg(long, requires = "section")]
     section_field: bool,
+    /// Opacity of the field on the section, 0 to 1: what is behind is seen through it (CPU)
+    #[arg(long, default_value_t = 1.0, value_name = "SHARE", requires = "section_field", value_parser = parse_share)]
+    section_opacity: f32,
     /// Degrees above the horizon, without --camera and --path [default: 20, or as the cameras of a one-sided capture or an open scene]
     #[arg(long, value_name = "DEGREES", allow_negative_numbers = true, conflicts_with_all = ["camera", "path"])]
     elevation: Option<f64>,
@@ -143,9 +147,22 @@ impl RenderArgs {
         }
     }
 
+    /// Light and material of the look, with the exact rays that are asked for.
+    fn shading(&self) -> Shading {
+        let look = self.look.shading();
+        match self.ao || self.shadow {
+            true => Shading { is_coarse: false, shadow: self.shadow, ambient_occlusion: self.ao, ..look },
+            false => look,
+        }
+    }
+
     fn section_view(&self) -> SectionView {
         if self.section_field { SectionView::Field } else { SectionView::Cut }
     }
+}
+
+fn parse_share(text: &str) -> Result<f32, String> {
+    text.parse().ok().filter(|v| (0.0..=1.0).contains(v)).ok_or_else(|| "must be 0 to 1".into())
 }
 
 pub fn parse_size(text: &str) -> Result<(u32, u32), String> {
@@ -191,7 +208,15 @@ pub fn run(args: &RenderArgs) -> anyhow::Result<()> {
     if !ENDINGS.contains(&kind.as_str()) {
         bail!("{}: pictures are .png, .exr, .gif, .mp4, or a folder of PNGs", args.output.display());
     }
-    let renderer = Renderer::new(&field, args.renderer)?;
+    // The shaders' planes are opaque.
+    let choice = match args.section_opacity < 1.0 && args.renderer == RendererChoice::Auto {
+        true => RendererChoice::Cpu,
+        false => args.renderer,
+    };
+    if args.section_opacity < 1.0 && choice == RendererChoice::Gpu {
+        bail!("--section-opacity needs the CPU renderer: leave out --renderer gpu");
+    }
+    let renderer = Renderer::new(&field, choice)?;
     if let Some(warning) = renderer.warning() {
         stderr!("warning: {warning}");
     }
@@ -207,7 +232,10 @@ pub fn run(args: &RenderArgs) -> anyhow::Result<()> {
         }
         _ => None,
     };
-    let shading = Shading { mode: args.shading, shadow: args.shadow, ambient_occlusion: args.ao, ..Shading::default() };
+    let backdrop = match (args.background, kind.as_str()) {
+        (None, kind) if kind != "exr" && args.look.has_backdrop() => renderer.backdrop(args.section.is_none()),
+        _ => None,
+    };
     let layers = match kind.as_str() {
         "exr" if args.layers == LayerSet::default() => LayerSet::all(),
         // Pictures of data show what was hit.
@@ -218,9 +246,13 @@ pub fn run(args: &RenderArgs) -> anyhow::Result<()> {
         layers,
         samples: args.spp.unwrap_or(if renderer.traces_surface() { 4 } else { 1 }),
         filter: Filter::Tent,
-        shading,
-        background: args.background.unwrap_or(field.background()),
+        shading: args.shading(),
+        background: match &backdrop {
+            Some(_) => Background::Transparent,
+            None => args.background.unwrap_or(field.background()),
+        },
         section: args.section.map(|s| Section { show: args.section_view(), ..s }),
+        section_opacity: args.section_opacity,
         seed: 0,
     };
     let settings =
@@ -231,9 +263,12 @@ pub fn run(args: &RenderArgs) -> anyhow::Result<()> {
     };
     let mut pictures = Vec::new();
     for camera in &cameras {
-        let frame = renderer.render(camera, &settings)?;
+        let mut frame = renderer.render(camera, &settings)?;
         if args.stats {
             print_stats(&frame, &renderer);
+        }
+        if let Some(backdrop) = &backdrop {
+            backdrop.fill(&mut frame, camera);
         }
         if kind == "exr" {
             exr::write(&args.output, &frame)?;
@@ -350,11 +385,15 @@ pub fn portrait(from: &Path, model: Model, path: &Path) -> anyhow::Result<()> {
         stdout!("wrote {}", path.display());
         return Ok(());
     }
-    let shading = Shading { shadow: true, ambient_occlusion: true, ..Shading::default() };
-    let background = field.background();
-    let settings =
-        RenderSettings { samples: 8, filter: Filter::Tent, shading, background, ..RenderSettings::default() };
     let renderer = Renderer::new(&field, RendererChoice::Auto)?;
+    let backdrop: Option<Backdrop> = renderer.backdrop(true);
+    let settings = RenderSettings {
+        samples: 8,
+        filter: Filter::Tent,
+        shading: Shading { is_coarse: false, ..Look::default().shading() },
+        background: if backdrop.is_some() { Background::Transparent } else { field.background() },
+        ..RenderSettings::default()
+    };
     let orbit = Orbit {
         size: DEFAULT_SIZE,
         elevation: DEFAULT_VIEW.0,
@@ -364,7 +403,11 @@ pub fn portrait(from: &Path, model: Model, path: &Path) -> anyhow::Result<()> {
     };
     let cameras = around(&renderer, field.camera_arc(), orbit, false)?;
     let samples = if renderer.traces_surface() { settings.samples } else { 4 };
-    let frame = renderer.render(cameras.first().context("no camera")?, &RenderSettings { samples, ..settings })?;
+    let camera = cameras.first().context("no camera")?;
+    let mut frame = renderer.render(camera, &RenderSettings { samples, ..settings })?;
+    if let Some(backdrop) = backdrop {
+        backdrop.fill(&mut frame, camera);
+    }
     png::write(path, &frame.to_srgb())?;
     stdout!("wrote {} ({:.2} s)", path.display(), frame.stats.seconds);
     Ok(())

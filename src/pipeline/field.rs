@@ -23,6 +23,9 @@ use nstr_space::{Cube, DistanceField, Occupancy, RadianceField, SceneMap};
 use crate::error::Error;
 use crate::record::{FitRecord, MarchSettings, unreadable};
 
+/// Default density, per edge of the cube, at which the surface of a radiance field lies.
+pub const DEFAULT_SURFACE_DENSITY: f32 = 50.0;
+
 /// Kind of signal that a field stands for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]

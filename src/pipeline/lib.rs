@@ -22,7 +22,7 @@ pub mod upload;
 pub use compact::{CompactOptions, Compacted, compact};
 pub use error::Error;
 pub use evaluate::{EvalOptions, Scores, evaluate};
-pub use field::{Field, FieldKind, RadianceModel, SdfModel, SignalModel};
+pub use field::{DEFAULT_SURFACE_DENSITY, Field, FieldKind, RadianceModel, SdfModel, SignalModel};
 pub use fit::{FitObserver, FitScene, Fitted, fit, fit_capture, fit_mesh, fit_signal};
 pub use mesh_input::MeshInput;
 pub use options::{CaptureSettings, FitOptions, SignSettings};

@@ -2,6 +2,8 @@
 
 use std::collections::{HashMap, VecDeque};
 
+use nstr_render::Look;
+
 use crate::display_mode::DisplayMode;
 use crate::render_backend::{Quality, RenderRequest};
 
@@ -43,11 +45,11 @@ pub(crate) struct ThroughputEstimate {
     rays_per_second: HashMap<Workload, f64>,
 }
 
-/// Whether the field is a radiance field, the display mode, whether there are shadows, and whether it is a preview.
-type Workload = (bool, DisplayMode, bool, bool);
+/// Whether the field is a radiance field, the display mode, the look and whether its shadows are exact, and whether it is a preview.
+type Workload = (bool, DisplayMode, (Look, bool), bool);
 
 fn workload(request: &RenderRequest, preview: bool) -> Workload {
-    (request.scene.is_radiance(), request.mode, request.shadows, preview)
+    (request.scene.is_radiance(), request.mode, (request.look, request.shadows), preview)
 }
 
 impl ThroughputEstimate {
