@@ -233,7 +233,9 @@ pub fn run(args: &RenderArgs) -> anyhow::Result<()> {
         _ => None,
     };
     let backdrop = match (args.background, kind.as_str()) {
-        (None, kind) if kind != "exr" && args.look.has_backdrop() => renderer.backdrop(args.section.is_none()),
+        (None, kind) if kind != "exr" && args.look.has_backdrop() && args.layers.needs_colour() => {
+            renderer.backdrop(args.section.is_none())
+        }
         _ => None,
     };
     let layers = match kind.as_str() {

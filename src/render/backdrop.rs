@@ -10,7 +10,7 @@ use crate::frame::Frame;
 use crate::ground_shadow::GroundShadow;
 
 /// sRGB values of the background at the upper and the lower edge of a picture.
-pub const BACKDROP_SRGB: ([f32; 3], [f32; 3]) = ([0.47, 0.495, 0.53], [0.865, 0.87, 0.875]);
+pub const BACKDROP_SRGB: ([f32; 3], [f32; 3]) = ([0.30, 0.32, 0.35], [0.72, 0.725, 0.73]);
 
 /// Background of a picture.
 #[derive(Clone, Debug)]

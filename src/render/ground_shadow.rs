@@ -17,8 +17,10 @@ const MARGIN: f32 = 0.7;
 const STEPS: usize = 24;
 /// Directions around the vertical: rings of this many, with the sine of the elevation, the half angle's tangent, and the weight.
 const RINGS: [(usize, f32, f32, f32); 3] = [(1, 1.0, 0.42, 0.19), (6, 0.74, 0.40, 0.55), (8, 0.36, 0.34, 0.26)];
+/// Distance from the object within which the ground counts as touched, in edges of the cube.
+const CONTACT: f32 = 0.055;
 /// Largest share of light that the shadow takes.
-const STRENGTH: f32 = 0.72;
+const STRENGTH: f32 = 0.88;
 
 /// Hidden share of the sky at the places of a ground.
 #[derive(Clone, Debug)]
@@ -90,7 +92,9 @@ impl GroundShadow {
                 hidden += weight / count as f32 * (1.0 - free.max(0.0));
             }
         }
-        hidden
+        // Feet that are thinner than the cones' first steps touch the ground all the same.
+        let near = (1.0 - distance.at(from) / CONTACT).clamp(0.0, 1.0);
+        hidden.max(0.85 * near * near)
     }
 
     /// Hidden share at coordinates along the two other axes, fading out at the edges of the grid.

@@ -50,7 +50,7 @@ struct StoredKey {
 impl CameraPath {
     /// Seconds from the first key to the last.
     pub fn duration(&self) -> f64 {
-        (0..self.keys.len().saturating_sub(1)).map(|i| self.seconds_after(i)).sum()
+        (0..self.keys.len().saturating_sub(1)).fold(0.0, |sum, i| sum + self.seconds_after(i))
     }
 
     /// Seconds from key `i` to the next.
@@ -60,7 +60,7 @@ impl CameraPath {
 
     /// Seconds from the start of the path to key `i`.
     pub fn time_of(&self, i: usize) -> f64 {
-        (0..i.min(self.keys.len().saturating_sub(1))).map(|k| self.seconds_after(k)).sum()
+        (0..i.min(self.keys.len().saturating_sub(1))).fold(0.0, |sum, k| sum + self.seconds_after(k))
     }
 
     /// Gives key `i` a time of its own to the next, or the usual one.

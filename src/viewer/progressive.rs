@@ -146,7 +146,7 @@ fn finer_passes(divisor: u32, request: &RenderRequest, low_latency: u32) -> Vec<
 }
 
 /// The pass of several samples at full resolution, if there is one. Volumes are soft: half of the samples are enough.
-fn edge_pass(request: &RenderRequest) -> Option<RenderPass> {
+pub(crate) fn edge_pass(request: &RenderRequest) -> Option<RenderPass> {
     let Quality::Full(samples) = request.quality else { return None };
     let samples = if request.scene.is_radiance() { samples.div_ceil(2) } else { samples };
     let wanted = samples > 1 && request.mode.multisamples();

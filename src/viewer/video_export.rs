@@ -15,7 +15,9 @@ use nstr_pipeline::renderer::CpuRenderer;
 use crate::camera_path::FRAME_RATE;
 use crate::cpu_backend::{downscaled, render_frame};
 use crate::display_mode::DisplayMode;
-use crate::render_backend::{Quality, RenderRequest};
+use crate::edges::EdgeRefiner;
+use crate::progressive::edge_pass;
+use crate::render_backend::RenderRequest;
 use crate::render_thread::Waker;
 use crate::tonemap::{ColourRanges, colour_ranges, tonemap};
 
@@ -202,22 +204,23 @@ fn write(
     Ok(true)
 }
 
-/// The picture that the window would show from `camera`, with the samples of the request.
+/// The picture that the window would show from `camera`: one sample a pixel, and those of the request at edges.
 fn still(
     renderer: &CpuRenderer<'_>,
     request: &RenderRequest,
     camera: &Camera,
     ranges: Option<ColourRanges>,
 ) -> Result<Rgba8, String> {
-    let samples = match request.quality {
-        Quality::Full(n) if request.mode == DisplayMode::Shaded => n,
-        _ => 1,
-    };
     let request = RenderRequest { camera: *camera, ..request.clone() };
     let layers = request.mode.layers_with_depth();
-    let frame = render_frame(renderer, camera, &request, layers, (samples, 0), Background::Transparent);
+    let frame = render_frame(renderer, camera, &request, layers, (1, 0), Background::Transparent);
     let frame = frame.map_err(|e| e.to_string())?;
-    Ok(tonemap(&frame, &[], &request, camera, ranges).image)
+    let Some(pass) = edge_pass(&request) else { return Ok(tonemap(&frame, &[], &request, camera, ranges).image) };
+    let of_colours = ranges.unwrap_or_else(|| colour_ranges(&frame, request.mode));
+    let mut edges = EdgeRefiner::new(&frame, &request, of_colours);
+    while edges.advance(renderer, &request, pass).map_err(|e| e.to_string())? < 1.0 {}
+    let refined = if edges.frame.colour.is_empty() { &frame } else { &edges.frame };
+    Ok(tonemap(refined, &edges.patches, &request, camera, ranges).image)
 }
 
 /// Ranges of false colours over the whole path, so that a colour stands for one value in all frames; `None` for colours.
@@ -247,6 +250,7 @@ mod tests {
     use nstr_space::analytic::{AnalyticSdf, sphere};
 
     use super::*;
+    use crate::render_backend::Quality;
     use crate::scene::{Scene, SceneField};
 
     fn cameras(count: usize, size: (u32, u32)) -> Vec<Camera> {

@@ -25,7 +25,7 @@ pub(super) fn show(ui: &mut Ui, session: &mut Session) {
     }
     let x = |t: f64| plot.left() + (t / end) as f32 * plot.width();
     let time = |x: f32| f64::from((x - plot.left()) / plot.width()) * end;
-    for t in even_ticks(0.0, end, 5) {
+    for t in even_ticks(0.0, end, 3) {
         painter.vline(x(t), plot.bottom()..=plot.bottom() + 3.0, Stroke::new(1.0, weak));
         let text = format!("{} s", tick_text(t, end));
         painter.text(pos2(x(t), plot.bottom() + 3.0), Align2::CENTER_TOP, text, FontId::proportional(9.5), weak);
