@@ -197,7 +197,7 @@ mod tests {
         }
         assert_eq!(
             YAxis::of(&[-1.0, -2.0, -3.0], true).unwrap().ticks.iter().map(|t| &*t.1).collect::<Vec<_>>(),
-            ["0.001", "0.01", "0.1"]
+            ["1.00e-3", "0.01", "0.1"]
         );
     }
 

@@ -32,8 +32,10 @@ impl Session {
 
     /// Goes to key `i` of the path.
     pub fn go_to_key(&mut self, i: usize) {
-        if i < self.path.keys.len() {
+        if let Some(key) = self.path.keys.get(i).copied() {
             self.scrub(self.path.time_of(i));
+            // Interpolation may change its last bits.
+            self.camera = key;
         }
     }
 
@@ -337,6 +339,76 @@ mod tests {
     }
 
     #[test]
+    fn every_change_of_the_path_can_be_taken_back() {
+        let mut s = session();
+        for _ in 0..3 {
+            s.act(Action::Orbit(DVec2::new(40.0, 0.0)), SIZE);
+            s.act(Action::AddKey, SIZE);
+        }
+        let whole = s.path.clone();
+        s.change_path(|path, _| path.shift(0, false));
+        s.replace_key(1);
+        s.change_path(|path, _| path.remove(2));
+        s.clear_path();
+        assert!(s.path.keys.is_empty());
+        for keys in [2, 3, 3, 3, 2, 1, 0] {
+            s.act(Action::Undo, SIZE);
+            assert_eq!(s.path.keys.len(), keys);
+        }
+        s.act(Action::Undo, SIZE);
+        assert!(s.message().unwrap().0.contains("no change"));
+        (0..3).for_each(|_| drop(s.act(Action::Redo, SIZE)));
+        assert_eq!(s.path, whole);
+        // A change that a widget made is one too.
+        s.path.move_key(1, 0.7);
+        s.path_changed();
+        s.act(Action::Undo, SIZE);
+        assert_eq!(s.path, whole);
+    }
+
+    #[test]
+    fn the_camera_goes_along_the_path_and_plays_on_from_there() {
+        let mut s = session();
+        for _ in 0..3 {
+            s.act(Action::Orbit(DVec2::new(40.0, 0.0)), SIZE);
+            s.act(Action::AddKey, SIZE);
+        }
+        s.scrub(1.0);
+        assert_eq!((Some(s.camera), s.path_time), (s.path.at(1.0), 1.0));
+        s.act(Action::Play, SIZE);
+        assert_eq!(s.playback_time, Some(1.0));
+        s.loops = true;
+        assert!(s.advance(3.5, None));
+        assert!((s.playback_time.unwrap() - 0.5).abs() < 1e-9, "it begins again");
+        s.scrub(99.0);
+        assert_eq!(s.path_time, 4.0);
+        s.act(Action::Play, SIZE);
+        assert_eq!(s.playback_time, Some(0.0), "from the end it starts again");
+    }
+
+    #[test]
+    fn the_command_renders_what_is_shown() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut s = Session { output_stem: dir.path().join("it's"), ..session() };
+        assert!(s.render_command((640, 400)).unwrap_err().contains("F5"));
+        s.act(Action::AddKey, SIZE);
+        s.act(Action::Orbit(DVec2::new(40.0, 0.0)), SIZE);
+        s.act(Action::AddKey, SIZE);
+        assert!(s.render_command((640, 400)).unwrap_err().contains("no model file"));
+        s.model_file = Some("a model.nstr".into());
+        let command = s.render_command((640, 400)).unwrap();
+        assert!(command.starts_with("nstr render 'a model.nstr' --path '"), "{command}");
+        assert!(command.contains(r"it'\''s-1.json") && command.contains("--size 640x400 --spp 8"), "{command}");
+        assert!(dir.path().join("it's-1.json").is_file(), "the path was saved");
+        // A saved path is not saved again; layers and backgrounds follow the window.
+        s.settings.mode = DisplayMode::Normals;
+        s.settings.background = Background::Black;
+        let command = s.render_command((640, 400)).unwrap();
+        assert!(command.contains("--layers normal --background black"), "{command}");
+        assert!(!dir.path().join("it's-2.json").exists());
+    }
+
+    #[test]
     fn unsaved_keys_are_replaced_at_the_second_request() {
         let dir = tempfile::tempdir().unwrap();
         let mut s = Session { output_stem: dir.path().join("m"), ..session() };
@@ -378,6 +450,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let mut s = Session { output_stem: dir.path().join("m"), ..session() };
         assert_eq!(s.next_file("png"), dir.path().join("m-1.png"));
+        assert_eq!(s.next_file("png"), dir.path().join("m-2.png"), "the first may not be written yet");
         for name in ["m-3.json", "m-12.json", "m-+99.json", "m-x.json", "m-40.png", "mm-50.json", "m-99999999999.json"]
         {
             std::fs::write(dir.path().join(name), "").unwrap();
