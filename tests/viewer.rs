@@ -266,14 +266,16 @@ fn everything_is_saved_from_inside_and_models_are_remembered() {
     std::fs::write(at.join("m-4.png"), "mine").unwrap();
     let script = "wait\nkey p\nkey p\nkey m\nkey ctrl+s\nwait\n\
         key F5\ndrag left 60,150 100,150\nkey F5\nkey F5\nkey ctrl+z\nkey F8\nwait\nwait 0.2\nscreenshot said.png\n\
-        key F8\nwait 0.1\nkey F8\nwait\nload m-1.safetensors\nwait\npicture copy.png\nclose";
+        key F8\nwait 0.1\nkey F8\nwait\npicture before.png\nload m-1.safetensors\nwait\npicture copy.png\nclose";
     let args = ["view", "m.safetensors", "--size", "480x320", "--renderer", "cpu"];
     let Some(output) = display.nstr(at, &args, script) else { return };
     done(&output);
     // Names go on after the highest, and no file is replaced.
     assert_eq!(std::fs::read(at.join("m-4.png")).unwrap(), b"mine");
     let [first, second] = ["m-5.png", "m-6.png"].map(|name| png::read(&at.join(name)).unwrap());
-    assert!(first == second && difference(&first, &png::read(&at.join("copy.png")).unwrap()) < 0.01);
+    assert!(first == second);
+    let [before, copy] = ["before.png", "copy.png"].map(|name| png::read(&at.join(name)).unwrap());
+    assert!(difference(&before, &copy) < 0.01 && difference(&first, &before) > 1.0);
     ok(at, &["mesh", "m.safetensors", "-o", "asked.ply"]);
     assert!(std::fs::read(at.join("m-1.ply")).unwrap() == std::fs::read(at.join("asked.ply")).unwrap());
     // One video is whole, the other was stopped.

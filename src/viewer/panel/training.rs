@@ -102,21 +102,22 @@ impl YAxis {
         let margin = (0.06 * (high - low)).max(0.5 * (least - (high - low)));
         (low, high) = (low - margin, high + margin);
         let text = |v: f64| if log { compact(10f64.powf(v)) } else { tick_text(v, high - low) };
-        let places = if log { log_ticks(low, high) } else { even_ticks(low, high, 3) };
+        let places = if log { log_ticks(low, high) } else { even_ticks(low, high, 2) };
         Some(Self { low, high, ticks: places.into_iter().map(|v| (v, text(v))).collect() })
     }
 }
 
-/// Logarithms of 1, 2 and 5 times powers of ten from `low` to `high`, of powers alone where those are enough.
+/// Logarithms of powers of ten from `low` to `high`, of 1, 2 and 5 times them, or of even steps: the first of these that has two or more.
 fn log_ticks(low: f64, high: f64) -> Vec<f64> {
     let all = |factors: &[f64]| -> Vec<f64> {
         let powers = low.floor() as i32..=high.ceil() as i32;
         let ticks = powers.flat_map(|p| factors.iter().map(move |f| f.log10() + f64::from(p)));
         ticks.filter(|v| (low..=high).contains(v)).collect()
     };
-    let choices: [&[f64]; 3] = [&[1.0], &[1.0, 2.0, 5.0], &[1.0, 1.2, 1.5, 2.0, 2.5, 3.0, 4.0, 5.0, 6.0, 8.0]];
-    let choices = choices.map(all);
-    let fitting = choices.iter().find(|ticks| ticks.len() >= 2).unwrap_or(&choices[2]);
+    let fitting = [&[1.0][..], &[1.0, 2.0, 5.0]].map(all).into_iter().find(|ticks| ticks.len() >= 2);
+    // Within a factor of two or so the scale is nearly linear.
+    let even = || even_ticks(10f64.powf(low), 10f64.powf(high), 2).into_iter().map(f64::log10).collect();
+    let fitting: Vec<f64> = fitting.unwrap_or_else(even);
     // More lines than fit: every n-th.
     fitting.iter().copied().step_by(fitting.len().div_ceil(5).max(1)).collect()
 }
