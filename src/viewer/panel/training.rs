@@ -101,7 +101,7 @@ impl YAxis {
         let least = if log { 0.1 } else { 0.5 };
         let margin = (0.06 * (high - low)).max(0.5 * (least - (high - low)));
         (low, high) = (low - margin, high + margin);
-        let text = |v: f64| if log { compact(10f64.powf(v)) } else { tick_text(v, high - low) };
+        let text = |v: f64| if log { tick_text(10f64.powf(v), 10f64.powf(v)) } else { tick_text(v, high - low) };
         let places = if log { log_ticks(low, high) } else { even_ticks(low, high, 2) };
         Some(Self { low, high, ticks: places.into_iter().map(|v| (v, text(v))).collect() })
     }
@@ -198,7 +198,7 @@ mod tests {
         }
         assert_eq!(
             YAxis::of(&[-1.0, -2.0, -3.0], true).unwrap().ticks.iter().map(|t| &*t.1).collect::<Vec<_>>(),
-            ["1.00e-3", "0.01", "0.1"]
+            ["0.001", "0.01", "0.1"]
         );
     }
 
