@@ -50,11 +50,9 @@ impl Backdrop {
     /// Linear colours of the pixels of row `y` of a picture of `camera`.
     pub fn row<'a>(&'a self, camera: &'a Camera, y: usize) -> impl Fn(usize) -> [f32; 3] + 'a {
         let base = gradient((y as f32 + 0.5) / camera.height.max(1) as f32);
-        let ground = self.ground.as_ref().filter(|ground| ground.is_seen_by(camera));
+        let ground = self.ground.as_ref().and_then(|ground| ground.row(camera, y as f64 + 0.5));
         move |x| {
-            let Some(ground) = ground else { return base };
-            let ray = camera.ray(x as f64 + 0.5, y as f64 + 0.5);
-            let light = ground.light(ray.origin, ray.direction);
+            let light = ground.as_ref().map_or(1.0, |light| light(x as f64 + 0.5));
             base.map(|v| v * light)
         }
     }

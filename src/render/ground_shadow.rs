@@ -19,6 +19,8 @@ const STEPS: usize = 24;
 const RINGS: [(usize, f32, f32, f32); 3] = [(1, 1.0, 0.42, 0.19), (6, 0.74, 0.40, 0.55), (8, 0.36, 0.34, 0.26)];
 /// Distance from the object within which the ground counts as touched, in edges of the cube.
 const CONTACT: f32 = 0.055;
+/// Sine of the angle to the ground below which its shadow fades: along the ground it would be a hard line.
+const SLANT: f32 = 0.12;
 /// Largest share of light that the shadow takes.
 const STRENGTH: f32 = 0.88;
 
@@ -125,15 +127,35 @@ impl GroundShadow {
         }
         let p = origin + direction * (above / fall);
         let hidden = self.at(p[(self.axis + 1) % 3] as f32, p[(self.axis + 2) % 3] as f32);
-        // Along the ground the shadow would be a hard line.
-        let slant = (fall as f32 / 0.12).clamp(0.0, 1.0);
+        let slant = (fall as f32 / SLANT).clamp(0.0, 1.0);
         1.0 - STRENGTH * slant * hidden
     }
 
-    /// Whether a camera can see the ground's upper side.
-    pub fn is_seen_by(&self, camera: &Camera) -> bool {
-        let eye = self.cube.to_unit(camera.position())[self.axis];
-        f64::from(self.sign) * (eye - f64::from(self.height)) > 0.0
+    /// Share of the light that is left at the places of a row of pixels of `camera`, by their x; as [`Self::light`] of their rays, but
+    /// faster. `None` where the camera is below the ground.
+    pub fn row(&self, camera: &Camera, y: f64) -> Option<impl Fn(f64) -> f32> {
+        let origin = self.cube.to_unit(camera.position());
+        let (axis, sign) = (self.axis, self.sign);
+        let above = (f64::from(sign) * (origin[axis] - f64::from(self.height))) as f32;
+        let [right, up, back] = camera.axes();
+        // Directions that are not of length 1 are linear in x.
+        let step = right / camera.focal.x;
+        let base = (-up * ((y - camera.centre.y) / camera.focal.y) - back - step * camera.centre.x).as_vec3();
+        let (step, origin) = (step.as_vec3(), origin.as_vec3());
+        (above > 0.0).then_some(move |x: f64| {
+            let direction = base + step * x as f32;
+            let fall = -sign * direction[axis];
+            if fall <= 1e-6 {
+                return 1.0;
+            }
+            let t = above / fall;
+            let at = |k: usize| origin[(axis + k) % 3] + direction[(axis + k) % 3] * t;
+            let hidden = self.at(at(1), at(2));
+            if hidden == 0.0 {
+                return 1.0;
+            }
+            1.0 - STRENGTH * (fall / direction.length() / SLANT).min(1.0) * hidden
+        })
     }
 }
 
@@ -157,6 +179,26 @@ mod tests {
         }
         let nothing = CoarseDistance::build(&AnalyticSdf::new(1.0, |_| 3.0), 16);
         assert!(GroundShadow::new(&nothing, Cube::default(), Vec3::Y).is_none());
+    }
+
+    #[test]
+    fn rows_of_pixels_have_the_light_of_their_rays() {
+        let ground = ground(Vec3::Y);
+        let pose = Camera::look_at(DVec3::new(3.0, 5.0, 9.0), DVec3::new(0.3, 2.0, 2.0), DVec3::Y).unwrap();
+        let camera = Camera::with_fov_y(40, 30, 50.0, pose).unwrap();
+        let mut dark = 0;
+        for y in 0..30 {
+            let row = ground.row(&camera, f64::from(y) + 0.5).unwrap();
+            for x in 0..40 {
+                let ray = camera.ray(f64::from(x) + 0.5, f64::from(y) + 0.5);
+                let (fast, exact) = (row(f64::from(x) + 0.5), ground.light(ray.origin, ray.direction));
+                assert!((fast - exact).abs() < 1e-3, "{x} {y}: {fast} {exact}");
+                dark += u32::from(fast < 0.9);
+            }
+        }
+        assert!(dark > 20, "{dark}");
+        let pose = Camera::look_at(DVec3::new(3.0, -5.0, 9.0), DVec3::new(0.3, 2.0, 2.0), DVec3::Y).unwrap();
+        assert!(ground.row(&Camera::with_fov_y(40, 30, 50.0, pose).unwrap(), 9.5).is_none());
     }
 
     #[test]

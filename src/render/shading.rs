@@ -34,7 +34,7 @@ pub struct Shading {
     pub shadow: bool,
     /// Ambient occlusion: near parts darken each other (`Studio` and `Headlight`).
     pub ambient_occlusion: bool,
-    /// Whether shadow and occlusion are taken from coarse distances: softer, at a few per cent of the cost (CPU renderer).
+    /// Whether shadow and occlusion are taken from coarse distances: softer, at a small part of the cost (CPU renderer).
     pub is_coarse: bool,
     /// Reach of ambient occlusion in field units.
     pub occlusion_radius: f32,

@@ -1,4 +1,4 @@
-//! Occlusion and soft shadow from coarse distances: at a few per cent of the cost of the field's own, and smoother.
+//! Occlusion and soft shadow from coarse distances: at a small part of the cost of the field's own, and smoother.
 //!
 //! The methods are those of `occlusion`, with fewer places: a lookup is exact to a part of a cell, so that light is soft by more than a
 //! cell anyway.
