@@ -7,8 +7,9 @@ struct Look {
     // Factor that makes the sums of colours means, factor of exposure, 1 where colours mix as sRGB values, 1 where nothing
     // lies behind.
     gain: vec4<f32>,
-    // sRGB values behind the object.
+    // sRGB values behind the object, at the upper and the lower edge; w of the first: 1 where they are graded.
     background: vec4<f32>,
+    ground: vec4<f32>,
     // Ranges of false colours: of the value, or of the first three values of S.
     low: vec4<f32>,
     high: vec4<f32>,
@@ -28,12 +29,27 @@ const STEPS = 7u;
 @group(0) @binding(2) var<storage, read> spectra: array<f32>;
 @group(0) @binding(3) var<uniform> look: Look;
 
+// Exposed linear light: highlights of surfaces bend towards white, as src/render/tone_curve.rs has it.
+fn exposed(v: vec3<f32>) -> vec3<f32> {
+    if look.gain.y == 1.0 || look.gain.z > 0.0 {
+        return v * look.gain.y;
+    }
+    let light = select(0.8 - 0.2 * log(max((1.0 - v) / 0.2, vec3(1e-5))), v, v <= vec3(0.8)) * look.gain.y;
+    return select(1.0 - 0.2 * exp(-(light - 0.8) / 0.2), light, light <= vec3(0.8));
+}
+
+// sRGB values behind the object: src/render/backdrop.rs.
+fn behind_object(row: f32) -> vec3<f32> {
+    let t = row / f32(look.size.y);
+    return select(look.background.rgb, mix(look.background.rgb, look.ground.rgb, t * t * (3.0 - 2.0 * t)), look.background.w > 0.0);
+}
+
 // sRGB values and alpha of a pixel.
 fn seen(at: u32) -> vec4<f32> {
     let kind = look.size.z;
     if kind == SHADED {
         let c = colours[at] * look.gain.x;
-        return vec4(srgb_from_linear(c.rgb * look.gain.y / max(c.a, 1e-12)), clamp(c.a, 0.0, 1.0));
+        return vec4(srgb_from_linear(exposed(c.rgb / max(c.a, 1e-12))), clamp(c.a, 0.0, 1.0));
     }
     let a = layers[3u * at];
     let b = layers[3u * at + 1u];
@@ -73,7 +89,7 @@ fn corner(@builtin(vertex_index) i: u32) -> @builtin(position) vec4<f32> {
 fn display(@builtin(position) place: vec4<f32>) -> @location(0) vec4<f32> {
     let pixel = min(vec2<u32>(place.xy), look.size.xy - 1u);
     let c = seen(pixel.y * look.size.x + pixel.x);
-    let behind = look.background.rgb;
+    let behind = behind_object(f32(pixel.y) + 0.5);
     if look.gain.w > 0.0 {
         return select(c, vec4(0.0), c.a == 0.0);
     }

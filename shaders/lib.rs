@@ -22,6 +22,8 @@ pub const OCCLUSION: &str = include_str!("occlusion.wgsl");
 pub const SECTION: &str = include_str!("section.wgsl");
 /// Shading of surfaces.
 pub const SHADE: &str = include_str!("shade.wgsl");
+/// Occlusion and soft shadow from coarse distances.
+pub const SOFT_LIGHT: &str = include_str!("soft_light.wgsl");
 /// Sphere tracing.
 pub const SPHERE: &str = include_str!("sphere.wgsl");
 /// Camera rays, sample positions and the buffers of a frame.

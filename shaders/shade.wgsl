@@ -48,5 +48,8 @@ fn shade(normal: vec3<f32>, direction: vec3<f32>, lit: f32, open: f32) -> vec3<f
     if params.options.w == 1u {
         return compress(params.albedo.xyz * (0.06 + 1.1 * max(dot(normal, -direction), 0.0)) * open);
     }
+    if params.options.w == 3u {
+        return compress(linear_from_srgb(0.5 + 0.5 * normal) * (0.25 + 0.75 * open));
+    }
     return compress(matcap(normal));
 }

@@ -348,6 +348,16 @@ fn arrived(at: u32, crossing: Crossing, cosine: f32) {
     }
     open = 1.0;
     lit = 1.0;
+    if params.flags.w != 0u {
+        if params.flags.z != 0u {
+            open = soft_ambient(hit);
+        }
+        if params.flags.y != 0u {
+            lit = soft_lit(hit);
+        }
+        finish(at, hit);
+        return;
+    }
     if params.flags.z != 0u {
         open = ambient(hit);
     }

@@ -33,7 +33,8 @@ struct Params {
     band: vec4<u32>,
     // Filter (0 box, 1 tent), cells of the scene's grid (0: none), most steps, shading.
     options: vec4<u32>,
-    // Section (0 none, 1 cut, 2 field), shadow, ambient occlusion.
+    // Section (0 none, 1 cut, 2 field), shadow, ambient occlusion, vertices of the coarse distances that these are taken from (0: the
+    // field itself).
     flags: vec4<u32>,
     // Number of the pass over these pixels, evaluations that one pass may do.
     pass_of: vec4<u32>,

@@ -93,6 +93,8 @@ impl Display {
     fn command(&self, program: &str, folder: &Path) -> Command {
         let mut command = Command::new(program);
         command.current_dir(folder).env_remove("WAYLAND_DISPLAY").env_remove("DISPLAY");
+        // The list of recent models is the test's own.
+        command.env("XDG_STATE_HOME", folder);
         command.envs(self.environment.iter().map(|(name, value)| (name, value)));
         command
     }
@@ -165,14 +167,14 @@ fn the_image_follows_keys_and_pointer() {
         key t\nwait\npicture wide.png\nkey t\nwait\npicture all.exr\n\
         key x\nresize 420x300\nscreenshot shrunk.png\nwait\n\
         resize 700x500\nwait\npicture small.png\nminimise\nrestore\nwait\nscreenshot last.png\nclose";
-    let args = ["view", "m.safetensors", "--size", "480x320"];
+    let args = ["view", "m.safetensors", "--size", "480x320", "--look", "plain"];
     let Some(output) = display.nstr(at, &args, script) else { return };
     done(&output);
     let read = |name: &str| png::read(&at.join(name)).unwrap();
     let first = read("1.png");
     // The same image as that of `nstr render`: orientation, gamma, background, position.
     let size = format!("{}x{}", first.width, first.height);
-    ok(at, &["render", "m.safetensors", "-o", "render.png", "--size", &size, "--spp", "16"]);
+    ok(at, &["render", "m.safetensors", "-o", "render.png", "--size", &size, "--spp", "16", "--look", "plain"]);
     let (off, moved) = (difference(&first, &read("render.png")), difference(&first, &read("orbit.png")));
     assert!(off < 0.6 && off < moved / 4.0, "{off} to render, {moved} by moving");
     let layers: Vec<Rgba8> = (1..9).map(|i| read(&format!("{i}.png"))).collect();
@@ -206,6 +208,85 @@ fn the_image_follows_keys_and_pointer() {
     let (small, last) = (read("small.png"), read("last.png"));
     assert!(small.height > first.height && (last.width, last.height) == (700, 500));
     assert!(std::fs::metadata(at.join("all.exr")).unwrap().len() > 10_000);
+}
+
+#[test]
+fn looks_are_those_of_render_and_the_section_has_handles() {
+    let Some(display) = Display::open() else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let at = folder.path();
+    model(at);
+    // The section's square handle is in the middle of the picture, where the camera looks; its arrow points along x.
+    let script = "wait\npicture studio.png\nkey l\nwait\npicture clay.png\nkey l\nwait\npicture headlight.png\n\
+        key c\nwait\npicture cut.png\ndrag left 94,147 120,135\nwait\npicture moved.png\n\
+        drag left 20,270 60,280\nwait\npicture turned.png\nclose";
+    let args = ["view", "m.safetensors", "--size", "480x320", "--renderer", "cpu"];
+    let Some(output) = display.nstr(at, &args, script) else { return };
+    done(&output);
+    let read = |name: &str| png::read(&at.join(name)).unwrap();
+    let studio = read("studio.png");
+    let size = format!("{}x{}", studio.width, studio.height);
+    for look in ["studio", "clay", "headlight"] {
+        let file = format!("render-{look}.png");
+        ok(
+            at,
+            &[
+                "render",
+                "m.safetensors",
+                "-o",
+                &file,
+                "--size",
+                &size,
+                "--spp",
+                "16",
+                "--look",
+                look,
+                "--renderer",
+                "cpu",
+            ],
+        );
+        let off = difference(&read(&format!("{look}.png")), &read(&file));
+        assert!(off < 0.6, "{look}: {off}");
+    }
+    assert!(difference(&studio, &read("clay.png")) > 2.0 && difference(&studio, &read("headlight.png")) > 1.0);
+    // Graded: light below, darker above, and no pixel of plain white.
+    assert!(studio.pixel(2, 2)[0] + 40 < studio.pixel(2, studio.height - 3)[0]);
+    let [cut, moved, turned] = ["cut.png", "moved.png", "turned.png"].map(read);
+    assert!(difference(&cut, &read("headlight.png")) > 1.0, "half of it is cut away");
+    assert!(difference(&cut, &moved) > 0.5, "the handle moves the plane");
+    assert!(difference(&moved, &turned) > 0.5, "a drag beside it turns the camera");
+}
+
+#[test]
+fn everything_is_saved_from_inside_and_models_are_remembered() {
+    let Some(display) = Display::open() else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let at = folder.path();
+    model(at);
+    std::fs::write(at.join("m-4.png"), "mine").unwrap();
+    let script = "wait\nkey p\nkey p\nkey m\nkey ctrl+s\nwait\n\
+        key F5\ndrag left 60,150 100,150\nkey F5\nkey F5\nkey ctrl+z\nkey F8\nwait\nwait 0.2\nscreenshot said.png\n\
+        key F8\nwait 0.1\nkey F8\nwait\npicture before.png\nload m-1.safetensors\nwait\npicture copy.png\nclose";
+    let args = ["view", "m.safetensors", "--size", "480x320", "--renderer", "cpu"];
+    let Some(output) = display.nstr(at, &args, script) else { return };
+    done(&output);
+    // Names go on after the highest, and no file is replaced.
+    assert_eq!(std::fs::read(at.join("m-4.png")).unwrap(), b"mine");
+    let [first, second] = ["m-5.png", "m-6.png"].map(|name| png::read(&at.join(name)).unwrap());
+    assert!(first == second);
+    let [before, copy] = ["before.png", "copy.png"].map(|name| png::read(&at.join(name)).unwrap());
+    assert!(difference(&before, &copy) < 0.01 && difference(&first, &before) > 1.0);
+    ok(at, &["mesh", "m.safetensors", "-o", "asked.ply"]);
+    assert!(std::fs::read(at.join("m-1.ply")).unwrap() == std::fs::read(at.join("asked.ply")).unwrap());
+    // One video is whole, the other was stopped.
+    let videos: Vec<_> =
+        ["mp4", "gif"].iter().flat_map(|e| [at.join(format!("m-1.{e}")), at.join(format!("m-2.{e}"))]).collect();
+    let written: Vec<_> = videos.iter().filter(|f| f.exists()).collect();
+    assert!(written.len() == 1 && written[0].to_string_lossy().contains("m-1."), "{written:?}");
+    assert!(std::fs::metadata(written[0]).unwrap().len() > 2000);
+    let recent = std::fs::read_to_string(at.join("nstr/recent.json")).unwrap();
+    let place = |name: &str| recent.find(name).unwrap_or_else(|| panic!("{name} in {recent}"));
+    assert!(place("m-1.safetensors") < place("/m.safetensors"));
 }
 
 #[test]
@@ -287,14 +368,14 @@ fn camera_paths_are_loaded_by_option_and_by_dropping() {
     let script = "wait\npicture first.png\nkey F6\nwait\npicture last.png\nkey r\nwait\npicture home.png\n\
         load bad.json\nwait 0.3\nscreenshot said.png\nwait\npicture still.png\n\
         load tour.json\nwait\npicture again.png\nclose";
-    let args = ["view", "m.safetensors", "--size", "480x320", "--path", "tour.json"];
+    let args = ["view", "m.safetensors", "--size", "480x320", "--path", "tour.json", "--look", "plain"];
     let Some(output) = display.nstr(at, &args, script) else { return };
     done(&output);
     let read = |name: &str| png::read(&at.join(name)).unwrap();
     let [first, last, home] = ["first.png", "last.png", "home.png"].map(read);
     assert_eq!((first.width, first.height), size);
     // The window shows the images that `nstr render --path` makes of the file.
-    ok(at, &["render", "m.safetensors", "-o", "frames/", "--path", "tour.json", "--spp", "16"]);
+    ok(at, &["render", "m.safetensors", "-o", "frames/", "--path", "tour.json", "--spp", "16", "--look", "plain"]);
     let mut frames: Vec<_> = std::fs::read_dir(at.join("frames")).unwrap().map(|e| e.unwrap().path()).collect();
     frames.sort();
     assert_eq!(frames.len(), 5);

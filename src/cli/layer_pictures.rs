@@ -3,10 +3,13 @@
 use nstr_camera::camera::Camera;
 use nstr_image::Rgba8;
 use nstr_image::colormap::{diverging_colormap, sequential_colormap};
+use nstr_image::colour::Background;
 use nstr_image::colour_bar::ColourBar;
 use nstr_pipeline::Renderer;
 use nstr_plot::even_ticks;
-use nstr_render::{Filter, Frame, Layer, LayerSet, RenderSettings, RenderStats, ValueRange, layer_image, layer_range};
+use nstr_render::{
+    Backdrop, Filter, Frame, Layer, LayerSet, RenderSettings, RenderStats, ValueRange, layer_image, layer_range,
+};
 
 /// Frames that a range of false colours is taken from, and their longest side in pixels.
 const PROBES: (usize, u32) = (8, 160);
@@ -18,6 +21,8 @@ pub struct LayerPictures {
     /// Samples of data along each side of a pixel.
     side: u32,
     has_bars: bool,
+    /// Background of the colours in place of the settings' plain one.
+    backdrop: Option<Backdrop>,
     /// Range of each layer's false colours; `None`: that of the frame.
     ranges: Vec<Option<(f32, f32)>>,
 }
@@ -38,7 +43,12 @@ impl LayerPictures {
         let layers: Vec<Layer> = layers.iter().collect();
         let side = (1..=16).take_while(|side| side * side <= settings.samples).last().unwrap_or(1);
         let ranges = vec![range; layers.len()];
-        Self { layers, settings, side, has_bars, ranges }
+        Self { layers, settings, side, has_bars, backdrop: None, ranges }
+    }
+
+    /// Puts a graded background behind the colours.
+    pub fn with_backdrop(self, backdrop: Option<Backdrop>) -> Self {
+        Self { backdrop, ..self }
     }
 
     /// Takes ranges that hold for all frames from a few small ones, so that the same colour is the same value in each.
@@ -101,12 +111,21 @@ impl LayerPictures {
                 return Ok(None);
             }
             let settings = match is_colour(wanted[0]) {
-                true => RenderSettings { layers: LayerSet::of(&wanted), ..self.settings },
+                true => {
+                    let background = match self.backdrop {
+                        Some(_) => Background::Transparent,
+                        None => self.settings.background,
+                    };
+                    RenderSettings { layers: LayerSet::of(&wanted), background, ..self.settings }
+                }
                 false => self.data_settings(|layer| wanted.contains(&layer)),
             };
             let camera = camera.resized(camera.width * side, camera.height * side);
-            let frame = renderer.render(&camera, &settings)?;
+            let mut frame = renderer.render(&camera, &settings)?;
             report(&frame.stats);
+            if let Some(backdrop) = self.backdrop.as_ref().filter(|_| wanted.contains(&Layer::Colour)) {
+                backdrop.fill(&mut frame, &camera);
+            }
             Ok(Some(frame))
         };
         let colours = frame_of(&is_colour, 1)?;

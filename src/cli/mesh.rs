@@ -12,7 +12,6 @@ use nstr_geometry::{TriMesh, write_mesh};
 use nstr_metrics::mesh::F_SCORE_THRESHOLD;
 use nstr_pipeline::options::SignSettings;
 use nstr_pipeline::{Field, MeshInput, SdfModel};
-use nstr_space::fields::RadianceField;
 
 use super::earlier::check_original;
 use super::output::Outputs;
@@ -106,14 +105,13 @@ pub fn run(args: &MeshArgs) -> anyhow::Result<()> {
             bail!("--proven is for distance fields; {} is a radiance field", args.model.display())
         }
         Field::Radiance(model) => {
-            let usual = if model.field.sharpness().is_some() { None } else { Some(DEFAULT_LEVEL) };
             let mut display = ProgressDisplay::new();
             display.show("surface", None, "");
             let set = match &args.capture {
                 Some(capture) => model.seen_surface(&args.model, capture, args.resolution, |done, total| {
                     display.show("depth pictures", Some(done as f64 / total.max(1) as f64), "");
                 })?,
-                None => model.surface(args.level.or(usual), args.resolution)?,
+                None => model.surface(args.level.or(model.usual_level()), args.resolution)?,
             };
             drop(display);
             let notes = write_mesh(&args.output, &set.mesh, Some(&set.normals), Some(&set.colours))?;
@@ -167,6 +165,3 @@ fn proven_surface(model: &SdfModel, args: &MeshArgs) -> anyhow::Result<(TriMesh,
 
 /// Most halvings of the cube for a proof: finer boxes than those of the finest mesh tell nothing.
 const MAX_PROOF_DEPTH: u32 = 12;
-
-/// Default density, per edge of the cube, at which the surface of a radiance field lies.
-const DEFAULT_LEVEL: f32 = 50.0;

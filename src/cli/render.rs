@@ -16,7 +16,7 @@ use nstr_image::video::Video;
 use nstr_image::{Rgba8, folder, gif, png};
 use nstr_pipeline::{Field, Renderer, RendererChoice};
 use nstr_render::exr;
-use nstr_render::{Filter, Shading, ShadingMode};
+use nstr_render::{Filter, Look, Shading};
 use nstr_render::{Layer, LayerSet, RenderSettings, RenderStats, Section, SectionView};
 
 use super::earlier::check_original;
@@ -100,16 +100,18 @@ pub struct RenderArgs {
     #[arg(long, help_heading = LAYERS)]
     no_legend: bool,
 
-    /// Look of a surface: studio, headlight or matcap [default: studio]
-    #[arg(long, value_name = "LOOK", visible_alias = "look", help_heading = LOOK)]
-    shading: Option<ShadingMode>,
-    /// Ambient occlusion of a surface, in the looks studio and headlight
+    /// Look of a surface: studio, clay, headlight, matcap, normals, or plain (no shadow, no graded background)
+    /// [default: studio]
+    #[arg(long, value_name = "LOOK", visible_alias = "shading", help_heading = LOOK)]
+    look: Option<Look>,
+    /// Ambient occlusion of a surface by the field itself, exact and slower; not in the look matcap
     #[arg(long, help_heading = LOOK)]
     ao: bool,
-    /// Soft shadow of the key light on a surface, in the look studio
+    /// Soft shadow of the key light by the field itself, exact and slower; in the looks studio, clay and plain
     #[arg(long, help_heading = LOOK)]
     shadow: bool,
-    /// white, black, transparent or #rrggbb [default: the plain background of the capture that was fitted, else white]
+    /// white, black, transparent or #rrggbb [default: graded with the object's shadow for surfaces, white in .exr files and with
+    /// --look plain; the plain background of the capture that was fitted, else white]
     #[arg(long, value_name = "COLOUR", help_heading = LOOK)]
     background: Option<Background>,
     /// Cut away what lies where NX·x + NY·y + NZ·z > OFFSET, in world units
@@ -119,6 +121,9 @@ pub struct RenderArgs {
     /// 1/40 of the cube's edge, or 1 - exp(-density/100)
     #[arg(long, requires = "section", help_heading = LOOK)]
     section_field: bool,
+    /// Opacity of the field on the section, 0 to 1: what is behind is seen through it (CPU) [default: 1]
+    #[arg(long, value_name = "SHARE", requires = "section_field", value_parser = parse_share, help_heading = LOOK)]
+    section_opacity: Option<f32>,
 
     #[command(flatten, next_help_heading = "Pictures and sounds")]
     signal: SignalArgs,
@@ -149,7 +154,7 @@ impl RenderArgs {
             ("--layers", self.layers.is_some()),
             ("--range", self.range.is_some()),
             ("--no-legend", self.no_legend),
-            ("--shading", self.shading.is_some()),
+            ("--look", self.look.is_some()),
             ("--ao", self.ao),
             ("--shadow", self.shadow),
             ("--background", self.background.is_some()),
@@ -170,19 +175,19 @@ impl RenderArgs {
     fn check_effect(&self, kind: &str, layers: LayerSet, is_surface: bool) -> anyhow::Result<()> {
         let has = |layer| layers.contains(layer);
         let (is_exr, has_bars) = (kind == "exr", layers.iter().any(has_bar));
-        let look = [("--shading", self.shading.is_some()), ("--ao", self.ao), ("--shadow", self.shadow)];
+        let look = [("--look", self.look.is_some()), ("--ao", self.ao), ("--shadow", self.shadow)];
         let given = |options: &[(&'static str, bool)]| options.iter().find(|o| o.1).map(|o| o.0);
         if !is_surface && let Some(name) = given(&look) {
             bail!("{name} is for surfaces: a radiance field has colours of its own; leave it out");
         }
-        let mode = self.shading.unwrap_or_default();
-        if self.shadow && mode != ShadingMode::Studio {
-            bail!("--shadow is of the key light, which the look studio alone has; leave it or --shading out");
+        let chosen = self.look.unwrap_or_default();
+        if self.shadow && !matches!(chosen, Look::Studio | Look::Clay | Look::Plain) {
+            bail!("--shadow is of the key light, which the look {chosen} does not have; leave it or --look out");
         }
-        if self.ao && mode == ShadingMode::Matcap {
-            bail!("--ao changes nothing in the look matcap; leave it or --shading out");
+        if self.ao && chosen == Look::Matcap {
+            bail!("--ao changes nothing in the look matcap; leave it or --look out");
         }
-        let coloured = [("--section-field", self.section_field)];
+        let coloured = [("--section-field", self.section_field), ("--section-opacity", self.section_opacity.is_some())];
         if !has(Layer::Colour)
             && let Some(name) = given(&look).or(given(&coloured))
         {
@@ -238,6 +243,25 @@ impl RenderArgs {
         }
     }
 
+    /// Light and material of a look, with the exact rays that are asked for.
+    fn shading(&self, look: Look) -> Shading {
+        let shading = look.shading();
+        match self.ao || self.shadow {
+            true => Shading { is_coarse: false, shadow: self.shadow, ambient_occlusion: self.ao, ..shading },
+            false => shading,
+        }
+    }
+
+    /// The renderer that is asked for: planes that are seen through need that of the CPU.
+    fn renderer_choice(&self) -> anyhow::Result<RendererChoice> {
+        let choice = self.renderer.unwrap_or(RendererChoice::Auto);
+        match choice {
+            _ if self.section_opacity.is_none_or(|opacity| opacity >= 1.0) => Ok(choice),
+            RendererChoice::Gpu => bail!("--section-opacity needs the CPU renderer: leave out --renderer gpu"),
+            _ => Ok(RendererChoice::Cpu),
+        }
+    }
+
     fn section_view(&self) -> SectionView {
         if self.section_field { SectionView::Field } else { SectionView::Cut }
     }
@@ -253,6 +277,10 @@ fn parse_range(text: &str) -> Result<(f32, f32), String> {
     parsed
         .filter(|(low, high): &(f32, f32)| low.is_finite() && high.is_finite() && low < high)
         .ok_or_else(|| "must be LOW,HIGH, the first below the second, for example 1.5,4".into())
+}
+
+fn parse_share(text: &str) -> Result<f32, String> {
+    text.parse().ok().filter(|v| (0.0..=1.0).contains(v)).ok_or_else(|| "must be 0 to 1".into())
 }
 
 pub fn parse_size(text: &str) -> Result<(u32, u32), String> {
@@ -309,7 +337,7 @@ pub fn run(args: &RenderArgs) -> anyhow::Result<()> {
         bail!("{}: pictures are .png, .exr, .gif, .mp4, or a folder of PNGs", args.output.display());
     }
     args.check_effect(&kind, layers, matches!(field, Field::Sdf(_)))?;
-    let renderer = Renderer::new(&field, args.renderer.unwrap_or(RendererChoice::Auto))?;
+    let renderer = Renderer::new(&field, args.renderer_choice()?)?;
     if let Some(warning) = renderer.warning() {
         stderr!("warning: {warning}");
     }
@@ -326,16 +354,21 @@ pub fn run(args: &RenderArgs) -> anyhow::Result<()> {
         }
         _ => None,
     };
-    let mode = args.shading.unwrap_or_default();
-    let shading = Shading { mode, shadow: args.shadow, ambient_occlusion: args.ao, ..Shading::default() };
+    let look = args.look.unwrap_or_default();
+    let has_backdrop = args.background.is_none() && kind != "exr" && look.has_backdrop();
+    let backdrop = match has_backdrop && layers.contains(Layer::Colour) {
+        true => renderer.backdrop(args.section.is_none()),
+        false => None,
+    };
     let samples = args.spp.unwrap_or(if renderer.traces_surface() { 4 } else { 1 });
     let settings = RenderSettings {
         layers,
         samples,
         filter: if samples > 1 { Filter::Tent } else { Filter::Box },
-        shading,
+        shading: args.shading(look),
         background: args.background.unwrap_or(field.background()),
         section: args.section.map(|s| Section { show: args.section_view(), ..s }),
+        section_opacity: args.section_opacity.unwrap_or(1.0),
         seed: 0,
     };
     let stats = |stats: &RenderStats| {
@@ -350,7 +383,7 @@ pub fn run(args: &RenderArgs) -> anyhow::Result<()> {
         stdout!("wrote {} (1 frame)", args.output.display());
         return Ok(());
     }
-    let mut pictures = LayerPictures::new(layers, settings, !args.no_legend, args.range);
+    let mut pictures = LayerPictures::new(layers, settings, !args.no_legend, args.range).with_backdrop(backdrop);
     if cameras.len() > 1 {
         pictures.fix_ranges(&renderer, &cameras)?;
     }
@@ -516,11 +549,15 @@ pub fn portrait(from: &Path, model: Model, path: &Path) -> anyhow::Result<()> {
         stdout!("wrote {}", path.display());
         return Ok(());
     }
-    let shading = Shading { shadow: true, ambient_occlusion: true, ..Shading::default() };
-    let background = field.background();
-    let settings =
-        RenderSettings { samples: 8, filter: Filter::Tent, shading, background, ..RenderSettings::default() };
     let renderer = Renderer::new(&field, RendererChoice::Auto)?;
+    let backdrop = renderer.backdrop(true);
+    let settings = RenderSettings {
+        samples: 8,
+        filter: Filter::Tent,
+        shading: Shading { is_coarse: false, ..Look::default().shading() },
+        background: if backdrop.is_some() { Background::Transparent } else { field.background() },
+        ..RenderSettings::default()
+    };
     let orbit = Orbit {
         size: DEFAULT_SIZE,
         elevation: DEFAULT_VIEW.0,
@@ -530,7 +567,11 @@ pub fn portrait(from: &Path, model: Model, path: &Path) -> anyhow::Result<()> {
     };
     let cameras = around(&renderer, field.camera_arc(), orbit, false)?;
     let samples = if renderer.traces_surface() { settings.samples } else { 4 };
-    let frame = renderer.render(cameras.first().context("no camera")?, &RenderSettings { samples, ..settings })?;
+    let camera = cameras.first().context("no camera")?;
+    let mut frame = renderer.render(camera, &RenderSettings { samples, ..settings })?;
+    if let Some(backdrop) = backdrop {
+        backdrop.fill(&mut frame, camera);
+    }
     png::write(path, &frame.to_srgb())?;
     stdout!("wrote {} ({:.2} s)", path.display(), frame.stats.seconds);
     Ok(())
@@ -558,7 +599,7 @@ mod tests {
         for (options, kind, is_surface, word) in [
             (&["--ao"][..], "png", false, "--ao is for surfaces"),
             (&["--shadow"], "exr", false, "--shadow is for surfaces"),
-            (&["--look", "matcap"], "png", false, "--shading is for surfaces"),
+            (&["--look", "matcap"], "png", false, "--look is for surfaces"),
             (&["--look", "matcap", "--ao"], "png", true, "--ao changes nothing"),
             (&["--look", "headlight", "--shadow"], "png", true, "key light"),
             (&["--layers", "depth", "--ao"], "png", true, "--layers leaves out"),

@@ -13,6 +13,7 @@ use nstr_geometry::{MeshFormat, read_mesh};
 use nstr_image::colour::{Background, linear_from_srgb};
 use nstr_pipeline::fit::default_output;
 use nstr_pipeline::{FitOptions, FitRecord, RendererChoice};
+use nstr_render::Look;
 use nstr_signal::Signal;
 use nstr_viewer::{
     DisplayMode, DisplaySettings, NO_VIEWS, ReferenceMesh, Scene, Script, Training, TrainingPhase, ViewerOptions,
@@ -62,7 +63,11 @@ pub struct ViewArgs {
     /// nstr render --layers
     #[arg(long, default_value = "colour", help_heading = DISPLAY)]
     layer: DisplayMode,
-    /// white, black, transparent or #rrggbb [default: the plain background of the capture that was fitted, else white]
+    /// First look of a surface: studio, clay, headlight, matcap, normals or plain
+    #[arg(long, default_value = "studio", value_name = "NAME", help_heading = DISPLAY)]
+    look: Look,
+    /// white, black, transparent or #rrggbb [default: graded with the object's shadow for surfaces; the plain background of the
+    /// capture that was fitted, else white]
     #[arg(long, help_heading = DISPLAY)]
     background: Option<Background>,
     /// Renderer: auto, cpu or gpu
@@ -209,10 +214,13 @@ fn viewer_options(args: &ViewArgs, named: &Path, script: Option<Script>) -> View
         details: Vec::new(),
         size: args.size,
         scene: None,
+        model_file: is_model_name(&args.input).then(|| args.input.clone()),
         mesh: None,
         views: Arc::default(),
         settings: DisplaySettings {
             mode: args.layer,
+            look: args.look,
+            has_backdrop: args.background.is_none(),
             background: args.background.unwrap_or_default(),
             ..DisplaySettings::default()
         },
@@ -319,6 +327,7 @@ pub fn fit(args: &FitArgs) -> anyhow::Result<()> {
         capture: None,
         mesh: None,
         layer: DisplayMode::default(),
+        look: Look::default(),
         background: match args.background {
             CaptureBackground::Colour(colour) => {
                 Some(Background::Colour(colour.map(|v| linear_from_srgb(f32::from(v) / 255.0))))
@@ -358,6 +367,7 @@ fn watch(
     let training = Training::default();
     let quit = interrupted()?;
     let output = options.output.clone().unwrap_or_else(|| default_output(input));
+    let written = output.clone();
     let (input, options, extra) = (input.to_path_buf(), options.clone().output(&output), extra.clone());
     let run = {
         let training = training.clone();
@@ -381,6 +391,7 @@ fn watch(
     };
     let fitting =
         std::thread::Builder::new().name("fit".into()).spawn(run).context("cannot start a thread to fit in")?;
+    let viewer = ViewerOptions { model_file: Some(written), ..viewer };
     let shown = nstr_viewer::run(ViewerOptions { training: Some(training.clone()), quit: Some(quit), ..viewer });
     training.stop();
     let result = fitting.join().unwrap_or_else(|_| bail!("the fit ended with a panic (its message is above)"));

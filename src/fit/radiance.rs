@@ -6,7 +6,7 @@
 mod on_device;
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use burn::backend::Autodiff;
 use burn::tensor::backend::AutodiffBackend;
@@ -76,12 +76,21 @@ pub struct RadianceTask {
 /// Validation in the background of a run.
 struct Validation {
     validator: Validator,
+    /// Shortest time between two.
     interval: Duration,
+    /// Time to the next one: longer where validating takes long.
+    pause: Duration,
     /// Parameters to validate next.
     pending: Option<(Vec<f32>, Vec<f32>)>,
     psnr: Option<f64>,
     /// Training time at the last validation.
     last: Duration,
+}
+
+/// Time to the next validation after one that took `taken`: at least `interval`, and so long that validating takes a twentieth of the
+/// time, unless that would be longer than the usual interval.
+fn pause_after(taken: Duration, interval: Duration) -> Duration {
+    (19 * taken).min(VALIDATION_INTERVAL).max(interval)
 }
 
 /// Sums over a run's steps.
@@ -162,7 +171,8 @@ impl RadianceTask {
     /// Validates from time to time for the progress line; every 30 s of training where no interval is given.
     pub fn with_validator(mut self, validator: Validator, interval: Option<Duration>) -> Self {
         let interval = interval.unwrap_or(VALIDATION_INTERVAL);
-        self.validation = Some(Validation { validator, interval, pending: None, psnr: None, last: Duration::ZERO });
+        self.validation =
+            Some(Validation { validator, interval, pause: interval, pending: None, psnr: None, last: Duration::ZERO });
         self
     }
 
@@ -323,11 +333,13 @@ where
 
     fn validation_metric(&mut self, elapsed: Duration) -> Option<(&'static str, f64)> {
         let v = self.validation.as_mut()?;
-        if elapsed >= v.last + v.interval
+        if elapsed >= v.last + v.pause
             && let Some((grid, net)) = v.pending.take()
         {
+            let start = Instant::now();
             v.psnr = Some((v.validator)(grid, &net, self.cells.occupancy()));
             v.last = elapsed;
+            v.pause = pause_after(start.elapsed(), v.interval);
         }
         v.psnr.map(|psnr| ("PSNR", psnr))
     }

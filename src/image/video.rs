@@ -30,6 +30,11 @@ pub fn write(path: &Path, frames: &[Rgba8], rate: f64) -> Result<(), ImageError>
     video.finish()
 }
 
+/// Whether the program that encodes is installed.
+pub fn is_available() -> bool {
+    codec(FFMPEG.as_ref()).is_ok()
+}
+
 /// A video that is being written, frame by frame; given up where it is dropped before [`Video::finish`].
 pub struct Video {
     path: PathBuf,

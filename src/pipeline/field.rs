@@ -23,6 +23,9 @@ use nstr_space::{Cube, DistanceField, Occupancy, RadianceField, SceneMap};
 use crate::error::Error;
 use crate::record::{FitRecord, MarchSettings, unreadable};
 
+/// Default density, per edge of the cube, at which the surface of a radiance field lies.
+const DEFAULT_SURFACE_DENSITY: f32 = 50.0;
+
 /// Kind of signal that a field stands for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -409,6 +412,11 @@ impl RadianceModel {
     /// Settings and cubes that cannot be rendered.
     pub fn renderer(&self) -> Result<VolumeRenderer<'_>, RenderError> {
         VolumeRenderer::new(&self.field, self.map(), self.march.volume)
+    }
+
+    /// Level of [`Self::surface`] where none is asked for: none where the density follows a distance.
+    pub fn usual_level(&self) -> Option<f32> {
+        self.field.sharpness().is_none().then_some(DEFAULT_SURFACE_DENSITY)
     }
 
     /// The surface where the density per edge of the cube is `level`, or without a level where the distance is 0 that the density

@@ -6,7 +6,7 @@ use std::str::FromStr;
 use glam::DVec3;
 use nstr_camera::{Camera, Up};
 use nstr_render::RenderError;
-use nstr_render::{Frame, RenderSettings, SphereTracer, VolumeRenderer};
+use nstr_render::{Backdrop, Frame, RenderSettings, SphereTracer, VolumeRenderer};
 
 use crate::error::Error;
 use crate::field::Field;
@@ -146,6 +146,15 @@ impl<'a> Renderer<'a> {
         matches!(self.cpu, CpuRenderer::Surface(_))
     }
 
+    /// Graded background with the object's shadow on the ground, or without one; `None` for radiance fields.
+    pub fn backdrop(&self, has_ground: bool) -> Option<Backdrop> {
+        match &self.cpu {
+            CpuRenderer::Surface(tracer) if has_ground => Some(tracer.backdrop(self.up().axis().as_vec3())),
+            CpuRenderer::Surface(_) => Some(Backdrop::new(None)),
+            CpuRenderer::Volume(_) => None,
+        }
+    }
+
     /// Name of the adapter; `None` on the CPU.
     pub fn adapter(&self) -> Option<String> {
         #[cfg(feature = "gpu")]
@@ -212,7 +221,8 @@ mod gpu {
         }
         let kind = match (field, cpu) {
             (Field::Sdf(model), CpuRenderer::Surface(tracer)) => {
-                RenderKind::Surface { lipschitz: model.field.lipschitz(), empty: tracer.grid().map(|g| &**g) }
+                let soft = Some(tracer.soft_light().distance());
+                RenderKind::Surface { lipschitz: model.field.lipschitz(), empty: tracer.grid().map(|g| &**g), soft }
             }
             (Field::Radiance(model), _) => {
                 RenderKind::Volume { settings: model.march.volume, occupancy: model.field.occupancy() }

@@ -2,6 +2,7 @@
 
 use nstr_field::model::Model;
 use nstr_render::cpu::DistanceGrid;
+use nstr_render::cpu::coarse_distance::CoarseDistance;
 use nstr_render::gpu::{Gpu, GpuError, GpuField, GpuRenderer, GridPrecision};
 use nstr_render::{TracerSettings, VolumeSettings};
 use nstr_space::SceneMap;
@@ -16,6 +17,8 @@ pub enum RenderKind<'a> {
         lipschitz: f32,
         /// Grid of its empty space; `None`: rays are traced without.
         empty: Option<&'a DistanceGrid>,
+        /// Distances that coarse occlusion and shadow are taken from; `None`: such lighting has neither.
+        soft: Option<&'a CoarseDistance>,
     },
     /// Through a radiance field.
     Volume {
@@ -36,8 +39,10 @@ pub fn renderer(gpu: &Gpu, model: &Model, kind: &RenderKind<'_>) -> Result<GpuRe
     };
     let field = GpuField::new(gpu, &model.spec, &model.grid, &model.net, GridPrecision::lossless(&model.grid))?;
     match *kind {
-        RenderKind::Surface { lipschitz, empty } => {
-            GpuRenderer::sdf(field, cube, TracerSettings::default(), lipschitz, empty)
+        RenderKind::Surface { lipschitz, empty, soft } => {
+            let mut renderer = GpuRenderer::sdf(field, cube, TracerSettings::default(), lipschitz, empty)?;
+            soft.map_or(Ok(()), |distance| renderer.set_soft_light(empty, distance))?;
+            Ok(renderer)
         }
         RenderKind::Volume { settings, occupancy } => GpuRenderer::volume(field, cube, settings, occupancy),
     }
@@ -56,7 +61,10 @@ pub fn update(renderer: &mut GpuRenderer, model: &Model, kind: &RenderKind<'_>) 
         return Ok(false);
     }
     match *kind {
-        RenderKind::Surface { lipschitz, empty } => renderer.update_sdf(&model.grid, &model.net, lipschitz, empty)?,
+        RenderKind::Surface { lipschitz, empty, soft } => {
+            renderer.update_sdf(&model.grid, &model.net, lipschitz, empty)?;
+            soft.map_or(Ok(()), |distance| renderer.set_soft_light(empty, distance))?;
+        }
         RenderKind::Volume { settings, occupancy } => {
             renderer.update_volume(&model.grid, &model.net, settings, occupancy)?;
         }

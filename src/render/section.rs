@@ -73,6 +73,7 @@ pub struct Plane {
     normal: DVec3,
     offset: f64,
     show: SectionView,
+    opacity: f32,
 }
 
 /// Hit of a ray on a plane that shows the field.
@@ -93,7 +94,7 @@ pub struct Interval {
     pub exit: f64,
     /// Outward normal of the face that it enters through, of the cube or of the section; 0 where the ray starts within.
     pub face: Vec3,
-    /// The plane that ends it: at `exit`, or at once.
+    /// The plane that shows the field: at `exit`, or at `enter`, where an opaque one ends the interval at once.
     pub shown: Option<SectionHit>,
 }
 
@@ -101,7 +102,17 @@ impl Plane {
     /// The section in the unit coordinates of `cube`.
     pub fn new(section: &Section, cube: Cube) -> Self {
         let Section { normal, offset, show } = *section;
-        Self { normal, offset: (offset - normal.dot(cube.origin)) / cube.size, show }
+        Self { normal, offset: (offset - normal.dot(cube.origin)) / cube.size, show, opacity: 1.0 }
+    }
+
+    /// The same plane with this opacity where it shows the field, 0 to 1.
+    pub fn with_opacity(self, opacity: f32) -> Self {
+        Self { opacity, ..self }
+    }
+
+    /// Opacity where it shows the field.
+    pub fn opacity(&self) -> f32 {
+        self.opacity
     }
 
     /// `true` where a point is cut away.
@@ -153,7 +164,7 @@ pub fn clip(origin: DVec3, direction: DVec3, plane: Option<&Plane>) -> Option<In
     if enter >= exit {
         return None;
     }
-    if shown.is_some_and(|s| s.t == enter) {
+    if plane.opacity >= 1.0 && shown.is_some_and(|s| s.t == enter) {
         exit = enter;
     }
     Some(Interval { enter, exit, face, shown })

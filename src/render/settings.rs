@@ -23,6 +23,8 @@ pub struct RenderSettings {
     pub background: Background,
     /// Plane that cuts part of the scene away.
     pub section: Option<Section>,
+    /// Opacity of a section that shows the field, 0 to 1; what is behind it is seen through it (CPU renderers).
+    pub section_opacity: f32,
     /// Seed of the samples' places.
     pub seed: u64,
 }
@@ -36,17 +38,22 @@ impl Default for RenderSettings {
             shading: Shading::default(),
             background: Background::White,
             section: None,
+            section_opacity: 1.0,
             seed: 0,
         }
     }
 }
 
 impl RenderSettings {
-    /// Checks the number of samples and the section.
+    /// Checks the number of samples, the section and its opacity.
     pub(crate) fn check(&self) -> Result<(), RenderError> {
         if !(1..=4096).contains(&self.samples) {
             let reason = format!("{}; expected 1 to 4096", self.samples);
             return Err(RenderError::Setting { setting: "samples", reason });
+        }
+        if !(0.0..=1.0).contains(&self.section_opacity) {
+            let reason = format!("{}; expected 0 to 1", self.section_opacity);
+            return Err(RenderError::Setting { setting: "section_opacity", reason });
         }
         self.section.map_or(Ok(()), |section| section.check())
     }

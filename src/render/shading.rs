@@ -13,21 +13,8 @@ pub enum ShadingMode {
     Headlight,
     /// Clay, lit by the normal's direction in the image alone.
     Matcap,
-}
-
-impl std::str::FromStr for ShadingMode {
-    type Err = String;
-    fn from_str(text: &str) -> Result<Self, String> {
-        match text {
-            "studio" => Ok(ShadingMode::Studio),
-            "headlight" => Ok(ShadingMode::Headlight),
-            "matcap" => Ok(ShadingMode::Matcap),
-            other => Err(format!(
-                "\"{}\" is not a shading; expected studio, headlight or matcap",
-                nstr_files::excerpt(other)
-            )),
-        }
-    }
+    /// World normals as colours, darkened by occlusion.
+    Normals,
 }
 
 /// Light and material.
@@ -47,6 +34,8 @@ pub struct Shading {
     pub shadow: bool,
     /// Ambient occlusion: near parts darken each other (`Studio` and `Headlight`).
     pub ambient_occlusion: bool,
+    /// Whether shadow and occlusion are taken from coarse distances: softer, at a small part of the cost (CPU renderer).
+    pub is_coarse: bool,
     /// Reach of ambient occlusion in field units.
     pub occlusion_radius: f32,
     /// Half angle of the key light in radians: larger is softer.
@@ -64,6 +53,7 @@ impl Default for Shading {
             up: Vec3::Y,
             shadow: false,
             ambient_occlusion: false,
+            is_coarse: false,
             occlusion_radius: 0.12,
             light_size: 0.09,
         }
@@ -91,6 +81,7 @@ impl Shading {
         SecondaryRays {
             shadow: self.shadow && self.mode == ShadingMode::Studio,
             occlusion: self.ambient_occlusion && self.mode != ShadingMode::Matcap,
+            is_coarse: self.is_coarse,
             radius: self.occlusion_radius.clamp(1e-3, 1.0),
             light_size: self.light_size.clamp(5e-3, 0.5),
         }
@@ -104,6 +95,8 @@ pub struct SecondaryRays {
     pub shadow: bool,
     /// Ambient occlusion.
     pub occlusion: bool,
+    /// Both from coarse distances.
+    pub is_coarse: bool,
     /// Reach of occlusion.
     pub radius: f32,
     /// Half angle of the light in radians.

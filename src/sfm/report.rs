@@ -161,7 +161,8 @@ mod tests {
             camera_to_world: DMat4::IDENTITY,
         };
         let camera = LensCamera { camera, lens: Lens::Pinhole };
-        let point = |track, error| SparsePoint { position: DVec3::ZERO, colour: [0; 3], error, track };
+        let point =
+            |track, error| SparsePoint { position: DVec3::ZERO, colour: [0; 3], error, images: (0..track).collect() };
         SparseModel {
             cameras: names.iter().map(|n| (n.to_string(), camera)).collect(),
             points: vec![point(2, Some(0.5)), point(4, Some(1.5)), point(3, None)],

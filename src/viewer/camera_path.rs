@@ -50,7 +50,7 @@ struct StoredKey {
 impl CameraPath {
     /// Seconds from the first key to the last.
     pub fn duration(&self) -> f64 {
-        (0..self.keys.len().saturating_sub(1)).map(|i| self.seconds_after(i)).sum()
+        (0..self.keys.len().saturating_sub(1)).fold(0.0, |sum, i| sum + self.seconds_after(i))
     }
 
     /// Seconds from key `i` to the next.
@@ -60,13 +60,29 @@ impl CameraPath {
 
     /// Seconds from the start of the path to key `i`.
     pub fn time_of(&self, i: usize) -> f64 {
-        (0..i.min(self.keys.len().saturating_sub(1))).map(|k| self.seconds_after(k)).sum()
+        (0..i.min(self.keys.len().saturating_sub(1))).fold(0.0, |sum, k| sum + self.seconds_after(k))
     }
 
     /// Gives key `i` a time of its own to the next, or the usual one.
     pub fn set_seconds_after(&mut self, i: usize, seconds: Option<f64>) {
         self.own_seconds.resize(self.keys.len().max(i + 1), None);
         self.own_seconds[i] = seconds.map(|s| s.clamp(KEY_INTERVAL.0, KEY_INTERVAL.1));
+    }
+
+    /// Moves key `i`, but the first, to a time between those of its neighbours; all others keep their times.
+    pub fn move_key(&mut self, i: usize, seconds: f64) {
+        if i == 0 || i >= self.keys.len() {
+            return;
+        }
+        let (least, most) = KEY_INTERVAL;
+        let before = self.time_of(i - 1);
+        let after = (i + 1 < self.keys.len()).then(|| self.time_of(i + 1));
+        let last = after.map_or(f64::INFINITY, |after| after - least).max(before + least);
+        let at = seconds.clamp(before + least, last.min(before + most));
+        self.set_seconds_after(i - 1, Some(at - before));
+        if let Some(after) = after {
+            self.set_seconds_after(i, Some(after - at));
+        }
     }
 
     /// Removes key `i`, if there is one.
@@ -236,6 +252,15 @@ mod tests {
         path.shift(3, false);
         path.shift(9, true);
         assert_eq!((path.keys[0], path.keys.len()), (second, 4));
+        let mut moved = path.clone();
+        moved.move_key(2, 1.5);
+        assert_eq!(moved.time_of(2), path.time_of(1) + KEY_INTERVAL.0, "not before its neighbour");
+        moved.move_key(2, 4.7);
+        assert!((moved.time_of(2) - 4.7).abs() < 1e-9 && (moved.duration() - path.duration()).abs() < 1e-9);
+        moved.move_key(3, 9.0);
+        assert!((moved.duration() - 9.0).abs() < 1e-9);
+        moved.move_key(0, 3.0);
+        assert_eq!(moved.time_of(0), 0.0);
         let curve = path.curve(8);
         assert_eq!(curve.len(), 25);
         assert!((curve[8] - path.keys[1].eye).length() < 1e-9 && (curve[24] - path.keys[3].eye).length() < 1e-9);

@@ -12,7 +12,7 @@ use nstr_camera::camera::Camera;
 use nstr_image::Rgba8;
 use nstr_image::colour::Background;
 use nstr_pipeline::renderer::CpuRenderer;
-use nstr_render::{Filter, RenderError, Shading};
+use nstr_render::{Filter, RenderError};
 use nstr_render::{Frame, LayerSet, RenderSettings};
 use rayon::{ThreadPool, ThreadPoolBuilder};
 
@@ -145,6 +145,9 @@ impl CpuWorker {
             return Ok(());
         }
         let prepared = Instant::now();
+        if request.needs_soft_light() {
+            request.scene.soft_light();
+        }
         let renderer = request.scene.renderer()?;
         self.spend(request, prepared);
         let preview = self.previews.field(request);
@@ -174,7 +177,7 @@ impl CpuWorker {
             let camera = downscaled(&request.camera, pass.divisor);
             let frame = match preview.as_ref().filter(|_| pass.preview) {
                 Some(field) => {
-                    let preview = preview::renderer(field, request.scene.placement(), request.scene.distance_grid())?;
+                    let preview = preview::renderer(field, &request.scene)?;
                     self.render_pass(serial, &preview, request, &camera, pass)?
                 }
                 None => self.render_pass(serial, &renderer, request, &camera, pass)?,
@@ -286,7 +289,7 @@ impl CpuWorker {
 
     /// Tone maps a finished pass, publishes and keeps it.
     fn publish(&mut self, done: FinishedPass) {
-        let mapped = tonemap(&done.frame, &done.patches, &done.request, &done.camera);
+        let mapped = tonemap(&done.frame, &done.patches, &done.request, &done.camera, None);
         let image = RenderedImage {
             pixels: PixelBuffer::Cpu(Arc::new(CpuPixels { image: mapped.image, frame: done.frame.clone() })),
             request: done.request.clone(),
@@ -341,9 +344,10 @@ pub(crate) fn render_settings(
         layers,
         samples,
         filter: if samples > 1 { Filter::Tent } else { Filter::Box },
-        shading: if request.shadows { Shading::studio() } else { Shading::default() },
+        shading: request.shading(),
         background: Background::Transparent,
         section: request.section,
+        section_opacity: request.section_opacity,
         seed,
     }
 }

@@ -11,9 +11,9 @@ use nstr_image::colour::Background;
 use nstr_pipeline::renderer::CpuRenderer;
 use nstr_pipeline::upload;
 use nstr_pipeline::upload::RenderKind;
+use nstr_render::Filter;
 use nstr_render::RenderSettings;
 use nstr_render::gpu::{FrameJob, Gpu, GpuError, GpuRenderer, RenderTarget};
-use nstr_render::{Filter, Shading};
 
 use crate::cpu_backend::{CpuWorker, downscaled};
 use crate::display_mode::DisplayMode;
@@ -86,14 +86,20 @@ impl GpuWorker {
     /// Uploads the request's field to the device; `false` if the CPU has to render it.
     fn upload(&mut self, request: &RenderRequest) -> Result<bool, GpuError> {
         let scene = &request.scene;
-        let Some(model) = scene.model.as_ref().filter(|_| request.mode != DisplayMode::Error) else { return Ok(false) };
+        // The shaders' planes are opaque.
+        let is_translucent = request.section_opacity < 1.0 && request.section.is_some();
+        let Some(model) = scene.model.as_ref().filter(|_| request.mode != DisplayMode::Error && !is_translucent) else {
+            return Ok(false);
+        };
         if self.uploaded.as_ref().is_some_and(|(known, _)| Arc::ptr_eq(known, scene)) {
             return Ok(true);
         }
+        let soft_light = scene.soft_light();
         let prepared = scene.renderer()?;
         let rays = match (&scene.field, &prepared) {
             (SceneField::Sdf(source), CpuRenderer::Surface(tracer)) => {
-                RenderKind::Surface { lipschitz: source.lipschitz(), empty: tracer.grid().map(|g| &**g) }
+                let soft = soft_light.as_ref().map(|data| data.distance());
+                RenderKind::Surface { lipschitz: source.lipschitz(), empty: tracer.grid().map(|g| &**g), soft }
             }
             (SceneField::Radiance(source, settings), _) => {
                 RenderKind::Volume { settings: *settings, occupancy: source.occupancy() }
@@ -188,10 +194,11 @@ fn settings(request: &RenderRequest, samples: u32) -> RenderSettings {
         layers: request.mode.layers(),
         samples,
         filter: if samples > 1 { Filter::Tent } else { Filter::Box },
-        shading: if request.shadows { Shading::studio() } else { Shading::default() },
+        shading: request.shading(),
         // The tone mapper puts the background behind the object.
         background: Background::Transparent,
         section: request.section,
+        section_opacity: request.section_opacity,
         seed: 0,
     }
 }

@@ -1,6 +1,7 @@
 //! Tone mapping on the device: from a render target of the GPU renderer to a texture of sRGB values.
 
 use bytemuck::{Pod, Zeroable};
+use nstr_render::BACKDROP_SRGB;
 use nstr_render::gpu::{Gpu, RenderTarget, colormap_source};
 use wgpu::util::DeviceExt;
 
@@ -15,6 +16,7 @@ struct Uniforms {
     size: [u32; 4],
     gain: [f32; 4],
     background: [f32; 4],
+    ground: [f32; 4],
     low: [f32; 4],
     high: [f32; 4],
 }
@@ -93,13 +95,17 @@ impl GpuTonemapper {
     ) -> GpuPixels {
         let device = gpu.device();
         let srgb = request.background.srgb();
-        let [r, g, b] = srgb.unwrap_or_default();
+        // The shadow on the ground is the CPU renderer's.
+        let is_graded = request.has_backdrop && request.mode == DisplayMode::Shaded;
+        let srgb = if is_graded { Some(BACKDROP_SRGB.0) } else { srgb };
+        let ([r, g, b], [gr, gg, gb]) = (srgb.unwrap_or_default(), BACKDROP_SRGB.1);
         let flag = |on: bool| if on { 1.0 } else { 0.0 };
         let [x, y, z] = ranges;
         let uniforms = Uniforms {
             size: [width, height, shader_mode(request.mode), spectrum],
             gain: [1.0 / share, request.exposure.exp2(), flag(request.scene.is_radiance()), flag(srgb.is_none())],
-            background: [r, g, b, 1.0],
+            background: [r, g, b, flag(is_graded)],
+            ground: [gr, gg, gb, 1.0],
             low: [x.0, y.0, z.0, 0.0],
             high: [x.1, y.1, z.1, 0.0],
         };

@@ -55,6 +55,16 @@ impl<'a> Projection<'a> {
         self.camera.project(world).map(|p| self.of_pixel(p))
     }
 
+    /// World point at a place of the window, in points, as far ahead of the camera as `like`; `None` behind it.
+    pub fn at_depth_of(&self, like: DVec3, place: Pos2) -> Option<DVec3> {
+        let back = self.camera.axes()[2];
+        let depth = -back.dot(like - self.camera.position());
+        let at = (place - self.area.min) / self.scale as f32;
+        let ray = self.camera.ray(f64::from(at.x), f64::from(at.y));
+        let ahead = -back.dot(ray.direction);
+        (depth > 0.0 && ahead > 1e-9).then(|| ray.origin + ray.direction * (depth / ahead))
+    }
+
     fn of_pixel(&self, pixel: DVec2) -> Pos2 {
         self.area.min + egui::vec2((pixel.x * self.scale) as f32, (pixel.y * self.scale) as f32)
     }
@@ -208,6 +218,19 @@ mod tests {
         for (x, z, hidden) in [(-0.3, 0.0, true), (-0.3, 2.0, false), (0.3, 0.0, false)] {
             assert_eq!(projection.is_hidden(DVec3::new(x, 0.1, z)), hidden, "{x} {z}");
         }
+    }
+
+    #[test]
+    fn places_of_the_window_have_points_at_a_depth() {
+        let image = image();
+        let area = Rect::from_min_size(pos2(10.0, 20.0), egui::vec2(200.0, 160.0));
+        let projection = Projection::new(Some(&image), image.request.camera, area, 1.0);
+        let point = DVec3::new(0.4, -0.2, 0.7);
+        let place = projection.to_screen(point).unwrap();
+        assert!(projection.at_depth_of(point, place).unwrap().distance(point) < 1e-5);
+        let aside = projection.at_depth_of(point, place + egui::vec2(10.0, 0.0)).unwrap();
+        assert!((aside.z - point.z).abs() < 1e-9 && aside.x > point.x);
+        assert!(projection.at_depth_of(DVec3::new(0.0, 0.0, 9.0), place).is_none());
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! Panel beside the image, status line below it, and help and messages over it.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use egui::{
     Align, Align2, CollapsingHeader, Color32, ComboBox, Context, FontId, Frame, Grid, Layout, Margin, Panel, Rect,
@@ -8,12 +9,14 @@ use egui::{
 };
 use nstr_image::colour::Background;
 use nstr_image::colour::linear_from_srgb;
+use nstr_render::Look;
 
 use crate::display_mode::DisplayMode;
 use crate::input::Action;
 use crate::render_backend::RenderedImage;
 use crate::session::Session;
 use crate::training::TrainingStatus;
+use crate::video_export::VideoProgress;
 use crate::view_scores::ViewScores;
 
 mod camera;
@@ -24,8 +27,10 @@ mod legend;
 mod open;
 mod path;
 mod point;
+mod save;
 mod section;
 mod status;
+mod timeline;
 mod training;
 mod views;
 
@@ -55,6 +60,10 @@ pub(crate) struct PanelInfo<'a> {
     pub scores: Option<&'a ViewScores>,
     /// Share of the computer that painting may take while training runs, and what it took, 0 to 1.
     pub paint_shares: (f64, f64),
+    /// Models that were shown last, the newest first.
+    pub recent: &'a [PathBuf],
+    /// Video that is being rendered.
+    pub video: Option<VideoProgress>,
 }
 
 /// Command of the user from the panel.
@@ -66,6 +75,8 @@ pub(crate) enum PanelCommand {
     SavePath,
     /// Clear the camera path.
     ClearPath,
+    /// Put the command on the clipboard that renders the camera path.
+    CopyRenderCommand,
     /// Stop training and save.
     StopTraining,
     /// Show this model in place of the present one.
@@ -155,10 +166,10 @@ fn controls(ui: &mut Ui, session: &mut Session, info: &PanelInfo<'_>) -> Vec<Pan
     fold(ui, "Picture", true, |ui| display_settings(ui, session));
     fold(ui, "Over the picture", true, |ui| aids(ui, session, &mut commands));
     fold(ui, "Section", true, |ui| section::show(ui, session));
-    fold(ui, "Camera path", false, |ui| path::show(ui, session, &mut commands));
-    fold(ui, "Save", true, |ui| save(ui, &mut commands));
+    fold(ui, "Camera path", false, |ui| path::show(ui, session, info, &mut commands));
+    fold(ui, "Save", true, |ui| save::show(ui, session, &mut commands));
     if info.training.is_none() {
-        fold(ui, "Open", false, |ui| open::show(ui, session, &mut commands));
+        fold(ui, "Open", false, |ui| open::show(ui, session, info.recent, &mut commands));
     }
     commands
 }
@@ -246,6 +257,16 @@ fn slider_row(ui: &mut Ui, name: &str, slider: Slider<'_>) -> bool {
     .inner
 }
 
+/// A duration in words that are short enough for a panel.
+fn duration_text(time: Duration) -> String {
+    let seconds = time.as_secs_f64().round() as u64;
+    match seconds {
+        0..60 => format!("{seconds} s"),
+        60..3600 => format!("{} min {:02} s", seconds / 60, seconds % 60),
+        _ => format!("{} h {:02} min", seconds / 3600, seconds / 60 % 60),
+    }
+}
+
 fn display_settings(ui: &mut Ui, session: &mut Session) {
     let false_colours = session.shows_field_on_plane() || session.settings.mode != DisplayMode::Shaded;
     let radiance = session.scene.as_ref().is_some_and(|s| s.is_radiance());
@@ -255,46 +276,57 @@ fn display_settings(ui: &mut Ui, session: &mut Session) {
     })
     .response
     .on_disabled_hover_text("Exposure would change what false colours stand for");
+    if !radiance {
+        ui.horizontal(|ui| {
+            label_column(ui, "Look");
+            ComboBox::from_id_salt("look")
+                .width(96.0)
+                .selected_text(settings.look.name())
+                .show_ui(ui, |ui| {
+                    for look in Look::ALL {
+                        ui.selectable_value(&mut settings.look, look, look.name()).on_hover_text(look.description());
+                    }
+                })
+                .response
+                .on_hover_text("L: the next look");
+        });
+    }
     slider_row(ui, "Samples", Slider::new(&mut settings.samples, 1..=64).logarithmic(true));
     ui.horizontal(|ui| {
         label_column(ui, "Background");
+        let graded = !radiance && settings.look.has_backdrop();
         let name = match settings.background {
+            _ if graded && settings.has_backdrop => "graded",
             Background::White => "white",
             Background::Black => "black",
             Background::Transparent => "transparent",
             Background::Colour(_) => "colour",
         };
         ComboBox::from_id_salt("background").width(96.0).selected_text(name).show_ui(ui, |ui| {
+            if graded {
+                ui.selectable_value(&mut settings.has_backdrop, true, "graded");
+            }
             for (name, value) in [
                 ("white", Background::White),
                 ("black", Background::Black),
                 ("transparent", Background::Transparent),
                 ("colour", Background::Colour([0.5; 3].map(linear_from_srgb))),
             ] {
-                ui.selectable_value(&mut settings.background, value, name);
+                let is_shown = !(graded && settings.has_backdrop) && settings.background == value;
+                if ui.selectable_label(is_shown, name).clicked() {
+                    (settings.background, settings.has_backdrop) = (value, false);
+                }
             }
         });
-        if let Background::Colour(colour) = &mut settings.background {
+        if let (Background::Colour(colour), false) = (&mut settings.background, graded && settings.has_backdrop) {
             ui.color_edit_button_rgb(colour);
         }
     });
     if !radiance {
-        ui.checkbox(&mut settings.shadows, "Soft shadow and ambient occlusion");
+        ui.checkbox(&mut settings.shadows, "Exact shadow and occlusion").on_hover_text(
+            "By the field itself instead of a coarse grid of distances: sharper, and more than twice as slow",
+        );
     }
-}
-
-fn save(ui: &mut Ui, commands: &mut Vec<PanelCommand>) {
-    ui.horizontal(|ui| {
-        for (name, action, hint) in [
-            ("PNG", Action::SavePng, "P: the picture"),
-            ("EXR", Action::SaveExr, "X: all layers, linear"),
-            ("Help", Action::Help, "H or F1"),
-        ] {
-            if ui.button(name).on_hover_text(hint).clicked() {
-                commands.push(PanelCommand::Act(action));
-            }
-        }
-    });
 }
 
 /// Message, notes and help over the image, which fills `area`.

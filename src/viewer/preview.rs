@@ -9,9 +9,7 @@ mod baked_distance;
 use std::sync::Arc;
 
 use nstr_pipeline::renderer::CpuRenderer;
-use nstr_render::cpu::DistanceGrid;
 use nstr_render::{RenderError, SectionView, SphereTracer, TracerSettings, VolumeRenderer, VolumeSettings};
-use nstr_space::{Cube, SceneMap};
 
 use crate::display_mode::DisplayMode;
 use crate::render_backend::{Quality, RenderRequest};
@@ -153,19 +151,20 @@ impl Preview {
     }
 }
 
-/// The renderer of a preview's `field`, placed as its scene is.
+/// The renderer of a preview's `field`, placed and lit as its scene is.
 ///
 /// # Errors
 /// As those of the renderers.
-pub(crate) fn renderer<'a>(
-    field: &'a SceneField,
-    (cube, map): (Cube, SceneMap),
-    grid: Option<Arc<DistanceGrid>>,
-) -> Result<CpuRenderer<'a>, RenderError> {
+pub(crate) fn renderer<'a>(field: &'a SceneField, scene: &Scene) -> Result<CpuRenderer<'a>, RenderError> {
+    let ((cube, map), grid) = (scene.placement(), scene.distance_grid());
     Ok(match field {
         SceneField::Sdf(source) => {
             let settings = TracerSettings { gap: GAP, tile: TILE, max_steps: 128, ..TracerSettings::default() };
-            CpuRenderer::Surface(SphereTracer::with_grid(source.as_ref(), cube, settings, grid)?)
+            let tracer = SphereTracer::with_grid(source.as_ref(), cube, settings, grid)?;
+            CpuRenderer::Surface(match scene.soft_light() {
+                Some(data) => tracer.with_soft_light(data),
+                None => tracer,
+            })
         }
         SceneField::Radiance(source, settings) => {
             let settings = VolumeSettings { tile: TILE, ..*settings };

@@ -2,6 +2,8 @@
 
 use std::collections::{HashMap, VecDeque};
 
+use nstr_render::Look;
+
 use crate::display_mode::DisplayMode;
 use crate::render_backend::{Quality, RenderRequest};
 
@@ -43,11 +45,11 @@ pub(crate) struct ThroughputEstimate {
     rays_per_second: HashMap<Workload, f64>,
 }
 
-/// Whether the field is a radiance field, the display mode, whether there are shadows, and whether it is a preview.
-type Workload = (bool, DisplayMode, bool, bool);
+/// Whether the field is a radiance field, the display mode, the look and whether its shadows are exact, and whether it is a preview.
+type Workload = (bool, DisplayMode, (Look, bool), bool);
 
 fn workload(request: &RenderRequest, preview: bool) -> Workload {
-    (request.scene.is_radiance(), request.mode, request.shadows, preview)
+    (request.scene.is_radiance(), request.mode, (request.look, request.shadows), preview)
 }
 
 impl ThroughputEstimate {
@@ -144,7 +146,7 @@ fn finer_passes(divisor: u32, request: &RenderRequest, low_latency: u32) -> Vec<
 }
 
 /// The pass of several samples at full resolution, if there is one. Volumes are soft: half of the samples are enough.
-fn edge_pass(request: &RenderRequest) -> Option<RenderPass> {
+pub(crate) fn edge_pass(request: &RenderRequest) -> Option<RenderPass> {
     let Quality::Full(samples) = request.quality else { return None };
     let samples = if request.scene.is_radiance() { samples.div_ceil(2) } else { samples };
     let wanted = samples > 1 && request.mode.multisamples();

@@ -8,7 +8,7 @@ use nstr_capture as capture;
 use nstr_geometry::DistanceQuery;
 use nstr_image::Rgba8;
 use nstr_image::colour::Background;
-use nstr_render::{Frame, Section};
+use nstr_render::{Backdrop, Frame, Look, Section, Shading};
 
 use crate::display_mode::DisplayMode;
 use crate::scene::Scene;
@@ -36,10 +36,16 @@ pub struct RenderRequest {
     pub background: Background,
     /// Exposure of the object in stops; 0 leaves it as rendered.
     pub exposure: f32,
-    /// Soft shadow and ambient occlusion (signed distances only).
+    /// Look of a surface.
+    pub look: Look,
+    /// Whether a surface stands on a graded ground instead of the background.
+    pub has_backdrop: bool,
+    /// Soft shadow and ambient occlusion by the field itself (signed distances only).
     pub shadows: bool,
     /// Plane that cuts part of the scene away.
     pub section: Option<Section>,
+    /// Opacity of the field's values on it, 0 to 1.
+    pub section_opacity: f32,
     /// Image that [`DisplayMode::Error`] compares with; the camera stands where it was taken.
     pub reference: Option<ReferenceImage>,
     /// Mesh that [`DisplayMode::Error`] measures the surface against.
@@ -57,8 +63,11 @@ impl RenderRequest {
             mode: DisplayMode::Shaded,
             background: Background::White,
             exposure: 0.0,
+            look: Look::Plain,
+            has_backdrop: false,
             shadows: false,
             section: None,
+            section_opacity: 1.0,
             reference: None,
             mesh: None,
             quality,
@@ -68,8 +77,8 @@ impl RenderRequest {
     /// Whether `other` needs the same rays. It may differ in the mapping of values to colours, and in quality.
     pub(crate) fn same_rays(&self, other: &Self) -> bool {
         Arc::ptr_eq(&self.scene, &other.scene)
-            && (self.camera, self.mode, self.shadows, self.section)
-                == (other.camera, other.mode, other.shadows, other.section)
+            && (self.camera, self.mode, self.look, self.shadows, self.section, self.section_opacity)
+                == (other.camera, other.mode, other.look, other.shadows, other.section, other.section_opacity)
             && self.reference == other.reference
     }
 
@@ -77,7 +86,30 @@ impl RenderRequest {
     pub(crate) fn same(&self, other: &Self) -> bool {
         self.same_rays(other)
             && self.mesh.as_ref().map(Arc::as_ptr) == other.mesh.as_ref().map(Arc::as_ptr)
-            && (self.background, self.exposure, self.quality) == (other.background, other.exposure, other.quality)
+            && (self.background, self.has_backdrop, self.exposure, self.quality)
+                == (other.background, other.has_backdrop, other.exposure, other.quality)
+    }
+
+    /// Light and material.
+    pub(crate) fn shading(&self) -> Shading {
+        let look = self.look.shading();
+        match self.shadows {
+            true => Shading { shadow: true, ambient_occlusion: true, is_coarse: false, ..look },
+            false => look,
+        }
+    }
+
+    /// Whether the picture takes shadow, occlusion or the ground from coarse distances.
+    pub(crate) fn needs_soft_light(&self) -> bool {
+        let secondary = self.shading().secondary();
+        let is_lit = secondary.is_coarse && (secondary.shadow || secondary.occlusion);
+        self.mode == DisplayMode::Shaded && !self.scene.is_radiance() && (self.has_backdrop || is_lit)
+    }
+
+    /// What lies behind the surface, if that is more than a colour. A ground would show the shadow of what a section cuts away.
+    pub(crate) fn backdrop(&self) -> Option<Backdrop> {
+        let is_wanted = self.has_backdrop && self.mode == DisplayMode::Shaded;
+        is_wanted.then(|| self.scene.backdrop(self.section.is_none())).flatten()
     }
 }
 

@@ -163,7 +163,7 @@ impl Mailbox {
     fn publish_failure(&self, request: &RenderRequest, note: String) {
         let frame = Frame { width: 1, height: 1, ..Frame::default() };
         let empty = RenderRequest { mode: DisplayMode::Shaded, ..request.clone() };
-        let image = tonemap(&frame, &[], &empty, &request.camera).image;
+        let image = tonemap(&frame, &[], &empty, &request.camera, None).image;
         let pixels = CpuPixels { image, frame: Arc::new(frame) };
         let divisor = request.camera.width.max(request.camera.height);
         self.publish(RenderedImage {

@@ -10,8 +10,8 @@ use nstr_camera::orbit::Up;
 use nstr_field::model::Model;
 use nstr_pipeline::Error;
 use nstr_pipeline::renderer::CpuRenderer;
-use nstr_render::RenderError;
-use nstr_render::cpu::DistanceGrid;
+use nstr_render::cpu::{DistanceGrid, SoftLightData};
+use nstr_render::{Backdrop, RenderError};
 use nstr_render::{SphereTracer, TracerSettings, VolumeRenderer, VolumeSettings};
 use nstr_space::fields::DistanceField;
 use nstr_space::fields::RadianceField;
@@ -40,6 +40,9 @@ pub struct Scene {
     /// Cells of the distance grid along an axis (signed distances only).
     grid_cells: usize,
     grid: OnceLock<Option<Arc<DistanceGrid>>>,
+    /// Vertices along an axis of the distances that soft light is taken from.
+    soft_light_cells: usize,
+    soft_light: OnceLock<Arc<SoftLightData>>,
 }
 
 /// Error message for models and inputs without views: pictures and sounds.
@@ -48,12 +51,24 @@ pub const NO_VIEWS: &str = "the window shows surfaces and volumes; a picture or 
 
 /// Cells along an axis of the distance grid of a field in training, which must be built quickly.
 const LOW_LATENCY_CELLS: usize = 48;
+/// Vertices along an axis of the distances that its soft light is taken from.
+const LOW_LATENCY_SOFT_CELLS: usize = 32;
 
 impl Scene {
     /// A field without a model in its unit cube.
     pub fn new(field: SceneField, cube: Cube) -> Self {
-        let grid_cells = TracerSettings::default().grid_cells;
-        Self { field, cube, map: cube.into(), model: None, camera_arc: None, grid_cells, grid: OnceLock::new() }
+        let TracerSettings { grid_cells, soft_light_cells, .. } = TracerSettings::default();
+        Self {
+            field,
+            cube,
+            map: cube.into(),
+            model: None,
+            camera_arc: None,
+            grid_cells,
+            grid: OnceLock::new(),
+            soft_light_cells,
+            soft_light: OnceLock::new(),
+        }
     }
 
     /// The scene of a model; `path`, its file, is named in errors.
@@ -77,7 +92,13 @@ impl Scene {
 
     /// The same scene for a field in training: it is quick to prepare and slower to render.
     pub fn low_latency(self) -> Self {
-        Self { grid_cells: LOW_LATENCY_CELLS, grid: OnceLock::new(), ..self }
+        Self {
+            grid_cells: LOW_LATENCY_CELLS,
+            grid: OnceLock::new(),
+            soft_light_cells: LOW_LATENCY_SOFT_CELLS,
+            soft_light: OnceLock::new(),
+            ..self
+        }
     }
 
     /// Whether this is a radiance field.
@@ -101,13 +122,18 @@ impl Scene {
             }
             SceneField::Sdf(source) => {
                 let settings = TracerSettings { grid_cells: self.grid_cells, tile: TILE, ..TracerSettings::default() };
-                if let Some(grid) = self.grid.get() {
-                    let tracer = SphereTracer::with_grid(source.as_ref(), self.cube, settings, grid.clone())?;
-                    return Ok(CpuRenderer::Surface(tracer));
-                }
-                let tracer = SphereTracer::new(source.as_ref(), self.cube, settings)?;
-                let _ = self.grid.set(tracer.grid().cloned());
-                Ok(CpuRenderer::Surface(tracer))
+                let tracer = match self.grid.get() {
+                    Some(grid) => SphereTracer::with_grid(source.as_ref(), self.cube, settings, grid.clone())?,
+                    None => {
+                        let tracer = SphereTracer::new(source.as_ref(), self.cube, settings)?;
+                        let _ = self.grid.set(tracer.grid().cloned());
+                        tracer
+                    }
+                };
+                Ok(CpuRenderer::Surface(match self.soft_light.get() {
+                    Some(data) => tracer.with_soft_light(data.clone()),
+                    None => tracer,
+                }))
             }
         }
     }
@@ -120,6 +146,20 @@ impl Scene {
     /// The distance grid, once a renderer has built it (signed distances only).
     pub(crate) fn distance_grid(&self) -> Option<Arc<DistanceGrid>> {
         self.grid.get().cloned().flatten()
+    }
+
+    /// What soft light needs, from the field itself and not from its preview; `None` for radiance fields. The first call makes it.
+    pub(crate) fn soft_light(&self) -> Option<Arc<SoftLightData>> {
+        let SceneField::Sdf(source) = &self.field else { return None };
+        let make = || Arc::new(SoftLightData::new(source.as_ref(), self.soft_light_cells));
+        Some(self.soft_light.get_or_init(make).clone())
+    }
+
+    /// Graded background, with the surface's shadow on the ground or without; `None` for radiance fields.
+    pub(crate) fn backdrop(&self, has_ground: bool) -> Option<Backdrop> {
+        let data = self.soft_light()?;
+        let ground = has_ground.then(|| data.ground(self.cube, self.up().axis().as_vec3())).flatten();
+        Some(Backdrop::new(ground))
     }
 
     /// Map from the world to the unit cube of the field.

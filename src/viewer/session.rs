@@ -1,25 +1,31 @@
 //! State of the viewer that needs no window: field, camera, display settings, capture views and camera path.
 
+mod cut;
 mod paste;
+mod path_history;
 mod paths;
 mod picking;
 mod references;
 
+use std::collections::HashSet;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+pub use cut::Cut;
 use glam::DVec3;
 use nstr_camera::camera_file::cameras_json;
 use nstr_capture as capture;
 use nstr_image::colour::Background;
-use nstr_render::{Section, SectionView};
+use nstr_render::Look;
+use path_history::PathHistory;
 use paths::SavedPath;
 pub(crate) use picking::Measurement;
 
 use crate::camera::ViewCamera;
 use crate::camera_path::CameraPath;
 use crate::display_mode::DisplayMode;
+use crate::export::MeshSettings;
 use crate::input::Action;
 use crate::orientation::Aids;
 use crate::photograph::PhotographState;
@@ -27,50 +33,22 @@ use crate::probe::SharedPoint;
 use crate::reference_mesh::ReferenceMesh;
 use crate::render_backend::{Quality, ReferenceImage, RenderRequest};
 use crate::scene::Scene;
-
-/// Section plane as set in the panel.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Cut {
-    /// Whether the section is applied.
-    pub enabled: bool,
-    /// World axis of the plane's normal, 0 to 2.
-    pub axis: usize,
-    /// Position of the plane between the faces of the scene's cube, 0 to 1.
-    pub offset: f64,
-    /// Whether the lower side is removed instead of the upper.
-    pub flipped: bool,
-    /// Whether the values of the field are drawn on the plane.
-    pub field: bool,
-}
-
-impl Default for Cut {
-    fn default() -> Self {
-        Self { enabled: false, axis: 0, offset: 0.5, flipped: false, field: false }
-    }
-}
-
-impl Cut {
-    /// The section in world coordinates; `None` if it is off.
-    pub(crate) fn section(&self, scene: &Scene) -> Option<Section> {
-        let mut normal = DVec3::ZERO;
-        normal[self.axis.min(2)] = if self.flipped { -1.0 } else { 1.0 };
-        let (lo, hi) = scene.cube.bounds();
-        let offset = normal.dot(lo + (hi - lo) * self.offset);
-        let show = if self.field { SectionView::Field } else { SectionView::Cut };
-        self.enabled.then_some(Section { normal, offset, show })
-    }
-}
+use crate::video_export::VideoFormat;
 
 /// Display settings that the panel can change.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct DisplaySettings {
     /// Displayed layer.
     pub mode: DisplayMode,
+    /// Look of surfaces.
+    pub look: Look,
+    /// Whether surfaces stand on a graded ground instead of the background, if their look has one.
+    pub has_backdrop: bool,
     /// Background behind the object.
     pub background: Background,
     /// Exposure of the object in stops.
     pub exposure: f32,
-    /// Soft shadow and ambient occlusion (signed distances only).
+    /// Soft shadow and ambient occlusion by the field itself (signed distances only).
     pub shadows: bool,
     /// Samples a pixel of a refined image.
     pub samples: u32,
@@ -82,6 +60,8 @@ impl Default for DisplaySettings {
     fn default() -> Self {
         Self {
             mode: DisplayMode::Shaded,
+            look: Look::default(),
+            has_backdrop: true,
             background: Background::White,
             exposure: 0.0,
             shadows: false,
@@ -108,6 +88,12 @@ pub(crate) enum Effect {
     FullScreen,
     /// Show this model in place of the present one.
     Open(PathBuf),
+    /// Write the surface to this file.
+    SaveMesh(PathBuf),
+    /// Write the model to this file.
+    SaveModel(PathBuf),
+    /// Render the camera path to a video, or stop rendering it.
+    RenderVideo,
 }
 
 /// Time that a message stays.
@@ -159,14 +145,28 @@ pub(crate) struct Session {
     pub path_name: String,
     /// File of the path and its content.
     saved_path: SavedPath,
+    /// Earlier states of the path.
+    path_history: PathHistory,
     /// Seconds into the path while it plays.
     pub playback_time: Option<f64>,
+    /// Seconds into the path where it was left last.
+    pub path_time: f64,
+    /// Whether the path begins again at its end.
+    pub loops: bool,
+    /// Format of videos.
+    pub video_format: VideoFormat,
+    /// Meshes to save.
+    pub mesh_settings: MeshSettings,
+    /// File of the model that is shown, where it has one.
+    pub model_file: Option<PathBuf>,
     /// Whether the help is shown.
     pub help: bool,
     /// Whether the panel is shown.
     pub panel: bool,
     /// Folder and beginning of the names of saved files.
     pub output_stem: PathBuf,
+    /// Names that were given to files which may not be written yet.
+    promised: HashSet<PathBuf>,
     /// Message, its start and its duration.
     message: Option<(String, Instant, Duration)>,
 }
@@ -196,10 +196,17 @@ impl Session {
             path: CameraPath::default(),
             path_name: String::new(),
             saved_path: SavedPath::default(),
+            path_history: PathHistory::default(),
             playback_time: None,
+            path_time: 0.0,
+            loops: false,
+            video_format: VideoFormat::Gif,
+            mesh_settings: MeshSettings::default(),
+            model_file: None,
             help: false,
             panel: true,
             output_stem,
+            promised: HashSet::new(),
             message: None,
         }
     }
@@ -291,6 +298,13 @@ impl Session {
             Action::Dismiss => self.dismiss(),
             Action::SavePng => return Some(Effect::SavePng(self.next_file("png"))),
             Action::SaveExr => return Some(Effect::SaveExr(self.next_file("exr"))),
+            Action::SaveMesh => return Some(Effect::SaveMesh(self.next_file(self.mesh_settings.format))),
+            Action::SaveModel => return Some(Effect::SaveModel(self.next_file("safetensors"))),
+            Action::RenderVideo => return Some(Effect::RenderVideo),
+            Action::Undo => self.undo_path(),
+            Action::Redo => self.redo_path(),
+            Action::NextLook => self.next_look(),
+            Action::ToggleSection => self.settings.cut.enabled = !self.settings.cut.enabled,
             Action::Copy => {
                 let camera = serde_json::Value::Object(cameras_json(&[self.camera.camera(size)]));
                 self.notify("camera copied");
@@ -318,11 +332,13 @@ impl Session {
     /// Advances flight and path by `seconds`; returns whether the camera moved.
     pub fn advance(&mut self, seconds: f64, flight: Option<(DVec3, bool)>) -> bool {
         if let Some(at) = self.playback_time {
-            let at = at + seconds;
+            let (at, end) = (at + seconds, self.path.duration());
+            let at = if self.loops && end > 0.0 { at % end } else { at };
             if let Some(camera) = self.path.at(at) {
                 self.camera = camera;
             }
-            self.playback_time = (at < self.path.duration()).then_some(at);
+            self.path_time = at.min(end);
+            self.playback_time = (at < end).then_some(at);
             return true;
         }
         match flight {
@@ -333,6 +349,16 @@ impl Session {
             }
             None => false,
         }
+    }
+
+    /// Shows a surface in the next look.
+    fn next_look(&mut self) {
+        if self.scene.as_ref().is_some_and(|s| s.is_radiance()) {
+            return self.notify("looks are for surfaces: a radiance field has its own colours");
+        }
+        let look = self.settings.look.next();
+        (self.settings.look, self.settings.mode) = (look, DisplayMode::Shaded);
+        self.notify(format!("{look}: {}", look.description()));
     }
 
     /// Keeps the whole image of the active view visible after a change of the window's size.
@@ -358,8 +384,11 @@ impl Session {
             mode: settings.mode,
             background: settings.background,
             exposure: if self.shows_field_on_plane() { 0.0 } else { settings.exposure },
+            look: settings.look,
+            has_backdrop: settings.has_backdrop && settings.look.has_backdrop() && !scene.is_radiance(),
             shadows: settings.shadows && !scene.is_radiance(),
-            section: settings.cut.section(&scene),
+            section: settings.cut.section(&scene, settings.mode == DisplayMode::Shaded),
+            section_opacity: settings.cut.opacity,
             reference: self
                 .active_view
                 .filter(|_| settings.mode == DisplayMode::Error && mesh.is_none())
@@ -435,17 +464,5 @@ pub(crate) mod tests {
         let mut none = session();
         none.act(Action::SetMode(DisplayMode::Error), SIZE);
         assert!(none.message().is_some() && none.active_view.is_none());
-    }
-
-    #[test]
-    fn sections_cut_between_the_faces_of_the_cube() {
-        let sphere = nstr_space::analytic::AnalyticSdf::new(1.0, |p: glam::Vec3| p.length() - 0.3);
-        let cube = nstr_space::Cube { origin: DVec3::new(-2.0, 1.0, 0.0), size: 4.0 };
-        let scene = Scene::new(crate::scene::SceneField::Sdf(Arc::new(sphere)), cube);
-        let cut = Cut { enabled: true, axis: 1, offset: 0.25, ..Cut::default() };
-        assert_eq!(cut.section(&scene).map(|s| (s.normal, s.offset)), Some((DVec3::Y, 2.0)));
-        let flipped = Cut { flipped: true, ..cut };
-        assert_eq!(flipped.section(&scene).map(|s| (s.normal, s.offset)), Some((DVec3::NEG_Y, -2.0)));
-        assert_eq!(Cut::default().section(&scene), None);
     }
 }

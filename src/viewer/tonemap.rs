@@ -10,7 +10,7 @@ use nstr_image::colormap::error_colormap;
 use nstr_image::colour::Background;
 use nstr_image::colour::{linear_from_srgb, srgb_from_linear};
 use nstr_metrics::image::psnr_from_mse;
-use nstr_render::{Frame, Layer, SectionView};
+use nstr_render::{Backdrop, Frame, Layer, SectionView, tone_curve, tone_curve_inverse};
 use nstr_render::{ValueRange, layer_image};
 use rayon::prelude::*;
 
@@ -37,9 +37,15 @@ const TRIMMED: f64 = 0.01;
 /// Upper end of the error's colour map.
 const MAX_ERROR: f32 = 0.25;
 
-/// Maps `frame`, which `camera` saw with the layers of `request.mode`; in false colours the `patches` replace pixels. A transparent
-/// background stays.
-pub(crate) fn tonemap(frame: &Frame, patches: &[Patch], request: &RenderRequest, camera: &Camera) -> Tonemapped {
+/// Maps `frame`, which `camera` saw with the layers of `request.mode`; in false colours the `patches` replace pixels, and values span
+/// `ranges`, or those in sight. A transparent background stays.
+pub(crate) fn tonemap(
+    frame: &Frame,
+    patches: &[Patch],
+    request: &RenderRequest,
+    camera: &Camera,
+    ranges: Option<ColourRanges>,
+) -> Tonemapped {
     if let (DisplayMode::Error, Some(reference)) = (request.mode, &request.reference) {
         return error_map(frame, request, camera, reference);
     }
@@ -50,11 +56,17 @@ pub(crate) fn tonemap(frame: &Frame, patches: &[Patch], request: &RenderRequest,
         let range = (most > 0.0).then_some((0.0, most));
         return Tonemapped { image: over_background(image, request), range, psnr: None };
     }
-    let known = request.mode.scalar_layer().and_then(|layer| colour_range(frame, layer));
-    let ranges = known.map_or_else(|| colour_ranges(frame, request.mode), |range| [range; 3]);
+    let scalar = request.mode.scalar_layer();
+    let known = scalar.and_then(|layer| ranges.map_or_else(|| colour_range(frame, layer), |ranges| Some(ranges[0])));
+    let seen = || known.map_or_else(|| colour_ranges(frame, request.mode), |range| [range; 3]);
+    let ranges = ranges.unwrap_or_else(seen);
     let Some(mut image) = false_colours(frame, request.mode, &ranges) else {
         let colours = exposed_colours(&with_coloured_cap(frame, request, camera), request);
-        return Tonemapped { image: over_background(colours, request), range: None, psnr: None };
+        let image = match request.backdrop() {
+            Some(backdrop) => over_backdrop(colours, &backdrop, camera),
+            None => over_background(colours, request),
+        };
+        return Tonemapped { image, range: None, psnr: None };
     };
     let pixels = image.data.as_chunks_mut::<4>().0;
     for (i, colour) in patches {
@@ -110,10 +122,13 @@ fn blank(frame: &Frame) -> Rgba8 {
 fn exposed_colours(frame: &Frame, request: &RenderRequest) -> Rgba8 {
     let gain = request.exposure.exp2();
     let table = srgb_table();
+    // At rest the picture of a surface is as it was rendered; else its highlights bend towards white instead of being cut off.
+    let bends = gain != 1.0 && !request.scene.is_radiance();
+    let exposed = |v: f32| if bends { tone_curve(tone_curve_inverse(v) * gain) } else { v * gain };
     pixels(frame.width, frame.height, |i| {
         let Some([r, g, b, a]) = frame.colour.get(i).copied() else { return [0; 4] };
-        let share = if a > 0.0 { gain / a } else { 0.0 };
-        let [r, g, b] = [r, g, b].map(|v| table.byte(v * share));
+        let share = if a > 0.0 { 1.0 / a } else { 0.0 };
+        let [r, g, b] = [r, g, b].map(|v| table.byte(exposed(v * share)));
         [r, g, b, (a.clamp(0.0, 1.0) * 255.0 + 0.5) as u8]
     })
 }
@@ -171,6 +186,23 @@ fn over_background(mut image: Rgba8, request: &RenderRequest) -> Rgba8 {
             };
         }
         p[3] = 255;
+    });
+    image
+}
+
+/// Composites an image with straight alpha over a backdrop, in linear light.
+fn over_backdrop(mut image: Rgba8, backdrop: &Backdrop, camera: &Camera) -> Rgba8 {
+    let (table, width) = (srgb_table(), image.width.max(1) as usize);
+    image.data.par_chunks_exact_mut(4 * width).enumerate().for_each(|(y, row)| {
+        let behind = backdrop.row(camera, y);
+        for (x, p) in row.as_chunks_mut::<4>().0.iter_mut().enumerate().filter(|(_, p)| p[3] != 255) {
+            let (alpha, below) = (f32::from(p[3]) / 255.0, behind(x));
+            for (v, below) in p.iter_mut().zip(below) {
+                let above = if alpha == 0.0 { 0.0 } else { linear_from_srgb(f32::from(*v) / 255.0) * alpha };
+                *v = table.byte(above + below * (1.0 - alpha));
+            }
+            p[3] = 255;
+        }
     });
     image
 }
@@ -343,7 +375,7 @@ mod tests {
         });
         let colour = vec![[0.5, 0.5, 0.5, 1.0]; 400];
         let frame = Frame { width: 20, height: 20, depth_ray: depth_ray.collect(), colour, ..Frame::default() };
-        let image = tonemap(&frame, &[], &request, &camera).image;
+        let image = tonemap(&frame, &[], &request, &camera, None).image;
         let pixel = |i: usize| &image.data[4 * i..4 * i + 3];
         assert!(pixel(50)[0] > pixel(50)[2] + 50, "on the plane: {:?}", pixel(50));
         assert!(pixel(350)[0] == pixel(350)[2], "behind it: {:?}", pixel(350));

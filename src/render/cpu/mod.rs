@@ -5,10 +5,13 @@
 //! out, so that the field is evaluated in batches of hundreds of points. A tile's result depends on nothing but the tile:
 //! frames are the same bits on any number of threads.
 
+pub mod coarse_distance;
 mod cone_march;
 pub mod distance_grid;
 mod occlusion;
 mod shade;
+mod soft_light;
+mod soft_light_data;
 mod sphere_trace;
 mod tile;
 mod trace_context;
@@ -16,16 +19,18 @@ mod trace_context;
 #[cfg(test)]
 mod tests;
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
-use glam::DVec3;
+use glam::{DVec3, Vec3};
 use nstr_camera::Camera;
 use nstr_space::{Cube, DistanceField};
 use rayon::prelude::*;
 
 pub use distance_grid::DistanceGrid;
+pub use soft_light_data::SoftLightData;
 
+use crate::backdrop::Backdrop;
 use crate::error::RenderError;
 use crate::frame::Frame;
 use crate::settings::RenderSettings;
@@ -52,11 +57,13 @@ pub struct TracerSettings {
     pub gap: f32,
     /// Lipschitz bound in place of the field's own.
     pub lipschitz: Option<f32>,
+    /// Vertices along an axis of the distances that coarse shadow and occlusion are taken from.
+    pub soft_light_cells: usize,
 }
 
 impl Default for TracerSettings {
     fn default() -> Self {
-        Self { tile: 64, grid_cells: 128, max_steps: 512, gap: 2.5e-4, lipschitz: None }
+        Self { tile: 64, grid_cells: 128, max_steps: 512, gap: 2.5e-4, lipschitz: None, soft_light_cells: 64 }
     }
 }
 
@@ -76,6 +83,7 @@ pub struct SphereTracer<'a> {
     settings: TracerSettings,
     lipschitz: f32,
     grid: Option<Arc<DistanceGrid>>,
+    soft_light: OnceLock<Arc<SoftLightData>>,
 }
 
 impl<'a> SphereTracer<'a> {
@@ -118,12 +126,27 @@ impl<'a> SphereTracer<'a> {
         if settings.max_steps == 0 {
             return setting("max_steps", "0; expected at least 1".into());
         }
-        Ok(Self { source, cube, settings, lipschitz, grid })
+        Ok(Self { source, cube, settings, lipschitz, grid, soft_light: OnceLock::new() })
     }
 
     /// The distance grid, to be shared with other tracers of the same field.
     pub fn grid(&self) -> Option<&Arc<DistanceGrid>> {
         self.grid.as_ref()
+    }
+
+    /// The same tracer with data of soft light that were made earlier from the same field.
+    pub fn with_soft_light(self, data: Arc<SoftLightData>) -> Self {
+        Self { soft_light: OnceLock::from(data), ..self }
+    }
+
+    /// Data that coarse shadow and occlusion need; made at the first call.
+    pub fn soft_light(&self) -> &Arc<SoftLightData> {
+        self.soft_light.get_or_init(|| Arc::new(SoftLightData::new(self.source, self.settings.soft_light_cells)))
+    }
+
+    /// Graded background of a world whose upward axis is `up`, with the object's shadow on the ground.
+    pub fn backdrop(&self, up: Vec3) -> Backdrop {
+        Backdrop::new(self.soft_light().ground(self.cube, up))
     }
 
     /// World box around the surface, from the distance grid (a cell or two wide of it); the whole cube without one.

@@ -2,8 +2,10 @@
 
 use glam::Vec3;
 use nstr_camera::camera::Camera;
+use nstr_image::colour::linear_from_srgb;
 
 use crate::shading::{Shading, ShadingMode};
+use crate::tone_curve::tone_curve;
 
 /// A hit as shading sees it; directions in world axes.
 #[derive(Clone, Copy, Debug)]
@@ -53,8 +55,9 @@ impl Shader {
                 self.albedo * (0.06 + 1.1 * facing) * s.open
             }
             ShadingMode::Matcap => self.matcap(s),
+            ShadingMode::Normals => (Vec3::splat(0.5) + 0.5 * s.normal).map(linear_from_srgb) * (0.25 + 0.75 * s.open),
         };
-        colour.map(compress)
+        colour.map(tone_curve)
     }
 
     fn studio(&self, s: &Surface) -> Vec3 {
@@ -89,11 +92,6 @@ impl Shader {
     }
 }
 
-/// Leaves values up to 0.8 and bends the rest towards 1, so that highlights do not clip.
-fn compress(v: f32) -> f32 {
-    if v <= 0.8 { v.max(0.0) } else { 1.0 - 0.2 * (-(v - 0.8) / 0.2).exp() }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -107,7 +105,7 @@ mod tests {
     #[test]
     fn colours_stay_in_range_for_every_normal() {
         let camera = camera();
-        for mode in [ShadingMode::Studio, ShadingMode::Headlight, ShadingMode::Matcap] {
+        for mode in [ShadingMode::Studio, ShadingMode::Headlight, ShadingMode::Matcap, ShadingMode::Normals] {
             let shader = Shader::new(Shading { mode, albedo: [1.0; 3], ..Shading::studio() }, &camera);
             for i in 0..500 {
                 let (z, a) = (1.0 - 2.0 * (i as f32 + 0.5) / 500.0, i as f32 * 2.399_963);

@@ -485,3 +485,38 @@ fn masked_pixels_are_those_of_the_whole_frame() {
     let error = tracer.render_masked(&camera, &layers(), &mask[1..]).unwrap_err().to_string();
     assert!(error.contains("mask") && error.contains("6300"), "{error}");
 }
+
+#[test]
+fn a_translucent_plane_shows_what_is_behind_it() {
+    let source = AnalyticSdf::new(1.0, |p: Vec3| p.distance(Vec3::splat(0.5)) - 0.25);
+    let tracer = SphereTracer::new(&source, Cube::default(), TracerSettings::default()).unwrap();
+    // The camera looks along −z at a plane in front of the ball's middle, from the side that is cut away and from the other.
+    for (eye, normal, offset) in [(3.0, DVec3::Z, 0.9), (3.0, DVec3::NEG_Z, -0.1), (-2.0, DVec3::Z, 0.9)] {
+        let pose = Camera::look_at(DVec3::new(0.5, 0.5, eye), DVec3::splat(0.5), DVec3::Y).unwrap();
+        let camera = Camera::with_fov_y(33, 33, 20.0, pose).unwrap();
+        let section = Some(Section { normal, offset, show: SectionView::Field });
+        let settings = |section, section_opacity| RenderSettings {
+            section,
+            section_opacity,
+            background: Background::Transparent,
+            ..RenderSettings::default()
+        };
+        let middle = |section, opacity| {
+            let frame = tracer.render(&camera, &settings(section, opacity)).unwrap();
+            [frame.colour[16 * 33 + 16], frame.colour[16 * 33 + 1]]
+        };
+        let cut = section.map(|s| Section { show: SectionView::Cut, ..s });
+        let ([plain, _], [opaque, beside], [half, half_beside]) =
+            (middle(cut, 1.0), middle(section, 1.0), middle(section, 0.5));
+        let is_first = (eye > 0.0) == (normal.z > 0.0);
+        for c in 0..4 {
+            let expected = if is_first { 0.5 * (plain[c] + opaque[c]) } else { opaque[c] };
+            assert!((half[c] - expected).abs() < 1e-4, "{eye} {normal}: {half:?} {plain:?} {opaque:?}");
+            assert!((half_beside[c] - 0.5 * beside[c]).abs() < 1e-4, "{half_beside:?} {beside:?}");
+        }
+        assert!(is_first || plain == opaque, "the plane is behind the ball");
+    }
+    let wrong = RenderSettings { section_opacity: 1.5, ..RenderSettings::default() };
+    let pose = Camera::look_at(DVec3::new(0.5, 0.5, 3.0), DVec3::splat(0.5), DVec3::Y).unwrap();
+    assert!(tracer.render(&Camera::with_fov_y(8, 8, 20.0, pose).unwrap(), &wrong).is_err());
+}

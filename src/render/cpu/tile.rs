@@ -9,6 +9,7 @@ use crate::cpu::SphereTracer;
 use crate::cpu::cone_march::{ConeResult, cone_march};
 use crate::cpu::occlusion::{Occlusion, ShadingPoint};
 use crate::cpu::shade::{Shader, Surface};
+use crate::cpu::soft_light::SoftLight;
 use crate::cpu::sphere_trace::{Outcome, PacketRay, SphereTrace};
 use crate::cpu::trace_context::TraceContext;
 use crate::curvature::{CURVATURE_SAMPLES, mean_curvature};
@@ -62,8 +63,10 @@ struct Hit {
     normal: Vec3,
     sign: f32,
     slope: f32,
-    /// Linear colour of a plane that shows the field, drawn without light.
+    /// Linear colour of a plane that shows the field, drawn without light: over the surface, where `is_surface`, or alone.
     paint: Option<Vec3>,
+    /// Whether the surface was hit, and not the plane alone.
+    is_surface: bool,
 }
 
 /// Everything the tiles of a frame share.
@@ -86,7 +89,7 @@ impl<'a> TileJob<'a> {
         mask: Option<&'a [bool]>,
     ) -> Self {
         let gap = tracer.settings.gap_for(camera, tracer.cube);
-        let plane = settings.section.map(|s| Plane::new(&s, tracer.cube));
+        let plane = settings.section.map(|s| Plane::new(&s, tracer.cube).with_opacity(settings.section_opacity));
         Self { tracer, camera, settings, shader: Shader::new(settings.shading, camera), plane, gap, mask }
     }
 
@@ -133,11 +136,11 @@ impl<'a> TileJob<'a> {
 
     fn colour(&self, area: TileRect, starts: &[ConeResult], shared: bool, out: &mut TileOutput) {
         let mut sum = vec![Vec3::ZERO; area.len()];
-        let mut cover = vec![0u32; area.len()];
+        let mut cover = vec![0.0f32; area.len()];
         let mut add = |hits: &[(u32, Hit)], stats: &mut RenderStats| {
-            for ((pixel, _), colour) in hits.iter().zip(self.shade(hits, stats)) {
+            for ((pixel, _), (colour, alpha)) in hits.iter().zip(self.shade(hits, stats)) {
                 sum[*pixel as usize] += colour;
-                cover[*pixel as usize] += 1;
+                cover[*pixel as usize] += alpha;
             }
         };
         let count = self.settings.samples;
@@ -163,7 +166,7 @@ impl<'a> TileJob<'a> {
         let behind = self.settings.background.rgba();
         let share = 1.0 / count as f32;
         for (sum, cover) in sum.iter().zip(&cover) {
-            let alpha = *cover as f32 * share;
+            let alpha = *cover * share;
             let rgb = *sum * share;
             out.colour.push(std::array::from_fn(|c| match c {
                 3 => alpha + (1.0 - alpha) * behind[3],
@@ -261,6 +264,7 @@ impl<'a> TileJob<'a> {
         ends: &[Outcome],
         stats: &mut RenderStats,
     ) -> Vec<(usize, Hit)> {
+        let mut veils = self.veils(rays, primary_rays, ends, stats).into_iter().peekable();
         let end = |(i, o): (usize, &Outcome)| o.t.or(primary_rays[i].shown.map(|s| s.0)).map(|t| (i, t));
         let found: Vec<(usize, f32)> = ends.iter().enumerate().filter_map(end).collect();
         let points: Vec<Vec3> = found.iter().map(|&(i, t)| rays[i].origin + rays[i].direction * t).collect();
@@ -268,12 +272,12 @@ impl<'a> TileJob<'a> {
         self.tracer.source.distance_gradient(&points, &mut values, &mut gradients);
         stats.hits += points.len() as u64;
         stats.gradient_evals += points.len() as u64;
-        let hit = |(k, &(i, t)): (usize, &(usize, f32))| {
+        let mut hit = |(k, &(i, t)): (usize, &(usize, f32))| {
             let (ray, primary_ray, end) = (&rays[i], &primary_rays[i], &ends[i]);
             let (f, g) = (values[k], gradients[k]);
             let mut t = t;
             let mut normal = g.try_normalize().unwrap_or(-ray.direction) * end.sign;
-            let mut paint = None;
+            let mut paint = veils.next_if(|(of, _)| *of == i).map(|(_, colour)| colour);
             if let (None, Some((_, plane))) = (end.t, primary_ray.shown) {
                 normal = plane;
                 let colour = section::distance_colour(f, g.reject_from_normalized(plane).length());
@@ -299,25 +303,63 @@ impl<'a> TileJob<'a> {
                 sign: if end.cut { 1.0 } else { end.sign },
                 slope: if slope.is_finite() { slope } else { 1.0 },
                 paint,
+                is_surface: end.t.is_some(),
             };
             (i, hit)
         };
-        found.iter().enumerate().map(hit).collect()
+        found.iter().enumerate().map(&mut hit).collect()
     }
 
-    fn shade(&self, hits: &[(u32, Hit)], stats: &mut RenderStats) -> Vec<Vec3> {
+    /// Colours of translucent planes before the surfaces that rays end at: numbers of rays in order, linear colours.
+    fn veils(
+        &self,
+        rays: &[PacketRay],
+        primary_rays: &[PrimaryRay],
+        ends: &[Outcome],
+        stats: &mut RenderStats,
+    ) -> Vec<(usize, Vec3)> {
+        let shown = |i: usize| primary_rays[i].shown.filter(|(t, _)| ends[i].t.is_some_and(|end| *t <= end));
+        let seen: Vec<(usize, f32, Vec3)> =
+            (0..rays.len()).filter_map(|i| shown(i).map(|(t, normal)| (i, t, normal))).collect();
+        if seen.is_empty() {
+            return Vec::new();
+        }
+        let points: Vec<Vec3> = seen.iter().map(|&(i, t, _)| rays[i].origin + rays[i].direction * t).collect();
+        let (mut values, mut gradients) = (vec![0.0; points.len()], vec![Vec3::ZERO; points.len()]);
+        self.tracer.source.distance_gradient(&points, &mut values, &mut gradients);
+        stats.gradient_evals += points.len() as u64;
+        let colour = |((&(i, _, plane), f), g): ((&(usize, f32, Vec3), f32), Vec3)| {
+            let colour = section::distance_colour(f, g.reject_from_normalized(plane).length());
+            (i, Vec3::from(colour.map(linear_from_srgb)))
+        };
+        seen.iter().zip(values).zip(gradients).map(colour).collect()
+    }
+
+    /// Linear premultiplied colour and alpha of each hit.
+    fn shade(&self, hits: &[(u32, Hit)], stats: &mut RenderStats) -> Vec<(Vec3, f32)> {
         let secondary = self.settings.shading.secondary();
         let around = Occlusion { context: self.context(), plane: self.plane };
-        let shaded: Vec<&Hit> = hits.iter().map(|(_, h)| h).filter(|h| h.paint.is_none()).collect();
+        let shaded: Vec<&Hit> = hits.iter().map(|(_, h)| h).filter(|h| h.is_surface).collect();
         let point = |h: &&Hit| ShadingPoint { position: h.position, normal: h.normal, sign: h.sign, slope: h.slope };
         let shading_points: Vec<ShadingPoint> = shaded.iter().map(point).collect();
         let (mut lit, mut open) = (vec![1.0; shading_points.len()], vec![1.0; shading_points.len()]);
-        if secondary.shadow {
+        if secondary.is_coarse && (secondary.shadow || secondary.occlusion) {
+            let light = SoftLight { distance: self.tracer.soft_light().distance(), plane: self.plane };
+            let right = self.camera.axes()[0].as_vec3();
+            for ((point, lit), open) in shading_points.iter().zip(&mut lit).zip(&mut open) {
+                if secondary.shadow {
+                    *lit = light.lit(point, self.shader.light(), secondary.light_size);
+                }
+                if secondary.occlusion {
+                    *open = light.open(point, secondary.radius, right);
+                }
+            }
+        } else if secondary.shadow {
             let (values, evals) = around.shadow(&shading_points, self.shader.light(), secondary.light_size);
             lit = values;
             stats.secondary_evals += evals;
         }
-        if secondary.occlusion {
+        if secondary.occlusion && !secondary.is_coarse {
             let right = self.camera.axes()[0].as_vec3();
             let (values, evals) = around.ambient(&shading_points, secondary.radius, right);
             open = values;
@@ -327,7 +369,13 @@ impl<'a> TileJob<'a> {
             self.shader.colour(&Surface { normal: h.normal, direction: h.direction, lit, open })
         };
         let mut colours = shaded.iter().zip(lit).zip(open).map(light);
-        hits.iter().map(|(_, h)| h.paint.or_else(|| colours.next()).unwrap_or(Vec3::ZERO)).collect()
+        let opacity = self.plane.map_or(1.0, |plane| plane.opacity());
+        let seen = |h: &Hit| match (h.is_surface.then(|| colours.next()).flatten(), h.paint) {
+            (Some(surface), Some(veil)) => (surface.lerp(veil, opacity), 1.0),
+            (Some(surface), None) => (surface, 1.0),
+            (None, paint) => (paint.unwrap_or(Vec3::ZERO) * opacity, opacity),
+        };
+        hits.iter().map(|(_, h)| h).map(seen).collect()
     }
 
     fn curvature(&self, out: &mut TileOutput) {

@@ -72,6 +72,7 @@ impl Params {
             ShadingMode::Studio => 0,
             ShadingMode::Headlight => 1,
             ShadingMode::Matcap => 2,
+            ShadingMode::Normals => 3,
         };
         (self.flags[1], self.flags[2]) = (u32::from(secondary.shadow), u32::from(secondary.occlusion));
         self

@@ -9,6 +9,7 @@ use nstr_image::colormap::{Colormap, KNOTS};
 use nstr_space::Cube;
 use nstr_space::occupancy::Occupancy;
 
+use crate::cpu::coarse_distance::CoarseDistance;
 use crate::cpu::{DistanceGrid, TracerSettings};
 use crate::curvature::CURVATURE_STEP;
 use crate::error::RenderError;
@@ -43,7 +44,7 @@ const AMBIENT: usize = 24;
 /// Kind of field, and the settings of its rays.
 #[derive(Clone, Copy, Debug)]
 enum Kind {
-    Sphere { tracer: TracerSettings, lipschitz: f32, cells: u32 },
+    Sphere { tracer: TracerSettings, lipschitz: f32, cells: u32, soft: u32 },
     Volume { settings: VolumeSettings, low: [f32; 4], high: [f32; 4], cells: u32 },
 }
 
@@ -105,8 +106,8 @@ impl GpuRenderer {
         lipschitz: f32,
         grid: Option<&DistanceGrid>,
     ) -> Result<Self, GpuError> {
-        let scene = empty_space(field.gpu(), grid)?;
-        let kind = Kind::Sphere { tracer, lipschitz, cells: grid.map_or(0, |g| g.cells() as u32) };
+        let scene = surroundings(field.gpu(), grid, None)?;
+        let kind = Kind::Sphere { tracer, lipschitz, cells: grid.map_or(0, |g| g.cells() as u32), soft: 0 };
         Ok(Self::new(field, cube, kind, scene))
     }
 
@@ -175,9 +176,22 @@ impl GpuRenderer {
         empty: Option<&DistanceGrid>,
     ) -> Result<(), GpuError> {
         self.field.update(latent, net);
-        if let Kind::Sphere { lipschitz, cells, .. } = &mut self.kind {
-            (*lipschitz, *cells) = (bound, empty.map_or(0, |g| g.cells() as u32));
-            self.scene = empty_space(self.field.gpu(), empty)?;
+        if let Kind::Sphere { lipschitz, cells, soft, .. } = &mut self.kind {
+            (*lipschitz, *cells, *soft) = (bound, empty.map_or(0, |g| g.cells() as u32), 0);
+            self.scene = surroundings(self.field.gpu(), empty, None)?;
+        }
+        Ok(())
+    }
+
+    /// Takes occlusion and shadow of coarse lighting from `distance`, until the next update; without it such lighting has neither. `empty`
+    /// is the empty space that the renderer was given.
+    ///
+    /// # Errors
+    /// Those of [`Self::sdf`].
+    pub fn set_soft_light(&mut self, empty: Option<&DistanceGrid>, distance: &CoarseDistance) -> Result<(), GpuError> {
+        if let Kind::Sphere { soft, .. } = &mut self.kind {
+            *soft = distance.vertices() as u32;
+            self.scene = surroundings(self.field.gpu(), empty, Some(distance))?;
         }
         Ok(())
     }
@@ -381,7 +395,8 @@ impl GpuRenderer {
             Kind::Volume { .. } if outputs.layers => ITERATIONS / (2 * each + extra),
             Kind::Volume { .. } => ITERATIONS / each,
         };
-        let needed = match (self.kind, settings.shading.secondary().occlusion) {
+        let secondary = settings.shading.secondary();
+        let needed = match (self.kind, secondary.occlusion && !secondary.is_coarse) {
             (Kind::Sphere { .. }, true) => SURFACE + AMBIENT,
             (Kind::Sphere { .. }, false) => SURFACE,
             (Kind::Volume { .. }, _) => 1,
@@ -400,7 +415,13 @@ impl GpuRenderer {
             .with_sampling(settings.samples, settings.filter)
             .with_section(settings.section.as_ref(), self.cube);
         match self.kind {
-            Kind::Sphere { tracer, lipschitz, cells } => {
+            Kind::Sphere { tracer, lipschitz, cells, soft } => {
+                if settings.shading.is_coarse {
+                    params.flags[3] = soft;
+                    if soft == 0 {
+                        (params.flags[1], params.flags[2]) = (0, 0);
+                    }
+                }
                 (params.lens[1], params.lens[2]) = (tracer.gap_for(camera, self.cube), lipschitz);
                 (params.options[1], params.options[2]) = (cells, tracer.max_steps);
             }
@@ -429,7 +450,9 @@ impl GpuRenderer {
         source += nstr_shaders::SECTION;
         source += nstr_shaders::CURVATURE;
         source += &match sphere {
-            true => [nstr_shaders::SHADE, nstr_shaders::OCCLUSION, nstr_shaders::SPHERE].concat(),
+            true => {
+                [nstr_shaders::SHADE, nstr_shaders::OCCLUSION, nstr_shaders::SOFT_LIGHT, nstr_shaders::SPHERE].concat()
+            }
             false => [nstr_shaders::MARCH, nstr_shaders::VOLUME].concat(),
         };
         let name = if sphere { "sphere" } else { "volume" };
@@ -439,9 +462,14 @@ impl GpuRenderer {
     }
 }
 
-/// The clearances of a signed distance field's empty space.
-fn empty_space(gpu: &Gpu, grid: Option<&DistanceGrid>) -> Result<wgpu::Buffer, GpuError> {
-    gpu.upload("distance grid", bytemuck::cast_slice(grid.map_or(&[], |g| g.clearances())))
+/// The clearances of a signed distance field's empty space, then coarse distances.
+fn surroundings(
+    gpu: &Gpu,
+    grid: Option<&DistanceGrid>,
+    distance: Option<&CoarseDistance>,
+) -> Result<wgpu::Buffer, GpuError> {
+    let (clearances, distances) = (grid.map_or(&[][..], |g| g.clearances()), distance.map_or(&[][..], |d| d.values()));
+    gpu.upload("distance grid", bytemuck::cast_slice(&[clearances, distances].concat()))
 }
 
 /// The occupied cells of a radiance field.

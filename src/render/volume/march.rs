@@ -80,8 +80,10 @@ pub(super) struct MarchRay {
     /// Unit direction in the world, that colours depend on.
     pub direction: Vec3,
     pub jitter: f32,
-    /// Plane that stops the remaining light and shows the field: its arc length along the path and its normal.
+    /// Plane that stops light and shows the field: its arc length along the path and its normal.
     pub shown: Option<(f32, Vec3)>,
+    /// Share of the light that the plane stops; a translucent one may lie before the rest of the path.
+    pub opacity: f32,
 }
 
 /// Integrals along a bundle of rays.
@@ -166,16 +168,26 @@ impl Marcher<'_> {
         out
     }
 
-    /// Adds the planes that are shown, with all the light that reaches them.
+    /// Adds the planes that are shown, with their share of the light that reaches them.
     fn planes(&self, march_rays: &[MarchRay], width: usize, out: &mut RayBundle, stats: &mut RenderStats) {
         let mut batch = Batch::default();
         for (i, march_ray) in march_rays.iter().enumerate() {
             let ray = &mut out.rays[i];
-            let Some((t, normal)) = march_ray.shown.filter(|_| ray.transmittance > 0.0) else { continue };
-            batch.significant.push((march_ray.path.position(t), i as u32, ray.transmittance));
-            ray.depth += t * ray.transmittance;
-            ray.normal += normal * ray.transmittance;
-            ray.transmittance = 0.0;
+            let MarchRay { shown: Some((t, normal)), opacity, .. } = *march_ray else { continue };
+            let is_first = march_ray.path.pieces().first().is_some_and(|piece| t <= piece.ray.near);
+            let left = 1.0 - opacity;
+            let weight = if is_first { opacity } else { ray.transmittance * opacity };
+            if weight <= 0.0 {
+                continue;
+            }
+            if is_first {
+                ray.scale(left);
+                out.spectrum[i * width..][..width].iter_mut().for_each(|s| *s *= left);
+            }
+            batch.significant.push((march_ray.path.position(t), i as u32, weight));
+            ray.depth += t * weight;
+            ray.normal += normal * weight;
+            ray.transmittance *= left;
         }
         let points: Vec<Vec3> = batch.significant.iter().map(|b| b.0).collect();
         if self.flags.colour && !points.is_empty() {

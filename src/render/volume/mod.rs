@@ -160,7 +160,8 @@ impl<'a> VolumeRenderer<'a> {
         view.check()?;
         settings.check()?;
         let start = Instant::now();
-        let plane = settings.section.map(|s| Plane::new(&s, self.section_cube()));
+        let plane =
+            settings.section.map(|s| Plane::new(&s, self.section_cube()).with_opacity(settings.section_opacity));
         let job = tile::VolumeTileJob { renderer: self, view, plane, mask };
         let tiles = self.tiles(view, |area| job.render(area, settings));
         let mut frame = Frame::blank(view.size(), settings.layers, self.source.spectrum_width());

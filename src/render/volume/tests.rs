@@ -369,6 +369,15 @@ fn a_section_cuts_the_slab_or_shows_its_density() {
         assert!((field.depth_ray[4] as f64 - (z + 0.6).abs()).abs() < if z > 0.0 { 1e-4 } else { 0.2 });
         assert!(field.normal[4][2] * z.signum() as f32 > 0.7);
     }
+    // A plane of half the opacity lets half of the light through, before the slab or behind it.
+    for z in [6.0, -6.0] {
+        let pose = Camera::look_at(DVec3::new(0.0, 0.0, z), DVec3::ZERO, DVec3::Y).unwrap();
+        let camera = Camera::with_fov_y(3, 3, 1.0, pose).unwrap();
+        let section = Some(Section { normal: DVec3::Z, offset: -0.6, show: SectionView::Field });
+        let half = RenderSettings { section, section_opacity: 0.5, ..every_layer() };
+        let alpha = renderer.render(&camera, &half).unwrap().alpha[4];
+        assert!((alpha - (1.0 - 0.5 * passes)).abs() < 3e-3, "{z}: {alpha} {passes}");
+    }
     assert!(render(6.0, SectionView::Field).stats.evals <= 9, "only the plane");
     let beside = Section { normal: DVec3::X, offset: -3.0, show: SectionView::Field };
     let camera = camera(DVec3::new(0.0, 0.0, 6.0), (3, 3), 1.0);

@@ -223,7 +223,9 @@ impl VolumeTileJob<'_> {
         let whole = self.renderer.map.path(ray, 0.0, f64::INFINITY);
         let near = whole.scaled_arc(f64::from(self.renderer.settings.near));
         let colour = ray.direction.as_vec3();
-        let march_ray = |near, far, shown| MarchRay { path: whole.cut(near, far), direction: colour, jitter, shown };
+        let opacity = self.plane.map_or(1.0, |plane| plane.opacity());
+        let march_ray =
+            |near, far, shown| MarchRay { path: whole.cut(near, far), direction: colour, jitter, shown, opacity };
         let Some(plane) = &self.plane else { return march_ray(near, f32::INFINITY, None) };
         let (origin, direction) = (self.renderer.section_cube().to_unit(ray.origin), ray.direction);
         // The far end lies before the near one where nothing is left.
@@ -234,7 +236,8 @@ impl VolumeTileJob<'_> {
         let is_reached = t >= near && whole.pieces().last().is_some_and(|piece| t <= piece.ray.far);
         match (is_reached, hit.is_entered) {
             (false, _) => march_ray(from, to, None),
-            (true, true) => march_ray(from, -1.0, Some((t, hit.at.normal))),
+            (true, true) if opacity >= 1.0 => march_ray(from, -1.0, Some((t, hit.at.normal))),
+            (true, true) => march_ray(from, to, Some((t, hit.at.normal))),
             (true, false) => march_ray(from, to, Some((t, hit.at.normal))),
         }
     }

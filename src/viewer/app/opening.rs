@@ -84,6 +84,8 @@ impl App {
                 self.session.output_stem = path.file_stem().map_or_else(|| "view".into(), PathBuf::from);
                 self.session.replace_model(scene.clone(), window::first_camera(&scene), scene.bounds());
                 self.session.open_name = path.display().to_string();
+                self.session.model_file = Some(path.clone());
+                self.list_model(&path);
                 (self.options.title, self.options.details, self.scores) = (name, details, None);
             }
             Err(reason) => self.session.notify_error(reason),

@@ -7,6 +7,7 @@ use nstr_plot::format::compact;
 use nstr_render::{Section, SectionView};
 
 use crate::contours;
+use crate::cut_handle::{self, HandlePlaces};
 use crate::display_mode::DisplayMode;
 use crate::frusta;
 use crate::orientation::{Label, Line, bounds_lines, grid_lines};
@@ -31,6 +32,8 @@ pub(crate) const WIPE_REACH: f32 = 7.0;
 #[derive(Default)]
 pub(crate) struct Canvas {
     photographs: PhotographCache,
+    /// Handles of the section plane in the last frame.
+    pub handles: HandlePlaces,
     /// Numbers on the isolines of the last section.
     contours: Option<(Weak<Scene>, Section, Vec<Label>)>,
 }
@@ -59,6 +62,7 @@ impl Canvas {
             self.contour_labels(&painter, &projection, info);
         }
         world(&painter, &projection, session);
+        self.section_handles(ui, &painter, &projection, session);
         marks(&painter, &projection, session);
         hints(&painter, &projection, session, area);
         if session.aids.axes && area.width() > 150.0 && area.height() > 120.0 {
@@ -75,6 +79,18 @@ impl Canvas {
         if let Some(text) = channels.filter(|_| area.width() > 320.0) {
             caption(&painter, area, Align2::RIGHT_TOP, text);
         }
+    }
+
+    /// Outline and handles of the section plane.
+    fn section_handles(&mut self, ui: &mut Ui, painter: &Painter, projection: &Projection<'_>, session: &mut Session) {
+        self.handles = HandlePlaces::default();
+        let Some(scene) = session.scene.clone().filter(|_| session.settings.cut.enabled && !session.photograph.held)
+        else {
+            return;
+        };
+        let bounds = session.bounds.unwrap_or_else(|| scene.cube.bounds());
+        let about = (bounds, session.home.radius);
+        self.handles = cut_handle::show(ui, painter, projection, &mut session.settings.cut, &scene, about);
     }
 
     /// Numbers on the isolines of a section that shows signed distances.

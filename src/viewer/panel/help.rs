@@ -3,7 +3,7 @@
 use egui::{Align2, Color32, Context, Frame, Grid, Margin, Rect, RichText, ScrollArea, Stroke, Ui, Window};
 
 /// Keys and their actions, in the order of the manual.
-const HELP: [(&str, &str); 29] = [
+const HELP: [(&str, &str); 35] = [
     ("left drag", "turn around the object"),
     ("right drag, shift + left", "move sideways"),
     ("middle drag, ctrl + left", "look around"),
@@ -24,9 +24,15 @@ const HELP: [(&str, &str); 29] = [
     ("I (hold)", "the capture's image"),
     ("1 ... 9", "layer"),
     ("ctrl + C, ctrl + V", "copy, paste the camera"),
+    ("L", "next look of the surface"),
+    ("C", "cut by a plane; drag its handles"),
     ("F5, F6, F7", "add a key to the path, play it, load one"),
+    ("F8", "render the path to a video; stop"),
+    ("ctrl + Z, ctrl + Y", "undo, redo changes of the path"),
     ("P", "save the picture as PNG"),
     ("X", "save all layers as EXR"),
+    ("M", "save the surface as a mesh"),
+    ("ctrl + S", "save the model"),
     ("space", "pause training, go on"),
     ("T", "panel"),
     ("F11", "full screen"),

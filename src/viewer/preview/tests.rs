@@ -3,6 +3,7 @@ use std::sync::Arc;
 use glam::{DVec3, Vec3};
 use nstr_camera::Camera;
 use nstr_render::{Layer, LayerSet, RenderSettings};
+use nstr_space::Cube;
 use nstr_space::analytic::{AnalyticSdf, sphere};
 use nstr_space::analytic_radiance::AnalyticRadiance;
 
@@ -18,7 +19,7 @@ fn both(scene: &Scene, eye: DVec3, layers: LayerSet) -> [nstr_render::Frame; 2] 
     let settings = RenderSettings { layers, ..RenderSettings::default() };
     let exact = scene.renderer().unwrap().render(&camera, &settings).unwrap();
     let field = preview.field(scene, DisplayMode::Shaded).unwrap();
-    let previewed = renderer(&field, scene.placement(), scene.distance_grid()).unwrap().render(&camera, &settings);
+    let previewed = renderer(&field, scene).unwrap().render(&camera, &settings);
     [exact, previewed.unwrap()]
 }
 

@@ -3,9 +3,13 @@
 use std::path::{Path, PathBuf};
 
 use nstr_field::model::is_model_name;
+use nstr_image::colour::{Background, hex, srgb_from_linear};
+use nstr_render::{Look, SectionView};
 
+use crate::camera::ViewCamera;
 use crate::camera_path::CameraPath;
-use crate::session::{Effect, Session};
+use crate::display_mode::DisplayMode;
+use crate::session::{DisplaySettings, Effect, Session};
 
 /// The file of the camera path and its content.
 #[derive(Default)]
@@ -21,27 +25,127 @@ pub(crate) struct SavedPath {
 impl Session {
     /// Adds the camera to the path.
     pub fn add_key(&mut self) {
-        self.path.keys.push(self.camera);
+        self.change_path(|path, camera| path.keys.push(camera));
+        self.path_time = self.path.duration();
         self.notify(format!("key {} added to the camera path", self.path.keys.len()));
     }
 
     /// Goes to key `i` of the path.
     pub fn go_to_key(&mut self, i: usize) {
         if let Some(key) = self.path.keys.get(i).copied() {
-            self.release_view();
+            self.scrub(self.path.time_of(i));
+            // Interpolation may change its last bits.
             self.camera = key;
+        }
+    }
+
+    /// Goes to the camera after `seconds` of the path.
+    pub fn scrub(&mut self, seconds: f64) {
+        if let Some(camera) = self.path.at(seconds) {
+            self.release_view();
+            (self.camera, self.path_time) = (camera, seconds.clamp(0.0, self.path.duration()));
         }
     }
 
     /// Replaces key `i` of the path by the camera.
     pub fn replace_key(&mut self, i: usize) {
-        if let Some(key) = self.path.keys.get_mut(i) {
-            *key = self.camera;
+        if i < self.path.keys.len() {
+            self.change_path(|path, camera| path.keys[i] = camera);
             self.notify(format!("key {} replaced", i + 1));
         }
     }
 
-    /// Plays the path from its start, or stops it.
+    /// Changes the path, given the camera, in a way that can be taken back.
+    pub fn change_path(&mut self, change: impl FnOnce(&mut CameraPath, ViewCamera)) {
+        self.path_history.observe(&self.path);
+        change(&mut self.path, self.camera);
+        self.path_history.observe(&self.path);
+    }
+
+    /// Notes a change of the path that widgets have made, once it is over.
+    pub fn path_changed(&mut self) {
+        self.path_history.observe(&self.path);
+    }
+
+    /// Whether there is a change of the path to take back, and one to make again.
+    pub fn can_undo(&self) -> (bool, bool) {
+        self.path_history.can_go()
+    }
+
+    /// Takes the last change of the path back.
+    pub(super) fn undo_path(&mut self) {
+        self.path_history.observe(&self.path);
+        match self.path_history.undo().cloned() {
+            Some(path) => self.restore_path(path, "taken back"),
+            None => self.notify("there is no change of the camera path to take back"),
+        }
+    }
+
+    /// Makes the change again that was taken back.
+    pub(super) fn redo_path(&mut self) {
+        self.path_history.observe(&self.path);
+        match self.path_history.redo().cloned() {
+            Some(path) => self.restore_path(path, "made again"),
+            None => self.notify("there is no change of the camera path to make again"),
+        }
+    }
+
+    fn restore_path(&mut self, path: CameraPath, what: &str) {
+        (self.path, self.playback_time) = (path, None);
+        let keys = self.path.keys.len();
+        let plural = if keys == 1 { "" } else { "s" };
+        self.notify(format!("{what}: the camera path has {keys} key{plural}"));
+    }
+
+    /// Command line that renders the path of the shown model as a video of `size`. Saves the path first unless its file is up to date.
+    ///
+    /// # Errors
+    /// A message for the user: no path, no model, a file that cannot be written.
+    pub fn render_command(&mut self, size: (u32, u32)) -> Result<String, String> {
+        if self.path.keys.len() < 2 {
+            return Err("a path needs at least two keys: F5 adds one".into());
+        }
+        let model = self.model_file.clone().ok_or("the field has no model file yet: save the model first")?;
+        if self.saved_path.file.is_none() || self.saved_path.path != self.path {
+            self.save_path(size);
+        }
+        let file = self.saved_path.file.clone().filter(|_| self.saved_path.path == self.path);
+        let file = file.ok_or_else(|| self.message().map_or_else(String::new, |m| m.0.to_string()))?;
+        let video = self.next_file(self.video_format.extension());
+        let DisplaySettings { mode, look, has_backdrop, background, samples, cut, .. } = self.settings;
+        let mut words = vec!["nstr".to_string(), "render".into(), quoted(&model), "--path".into(), quoted(&file)];
+        words.extend(["-o".into(), quoted(&video), "--size".into(), format!("{}x{}", size.0, size.1)]);
+        words.extend(["--spp".into(), samples.to_string()]);
+        let scene = self.scene.as_ref();
+        let is_surface = scene.is_some_and(|s| !s.is_radiance());
+        if mode != DisplayMode::Shaded {
+            words.extend(["--layers".into(), mode.name().into()]);
+        } else if is_surface && look != Look::default() {
+            words.extend(["--look".into(), look.to_string()]);
+        }
+        if !(is_surface && has_backdrop && look.has_backdrop()) {
+            let name = match background {
+                Background::White => "white".to_string(),
+                Background::Black => "black".into(),
+                Background::Transparent => "transparent".into(),
+                Background::Colour(c) => format!("'{}'", hex(c.map(|v| (srgb_from_linear(v) * 255.0).round() as u8))),
+            };
+            words.extend(["--background".into(), name]);
+        }
+        if let Some(section) = scene.and_then(|scene| cut.section(scene, mode == DisplayMode::Shaded)) {
+            let [x, y, z] = section.normal.to_array();
+            words.push(format!("--section={x},{y},{z},{}", section.offset));
+            if section.show == SectionView::Field {
+                words.push("--section-field".into());
+                if cut.opacity < 1.0 {
+                    words.extend(["--section-opacity".into(), cut.opacity.to_string()]);
+                }
+            }
+        }
+        Ok(words.join(" "))
+    }
+
+    /// Plays the path from where it was left, or stops it.
     pub fn play(&mut self) {
         if self.playback_time.take().is_some() {
             return;
@@ -50,7 +154,9 @@ impl Session {
             return self.notify("a path needs at least two keys: F5 adds one");
         }
         self.active_view = None;
-        self.playback_time = Some(0.0);
+        // From where it was left, unless that is the end.
+        let end = self.path.duration();
+        self.playback_time = Some(if self.path_time < end - 1e-6 { self.path_time } else { 0.0 });
     }
 
     /// Writes the path to the file named in the panel, or to the next numbered file; never over another path's file.
@@ -94,7 +200,8 @@ impl Session {
             Ok(path) => {
                 self.release_view();
                 self.camera = path.keys.first().copied().unwrap_or(self.camera);
-                self.path = path;
+                self.change_path(|present, _| *present = path);
+                self.path_time = 0.0;
                 self.notify(format!("{} keys from {}: F6 plays them", self.path.keys.len(), file.display()));
                 self.set_path_file(file.into());
             }
@@ -132,9 +239,10 @@ impl Session {
         None
     }
 
-    /// Clears the path and keeps its file.
+    /// Clears the path, which can be taken back, and keeps its file.
     pub fn clear_path(&mut self) {
-        (self.path.keys, self.path.own_seconds, self.playback_time) = (Vec::new(), Vec::new(), None);
+        self.change_path(|path, _| (path.keys, path.own_seconds) = (Vec::new(), Vec::new()));
+        (self.playback_time, self.path_time) = (None, 0.0);
         (self.path_name, self.saved_path) = (String::new(), SavedPath::default());
     }
 
@@ -143,9 +251,16 @@ impl Session {
         self.saved_path = SavedPath { file: Some(file), path: self.path.clone(), unconfirmed: None };
     }
 
-    /// `stem-N.extension` with the number after the highest in use.
-    pub(super) fn next_file(&self, extension: &str) -> PathBuf {
-        self.numbered(self.newest_number(extension) + 1, extension)
+    /// `stem-N.extension` with the number after the highest in use; no name is given twice.
+    pub fn next_file(&mut self, extension: &str) -> PathBuf {
+        let mut number = self.newest_number(extension) + 1;
+        // A picture that waits to be refined has no file yet.
+        while self.promised.contains(&self.numbered(number, extension)) {
+            number += 1;
+        }
+        let file = self.numbered(number, extension);
+        self.promised.insert(file.clone());
+        file
     }
 
     /// Highest number of the files `stem-N.extension`; 0 without any.
@@ -163,6 +278,16 @@ impl Session {
 
     fn numbered(&self, n: u32, extension: &str) -> PathBuf {
         PathBuf::from(format!("{}-{n}.{extension}", self.output_stem.display()))
+    }
+}
+
+/// A path as a word of a shell's command line.
+fn quoted(path: &Path) -> String {
+    let text = path.display().to_string();
+    let is_plain = |c: char| c.is_alphanumeric() || "_-./+=:,@%".contains(c);
+    match !text.is_empty() && !text.starts_with('-') && text.chars().all(is_plain) {
+        true => text,
+        false => format!("'{}'", text.replace('\'', r"'\''")),
     }
 }
 
@@ -214,6 +339,76 @@ mod tests {
     }
 
     #[test]
+    fn every_change_of_the_path_can_be_taken_back() {
+        let mut s = session();
+        for _ in 0..3 {
+            s.act(Action::Orbit(DVec2::new(40.0, 0.0)), SIZE);
+            s.act(Action::AddKey, SIZE);
+        }
+        let whole = s.path.clone();
+        s.change_path(|path, _| path.shift(0, false));
+        s.replace_key(1);
+        s.change_path(|path, _| path.remove(2));
+        s.clear_path();
+        assert!(s.path.keys.is_empty());
+        for keys in [2, 3, 3, 3, 2, 1, 0] {
+            s.act(Action::Undo, SIZE);
+            assert_eq!(s.path.keys.len(), keys);
+        }
+        s.act(Action::Undo, SIZE);
+        assert!(s.message().unwrap().0.contains("no change"));
+        (0..3).for_each(|_| drop(s.act(Action::Redo, SIZE)));
+        assert_eq!(s.path, whole);
+        // A change that a widget made is one too.
+        s.path.move_key(1, 0.7);
+        s.path_changed();
+        s.act(Action::Undo, SIZE);
+        assert_eq!(s.path, whole);
+    }
+
+    #[test]
+    fn the_camera_goes_along_the_path_and_plays_on_from_there() {
+        let mut s = session();
+        for _ in 0..3 {
+            s.act(Action::Orbit(DVec2::new(40.0, 0.0)), SIZE);
+            s.act(Action::AddKey, SIZE);
+        }
+        s.scrub(1.0);
+        assert_eq!((Some(s.camera), s.path_time), (s.path.at(1.0), 1.0));
+        s.act(Action::Play, SIZE);
+        assert_eq!(s.playback_time, Some(1.0));
+        s.loops = true;
+        assert!(s.advance(3.5, None));
+        assert!((s.playback_time.unwrap() - 0.5).abs() < 1e-9, "it begins again");
+        s.scrub(99.0);
+        assert_eq!(s.path_time, 4.0);
+        s.act(Action::Play, SIZE);
+        assert_eq!(s.playback_time, Some(0.0), "from the end it starts again");
+    }
+
+    #[test]
+    fn the_command_renders_what_is_shown() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut s = Session { output_stem: dir.path().join("it's"), ..session() };
+        assert!(s.render_command((640, 400)).unwrap_err().contains("F5"));
+        s.act(Action::AddKey, SIZE);
+        s.act(Action::Orbit(DVec2::new(40.0, 0.0)), SIZE);
+        s.act(Action::AddKey, SIZE);
+        assert!(s.render_command((640, 400)).unwrap_err().contains("no model file"));
+        s.model_file = Some("a model.nstr".into());
+        let command = s.render_command((640, 400)).unwrap();
+        assert!(command.starts_with("nstr render 'a model.nstr' --path '"), "{command}");
+        assert!(command.contains(r"it'\''s-1.json") && command.contains("--size 640x400 --spp 8"), "{command}");
+        assert!(dir.path().join("it's-1.json").is_file(), "the path was saved");
+        // A saved path is not saved again; layers and backgrounds follow the window.
+        s.settings.mode = DisplayMode::Normals;
+        s.settings.background = Background::Black;
+        let command = s.render_command((640, 400)).unwrap();
+        assert!(command.contains("--layers normal --background black"), "{command}");
+        assert!(!dir.path().join("it's-2.json").exists());
+    }
+
+    #[test]
     fn unsaved_keys_are_replaced_at_the_second_request() {
         let dir = tempfile::tempdir().unwrap();
         let mut s = Session { output_stem: dir.path().join("m"), ..session() };
@@ -255,6 +450,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let mut s = Session { output_stem: dir.path().join("m"), ..session() };
         assert_eq!(s.next_file("png"), dir.path().join("m-1.png"));
+        assert_eq!(s.next_file("png"), dir.path().join("m-2.png"), "the first may not be written yet");
         for name in ["m-3.json", "m-12.json", "m-+99.json", "m-x.json", "m-40.png", "mm-50.json", "m-99999999999.json"]
         {
             std::fs::write(dir.path().join(name), "").unwrap();

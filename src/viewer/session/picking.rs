@@ -6,6 +6,7 @@ use glam::{DVec2, DVec3};
 use nstr_plot::format::compact;
 
 use crate::camera::ViewCamera;
+use crate::display_mode::DisplayMode;
 use crate::frusta;
 use crate::probe;
 use crate::scene::Scene;
@@ -57,7 +58,7 @@ impl Session {
             return self.go_to_view(view, size);
         }
         let Some(scene) = self.scene.clone() else { return };
-        let section = self.settings.cut.section(&scene);
+        let section = self.settings.cut.section(&scene, self.settings.mode == DisplayMode::Shaded);
         match probe::pick(&scene, &self.camera.camera(size), pixel, section) {
             Some(point) => self.picked = Some(Arc::new(point)),
             None => self.picked = None,
@@ -67,7 +68,7 @@ impl Session {
     /// World point that the picture shows at a pixel.
     fn position_at(&mut self, pixel: DVec2, size: (u32, u32)) -> Option<DVec3> {
         let scene = self.scene.clone()?;
-        let section = self.settings.cut.section(&scene);
+        let section = self.settings.cut.section(&scene, self.settings.mode == DisplayMode::Shaded);
         let position = probe::position_at(&scene, &self.camera.camera(size), pixel, section);
         if position.is_none() {
             self.notify(NOTHING);
