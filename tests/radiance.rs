@@ -94,17 +94,18 @@ fn a_capture_is_fitted_measured_rendered_exported_and_queried() {
     for kind in ["render", "reference", "error"] {
         assert_eq!(std::fs::read_dir(at.join("pictures").join(kind)).unwrap().count(), 8, "{kind}");
     }
-    // The contact sheet: three pictures of 64 pixels a row beside the bar, as many rows as are asked for.
+    // The contact sheet: three pictures a row beside the bar, as many rows as are asked for.
     let sheet = |path: &str| nstr::image::png::read(&at.join(path)).unwrap();
     let whole = sheet("pictures/sheet.png");
     ok(at, &["eval", "t.safetensors", &teaset, "--images", "worst.png", "--sheet-rows", "2"]);
     let worst = sheet("worst.png");
     assert!(whole.width == worst.width && whole.width > 3 * 64, "{} {}", whole.width, worst.width);
-    assert!(whole.height > 8 * 64 && (2 * 64..8 * 64).contains(&worst.height), "{} {}", whole.height, worst.height);
-    let said = fails(at, &["eval", "t.safetensors", &teaset, "--lattice", "64"]);
-    assert!(said.contains("--lattice") && said.contains("meshes"), "{said}");
-    let said = fails(at, &["render", "t.safetensors", "-o", "t.png", "--ao", "--shadow"]);
-    assert!(said.contains("--ao is for surfaces"), "{said}");
+    // Eight rows and two; beside them a title.
+    assert!((3 * worst.height..=4 * worst.height).contains(&whole.height), "{} {}", whole.height, worst.height);
+    let refused = fails(at, &["eval", "t.safetensors", &teaset, "--lattice", "64"]);
+    assert!(refused.contains("--lattice") && refused.contains("meshes"), "{refused}");
+    let refused = fails(at, &["render", "t.safetensors", "-o", "t.png", "--ao", "--shadow"]);
+    assert!(refused.contains("--ao is for surfaces"), "{refused}");
     for name in ["psnr_near", "psnr_middle", "psnr_far"] {
         assert!(e[name].as_f64().is_some_and(|db| db > 12.0), "{name}: {said}");
     }
@@ -339,4 +340,72 @@ fn captures_that_cannot_be_used_are_named_and_leave_nothing() {
     }
     assert!(!at.join("m.safetensors").exists());
     assert!(fails(at, &["eval", "no.safetensors", &teaset]).contains("no.safetensors"));
+}
+
+#[test]
+fn a_surface_is_fitted_to_a_capture_and_meshed() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = folder.path();
+    let (teaset, truth) = (scene("teaset"), scene("teaset.obj"));
+    let mut fit = vec!["fit", &teaset, "--preset", "surface", "--downscale", "2", "--steps", "300", "--no-eval"];
+    fit.extend(["-o", "s.safetensors", "--set", "latent.hashmap_size=8192", "--set", "occupancy.resolution=64"]);
+    fit.extend(["--set", "rays.samples_per_step=8192"]);
+    ok(at, &fit);
+    let said = ok(at, &["inspect", "s.safetensors"]);
+    assert!(said.contains("of a signed distance, sharpness 600"), "{said}");
+    let chamfer = |args: &[&str], to: &str| {
+        let mesh = ["mesh", "s.safetensors", "-o", to, "--resolution", "64", "--truth", &truth];
+        let said = ok(at, &[&mesh[..], args].concat());
+        let line = said.lines().find(|line| line.contains("Chamfer-L1")).unwrap();
+        line.split_whitespace().nth(1).unwrap().parse::<f64>().unwrap()
+    };
+    // The ball that it begins as is 7 % away.
+    let [own, seen] = [chamfer(&[], "own.ply"), chamfer(&["--capture", &teaset], "seen.ply")];
+    assert!(own < 4.0 && seen < 4.0, "{own} {seen}");
+    let level = chamfer(&["--level", "20"], "level.ply");
+    assert!((level - own).abs() > 1e-3, "a level of the density lies before the zero of the distance");
+    let both = run(at, &["mesh", "s.safetensors", "-o", "x.ply", "--level", "5", "--capture", &teaset]);
+    assert!(!both.status.success() && String::from_utf8_lossy(&both.stderr).contains("--capture"));
+    let bad = ["fit", &teaset, "--preset", "surface", "--set", "skip_latent=false", "-o", "x.safetensors"];
+    assert!(fails(at, &bad).contains("skip_latent"));
+}
+
+#[test]
+fn depth_maps_are_followed_and_bad_ones_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = folder.path();
+    let teaset = scene("teaset");
+    let mut file = json(&Path::new(&teaset).join("transforms_train.json"));
+    for (i, frame) in file["frames"].as_array_mut().unwrap().iter_mut().enumerate() {
+        let name = Path::new(&teaset).join(frame["file_path"].as_str().unwrap());
+        frame["file_path"] = name.to_str().unwrap().into();
+        if i < 3 {
+            frame["depth_file_path"] = format!("d{i}.npy").into();
+        }
+    }
+    std::fs::write(at.join("transforms.json"), file.to_string()).unwrap();
+    let depth = |name: &str, side: u64| {
+        let mut bytes = Vec::new();
+        let options = npyz::WriteOptions::new().default_dtype().shape(&[side, side]);
+        let mut writer = options.writer(&mut bytes).begin_nd().unwrap();
+        writer.extend((0..side * side).map(|_| 4000u16)).unwrap();
+        writer.finish().unwrap();
+        std::fs::write(at.join(name), bytes).unwrap();
+    };
+    (0..2).for_each(|i| depth(&format!("d{i}.npy"), 32));
+    let fit = |weight: &str, to: &str| {
+        let mut args = vec!["fit", "transforms.json", "-o", to, "--steps", "20", "--no-eval", "--holdout", "0"];
+        args.extend(QUICK);
+        args.extend(["--set", weight]);
+        (ok(at, &args), parameters(&at.join(to)))
+    };
+    let (said, with) = fit("depth.weight=0.5", "with.safetensors");
+    assert!(said.contains("2 of 40 training views have a depth map"), "{said}");
+    assert!(said.contains("depth maps of 1 of 40 frames are missing"), "{said}");
+    let (_, without) = fit("depth.weight=0", "without.safetensors");
+    assert!(with != without, "depths change what is learned");
+    depth("d1.npy", 31);
+    std::fs::write(at.join("d0.npy"), b"nothing").unwrap();
+    let quick: Vec<&str> = ["fit", "transforms.json", "-o", "x.safetensors"].into_iter().chain(QUICK).collect();
+    assert!(fails(at, &quick).contains("d0.npy"));
 }

@@ -24,7 +24,16 @@ pub fn ray_loss<B: FieldBackend>(
     if rays.t.is_empty() {
         // Nothing depends on the field, but the gradient must exist.
         let (background, target) = (host(&rays.background, 3, &grid), host(&rays.target, 3, &grid));
-        return mean_loss(background - target, rays, loss) + (grid.sum() + net.sum()) * 0.0;
+        let error = background - target;
+        let total = mean_loss(error.clone(), rays, loss) + (grid.sum() + net.sum()) * 0.0;
+        return match loss.depth.filter(|_| !rays.depth.is_empty()) {
+            // All light passes.
+            Some(depth) => {
+                let passed = error.clone().mean_dim(1) * 0.0 + f64::from(depth.distance(1.0));
+                total + mean_depth_cost(passed, error, rays) * f64::from(depth.weight)
+            }
+            None => total,
+        };
     }
     let at = positions(op, rays, &grid);
     ray_loss_at(op, grid, net, rays, loss, at)
@@ -84,17 +93,12 @@ pub fn ray_loss_at<B: FieldBackend>(
     let t = spread(host(&rays.t, 1));
     if let (Some(depth), false) = (loss.depth, rays.depth.is_empty()) {
         let known: Vec<f32> = rays.depth.iter().map(|d| if d.is_finite() { *d } else { 0.0 }).collect();
-        let is_known: Vec<f32> = rays.depth.iter().map(|d| if d.is_finite() { 1.0 } else { 0.0 }).collect();
         let tolerance = f64::from(depth.tolerance);
         let distance = |e: Tensor<B, 2>| ((e.clone() * e) + tolerance * tolerance).sqrt() - tolerance;
         let away = distance(t.clone() - host(&known, 1)) * mask;
         let passed = end * f64::from(depth.distance(1.0));
-        let of_ray = ((weight.clone() * away).sum_dim(1) + passed) * host(&is_known, 1);
-        let of_ray = match is_beyond(error, rays) {
-            Some(beyond) => of_ray.mask_fill(beyond, 0.0),
-            None => of_ray,
-        };
-        total = total + of_ray.mean() * f64::from(depth.weight);
+        let of_ray = (weight.clone() * away).sum_dim(1) + passed;
+        total = total + mean_depth_cost(of_ray, error, rays) * f64::from(depth.weight);
     }
     if loss.distortion > 0.0 {
         let dt = spread(host(&rays.dt, 1));
@@ -111,6 +115,18 @@ fn scale_gradient<B: FieldBackend>(values: Tensor<B, 2>, factor: Tensor<B, 2>) -
     let fixed = values.clone().detach();
     // The difference is 0, and differentiable.
     (values - fixed.clone()) * factor + fixed
+}
+
+/// Mean over all rays of what it costs to carry their light to its depth, `[ray, 1]`: 0 for rays of unknown depth, and for rays whose
+/// `error` is beyond its limit.
+fn mean_depth_cost<B: FieldBackend>(of_ray: Tensor<B, 2>, error: Tensor<B, 2>, rays: &RayBatch) -> Tensor<B, 1> {
+    let is_known: Vec<f32> = rays.depth.iter().map(|d| if d.is_finite() { 1.0 } else { 0.0 }).collect();
+    let data = TensorData::new(is_known, [rays.depth.len(), 1]);
+    let of_ray = of_ray * Tensor::from_data(data, (&error.device(), error.dtype()));
+    match is_beyond(error, rays) {
+        Some(beyond) => of_ray.mask_fill(beyond, 0.0).mean(),
+        None => of_ray.mean(),
+    }
 }
 
 /// Mean over rays and channels of the errors' losses `[ray, 3]`, 0 for rays beyond their limit of the error.

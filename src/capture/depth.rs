@@ -14,6 +14,7 @@ use std::path::PathBuf;
 use glam::DVec3;
 use npyz::NpyFile;
 use nstr_files::{Budget, read_named, shorten};
+use nstr_image::format::ImageFormat;
 use nstr_image::orientation::Orientation;
 use nstr_image::picture::decode_values;
 
@@ -22,6 +23,8 @@ use crate::view::View;
 
 /// Longest file that is read, in bytes.
 const MAX_BYTES: u64 = 1 << 30;
+/// Most pixels of a map for one of its image: more detail than the image has is not used.
+const MAX_DETAIL: u64 = 16;
 /// Depths of whole numbers are millimetres where nothing else is said.
 const MILLIMETRE: f64 = 1e-3;
 /// Largest difference of the shapes of a map and its image, as a fraction.
@@ -151,7 +154,8 @@ impl DepthFile {
     pub fn read(&self, size: (u32, u32), turn: Orientation) -> Result<DepthMap, CaptureError> {
         let bytes = read_named(&self.path, &Budget::new(MAX_BYTES)).map_err(CaptureError::io(&self.path))?;
         let fail = |reason: String| CaptureError::image(&self.path, reason);
-        let DepthValues { width, height, data, usual_scale } = values(&bytes).map_err(fail)?;
+        let most = (u64::from(size.0) * u64::from(size.1)).saturating_mul(MAX_DETAIL);
+        let DepthValues { width, height, data, usual_scale } = values(&bytes, most).map_err(fail)?;
         let shape = |w: usize, h: usize| w as f64 / h as f64 * f64::from(size.1) / f64::from(size.0);
         let fits = |w: usize, h: usize| (shape(w, h) - 1.0).abs() <= SHAPE_TOLERANCE;
         let turned = turn.swaps_axes() && !fits(width, height) && fits(height, width);
@@ -159,23 +163,38 @@ impl DepthFile {
             let reason = format!("a depth map of {width}x{height} for an image of {}x{}", size.0, size.1);
             return Err(fail(reason + "; expected one of the image's shape, of any size"));
         }
-        let scale = (self.scale.unwrap_or(usual_scale)) as f32;
-        let known = |v: f32| if v > 0.0 && (v * scale).is_finite() { v * scale } else { f32::NAN };
+        let scale = self.scale.unwrap_or(usual_scale);
+        let scaled = |v: f32| (f64::from(v) * scale) as f32;
+        let known = |v: f32| if v > 0.0 && scaled(v).is_finite() { scaled(v) } else { f32::NAN };
         let depth: Vec<f32> = data.into_iter().map(known).collect();
         let (width, height, depth) = match turned {
             true => (height, width, turn.turn(depth, width, height, 1)),
             false => (width, height, depth),
         };
-        Ok(DepthMap::Dense { width: width as u32, height: height as u32, depth })
+        let map = DepthMap::Dense { width: width as u32, height: height as u32, depth };
+        if width as u64 * height as u64 <= u64::from(size.0) * u64::from(size.1) {
+            return Ok(map);
+        }
+        let of_image = (0..size.1).flat_map(|y| (0..size.0).map(move |x| (x, y)));
+        let depth = of_image.map(|pixel| map.at(pixel, size).unwrap_or(f32::NAN)).collect();
+        Ok(DepthMap::Dense { width: size.0, height: size.1, depth })
     }
 }
 
-/// The values of a picture or a NumPy array.
-fn values(bytes: &[u8]) -> Result<DepthValues, String> {
+/// The values of a picture or a NumPy array of at most so many.
+fn values(bytes: &[u8], most: u64) -> Result<DepthValues, String> {
+    let check = |width: u64, height: u64| match width.saturating_mul(height) <= most {
+        true => Ok(()),
+        false => Err(format!("a depth map of {width}x{height}, more than {MAX_DETAIL} times the pixels of its image")),
+    };
     const NPY: &[u8] = b"\x93NUMPY";
     if bytes.starts_with(NPY) {
-        return array(bytes);
+        let values = array(bytes)?;
+        check(values.width as u64, values.height as u64)?;
+        return Ok(values);
     }
+    let (width, height) = ImageFormat::of(bytes)?.size(bytes)?;
+    check(width.into(), height.into())?;
     let decoded = decode_values(bytes)?.image;
     let (raster, is_linear) = (decoded.raster, decoded.is_linear);
     // The size of a PNG's values in bits stands behind those of the picture.
@@ -276,18 +295,25 @@ mod tests {
         assert_eq!(map.len(), 5, "0 says nothing");
         for (i, want) in values.iter().enumerate() {
             let found = map.at((i as u32 % 3, i as u32 / 3), (3, 2));
-            assert_eq!(found, (*want > 0).then(|| f32::from(*want) * 1e-3), "{i}");
+            assert_eq!(found, (*want > 0).then(|| (f64::from(*want) * 1e-3) as f32), "{i}");
         }
         // A map of half the image's size covers it.
         assert_eq!(map.at((2, 0), (6, 4)), Some(1.5));
         assert_eq!(map.at((5, 3), (6, 4)), Some(40.0));
+        // One of twice the size is reduced to it.
+        let large = npy(&[2, 4], &[1u16, 2, 3, 4, 5, 6, 7, 8]);
+        let reduced = read("d.npy", &large, Some(1.0), (2, 1)).unwrap();
+        assert!(matches!(reduced, DepthMap::Dense { width: 2, height: 1, .. }), "{reduced:?}");
         let centimetres = read("d.png", &bytes, Some(0.01), (3, 2)).unwrap();
         assert_eq!(centimetres.at((1, 0), (3, 2)), Some(15.0));
         let bytes = png::encode_as((2, 1), grey, &[0, 200]).unwrap();
         assert_eq!(read("d.png", &bytes, Some(1.0), (2, 1)).unwrap().at((1, 0), (2, 1)), Some(200.0));
         let whole = npy(&[2, 3], &values);
-        assert_eq!(read("d.npy", &whole, None, (3, 2)).unwrap(), map);
-        assert_eq!(read("d.npy", &npy(&[2, 3, 1], &values.map(f64::from)), None, (3, 2)).unwrap(), map);
+        // NaN is not itself.
+        let text = |map: &DepthMap| format!("{map:?}");
+        assert_eq!(text(&read("d.npy", &whole, None, (3, 2)).unwrap()), text(&map));
+        let column = npy(&[2, 3, 1], &values.map(f64::from));
+        assert_eq!(text(&read("d.npy", &column, None, (3, 2)).unwrap()), text(&map));
     }
 
     #[test]
@@ -297,6 +323,7 @@ mod tests {
             (npy(&[6], &[1u16; 6]), (3, 2), "expected [height, width]"),
             (npy(&[2, 3], &[1u64; 6]), (3, 2), "u8"),
             (npy(&[2, 3], &[1u16; 6])[..100].to_vec(), (3, 2), "d.npy"),
+            (npy(&[200, 300], &[1u16; 60_000]), (3, 2), "more than 16 times the pixels"),
             (b"text".to_vec(), (3, 2), "d.npy"),
             (Vec::new(), (3, 2), "d.npy"),
         ] {

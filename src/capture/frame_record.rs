@@ -152,7 +152,7 @@ impl FrameRecord {
             view.depth = match &self.depth {
                 Some(file) => Some(file.read(found, turn)?),
                 None if self.shown.is_empty() => None,
-                None => Some(DepthMap::projected(&view, &self.shown)),
+                None => Some(DepthMap::projected(&view, &self.shown)).filter(|depth| !depth.is_empty()),
             };
         }
         Ok(LoadedView { view, orientation: (orientation, !turn.is_upright()), notes })

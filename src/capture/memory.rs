@@ -11,6 +11,8 @@ use crate::image;
 
 /// Bytes of a pixel that is held: colour with alpha, and the mask.
 const HELD: u64 = 5;
+/// Bytes of a pixel's depth, where there is a map of them.
+const DEPTH: u64 = 4;
 /// Bytes of a pixel while it is decoded: values as read, and the pixel itself.
 const DECODING: u64 = 8;
 /// Fraction of the free memory that images may take; the fit needs the rest.
@@ -43,7 +45,9 @@ fn check_against(
     };
     let held = |r: &&FrameRecord| {
         let factor = u64::from(r.factor(downscale).max(1));
-        pixels(r) / (factor * factor) * HELD
+        // A depth map is held at the size of the picture on disk at most.
+        let depth = if r.depth.is_some() { pixels(r) * DEPTH } else { 0 };
+        pixels(r) / (factor * factor) * HELD + depth
     };
     let mut decoding: Vec<u64> = records.iter().map(|r| pixels(r) * DECODING).collect();
     decoding.sort_unstable_by(|a, b| b.cmp(a));

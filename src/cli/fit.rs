@@ -174,7 +174,7 @@ impl FitArgs {
         if kind != FieldKind::Radiance && self.background != CaptureBackground::Auto {
             bail!("{name}: --background is for captures; this is {what}");
         }
-        if self.precision != Precision::default() && self.output.as_deref().is_some_and(is_compact_name) {
+        if self.precision != Precision::F16 && self.output.as_deref().is_some_and(is_compact_name) {
             bail!("{name}: --precision is for .safetensors; a compact file's is chosen by --max-size");
         }
         Ok(())

@@ -77,7 +77,8 @@ impl ProgressDisplay {
     /// # Errors
     /// Signals that cannot be heard.
     pub fn of_runs(total: usize) -> anyhow::Result<Self> {
-        Ok(Self { verbosity: Verbosity::BarOnly, runs: Some(Runs::new(total)), ..Self::stoppable()? })
+        let (runs, left) = (Some(Runs::new(total)), TimeLeft::of_runs());
+        Ok(Self { verbosity: Verbosity::BarOnly, runs, left, ..Self::stoppable()? })
     }
 
     /// Begins the next of several runs.
@@ -328,7 +329,7 @@ mod tests {
     fn runs_learn_how_long_their_fits_take() {
         // Three runs of 10 s, of which the fit takes 6 s: fractions of the whole are right from the second run on.
         let mut runs = Runs::new(3);
-        let (mut left, mut now) = (TimeLeft::default(), 0.0);
+        let (mut left, mut now) = (TimeLeft::of_runs(), 0.0);
         for run in 0..3 {
             runs.begin(now, "a");
             for second in 0..10 {

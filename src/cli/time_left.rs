@@ -12,6 +12,8 @@ pub struct TimeLeft {
     began: f64,
     /// Times and the fractions that were done then, both ascending.
     seen: VecDeque<(f64, f64)>,
+    /// The rate is the mean over all that was seen.
+    keeps_all: bool,
 }
 
 /// Least time in seconds between reports that are kept, and that an estimate rests on.
@@ -21,6 +23,11 @@ const LEAST: f64 = 1.0;
 const WINDOW: (f64, f64) = (5.0, 0.5);
 
 impl TimeLeft {
+    /// An estimator of like pieces of work, one after the other, whose stages have rates of their own: all that was seen counts.
+    pub fn of_runs() -> Self {
+        Self { keeps_all: true, ..Self::default() }
+    }
+
     /// Takes the fraction that is done at a time. A smaller one than before begins a new piece of work.
     pub fn update(&mut self, now: f64, fraction: f64) {
         if !fraction.is_finite() {
@@ -42,7 +49,7 @@ impl TimeLeft {
         }
         self.seen.push_back((now, fraction));
         let window = WINDOW.0.max(WINDOW.1 * (now - self.began));
-        while self.seen.len() > 2 && self.seen[1].0 <= now - window {
+        while !self.keeps_all && self.seen.len() > 2 && self.seen[1].0 <= now - window {
             self.seen.pop_front();
         }
     }

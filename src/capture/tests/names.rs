@@ -184,8 +184,15 @@ fn devices_and_fifos_never_hang() {
         write_transforms(dir.path(), &value);
         let said = read_capture(dir.path(), &all()).unwrap_err().to_string();
         assert!(said.contains(name) && said.contains("not a regular file"), "{said}");
-        value["frames"][0].as_object_mut().unwrap().remove("mask_path");
-        write_transforms(dir.path(), &value);
-        assert_right(&read_capture(dir.path(), &all()).unwrap(), 1.0);
+        for key in ["mask_path", "depth_file_path"] {
+            value["frames"][0].as_object_mut().unwrap().remove(key);
+            write_transforms(dir.path(), &value);
+            let read = read_capture(dir.path(), &all()).map_err(|e| e.to_string());
+            match key {
+                // A depth map that is none is an error too.
+                "mask_path" => assert!(read.unwrap_err().contains("not a regular file"), "{name}"),
+                _ => assert_right(&read.unwrap(), 1.0),
+            }
+        }
     }
 }
