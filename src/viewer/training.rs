@@ -298,6 +298,10 @@ impl FitObserver for SnapshotObserver<'_> {
         self.inner.trial(fraction) && !self.training.is_stopped()
     }
 
+    fn stage(&mut self, name: &str, fraction: Option<f64>) {
+        self.inner.stage(name, fraction);
+    }
+
     fn progress(&mut self, progress: &Progress) -> bool {
         self.record(progress);
         self.wait_while_paused();

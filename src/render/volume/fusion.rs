@@ -168,7 +168,9 @@ impl<C: ProjectiveCamera> DepthPicture<'_, C> {
         }
         let around = [pixel(x, y), pixel(x + 1, y), pixel(x, y + 1), pixel(x + 1, y + 1)];
         let (least, most) = around.iter().fold((f64::MAX, f64::MIN), |(a, b), d| (a.min(*d), b.max(*d)));
-        if !(most - least <= reach) {
+        // Not where one of them is infinite.
+        let is_one_surface = most - least <= reach;
+        if !is_one_surface {
             return nearest;
         }
         let (u, v) = (corner.x - f64::from(x), corner.y - f64::from(y));
