@@ -92,7 +92,7 @@ impl Layer {
 impl FromStr for Layer {
     type Err = String;
 
-    /// A [`Self::name`] or one of [`ALIASES`] in any case.
+    /// A [`Self::name`] or one of its aliases in any case.
     fn from_str(text: &str) -> Result<Self, String> {
         let named = Layer::ALL.into_iter().find(|l| l.name().eq_ignore_ascii_case(text));
         let alias = || ALIASES.into_iter().find(|(alias, _)| alias.eq_ignore_ascii_case(text)).map(|(_, layer)| layer);

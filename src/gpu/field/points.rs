@@ -64,7 +64,8 @@ pub fn counted_values<N: Size>(
     }
 }
 
-/// Densities of points from their `values`: one a point of the first of `outputs` values. `sharpness` as [`density()`] has it.
+/// Densities of points from their `values`: one a point of the first of `outputs` values. `sharpness` as in
+/// [`RayLoss`](crate::ray_step::RayLoss::sharpness).
 #[cube(launch_unchecked)]
 pub fn densities(values: &Array<f32>, out: &mut Array<f32>, sharpness: f32, #[comptime] outputs: usize) {
     let i = ABSOLUTE_POS;
