@@ -350,12 +350,13 @@ fn depth_note(views: &[View], map: &SceneMap) -> Option<String> {
         return None;
     }
     let (known, total) = (knows.len(), views.len());
-    let usage = "training follows them; --set depth.weight=0 leaves them out";
+    let usage = |key: &str| format!("training follows them; --set depth.{key}=0 leaves them out");
     let points = depth_points(views.iter());
     if points.is_empty() {
         let mean = knows.iter().map(|depth| depth.len()).sum::<usize>() / known;
         return Some(format!(
-            "depth: {known} of {total} training views show points of known depth, {mean} in the mean: {usage}"
+            "depth: {known} of {total} training views show points of known depth, {mean} in the mean: {}",
+            usage("point_weight")
         ));
     }
     // Around an open scene's inner cube there may be walls, but not far beyond.
@@ -363,7 +364,7 @@ fn depth_note(views: &[View], map: &SceneMap) -> Option<String> {
     let reach = if map.is_box() { 0.6 } else { 8.0 } * cube.size;
     let is_near = |p: &&DVec3| (**p - cube.centre()).abs().max_element() <= reach;
     let near = points.iter().filter(is_near).count() as f64 / points.len() as f64;
-    let mut note = format!("depth: {known} of {total} training views have a depth map: {usage}");
+    let mut note = format!("depth: {known} of {total} training views have a depth map: {}", usage("weight"));
     if near < 0.2 {
         note += &format!(
             "; but {:.0} % of what they show lies outside of the scene box: are they in the units of the poses? \

@@ -249,7 +249,7 @@ impl From<StoredFitConfig> for FitConfig {
         let cameras = cameras.or_else(|| rays.as_ref().map(|_| CameraConfig::default()));
         let exposure = exposure.or_else(|| rays.as_ref().map(|_| ExposureConfig::default()));
         let robust = robust.or_else(|| rays.as_ref().map(|_| RobustConfig::default()));
-        let unused = DepthConfig { weight: 0.0, ..DepthConfig::default() };
+        let unused = DepthConfig { weight: 0.0, point_weight: 0.0, ..DepthConfig::default() };
         let depth = depth.or_else(|| rays.as_ref().map(|_| unused));
         let surface = surface.or_else(|| rays.as_ref().map(|_| SurfaceConfig::default()));
         let rays = rays.map(|stored| stored.rays);

@@ -15,8 +15,11 @@ use crate::rays::RayPixel;
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct DepthConfig {
-    /// Weight of the term beside the colours' loss; 0: depths are left out.
+    /// Weight of the term beside the colours' loss where views have depth maps; 0: they are left out.
     pub weight: f64,
+    /// Weight where only points of known depth are known, which few rays meet; 0: they are left out.
+    #[serde(default)]
+    pub point_weight: f64,
     /// Error in edges of the unit cube below which the term is quadratic, beyond which it is linear.
     pub tolerance: f64,
     /// Share of the rays that go through pixels of known depth where only single pixels have one, 0 to below 1.
@@ -28,7 +31,7 @@ pub struct DepthConfig {
 
 impl Default for DepthConfig {
     fn default() -> Self {
-        Self { weight: 0.05, tolerance: 0.005, share: 0.1, end: 2.0 }
+        Self { weight: 0.05, point_weight: 1.0, tolerance: 0.005, share: 0.1, end: 2.0 }
     }
 }
 
@@ -38,17 +41,18 @@ impl DepthConfig {
     /// # Errors
     /// [`ConfigError::Value`] names the key.
     pub fn validate(&self) -> Result<(), ConfigError> {
-        check_not_negative(&[("depth.weight", self.weight)])?;
+        check_not_negative(&[("depth.weight", self.weight), ("depth.point_weight", self.point_weight)])?;
         let tolerance = (1e-6..=1.0).contains(&self.tolerance);
         check("depth.tolerance", self.tolerance, tolerance, "must be 0.000001 to 1 of the unit cube's edge")?;
         check_below_one(&[("depth.share", self.share)])?;
         check("depth.end", self.end, self.end > 0.0, "must be above 0")
     }
 
-    /// The comparison after a fraction of the budget; `None` where there is none any more.
-    pub(crate) fn loss(&self, progress: f64) -> Option<DepthLoss> {
+    /// The comparison with depth maps, or with single points, after a fraction of the budget; `None` where there is none any more.
+    pub(crate) fn loss(&self, is_of_points: bool, progress: f64) -> Option<DepthLoss> {
+        let whole = if is_of_points { self.point_weight } else { self.weight };
         let factor = if self.end > 1.0 { 1.0 } else { (1.0 - progress / self.end).max(0.0) };
-        let weight = (self.weight * factor) as f32;
+        let weight = (whole * factor) as f32;
         (weight > 0.0).then_some(DepthLoss { weight, tolerance: self.tolerance as f32 })
     }
 }
@@ -63,7 +67,9 @@ pub(crate) struct KnownDepths {
 impl KnownDepths {
     /// The depths of `views`; `None` where there are none, or they are not used.
     pub fn new(views: &[View], config: &DepthConfig) -> Option<Self> {
-        if config.weight == 0.0 || views.iter().all(|view| view.depth.is_none()) {
+        let knows = |view: &View| view.depth.is_some();
+        let is_of_points = views.iter().any(|view| matches!(view.depth, Some(DepthMap::Sparse(_))));
+        if config.loss(is_of_points, 0.0).is_none() || !views.iter().any(knows) {
             return None;
         }
         let mut single = Vec::new();
@@ -74,6 +80,11 @@ impl KnownDepths {
             }
         }
         Some(Self { single, share: config.share })
+    }
+
+    /// `true` where only single pixels have depths.
+    pub fn is_of_points(&self) -> bool {
+        !self.single.is_empty()
     }
 
     /// A pixel of known depth for a ray that drew `lot` from 0 to 1; `None` for rays through any pixel.
@@ -122,13 +133,17 @@ mod tests {
         assert_eq!(KnownDepths::distance(&views[1], 8, 0.8), None);
         assert_eq!(KnownDepths::distance(&views[0], 9, 0.8), None);
         assert!(KnownDepths::new(&views[..1], &config).is_none());
-        assert!(KnownDepths::new(&views, &DepthConfig { weight: 0.0, ..config }).is_none());
+        // Points have a weight of their own.
+        let kept = DepthConfig { weight: 0.0, ..config.clone() };
+        assert!(KnownDepths::new(&views, &kept).is_some_and(|known| known.is_of_points()));
+        assert!(KnownDepths::new(&views, &DepthConfig { point_weight: 0.0, ..config }).is_none());
     }
 
     #[test]
     fn the_weight_fades_only_where_an_end_is_set() {
         let usual = DepthConfig::default();
-        let weight = |config: &DepthConfig, progress| config.loss(progress).map(|loss| loss.weight);
+        let weight = |config: &DepthConfig, progress| config.loss(false, progress).map(|loss| loss.weight);
+        assert_eq!(usual.loss(true, 0.5).map(|loss| loss.weight), Some(1.0));
         assert_eq!(weight(&usual, 0.0), weight(&usual, 1.0));
         let fading = DepthConfig { weight: 1.0, end: 0.5, ..usual };
         assert_eq!([0.0, 0.25, 0.5, 1.0].map(|p| weight(&fading, p)), [Some(1.0), Some(0.5), None, None]);

@@ -220,7 +220,7 @@ impl RadianceTask {
             loss,
             min_transmittance: self.rays.min_transmittance,
             distortion: self.rays.distortion,
-            depth: self.depth.loss(progress).filter(|_| self.sampler.has_depths()),
+            depth: self.depth.loss(self.sampler.has_single_depths(), progress).filter(|_| self.sampler.has_depths()),
             density: self.density,
         }
     }

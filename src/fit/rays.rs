@@ -219,6 +219,11 @@ impl RaySampler {
         self
     }
 
+    /// `true` where only rays through single points know their depth.
+    pub fn has_single_depths(&self) -> bool {
+        self.depths.as_ref().is_some_and(KnownDepths::is_of_points)
+    }
+
     /// `true` where rays may know their depth.
     pub fn has_depths(&self) -> bool {
         self.depths.is_some()
