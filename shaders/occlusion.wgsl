@@ -12,17 +12,22 @@ fn height_sample(p: vec3<f32>, height: f32, w: f32, from_side: f32, steepness: f
     return vec2(w * free, w);
 }
 
-// Share of the sky that a site sees.
-fn ambient(hit: Surface) -> f32 {
-    let normal = hit.normal;
-    let radius = params.albedo.w;
+// Two axes across a normal, in which the tilted directions of occlusion lie.
+fn ring_axes(normal: vec3<f32>) -> mat2x3<f32> {
     let right = params.right.xyz;
     var across = right - normal * dot(right, normal);
     if dot(across, across) < 1e-12 {
         across = cross(normal, select(vec3(0.0, 1.0, 0.0), vec3(1.0, 0.0, 0.0), abs(normal.x) < 0.5));
     }
     across = normalize(across);
-    let along = cross(normal, across);
+    return mat2x3<f32>(across, cross(normal, across));
+}
+
+// Share of the sky that a site sees.
+fn ambient(hit: Surface) -> f32 {
+    let normal = hit.normal;
+    let radius = params.albedo.w;
+    let ring = ring_axes(normal);
     var straight = array(0.12, 0.3, 0.6, 1.0);
     var tilted = array(0.15, 0.4, 0.8);
     var sum = vec2(0.0);
@@ -35,7 +40,7 @@ fn ambient(hit: Surface) -> f32 {
         if i >= 4u {
             let angle = 6.2831853 * f32((i - 4u) / 3u) / f32(RING);
             h = tilted[(i - 4u) % 3u];
-            direction = normal * 0.5 + (across * cos(angle) + along * sin(angle)) * 0.8660254;
+            direction = normal * 0.5 + (ring[0] * cos(angle) + ring[1] * sin(angle)) * 0.8660254;
             height = h * radius * 0.5;
             w = 0.5 * (1.0 - 0.6 * h);
         }

@@ -1,4 +1,5 @@
 // Occlusion and soft shadow from coarse distances: src/render/cpu/soft_light.rs. They follow the clearances in their buffer.
+// The ring of directions is that of occlusion.wgsl.
 
 const SOFT_SHADOW_STEPS = 40u;
 
@@ -30,13 +31,7 @@ fn coarse_distance(p: vec3<f32>) -> f32 {
 fn soft_ambient(hit: Surface) -> f32 {
     let normal = hit.normal;
     let radius = params.albedo.w;
-    let right = params.right.xyz;
-    var across = right - normal * dot(right, normal);
-    if dot(across, across) < 1e-12 {
-        across = cross(normal, select(vec3(0.0, 1.0, 0.0), vec3(1.0, 0.0, 0.0), abs(normal.x) < 0.5));
-    }
-    across = normalize(across);
-    let along = cross(normal, across);
+    let ring = ring_axes(normal);
     let start = coarse_distance(hit.p);
     var straight = array(0.15, 0.45, 1.0);
     var tilted = array(0.25, 0.8);
@@ -50,7 +45,7 @@ fn soft_ambient(hit: Surface) -> f32 {
         if i >= 3u {
             let angle = 6.2831853 * f32((i - 3u) / 2u) / f32(RING);
             h = tilted[(i - 3u) % 2u];
-            direction = normal * 0.5 + (across * cos(angle) + along * sin(angle)) * 0.8660254;
+            direction = normal * 0.5 + (ring[0] * cos(angle) + ring[1] * sin(angle)) * 0.8660254;
             height = h * radius * 0.5;
             w = 0.7 * (1.0 - 0.6 * h);
         }

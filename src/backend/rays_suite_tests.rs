@@ -1,25 +1,19 @@
 //! Ray steps of kernels and plain tensors against the judge.
 
 use nstr_kernel::direction_encoding::encode_adjoint;
-use nstr_kernel::{Density, FusedField, GradientSlices, Outputs, PointLoss, RayBatch, RayLoss, RayOutputs};
-use nstr_spec::FieldSpec;
+use nstr_kernel::{FusedField, GradientSlices, Outputs, PointLoss, RayBatch, RayLoss, RayOutputs};
 use rand_pcg::Pcg64;
 use rand_pcg::rand_core::SeedableRng;
 
 use crate::rays_suite::*;
 use crate::suite::*;
 
-/// The law of the spec's head, as the kernels have it.
-fn density_of(spec: &FieldSpec) -> Density {
-    spec.color_head.unwrap().density.into()
-}
-
 #[test]
 fn the_plain_step_agrees_with_finite_differences() {
     for (name, spec) in radiance_variants() {
         let case = Case::random(&spec, 1, 71);
         let (rays, depth) = with_depths(&rays(5, 6, 72), 73);
-        let loss = RayLoss { depth: Some(depth), density: density_of(&spec), ..LOSS };
+        let loss = RayLoss { depth: Some(depth), density: spec.density_law().into(), ..LOSS };
         let (_, d_grid, d_net, _) = step(&PLAIN_F64, &case, &rays, loss);
         let every_nth = spec.parameters().div_ceil(20);
         let f = |c: &Case| 3.0 * step(&PLAIN_F64, c, &rays, loss).0;
@@ -52,7 +46,7 @@ fn fused_and_reference_steps_agree_with_the_judge() {
                 let (with, found) = with_depths(&rays, 76);
                 (rays, depth) = (with, Some(found));
             }
-            let (distortion, density) = ([0.0, 0.05][i % 2], density_of(&spec));
+            let (distortion, density) = ([0.0, 0.05][i % 2], spec.density_law().into());
             let loss = RayLoss { loss: losses[i % 3], distortion, depth, density, ..LOSS };
             if count == 0 {
                 let (value, d_grid, _, stats) = step(&FUSED, &case, &rays, loss);
@@ -107,7 +101,7 @@ fn gradients_of_positions_and_directions_agree_with_the_judge() {
     for (i, (name, spec)) in radiance_variants().into_iter().enumerate() {
         let case = Case::random(&spec, 1, 81 + i as u64);
         let (rays, depth) = with_depths(&rays(60, 20, 82), 83);
-        let loss = RayLoss { depth: Some(depth), density: density_of(&spec), ..LOSS };
+        let loss = RayLoss { depth: Some(depth), density: spec.density_law().into(), ..LOSS };
         let on_f64 = |v: &Vec<f64>| PLAIN_F64.tensor(v, [v.len()]);
         let (grid, net) = (on_f64(&case.grid), on_f64(&case.net));
         let op = PLAIN_F64.op(&case);
@@ -181,7 +175,7 @@ fn fused_colours_and_densities_are_the_references() {
         let colour: Vec<f64> = out.chunks(4).flat_map(|c| wide(&c[..3])).collect();
         assert_close(&format!("{name}: colour"), &colour, &values(head), 1e-4);
         for ((row, s), raw) in out.chunks(4).zip(&sigma).zip(raw.chunks(spec.outputs)) {
-            let want = density_of(&spec).evaluate(raw[0]);
+            let want = fused.density_law().evaluate(raw[0]);
             assert!(row[3] == *s && (s / want - 1.0).abs() < 1e-5, "{name}");
         }
     }

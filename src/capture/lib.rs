@@ -266,9 +266,9 @@ pub fn read_capture(path: &Path, options: &CaptureOptions) -> Result<Capture, Ca
     let format = format.ok_or_else(|| CaptureError::Unknown { path: path.into() })?;
     let folder = if path.is_file() { path.parent().unwrap_or(Path::new("")) } else { path };
     let list = match format {
-        CaptureFormat::Blender => transforms::read_splits(folder)?,
-        CaptureFormat::Transforms if path.is_file() => transforms::read_file(path)?,
-        CaptureFormat::Transforms => transforms::read_file(&folder.join("transforms.json"))?,
+        CaptureFormat::Blender => transforms::read_splits(folder, options.images)?,
+        CaptureFormat::Transforms if path.is_file() => transforms::read_file(path, options.images)?,
+        CaptureFormat::Transforms => transforms::read_file(&folder.join("transforms.json"), options.images)?,
         CaptureFormat::Llff => llff::read(folder, options.downscale)?,
         CaptureFormat::Colmap => colmap::read(folder, options.downscale)?,
         CaptureFormat::Npz => npz::read(path)?,

@@ -55,9 +55,9 @@ const OPTIONAL: [&str; 23] = [
 ];
 
 /// Reads a folder with `transforms_train.json` and, for testing, `transforms_test.json` or `transforms_val.json`.
-pub(super) fn read_splits(folder: &Path) -> Result<FrameList, CaptureError> {
+pub(super) fn read_splits(folder: &Path, images: bool) -> Result<FrameList, CaptureError> {
     let file = |split: &str| folder.join(format!("transforms_{split}.json"));
-    let mut list = read_file(&file("train"))?;
+    let mut list = read_file(&file("train"), images)?;
     // A split that the training file itself lists has no place beside the files'.
     list.train.extend(list.test.take().unwrap_or_default());
     for split in ["test", "val"] {
@@ -65,7 +65,7 @@ pub(super) fn read_splits(folder: &Path) -> Result<FrameList, CaptureError> {
         if !path.is_file() {
             continue;
         }
-        let other = read_file(&path)?;
+        let other = read_file(&path, images)?;
         let records: Vec<FrameRecord> = other.train.into_iter().chain(other.test.unwrap_or_default()).collect();
         list.notes.extend(other.notes);
         if !records.is_empty() {
@@ -79,8 +79,8 @@ pub(super) fn read_splits(folder: &Path) -> Result<FrameList, CaptureError> {
     Ok(list)
 }
 
-/// Reads one file with `frames`.
-pub(super) fn read_file(path: &Path) -> Result<FrameList, CaptureError> {
+/// Reads one file with `frames`; what only images need is looked for where `images`.
+pub(super) fn read_file(path: &Path, images: bool) -> Result<FrameList, CaptureError> {
     let top = json::read(path)?;
     let frames = match given(&top, "frames") {
         Some(Value::Array(frames)) if !frames.is_empty() => frames,
@@ -104,7 +104,7 @@ pub(super) fn read_file(path: &Path) -> Result<FrameList, CaptureError> {
     let (mut records, note) = existing(records, path);
     list.notes.extend(note);
     list.notes.extend(masks::find(&mut records, &files, folder));
-    list.notes.extend(find_depths(folder, &mut records));
+    list.notes.extend(find_depths(folder, &mut records, images));
     if given(&top, "rolling_shutter").is_some() {
         list.notes.push("rolling_shutter is ignored: each frame has one pose".into());
     }
@@ -177,13 +177,14 @@ fn depth_file(fields: &Fields, folder: &Path, files: &ImageFiles) -> Result<Opti
 }
 
 /// Forgets depth maps that are not on the disk, with a note; where there are none at all, looks for points that the frames show.
-fn find_depths(folder: &Path, records: &mut [FrameRecord]) -> Option<String> {
+fn find_depths(folder: &Path, records: &mut [FrameRecord], images: bool) -> Option<String> {
     let named = records.iter().filter(|r| r.depth.is_some()).count();
     for record in records.iter_mut() {
         record.depth = record.depth.take().filter(|file| file.path.exists());
     }
     let (total, found) = (records.len(), records.iter().filter(|r| r.depth.is_some()).count());
-    if named == 0 {
+    // A large model takes its time; cameras alone have no use for it.
+    if named == 0 && images {
         shown_points::from_model_beside(folder, records);
     }
     (found < named).then(|| format!("depth: the depth maps of {} of {total} frames are missing", named - found))

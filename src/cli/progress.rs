@@ -136,11 +136,10 @@ impl ProgressDisplay {
         let words: Vec<&str> = [&name, stage, text].into_iter().filter(|words| !words.is_empty()).collect();
         let words = words.join("  ");
         let left = self.left.left(now).filter(|left| *left >= 0.5).map(spoken);
-        let is_terminal = std::io::stderr().is_terminal();
-        if is_terminal {
+        if std::io::stderr().is_terminal() {
             let left = left.map_or(String::new(), |left| format!("  {left} left"));
             self.bar.get_or_insert_with(Bar::new).show(fraction, words + &left);
-        } else if self.verbosity == Verbosity::Full && self.printed.elapsed() >= LINE_EVERY {
+        } else if self.prints_line() {
             self.printed = Instant::now();
             // Stages of unknown length are many and short: the time is that of the whole.
             let began = if fraction.is_some() { self.stage_start } else { 0.0 };

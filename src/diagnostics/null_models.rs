@@ -132,9 +132,7 @@ pub(crate) fn capture_data(path: Option<&Path>, model: &Model, record: &FitRecor
     let pixels = pixels.with_depths(&depth);
     let seed = record.seed;
     let task = move |op: &FieldOp| {
-        RadianceTask::new(op, Arc::new(pixels), rays, grid, seed, |i| mask.get(i))
-            .with_depth(&depth)
-            .with_surface(&surface)
+        RadianceTask::new(op, Arc::new(pixels), rays, grid, seed, |i| mask.get(i)).with_surface(&surface)
     };
     Ok(Box::new(move |op| TrainingData::Rays(Box::new(task(op)))))
 }

@@ -58,7 +58,7 @@ impl RadianceField for NeuralRadiance {
     }
 
     fn sharpness(&self) -> Option<f32> {
-        Some(self.spec().color_head?.density.sharpness()? as f32)
+        self.spec().density_law().sharpness().map(|k| k as f32)
     }
 
     fn signed_distance(&self, points: &[Vec3], distance: &mut [f32]) {

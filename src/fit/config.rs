@@ -160,10 +160,11 @@ impl FitConfig {
             slope == 0.0 || paired,
             "is for meshes, whose samplers draw pairs of points",
         )?;
-        if self.field.color_head.is_some_and(|head| !head.density.is_exponential()) {
-            check_shape(&self.field.spec())?;
+        let spec = self.field.spec();
+        if !spec.density_law().is_exponential() {
+            check_shape(&spec)?;
         }
-        self.train.validate(self.field.spec().transports())?;
+        self.train.validate(spec.transports())?;
         self.sample.as_ref().map_or(Ok(()), SdfSampleConfig::validate)?;
         self.signal.as_ref().map_or(Ok(()), SignalConfig::validate)?;
         self.rays.as_ref().map_or(Ok(()), RayConfig::validate)?;

@@ -18,7 +18,6 @@ pub struct DepthConfig {
     /// Weight of the term beside the colours' loss where views have depth maps; 0: they are left out.
     pub weight: f64,
     /// Weight where only points of known depth are known, which few rays meet; 0: they are left out.
-    #[serde(default)]
     pub point_weight: f64,
     /// Error in edges of the unit cube below which the term is quadratic, beyond which it is linear.
     pub tolerance: f64,
@@ -49,7 +48,7 @@ impl DepthConfig {
     }
 
     /// The comparison with depth maps, or with single points, after a fraction of the budget; `None` where there is none any more.
-    pub(crate) fn loss(&self, is_of_points: bool, progress: f64) -> Option<DepthLoss> {
+    fn loss(&self, is_of_points: bool, progress: f64) -> Option<DepthLoss> {
         let whole = if is_of_points { self.point_weight } else { self.weight };
         let factor = if self.end > 1.0 { 1.0 } else { (1.0 - progress / self.end).max(0.0) };
         let weight = (whole * factor) as f32;
@@ -61,7 +60,7 @@ impl DepthConfig {
 pub(crate) struct KnownDepths {
     /// Of all views, the pixels of single known depths.
     single: Vec<RayPixel>,
-    share: f64,
+    config: DepthConfig,
 }
 
 impl KnownDepths {
@@ -79,7 +78,7 @@ impl KnownDepths {
                 single.extend(usable.map(|d| RayPixel { view: number as u32, index: d.0 }));
             }
         }
-        Some(Self { single, share: config.share })
+        Some(Self { single, config: config.clone() })
     }
 
     /// `true` where only single pixels have depths.
@@ -87,12 +86,18 @@ impl KnownDepths {
         !self.single.is_empty()
     }
 
+    /// The comparison after a fraction of the budget; `None` where there is none any more.
+    pub fn loss(&self, progress: f64) -> Option<DepthLoss> {
+        self.config.loss(self.is_of_points(), progress)
+    }
+
     /// A pixel of known depth for a ray that drew `lot` from 0 to 1; `None` for rays through any pixel.
     pub fn pixel(&self, lot: f64) -> Option<RayPixel> {
-        if self.single.is_empty() || lot >= self.share {
+        let share = self.config.share;
+        if self.single.is_empty() || lot >= share {
             return None;
         }
-        let at = (lot / self.share * self.single.len() as f64) as usize;
+        let at = (lot / share * self.single.len() as f64) as usize;
         self.single.get(at).copied()
     }
 

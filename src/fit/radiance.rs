@@ -16,10 +16,8 @@ use nstr_backend::backend::{FieldBackend, FieldOp};
 use nstr_backend::read_back;
 use nstr_kernel::{Density, FusedField, PointLoss, RayLoss, RayOutputs};
 use nstr_space::occupancy::Occupancy;
-use nstr_spec::DensityLaw;
 
 use crate::camera_refinement::{CameraConfig, CameraRefinement};
-use crate::depth::DepthConfig;
 use crate::error::TrainError;
 use crate::exposure::{ExposureConfig, ExposureFit};
 use crate::occupancy_grid::{CellField, DensityGrid, OccupancyConfig};
@@ -65,8 +63,6 @@ pub struct RadianceTask {
     exposure: Option<ExposureFit>,
     /// Agreement of the training images with the field, where rays that contradict it are left out.
     robust: Option<RobustLoss>,
-    /// Comparison with the depths that the sampler knows.
-    depth: DepthConfig,
     /// Start and growth of the sharpness, of densities that follow a distance.
     surface: SurfaceConfig,
     /// Density as of the last step.
@@ -131,16 +127,9 @@ impl RadianceTask {
             level_weights: None,
             exposure: None,
             robust: None,
-            depth: DepthConfig::default(),
             surface: SurfaceConfig::default(),
             density: Density::Exponential,
         }
-    }
-
-    /// Compares the depths that the sampler knows as `config` says.
-    pub fn with_depth(mut self, config: &DepthConfig) -> Self {
-        self.depth = config.clone();
-        self
     }
 
     /// Begins and sharpens densities that follow a distance as `config` says.
@@ -214,13 +203,12 @@ impl RadianceTask {
     /// Comparison of the rays with their colours, channel by channel by `loss`, after a fraction of the budget; keeps the
     /// density that belongs to it.
     fn comparison(&mut self, loss: PointLoss, progress: f64) -> RayLoss {
-        let law = self.fused.spec().color_head.map_or(DensityLaw::Exponential, |head| head.density);
-        self.density = self.surface.density(law, progress);
+        self.density = self.surface.density(self.fused.spec().density_law(), progress);
         RayLoss {
             loss,
             min_transmittance: self.rays.min_transmittance,
             distortion: self.rays.distortion,
-            depth: self.depth.loss(self.sampler.has_single_depths(), progress).filter(|_| self.sampler.has_depths()),
+            depth: self.sampler.depth_loss(progress),
             density: self.density,
         }
     }
@@ -237,8 +225,7 @@ impl RadianceTask {
 
     /// `true` where rays must be drawn and marched on the CPU: their depths are compared, or levels of a surface are still to come.
     fn needs_host_rays(&self) -> bool {
-        let law = self.fused.spec().color_head.map_or(DensityLaw::Exponential, |head| head.density);
-        self.sampler.has_depths() || law.sharpness().is_some()
+        self.sampler.has_depths() || !self.fused.spec().density_law().is_exponential()
     }
 
     /// The update of the occupancy grid that is due after `step` steps: `Some(true)` of all cells, `Some(false)` of some.

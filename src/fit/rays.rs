@@ -6,7 +6,7 @@ use glam::Vec3;
 use nstr_backend::device_rays::RayPieces;
 use nstr_capture::{LensCamera, View, is_object};
 use nstr_image::colour::Background;
-use nstr_kernel::RayBatch;
+use nstr_kernel::{DepthLoss, RayBatch};
 use nstr_space::occupancy::{Occupancy, RaySampling};
 use nstr_space::{SceneMap, VolumePath};
 use nstr_spec::config::ConfigError;
@@ -219,9 +219,9 @@ impl RaySampler {
         self
     }
 
-    /// `true` where only rays through single points know their depth.
-    pub fn has_single_depths(&self) -> bool {
-        self.depths.as_ref().is_some_and(KnownDepths::is_of_points)
+    /// The comparison with the depths of rays after a fraction of the budget; `None` where there is none.
+    pub fn depth_loss(&self, progress: f64) -> Option<DepthLoss> {
+        self.depths.as_ref()?.loss(progress)
     }
 
     /// `true` where rays may know their depth.

@@ -64,8 +64,11 @@ impl SurfaceConfig {
     /// Weight of each number of a field's latent grid after a fraction of the budget, while levels are still coming in; `None` where
     /// all are there, and for other densities than that of a distance.
     pub fn level_weights(&self, spec: &FieldSpec, progress: f64) -> Option<Vec<f32>> {
-        let is_distance = spec.color_head.is_some_and(|head| head.density.sharpness().is_some());
-        if is_distance && progress < self.coarse { grid_weights(spec, progress / self.coarse) } else { None }
+        if !spec.density_law().is_exponential() && progress < self.coarse {
+            grid_weights(spec, progress / self.coarse)
+        } else {
+            None
+        }
     }
 
     /// The law of [`Self::density`], its sharpness a whole number.
@@ -81,7 +84,7 @@ impl SurfaceConfig {
     ///
     /// What silhouettes leave is no better start: it was tried, and surfaces came out rougher (docs/results.md).
     pub fn begin(&self, spec: &FieldSpec, map: &SceneMap, grid: &mut [f32], net: &mut [f32]) {
-        if spec.color_head.is_some_and(|head| !head.density.is_exponential()) {
+        if !spec.density_law().is_exponential() {
             write_shape(spec, grid, net, |p| self.first_distance(map, p));
         }
     }

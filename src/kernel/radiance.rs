@@ -193,7 +193,7 @@ impl FusedField {
 
     /// The law of the spec's colour head; exponential where there is none.
     pub fn density_law(&self) -> Density {
-        self.spec().color_head.map_or(Density::Exponential, |head| head.density.into())
+        self.spec().density_law().into()
     }
 
     /// Density of each point by the spec's law, on the calling thread. The first output of the field is the raw value.

@@ -3,17 +3,16 @@
 use std::fmt;
 use std::str::FromStr;
 
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde::{Deserialize, Serialize};
 
-use crate::density::law_text;
-use crate::{ColorHeadSpec, DensityLaw, DirectionEncoding, MlpSpec};
+use crate::{ColorHeadSpec, DensityLaw, DirectionEncoding, MlpSpec, text_form};
 
 /// The colour head as a user configures it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ColorHeadConfig {
     /// `sh:N` (spherical harmonics of degrees below N, 1 to 4) or `frequency:N` (N octaves, 0 to 4).
-    #[serde(with = "encoding_text")]
+    #[serde(with = "text_form")]
     pub encoding: DirectionEncoding,
     /// Values that the decoder passes to the head beside the raw density, 0 to 63.
     pub features: usize,
@@ -21,7 +20,7 @@ pub struct ColorHeadConfig {
     #[serde(alias = "head")]
     pub mlp: MlpSpec,
     /// `exponential` or `signed-distance:K` of sharpness K.
-    #[serde(default, with = "law_text")]
+    #[serde(default, with = "text_form")]
     pub density: DensityLaw,
 }
 
@@ -33,36 +32,23 @@ impl ColorHeadConfig {
 }
 
 /// `sh:N` or `frequency:N`.
-struct EncodingText(DirectionEncoding);
-
-impl fmt::Display for EncodingText {
+impl fmt::Display for DirectionEncoding {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.0 {
-            DirectionEncoding::Sh(degree) => write!(f, "sh:{degree}"),
-            DirectionEncoding::Frequency(octaves) => write!(f, "frequency:{octaves}"),
+        match self {
+            Self::Sh(degree) => write!(f, "sh:{degree}"),
+            Self::Frequency(octaves) => write!(f, "frequency:{octaves}"),
         }
     }
 }
 
-impl FromStr for EncodingText {
+impl FromStr for DirectionEncoding {
     type Err = &'static str;
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let encoding = match text.split_once(':') {
-            Some(("sh", n)) => n.parse().ok().map(DirectionEncoding::Sh),
-            Some(("frequency", n)) => n.parse().ok().map(DirectionEncoding::Frequency),
+            Some(("sh", n)) => n.parse().ok().map(Self::Sh),
+            Some(("frequency", n)) => n.parse().ok().map(Self::Frequency),
             _ => None,
         };
-        encoding.map(EncodingText).ok_or("must be sh:N or frequency:N, for example sh:4")
-    }
-}
-
-mod encoding_text {
-    use super::*;
-    pub fn serialize<S: Serializer>(value: &DirectionEncoding, to: S) -> Result<S::Ok, S::Error> {
-        to.collect_str(&EncodingText(*value))
-    }
-    pub fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<DirectionEncoding, D::Error> {
-        let text = String::deserialize(from)?;
-        text.parse::<EncodingText>().map(|e| e.0).map_err(serde::de::Error::custom)
+        encoding.ok_or("must be sh:N or frequency:N, for example sh:4")
     }
 }

@@ -4,7 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use nstr_files::{excerpt, shorten};
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use crate::color_head::ColorHeadConfig;
@@ -12,6 +12,7 @@ use crate::field_spec::MAX_GROUP;
 use crate::init::InitConfig;
 use crate::latent::LatentConfig;
 use crate::overrides;
+use crate::text_form;
 
 pub use crate::preset::{PRESETS, preset};
 use crate::{DirectionEncoding, FieldSpec, MAX_SHARPNESS, MlpSpec, Modulation};
@@ -76,7 +77,7 @@ pub struct FieldConfig {
     /// Basis functions K.
     pub basis: usize,
     /// `product`, `sum`, `plain`, `none` or `channels:C`.
-    #[serde(with = "modulation_text")]
+    #[serde(with = "text_form")]
     pub modulation: Modulation,
     /// Factor of the phases of the basis: SIREN's ω₀ of the first layer.
     #[serde(default = "one", alias = "basis_gain")]
@@ -318,11 +319,9 @@ fn range(key: &str, value: f64, low: f64, high: f64) -> Result<(), ConfigError> 
 }
 
 /// `product`, `sum`, `plain`, `none` or `channels:C`.
-struct ModulationText(Modulation);
-
-impl fmt::Display for ModulationText {
+impl fmt::Display for Modulation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.0 {
+        match self {
             Modulation::Product => f.write_str("product"),
             Modulation::Sum => f.write_str("sum"),
             Modulation::Plain => f.write_str("plain"),
@@ -332,7 +331,7 @@ impl fmt::Display for ModulationText {
     }
 }
 
-impl FromStr for ModulationText {
+impl FromStr for Modulation {
     type Err = &'static str;
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let modulation = match text.split_once(':') {
@@ -343,18 +342,7 @@ impl FromStr for ModulationText {
             Some(("channels", count)) => count.parse().ok().map(Modulation::Channels),
             _ => None,
         };
-        modulation.map(ModulationText).ok_or("must be product, sum, plain, none or channels:C, for example channels:8")
-    }
-}
-
-mod modulation_text {
-    use super::*;
-    pub fn serialize<S: Serializer>(value: &Modulation, to: S) -> Result<S::Ok, S::Error> {
-        to.collect_str(&ModulationText(*value))
-    }
-    pub fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Modulation, D::Error> {
-        let text = String::deserialize(from)?;
-        text.parse::<ModulationText>().map(|m| m.0).map_err(serde::de::Error::custom)
+        modulation.ok_or("must be product, sum, plain, none or channels:C, for example channels:8")
     }
 }
 

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde::{Deserialize, Serialize};
 
 /// Density of a radiance field by the raw value, the decoder's first output.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -37,40 +37,24 @@ impl DensityLaw {
 }
 
 /// `exponential` or `signed-distance:K`.
-struct LawText(DensityLaw);
-
-impl fmt::Display for LawText {
+impl fmt::Display for DensityLaw {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.0 {
-            DensityLaw::Exponential => f.write_str("exponential"),
-            DensityLaw::SignedDistance(sharpness) => write!(f, "signed-distance:{sharpness}"),
+        match self {
+            Self::Exponential => f.write_str("exponential"),
+            Self::SignedDistance(sharpness) => write!(f, "signed-distance:{sharpness}"),
         }
     }
 }
 
-impl FromStr for LawText {
+impl FromStr for DensityLaw {
     type Err = &'static str;
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let law = match text.split_once(':') {
-            None if text == "exponential" => Some(DensityLaw::Exponential),
-            Some(("signed-distance", k)) => k.parse().ok().map(DensityLaw::SignedDistance),
+            None if text == "exponential" => Some(Self::Exponential),
+            Some(("signed-distance", k)) => k.parse().ok().map(Self::SignedDistance),
             _ => None,
         };
-        law.map(LawText).ok_or("must be exponential or signed-distance:K, for example signed-distance:500")
-    }
-}
-
-/// Reading and writing as `exponential` or `signed-distance:K`, for settings.
-pub(crate) mod law_text {
-    use super::*;
-
-    pub fn serialize<S: Serializer>(value: &DensityLaw, to: S) -> Result<S::Ok, S::Error> {
-        to.collect_str(&LawText(*value))
-    }
-
-    pub fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<DensityLaw, D::Error> {
-        let text = String::deserialize(from)?;
-        text.parse::<LawText>().map(|e| e.0).map_err(serde::de::Error::custom)
+        law.ok_or("must be exponential or signed-distance:K, for example signed-distance:500")
     }
 }
 
@@ -81,10 +65,10 @@ mod tests {
     #[test]
     fn texts_are_read_as_they_are_written() {
         for law in [DensityLaw::Exponential, DensityLaw::SignedDistance(500)] {
-            assert_eq!(LawText(law).to_string().parse::<LawText>().unwrap().0, law);
+            assert_eq!(law.to_string().parse::<DensityLaw>().unwrap(), law);
         }
         for bad in ["", "exp", "signed-distance", "signed-distance:-1", "signed-distance:1.5", "exponential:1"] {
-            assert!(bad.parse::<LawText>().is_err(), "{bad}");
+            assert!(bad.parse::<DensityLaw>().is_err(), "{bad}");
         }
     }
 }

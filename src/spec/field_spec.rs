@@ -407,6 +407,10 @@ impl FieldSpec {
     pub fn modulated_width(&self) -> usize {
         self.channels().unwrap_or(self.basis_width())
     }
+    /// Density by the decoder's first value; exponential where there is no colour head.
+    pub fn density_law(&self) -> DensityLaw {
+        self.color_head.map_or(DensityLaw::Exponential, |head| head.density)
+    }
     /// Columns that enter the decoder: the basis' values, then z if `skip_latent`, then x if `input_coords`.
     pub fn decoder_inputs(&self) -> usize {
         let z = if self.skip_latent { self.latent.width() } else { 0 };

@@ -8,6 +8,7 @@ pub mod init;
 pub mod latent;
 pub mod overrides;
 pub mod preset;
+mod text_form;
 
 pub use density::{DensityLaw, MAX_SHARPNESS};
 pub use field_spec::{

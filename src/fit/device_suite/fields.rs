@@ -19,7 +19,7 @@ use nstr_backend::rays_suite::{LOSS, radiance_variants, rays, step, with_gradien
 use nstr_backend::suite::{
     Buffer, Case, Evaluator, JUDGE, On, PLAIN_F64, Quantity, assert_close, compare, special_points, variants,
 };
-use nstr_kernel::{Density, RayLoss};
+use nstr_kernel::RayLoss;
 use nstr_spec::FieldSpec;
 
 fn message(panic: &(dyn Any + Send)) -> &str {
@@ -139,8 +139,7 @@ where
     over(device, some(radiance_variants(), 13), |name, spec| {
         let case = Case::random(spec, 1, 73);
         let plain = rays(60, 20, 74);
-        let density = spec.color_head.map_or(Density::Exponential, |head| head.density.into());
-        let loss = RayLoss { density, ..LOSS };
+        let loss = RayLoss { density: spec.density_law().into(), ..LOSS };
         for (rays, kind) in [(with_gradient_scale(&plain, 75), "scaled"), (plain, "plain")] {
             let (got, want) = (step(&on, &case, &rays, loss), step::<Flex>(&PLAIN_F64, &case, &rays, loss));
             judge.kernel(&format!("{name}: {kind} loss"), &[got.0], &[want.0], 1e-5);

@@ -97,7 +97,7 @@ pub fn fit_capture(
         SceneMap::Box(_) | SceneMap::Forward(_) => nstr_capture::estimate_camera_arc(&capture.train),
     };
     let record = FitRecord { capture: Some(settings), camera_arc, ..FitRecord::new(config, budget, options.seed) };
-    let mut job = FitJob::begin(request, "radiance", record, || Ok(capture.scene.map), observer)?;
+    let job = FitJob::begin(request, "radiance", record, || Ok(capture.scene.map), observer)?;
     // Those of the checkpoint where there is one: the last bit of what is found anew may differ.
     let (map, kept) = (job.map, job.record.capture.as_ref().and_then(|settings| settings.near));
     let near = kept.unwrap_or(capture.scene.near);
@@ -109,10 +109,6 @@ pub fn fit_capture(
             true => RefineMode::Off,
             false => tried_refinement(input, &capture.train, map, near, &job.record, observer)?,
         };
-    }
-    if !job.resumed {
-        let TrainState { grid, net, .. } = &mut job.state;
-        surface.begin(job.op.spec(), &map, grid, net);
     }
     job.announce(usual, observer);
 
@@ -140,7 +136,6 @@ pub fn fit_capture(
         .with_cameras(&cameras)
         .with_exposure(&exposure)
         .with_robust_loss(&robust)
-        .with_depth(&depth)
         .with_surface(&surface);
     if job.resumed {
         task = task.resumed(&job.state.task).ok_or_else(|| {

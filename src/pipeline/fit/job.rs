@@ -132,7 +132,10 @@ impl<'a> FitJob<'a> {
         }
         let map = map()?;
         let spec = record.fit.field.spec();
-        let (grid, mut net) = init::parameters(&spec, &record.fit.field.init);
+        let (mut grid, mut net) = init::parameters(&spec, &record.fit.field.init);
+        if let Some(surface) = &record.fit.surface {
+            surface.begin(&spec, &map, &mut grid, &mut net);
+        }
         record.transport_from.clone_from(&options.transport_from);
         if let Some(other) = &options.transport_from {
             copy_transport(&spec, &mut net, other)?;

@@ -27,7 +27,7 @@ pub struct Occlusion<'a> {
 }
 
 /// Cosine and sine of the tilted directions of occlusion.
-const TILT: (f32, f32) = (0.5, 0.866_025_4);
+pub(super) const TILT: (f32, f32) = (0.5, 0.866_025_4);
 /// Directions around the normal.
 const RING: usize = 6;
 /// Distances along the normal and along tilted directions, as fractions of the radius.
@@ -37,6 +37,17 @@ const TILTED: [f32; 3] = [0.15, 0.4, 0.8];
 const SAMPLES: usize = ALONG_NORMAL.len() + RING * TILTED.len();
 /// Most steps of a shadow ray.
 const SHADOW_STEPS: u32 = 96;
+
+/// Tilted directions in a ring around a normal; `right` fixes the ring's rotation.
+pub(super) fn tilted_ring(normal: Vec3, right: Vec3) -> impl Iterator<Item = Vec3> {
+    let across = (right - normal * right.dot(normal)).try_normalize();
+    let across = across.unwrap_or_else(|| normal.any_orthonormal_vector());
+    let along = normal.cross(across);
+    (0..RING).map(move |k| {
+        let (sin, cos) = (std::f32::consts::TAU * k as f32 / RING as f32).sin_cos();
+        normal * TILT.0 + (across * cos + along * sin) * TILT.1
+    })
+}
 
 impl Occlusion<'_> {
     /// `true` where there may be matter at a point.
@@ -51,13 +62,8 @@ impl Occlusion<'_> {
     pub fn ambient(&self, shading_points: &[ShadingPoint], radius: f32, right: Vec3) -> (Vec<f32>, u64) {
         let mut points = Vec::with_capacity(shading_points.len() * SAMPLES);
         for point in shading_points {
-            let across = (right - point.normal * right.dot(point.normal)).try_normalize();
-            let across = across.unwrap_or_else(|| point.normal.any_orthonormal_vector());
-            let along = point.normal.cross(across);
             points.extend(ALONG_NORMAL.map(|h| point.position + point.normal * (h * radius)));
-            for k in 0..RING {
-                let (sin, cos) = (std::f32::consts::TAU * k as f32 / RING as f32).sin_cos();
-                let direction = point.normal * TILT.0 + (across * cos + along * sin) * TILT.1;
+            for direction in tilted_ring(point.normal, right) {
                 points.extend(TILTED.map(|h| point.position + direction * (h * radius)));
             }
         }

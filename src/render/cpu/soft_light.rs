@@ -6,13 +6,9 @@
 use glam::Vec3;
 
 use crate::cpu::coarse_distance::CoarseDistance;
-use crate::cpu::occlusion::ShadingPoint;
+use crate::cpu::occlusion::{ShadingPoint, TILT, tilted_ring};
 use crate::section::Plane;
 
-/// Cosine and sine of the tilted directions.
-const TILT: (f32, f32) = (0.5, 0.866_025_4);
-/// Directions around the normal.
-const RING: usize = 6;
 /// Distances along the normal and along tilted directions, as fractions of the radius.
 const ALONG_NORMAL: [f32; 3] = [0.15, 0.45, 1.0];
 const TILTED: [f32; 2] = [0.25, 0.8];
@@ -37,9 +33,6 @@ impl SoftLight<'_> {
 
     /// Fraction of the sky that a point sees, 0 to 1, within `radius`. `right` fixes the ring's rotation.
     pub fn open(&self, point: &ShadingPoint, radius: f32, right: Vec3) -> f32 {
-        let across = (right - point.normal * right.dot(point.normal)).try_normalize();
-        let across = across.unwrap_or_else(|| point.normal.any_orthonormal_vector());
-        let along = point.normal.cross(across);
         // The grid's own error at the surface, which thin parts have most of.
         let offset = self.distance.at(point.position);
         let (mut sum, mut weight) = (0.0, 0.0);
@@ -50,9 +43,7 @@ impl SoftLight<'_> {
         for h in ALONG_NORMAL {
             add(point.position + point.normal * (h * radius), h * radius, 1.0 - 0.6 * h);
         }
-        for k in 0..RING {
-            let (sin, cos) = (std::f32::consts::TAU * k as f32 / RING as f32).sin_cos();
-            let direction = point.normal * TILT.0 + (across * cos + along * sin) * TILT.1;
+        for direction in tilted_ring(point.normal, right) {
             for h in TILTED {
                 add(point.position + direction * (h * radius), h * radius * TILT.0, 0.7 * (1.0 - 0.6 * h));
             }

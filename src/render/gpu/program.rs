@@ -300,7 +300,7 @@ impl Program {
         let _ = writeln!(out, "const SMOOTHSTEP = {smooth};\nconst HAS_VIEW = {};", spec.color_head.is_some());
         let _ = writeln!(out, "const TRANSPORTS = {};", spec.transports());
         let _ = writeln!(out, "const MAX_RAW_DENSITY = {MAX_RAW_DENSITY:.1};");
-        let sharpness = spec.color_head.and_then(|head| head.density.sharpness()).unwrap_or(0);
+        let sharpness = spec.density_law().sharpness().unwrap_or(0);
         let _ = writeln!(out, "const SHARPNESS = {sharpness}.0;");
         out
     }

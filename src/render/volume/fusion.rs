@@ -50,11 +50,7 @@ pub fn fused_surface<C: ProjectiveCamera>(
 ) -> Result<LevelSet, FusionError> {
     let (source, map) = (renderer.source, renderer.map);
     let region = MeshedRegion::new(map);
-    let bounds = source.occupancy().bounds().map(|(lo, hi)| (lo.max(region.low), hi.min(region.high)));
-    let (lo, hi) = bounds.filter(|(lo, hi)| lo.cmplt(*hi).all()).ok_or(FusionError::NothingSeen)?;
-    if !(1..=4096).contains(&resolution) {
-        return Err(FusionError::from(IsoError::Options("the resolution must be from 1 to 4096")));
-    }
+    let lattice = region.lattice(source.occupancy(), resolution)?.ok_or(FusionError::NothingSeen)?;
     let mut pictures = Vec::with_capacity(cameras.len());
     for (i, camera) in cameras.iter().enumerate() {
         let ViewPixels { opacity, mut depth, .. } = renderer.pixels(camera, None)?;
@@ -67,12 +63,8 @@ pub fn fused_surface<C: ProjectiveCamera>(
     if pictures.iter().all(|picture| picture.depth.iter().all(|d| !d.is_finite())) {
         return Err(FusionError::NothingSeen);
     }
-    let cell = region.edge / resolution as f64;
-    // A cell more to each side holds the closing faces.
-    let (lo, hi) = (lo.as_dvec3() - DVec3::splat(cell), hi.as_dvec3() + DVec3::splat(cell));
-    let cells = ((hi - lo).max_element() / region.edge * resolution as f64).round() as usize;
-    let reach = (TRUNCATION * cell) as f32;
-    let options = MaskedOptions { resolution: cells.min(4096), lo, hi, outside: reach, refine: 0 };
+    let reach = (TRUNCATION * region.edge / resolution as f64) as f32;
+    let options = MaskedOptions { outside: reach, ..lattice };
     let seen = |p: &Vec3| seen_distance(&pictures, &region, &map, *p, reach);
     let value = |p: &Vec3| match seen(p) {
         Seen::Distance(distance) => distance,

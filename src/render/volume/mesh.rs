@@ -4,7 +4,7 @@ use glam::{DVec3, Vec3};
 use nstr_geometry::TriMesh;
 use nstr_geometry::isosurface::{IsoError, MaskedOptions, masked};
 use nstr_space::fields::RadianceField;
-use nstr_space::{Cube, SceneMap};
+use nstr_space::{Cube, Occupancy, SceneMap};
 use rayon::prelude::*;
 
 /// Rounds of false position that put vertices on the level.
@@ -68,17 +68,8 @@ pub fn level_set(
     };
     let region = MeshedRegion::new(map.into());
     let occupancy = source.occupancy();
-    let bounds = occupancy.bounds().map(|(lo, hi)| (lo.max(region.low), hi.min(region.high)));
-    let (lo, hi) = bounds.filter(|(lo, hi)| lo.cmplt(*hi).all()).ok_or_else(|| level.missing())?;
-    if !(1..=4096).contains(&resolution) {
-        return Err(IsoError::Options("the resolution must be from 1 to 4096").into());
-    }
-    // A cell more to each side holds the closing faces.
-    let cell = DVec3::splat(region.edge / resolution as f64);
-    let (lo, hi) = (lo.as_dvec3() - cell, hi.as_dvec3() + cell);
-    let cells = ((hi - lo).max_element() / region.edge * resolution as f64).round() as usize;
-    // With those two cells more the largest resolution would be too large.
-    let options = MaskedOptions { resolution: cells.min(4096), lo, hi, outside: level.outside(), refine: REFINE };
+    let lattice = region.lattice(occupancy, resolution)?.ok_or_else(|| level.missing())?;
+    let options = MaskedOptions { outside: level.outside(), refine: REFINE, ..lattice };
     let surface = masked(
         &options,
         |lo, hi| occupancy.overlaps(lo.as_vec3(), hi.as_vec3()),
@@ -98,8 +89,8 @@ pub fn level_set(
 /// Part of the unit cube that is meshed.
 pub(super) struct MeshedRegion {
     map: SceneMap,
-    pub low: Vec3,
-    pub high: Vec3,
+    low: Vec3,
+    high: Vec3,
     /// Length that the resolution counts cells of.
     pub edge: f64,
 }
@@ -115,6 +106,21 @@ impl MeshedRegion {
             SceneMap::Open(_) => Self { low: Vec3::splat(0.25), high: Vec3::splat(0.75), edge: 0.5, ..whole },
             SceneMap::Forward(_) => Self { high: Vec3::new(1.0, 1.0, FRUSTUM_DEPTH), ..whole },
         }
+    }
+
+    /// The lattice over what is occupied of the region, with `resolution` cells along its edge; `None` where nothing is.
+    pub fn lattice(&self, occupancy: &Occupancy, resolution: usize) -> Result<Option<MaskedOptions>, IsoError> {
+        let bounds = occupancy.bounds().map(|(lo, hi)| (lo.max(self.low), hi.min(self.high)));
+        let Some((lo, hi)) = bounds.filter(|(lo, hi)| lo.cmplt(*hi).all()) else { return Ok(None) };
+        if !(1..=4096).contains(&resolution) {
+            return Err(IsoError::Options("the resolution must be from 1 to 4096"));
+        }
+        // A cell more to each side holds the closing faces.
+        let cell = DVec3::splat(self.edge / resolution as f64);
+        let (lo, hi) = (lo.as_dvec3() - cell, hi.as_dvec3() + cell);
+        let cells = ((hi - lo).max_element() / self.edge * resolution as f64).round() as usize;
+        // With those two cells more the largest resolution would be too large.
+        Ok(Some(MaskedOptions { resolution: cells.min(4096), lo, hi, outside: 1.0, refine: 0 }))
     }
 
     pub fn contains(&self, p: Vec3) -> bool {
