@@ -14,12 +14,13 @@ use burn::tensor::ops::FloatTensor;
 use burn::tensor::{Tensor, TensorPrimitive};
 use nstr_kernel::adam::AdamHyper;
 use nstr_kernel::{
-    BatchLoss, EIKONAL_EPSILON, FusedField, LEAST_PAIR_DISTANCE_SQUARED, PointLoss, PointRegularizer, RayBatch,
-    RayLoss, RayOutputs, RayResults, RayStats, TransportSteps,
+    BatchLoss, EIKONAL_EPSILON, FusedField, GradientPrecision, LEAST_PAIR_DISTANCE_SQUARED, PointLoss,
+    PointRegularizer, RayBatch, RayLoss, RayOutputs, RayResults, RayStats, TransportSteps,
 };
 use nstr_spec::FieldSpec;
 
 use crate::device_rays::{MarchSettings, RayMarcher};
+use crate::gradient_pool::GradientPool;
 use crate::reference;
 
 /// A field ready to be evaluated: its shape, and its kernels where they are asked for. Made once, shared through [`Arc`].
@@ -27,6 +28,8 @@ pub struct FieldOp {
     spec: FieldSpec,
     fused: Option<FusedField>,
     fallbacks: Mutex<BTreeMap<&'static str, String>>,
+    /// Memory of gradients on the CPU.
+    gradient_pool: GradientPool,
     /// Kernels of other devices, by the device's name.
     #[cfg(any(feature = "cuda", feature = "wgpu"))]
     on_devices: Mutex<BTreeMap<String, DeviceKernels>>,
@@ -39,7 +42,11 @@ type DeviceKernels = Arc<dyn std::any::Any + Send + Sync>;
 impl FieldOp {
     /// Evaluates with fused kernels on backends that have them.
     pub fn new(spec: FieldSpec) -> Arc<Self> {
-        let fused = Some(FusedField::new(&spec));
+        Self::with_precision(spec, GradientPrecision::Single)
+    }
+    /// [`Self::new`] with gradients on the CPU of another precision.
+    pub fn with_precision(spec: FieldSpec, precision: GradientPrecision) -> Arc<Self> {
+        let fused = Some(FusedField::with_precision(&spec, precision));
         Self::with(spec, fused)
     }
     /// Evaluates in plain tensors on every backend: the baseline of benches and the oracle of tests.
@@ -51,6 +58,7 @@ impl FieldOp {
             spec,
             fused,
             fallbacks: Mutex::default(),
+            gradient_pool: GradientPool::default(),
             #[cfg(any(feature = "cuda", feature = "wgpu"))]
             on_devices: Default::default(),
         })
@@ -62,6 +70,9 @@ impl FieldOp {
     /// The kernels, or `None` where plain tensors are asked for.
     pub fn fused(&self) -> Option<&FusedField> {
         self.fused.as_ref()
+    }
+    pub(crate) fn gradient_pool(&self) -> &GradientPool {
+        &self.gradient_pool
     }
     /// The kernels of a device, made by `plan` when they are first asked for.
     #[cfg(any(feature = "cuda", feature = "wgpu"))]

@@ -28,6 +28,7 @@ use crate::backend::{
     plain_field_loss, plain_field_regularizer, plain_field_transported, plain_ray_step, plain_rounding_step, primitive,
     tensor,
 };
+use crate::gradient_pool::GradientPool;
 use crate::reference;
 
 /// The tensors of one evaluation, contiguous.
@@ -49,11 +50,9 @@ impl Inputs {
     fn points(&self) -> usize {
         self.x.shape()[0]
     }
-    fn grid_zeros(&self) -> FlexTensor {
-        FlexTensor::zeros(self.grid.shape(), DType::F32)
-    }
-    fn net_zeros(&self) -> FlexTensor {
-        FlexTensor::zeros(self.net.shape(), DType::F32)
+    /// Zero gradients of grid and networks.
+    fn zeros(&self, pool: &GradientPool) -> [FlexTensor; 2] {
+        [&self.grid, &self.net].map(|t| pool.zeros(t.shape()))
     }
     fn slices(&self) -> (&[f32], &[f32], &[f32]) {
         (self.grid.storage(), self.net.storage(), self.x.storage())
@@ -166,8 +165,7 @@ impl Backward<Flex, 3> for ValueStep {
         let parents = ops.parents.map(|node| node.map(|n| n.id));
         #[expect(clippy::expect_used, reason = "an invariant of the registration")]
         let fused = op.fused().expect("the step is registered only where the field has kernels");
-        let mut d_grid = inputs.grid_zeros();
-        let mut d_net = inputs.net_zeros();
+        let [mut d_grid, mut d_net] = inputs.zeros(op.gradient_pool());
         let mut d_x = parents[2].map(|_| FlexTensor::zeros(inputs.x.shape(), DType::F32));
         let (grid, net, x) = inputs.slices();
         let to = GradientSlices {
@@ -188,8 +186,7 @@ impl Backward<Flex, 2> for FullStep {
         let (op, inputs) = ops.state;
         #[expect(clippy::expect_used, reason = "an invariant of the registration")]
         let fused = op.fused().expect("the step is registered only where the field has kernels");
-        let mut d_grid = inputs.grid_zeros();
-        let mut d_net = inputs.net_zeros();
+        let [mut d_grid, mut d_net] = inputs.zeros(op.gradient_pool());
         let (grid, net, x) = inputs.slices();
         let to = GradientSlices { d_grid: d_grid.storage_mut(), d_net: d_net.storage_mut(), d_x: None };
         fused.backward(Outputs::Full, grid, net, x, d_out.storage(), to);
@@ -247,13 +244,12 @@ impl<C: CheckpointStrategy> FieldBackend for Autodiff<Flex, C> {
         let inputs = Inputs::new(op.spec(), &grid.primitive, &net.primitive, &data.x.primitive);
         let (target, weight) = (data.target.primitive.to_contiguous(), data.weight.primitive.to_contiguous());
         // The gradient comes with the loss in one pass; backward only scales it.
-        let mut d_grid = inputs.grid_zeros();
-        let mut d_net = inputs.net_zeros();
+        let [mut d_grid, mut d_net] = inputs.zeros(op.gradient_pool());
         let (grid_slice, net_slice, x) = inputs.slices();
         let data = Targets { x, target: target.storage(), weight: Some(weight.storage()) };
         let (grid_sums, net_sums) = (d_grid.storage_mut(), d_net.storage_mut());
         let value = fused.loss_backward(grid_slice, net_slice, data, loss, grid_sums, net_sums);
-        loss_tensor::<C>(&grid, &net, value, [d_grid, d_net])
+        loss_tensor::<C>(op, &grid, &net, value, [d_grid, d_net])
     }
 
     fn field_regularizer(
@@ -267,11 +263,11 @@ impl<C: CheckpointStrategy> FieldBackend for Autodiff<Flex, C> {
             return plain_field_regularizer::<Self>(op, grid, net, x, weights);
         };
         let inputs = Inputs::new(op.spec(), &grid.primitive, &net.primitive, &x.primitive);
-        let (mut d_grid, mut d_net) = (inputs.grid_zeros(), inputs.net_zeros());
+        let [mut d_grid, mut d_net] = inputs.zeros(op.gradient_pool());
         let (grid_slice, net_slice, x) = inputs.slices();
         let (grid_sums, net_sums) = (d_grid.storage_mut(), d_net.storage_mut());
         let value = fused.regularizer_backward(grid_slice, net_slice, x, weights, grid_sums, net_sums);
-        loss_tensor::<C>(&grid, &net, value, [d_grid, d_net])
+        loss_tensor::<C>(op, &grid, &net, value, [d_grid, d_net])
     }
 
     fn field_transported(
@@ -285,11 +281,11 @@ impl<C: CheckpointStrategy> FieldBackend for Autodiff<Flex, C> {
         };
         let [grid_in, net_in] = [&grid.primitive, &net.primitive].map(|t| t.to_contiguous());
         let [ends, scale] = [&lines.ends.primitive, &lines.scale.primitive].map(|t| t.to_contiguous());
-        let [mut d_grid, mut d_net] = [&grid_in, &net_in].map(|t| FlexTensor::zeros(t.shape(), DType::F32));
+        let [mut d_grid, mut d_net] = [&grid_in, &net_in].map(|t| op.gradient_pool().zeros(t.shape()));
         let lines = Lines { ends: ends.storage(), scale: scale.storage(), steps: lines.steps };
         let (grid_sums, net_sums) = (d_grid.storage_mut(), d_net.storage_mut());
         let value = fused.transported_backward(grid_in.storage(), net_in.storage(), lines, grid_sums, net_sums);
-        loss_tensor::<C>(&grid, &net, value, [d_grid, d_net])
+        loss_tensor::<C>(op, &grid, &net, value, [d_grid, d_net])
     }
 
     fn ray_step(
@@ -305,20 +301,22 @@ impl<C: CheckpointStrategy> FieldBackend for Autodiff<Flex, C> {
             return plain_ray_step::<Self>(op, grid, net, rays, loss, outputs);
         };
         let [grid_in, net_in] = both.map(|t| t.to_contiguous());
-        let [mut d_grid, mut d_net] = both.map(|t| FlexTensor::zeros(t.shape(), DType::F32));
+        let [mut d_grid, mut d_net] = both.map(|t| op.gradient_pool().zeros(t.shape()));
         let to = GradientSlices { d_grid: d_grid.storage_mut(), d_net: d_net.storage_mut(), d_x: None };
         let (stats, results) = fused.ray_step(grid_in.storage(), net_in.storage(), rays.slices(), loss, outputs, to);
-        (loss_tensor::<C>(&grid, &net, stats.loss, [d_grid, d_net]), stats, Some(results))
+        (loss_tensor::<C>(op, &grid, &net, stats.loss, [d_grid, d_net]), stats, Some(results))
     }
 }
 
 /// A loss `[1]` of grid and net, with the gradients in them that came with it.
 fn loss_tensor<C: CheckpointStrategy>(
+    op: &FieldOp,
     grid: &FloatTensor<Autodiff<Flex, C>>,
     net: &FloatTensor<Autodiff<Flex, C>>,
     value: f64,
     gradients: [FlexTensor; 2],
 ) -> FloatTensor<Autodiff<Flex, C>> {
+    op.gradient_pool().keep(&gradients);
     let output = filled([1], |out| out[0] = value as f32);
     match LossStep.prepare::<C>([grid.node.clone(), net.node.clone()]).compute_bound().stateful() {
         OpsKind::Tracked(prep) => prep.finish(gradients, output),

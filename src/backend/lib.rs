@@ -11,6 +11,7 @@ pub mod device_rays;
 #[doc(hidden)]
 pub mod device_testing;
 pub mod flex;
+mod gradient_pool;
 #[cfg(test)]
 mod point_evaluator_tests;
 #[doc(hidden)]

@@ -19,7 +19,7 @@ use burn::tensor::{DType, Tensor, TensorData};
 use burn_flex::Flex;
 use nstr_field::jet::{Jet, Order};
 use nstr_field::{PointEval, PointEvaluator};
-use nstr_kernel::{FusedField, GradientSlices, Outputs, PointRegularizer, TransportSteps};
+use nstr_kernel::{FusedField, GradientPrecision, GradientSlices, Outputs, PointRegularizer, TransportSteps};
 use nstr_spec::*;
 use rand_pcg::Pcg64;
 use rand_pcg::rand_core::{Rng, SeedableRng};
@@ -215,8 +215,14 @@ impl Evaluator for Judge {
     }
 }
 
-/// The kernels called directly on slices.
-pub struct Kernels;
+/// The kernels called directly on slices, with gradients of some precision.
+pub struct Kernels(pub GradientPrecision);
+
+impl Kernels {
+    fn fused(&self, spec: &FieldSpec) -> FusedField {
+        FusedField::with_precision(spec, self.0)
+    }
+}
 
 pub fn narrow(values: &[f64]) -> Vec<f32> {
     values.iter().map(|v| *v as f32).collect()
@@ -228,19 +234,19 @@ pub fn widen(values: &[f32]) -> Vec<f64> {
 impl Evaluator for Kernels {
     fn forward(&self, case: &Case) -> Vec<f64> {
         let mut out = vec![f32::NAN; case.points() * case.spec.outputs];
-        FusedField::new(&case.spec).forward(&narrow(&case.grid), &narrow(&case.net), &narrow(&case.x), &mut out);
+        self.fused(&case.spec).forward(&narrow(&case.grid), &narrow(&case.net), &narrow(&case.x), &mut out);
         widen(&out)
     }
     fn forward_full(&self, case: &Case) -> Vec<f64> {
         let mut out = vec![f32::NAN; case.points() * case.spec.full_columns().len];
-        FusedField::new(&case.spec).forward_full(&narrow(&case.grid), &narrow(&case.net), &narrow(&case.x), &mut out);
+        self.fused(&case.spec).forward_full(&narrow(&case.grid), &narrow(&case.net), &narrow(&case.x), &mut out);
         widen(&out)
     }
     fn grads(&self, case: &Case, weight: &[f64]) -> Grads {
         let (mut grid, mut net) = (vec![0.0; case.grid.len()], vec![0.0; case.net.len()]);
         let mut x = vec![0.0; case.x.len()];
         let [g, p, at] = &[&case.grid, &case.net, &case.x].map(|v| narrow(v));
-        let fused = FusedField::new(&case.spec);
+        let fused = self.fused(&case.spec);
         // Parameter gradients are accumulated: a second pass, without d_x, must double them.
         for d_x in [Some(x.as_mut_slice()), None] {
             let to = GradientSlices { d_grid: &mut grid, d_net: &mut net, d_x };
@@ -253,7 +259,7 @@ impl Evaluator for Kernels {
         let [g, p, at] = &[&case.grid, &case.net, &case.x].map(|v| narrow(v));
         for _ in 0..2 {
             let to = GradientSlices { d_grid: &mut grid, d_net: &mut net, d_x: None };
-            FusedField::new(&case.spec).backward(Outputs::Full, g, p, at, &narrow(weight), to);
+            self.fused(&case.spec).backward(Outputs::Full, g, p, at, &narrow(weight), to);
         }
         Grads { grid: halves(&grid), net: halves(&net), x: Vec::new() }
     }
@@ -611,6 +617,12 @@ impl Quantity {
     /// Largest error of f32 on a CPU, relative to the largest magnitude.
     pub fn bound(self) -> f64 {
         if self == Quantity::Gradients { 1e-4 } else { 1e-5 }
+    }
+
+    /// Largest error where gradients are made of products in bfloat16, whose factors have errors of 2⁻⁹ at most: some of
+    /// the largest gradient's tensor for each of a field's networks in succession.
+    pub fn bound_of_mixed(self) -> f64 {
+        if self == Quantity::Gradients { 2e-2 } else { self.bound() }
     }
 }
 

@@ -3,7 +3,7 @@
 use burn::tensor::{DType, Tensor, TensorData};
 use burn_flex::Flex;
 use nstr_kernel::adam::AdamHyper;
-use nstr_kernel::{PointRegularizer, TransportSteps};
+use nstr_kernel::{GradientPrecision, PointRegularizer, TransportSteps};
 use rand_pcg::Pcg64;
 use rand_pcg::rand_core::SeedableRng;
 
@@ -67,14 +67,35 @@ macro_rules! suite {
     )*};
 }
 
-suite!(reference: REFERENCE, fused: FUSED, kernels: Kernels);
+suite!(reference: REFERENCE, fused: FUSED, kernels: Kernels(GradientPrecision::Single));
+
+/// On machines without the instructions these are gradients in f32, which keep the bound all the same.
+#[test]
+fn gradients_of_mixed_precision_agree_with_the_judge() {
+    let mixed = Kernels(GradientPrecision::Mixed);
+    let check = |what: &str, got: &[f64], want: &[f64], quantity: Quantity| {
+        assert_close(what, got, want, quantity.bound_of_mixed());
+    };
+    for (name, spec) in variants() {
+        compare(&mixed, &name, &Case::random(&spec, 70, 41), check);
+        let case = Case::random(&spec, 300, 44);
+        let weight = case.weights(spec.full_columns().len, 45);
+        let [a, b] = [0, 1].map(|_| mixed.grads_full(&case, &weight));
+        assert!(a.grid == b.grid && a.net == b.net, "{name} repeats itself");
+    }
+    let (name, spec) = variants().remove(0);
+    for n in [1, 2, 95, 96, 97, 193, 513] {
+        compare(&mixed, &name, &Case::random(&spec, n, 42 + n as u64), check);
+    }
+}
 
 #[test]
 fn kernels_take_no_points() {
     for (_, spec) in variants() {
         let case = Case { x: Vec::new(), ..Case::random(&spec, 1, 48) };
-        assert!(Kernels.forward(&case).is_empty() && Kernels.forward_full(&case).is_empty());
-        assert!(Kernels.grads(&case, &[]).grid.iter().all(|g| *g == 0.0));
+        let kernels = Kernels(GradientPrecision::Single);
+        assert!(kernels.forward(&case).is_empty() && kernels.forward_full(&case).is_empty());
+        assert!(kernels.grads(&case, &[]).grid.iter().all(|g| *g == 0.0));
     }
 }
 

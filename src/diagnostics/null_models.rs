@@ -77,7 +77,7 @@ pub fn without_spectrum(
     let spec = config.field.spec();
     let start = untrained(&spec, &config.field.init);
     let state = TrainState::new(start.grid, start.net);
-    let op = FieldOp::new(spec.clone());
+    let op = FieldOp::with_precision(spec.clone(), config.train.gradient_precision());
     let data = data(&op);
     let done = train(Device::Cpu, op, config.train, &state, data, Budget::Steps(steps), &mut Steps(done))?;
     let (grid, net) = done.inference_params();

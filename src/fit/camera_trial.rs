@@ -140,7 +140,7 @@ impl Trial {
         let cameras = CameraConfig { refine, ..self.config.cameras.clone().unwrap_or_default() };
         let (map, near) = (self.seen.map(), self.seen.near());
         let spec = self.config.field.spec();
-        let op = FieldOp::new(spec.clone());
+        let op = FieldOp::with_precision(spec.clone(), self.config.train.gradient_precision());
         let free = FreeSpaceMask::new(occupancy.resolution, None, self.seen.views(), map, near);
         let resolution = occupancy.resolution;
         let task = RadianceTask::new(&op, self.seen.clone(), rays.clone(), occupancy, self.seed, |i| free.get(i))

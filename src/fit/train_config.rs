@@ -1,6 +1,6 @@
 //! Settings of the training loop.
 
-use nstr_kernel::PointLoss;
+use nstr_kernel::{GradientPrecision, PointLoss};
 use nstr_spec::config::ConfigError;
 use serde::{Deserialize, Serialize};
 
@@ -50,6 +50,10 @@ pub struct TrainConfig {
     /// Decay of the exponential moving average of the parameters that becomes the model, 0 (none) to below 1.
     #[serde(alias = "average")]
     pub ema_decay: f64,
+    /// `true` if products of gradients take factors in bfloat16, on CPUs that have AVX512-BF16: a fifth to a third faster, for gradients
+    /// with relative errors of some 0.1 %. Values are computed in f32.
+    #[serde(default = "yes")]
+    pub mixed_precision: bool,
     /// Rounding of parameters in training, where `size` is given.
     #[serde(default)]
     pub rounding: RoundingConfig,
@@ -80,6 +84,7 @@ impl Default for TrainConfig {
             loader: LoaderConfig::default(),
             regularizers: Regularizers::NONE,
             ema_decay: 0.0,
+            mixed_precision: true,
             rounding: RoundingConfig::default(),
             size: None,
         }
@@ -87,6 +92,11 @@ impl Default for TrainConfig {
 }
 
 impl TrainConfig {
+    /// Precision of the products of gradients.
+    pub fn gradient_precision(&self) -> GradientPrecision {
+        if self.mixed_precision { GradientPrecision::Mixed } else { GradientPrecision::Single }
+    }
+
     /// Checks ranges; `has_transport` tells whether the field has a transport network.
     ///
     /// # Errors

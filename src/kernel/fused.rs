@@ -12,6 +12,7 @@ use pulp::{Simd, WithSimd};
 use rayon::prelude::*;
 
 use crate::arch;
+use crate::bf16::GradientPrecision;
 use crate::loss::{BatchLoss, LEAST_PAIR_DISTANCE_SQUARED, PointLoss};
 use crate::mlp::TILE;
 use crate::ray_step::RayBuffers;
@@ -23,6 +24,7 @@ use crate::tile::{GradientBuffers, Outputs, PackedWeights, Plan, Tile, TileAdjoi
 pub struct FusedField {
     pub(super) plan: Plan,
     spec: FieldSpec,
+    precision: GradientPrecision,
     tiles: Mutex<Vec<(bool, Tile)>>,
     pub(super) sums: Mutex<Vec<GradientBuffers>>,
     pub(super) rays: Mutex<Vec<RayBuffers>>,
@@ -30,7 +32,7 @@ pub struct FusedField {
 
 impl Clone for FusedField {
     fn clone(&self) -> Self {
-        Self::new(&self.spec)
+        Self::with_precision(&self.spec, self.precision)
     }
 }
 
@@ -67,9 +69,15 @@ pub struct GradientSlices<'a> {
 impl FusedField {
     /// Plans the kernels of `spec`.
     pub fn new(spec: &FieldSpec) -> Self {
+        Self::with_precision(spec, GradientPrecision::Single)
+    }
+
+    /// [`Self::new`] with gradients by products of another precision.
+    pub fn with_precision(spec: &FieldSpec, precision: GradientPrecision) -> Self {
         Self {
-            plan: Plan::new(spec),
+            plan: Plan::new(spec, precision),
             spec: spec.clone(),
+            precision,
             tiles: Mutex::default(),
             sums: Mutex::default(),
             rays: Mutex::default(),

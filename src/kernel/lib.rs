@@ -5,6 +5,7 @@
 pub mod adam;
 mod arch;
 mod basis;
+mod bf16;
 mod compositing;
 mod density;
 pub mod direction_encoding;
@@ -24,6 +25,7 @@ mod tile;
 mod transported;
 
 pub use arch::arch;
+pub use bf16::GradientPrecision;
 pub use density::Density;
 pub use fused::{FusedField, GradientSlices, Targets};
 pub use loss::{BatchLoss, LEAST_PAIR_DISTANCE_SQUARED, PointLoss};

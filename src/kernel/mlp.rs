@@ -7,6 +7,7 @@
 use nstr_spec::{Activation, LayerSlot};
 use pulp::{Simd, WithSimd};
 
+use crate::bf16::{Bf16, PairGemm, pair};
 use crate::gemm::{Finish, Gemm, Init, pad};
 use crate::math::{sigmoid, sincos};
 
@@ -41,6 +42,8 @@ struct LayerPlan {
     transposed: usize,
     bias: usize,
     gradient: usize,
+    /// First word of the weights in pairs of outputs, `[outputs / 2][in_pad]`, where the adjoint reads them so.
+    pairs: Option<usize>,
 }
 
 /// Shapes of a network's layers and where their padded copies lie.
@@ -52,6 +55,9 @@ pub struct MlpPlan {
     transposed_len: usize,
     bias_len: usize,
     gradient_len: usize,
+    pairs_len: usize,
+    /// Products of the adjoint in bfloat16, where they are asked for and the machine has them.
+    bf16: Option<Bf16>,
 }
 
 /// A network's weights in the layouts that the products read.
@@ -60,13 +66,15 @@ pub struct MlpWeights {
     forward: Vec<f32>,
     transposed: Vec<f32>,
     bias: Vec<f32>,
+    pairs: Vec<u32>,
 }
 
-/// Sums of weight gradients in padded layout, for one thread.
+/// Sums of weight gradients in padded layout, for one thread, and its room for matrices in bfloat16.
 #[derive(Clone, Debug)]
 pub struct MlpGradients {
     weights: Vec<f32>,
     bias: Vec<f32>,
+    packed: Vec<u32>,
 }
 
 /// A network's activations and adjoints on one tile.
@@ -104,8 +112,16 @@ impl MatrixView {
 impl MlpPlan {
     /// Plans the layers in `slots`; `parts` make up the rows of the input.
     pub fn new(slots: &[LayerSlot], activation: Activation, parts: &[InputColumns]) -> Self {
-        let mut plan =
-            Self { layers: Vec::new(), activation, forward_len: 0, transposed_len: 0, bias_len: 0, gradient_len: 0 };
+        let mut plan = Self {
+            layers: Vec::new(),
+            activation,
+            forward_len: 0,
+            transposed_len: 0,
+            bias_len: 0,
+            gradient_len: 0,
+            pairs_len: 0,
+            bf16: None,
+        };
         for (l, &slot) in slots.iter().enumerate() {
             let all = [InputColumns::Used(slot.inputs)];
             let mut columns = Vec::with_capacity(slot.inputs);
@@ -130,6 +146,7 @@ impl MlpPlan {
                 transposed: plan.transposed_len,
                 bias: plan.bias_len,
                 gradient: plan.gradient_len,
+                pairs: None,
             });
             plan.forward_len += in_pad * out_pad;
             plan.transposed_len += slot.outputs * in_pad;
@@ -150,6 +167,18 @@ impl MlpPlan {
         plan
     }
 
+    /// Computes the adjoint's products in bfloat16, if any are given: those of layers whose outputs are many and even.
+    pub fn with_bf16(mut self, bf16: Option<Bf16>) -> Self {
+        self.bf16 = bf16;
+        self.pairs_len = 0;
+        for l in &mut self.layers {
+            let usable = bf16.is_some() && !l.thin && l.slot.outputs.is_multiple_of(2);
+            l.pairs = usable.then_some(self.pairs_len);
+            self.pairs_len += if usable { l.slot.outputs / 2 * l.in_pad } else { 0 };
+        }
+        self
+    }
+
     /// Columns of the padded output.
     pub fn output_columns(&self) -> usize {
         self.layers.last().map_or(0, |l| l.out_pad)
@@ -168,7 +197,7 @@ impl MlpPlan {
 
     /// Gradient sums, all zero.
     pub fn gradients(&self) -> MlpGradients {
-        MlpGradients { weights: vec![0.0; self.gradient_len], bias: vec![0.0; self.bias_len] }
+        MlpGradients { weights: vec![0.0; self.gradient_len], bias: vec![0.0; self.bias_len], packed: Vec::new() }
     }
 
     /// Copies this network's part of `net`, gains multiplied in, into the padded layouts.
@@ -179,6 +208,8 @@ impl MlpPlan {
         to.transposed.resize(self.transposed_len, 0.0);
         to.bias.clear();
         to.bias.resize(self.bias_len, 0.0);
+        to.pairs.clear();
+        to.pairs.resize(self.pairs_len, 0);
         for l in &self.layers {
             let (inputs, outputs, gain) = (l.slot.inputs, l.slot.outputs, l.slot.gain as f32);
             for i in 0..inputs {
@@ -191,6 +222,13 @@ impl MlpPlan {
             }
             for (b, &from) in to.bias[l.bias..].iter_mut().zip(&net[l.slot.bias..l.slot.bias + outputs]) {
                 *b = gain * from;
+            }
+            if let Some(pairs) = l.pairs {
+                let rows = to.transposed[l.transposed..][..outputs * l.in_pad].chunks_exact(2 * l.in_pad);
+                for (to, rows) in to.pairs[pairs..].chunks_exact_mut(l.in_pad).zip(rows) {
+                    let (low, high) = rows.split_at(l.in_pad);
+                    to.iter_mut().zip(low.iter().zip(high)).for_each(|(to, (low, high))| *to = pair(*low, *high));
+                }
             }
         }
     }
@@ -340,12 +378,22 @@ impl MlpPlan {
             };
             // SAFETY: as in `forward`; gradient blocks have the sizes of `gradient_len` and `bias_len`.
             unsafe {
-                weight_gradient(simd, layer, input, d, grads, planes);
                 let (to, init) = if l == 0 {
                     (dx, dx_init)
                 } else {
                     (MatrixView { ptr: acts.adjoint[l - 1].as_mut_ptr(), row: layer.in_pad }, Init::Zero)
                 };
+                let finish = if l > 0 && relu { Finish::Mask(input.ptr) } else { Finish::Store };
+                if let (Some(bf16), Some(pairs)) = (self.bf16, layer.pairs) {
+                    let weights = w.pairs.as_ptr().add(pairs);
+                    let matrices = LayerAdjoint { input, d, to, init, finish, weights, planes };
+                    packed_adjoint(bf16, layer, matrices, grads);
+                    bias_gradient(simd, layer, d, grads);
+                    d = self.through_activation(simd, l, acts, to, planes);
+                    continue;
+                }
+                weight_gradient(simd, layer, input, d, grads, planes);
+                bias_gradient(simd, layer, d, grads);
                 for plane in 0..planes {
                     Gemm {
                         m: TILE,
@@ -359,16 +407,91 @@ impl MlpPlan {
                         c: to.plane(plane),
                         c_row: to.row,
                         init,
-                        finish: if l > 0 && relu { Finish::Mask(input.ptr) } else { Finish::Store },
+                        finish,
                     }
                     .run(simd);
                 }
-                if l > 0 && !relu {
-                    let (pre, adjoint) = (&acts.pre[l - 1], &mut acts.adjoint[l - 1]);
-                    activate_adjoint(simd, self.activation, layer.in_pad, pre, adjoint, planes);
-                }
-                d = to;
+                d = self.through_activation(simd, l, acts, to, planes);
             }
+        }
+    }
+
+    /// The adjoint `to` of layer `l`'s input as that of the linear output before, in place.
+    #[inline(always)]
+    fn through_activation<S: Simd>(
+        &self,
+        simd: S,
+        l: usize,
+        acts: &mut Activations,
+        to: MatrixView,
+        planes: usize,
+    ) -> MatrixView {
+        // A rectifier's mask has been applied by the product.
+        if l > 0 && self.activation != Activation::Relu {
+            let (pre, adjoint) = (&acts.pre[l - 1], &mut acts.adjoint[l - 1]);
+            activate_adjoint(simd, self.activation, self.layers[l].in_pad, pre, adjoint, planes);
+        }
+        to
+    }
+}
+
+/// Matrices of one layer's adjoint.
+struct LayerAdjoint {
+    input: MatrixView,
+    /// Adjoint of the linear output.
+    d: MatrixView,
+    /// Adjoint of the input, with its start and last step.
+    to: MatrixView,
+    init: Init,
+    finish: Finish,
+    /// Weights in pairs of outputs.
+    weights: *const u32,
+    planes: usize,
+}
+
+/// Gradient of the weights and adjoint of the input in bfloat16.
+///
+/// # Safety
+/// Sizes as in [`MlpPlan::backward`].
+unsafe fn packed_adjoint(bf16: Bf16, layer: &LayerPlan, of: LayerAdjoint, grads: &mut MlpGradients) {
+    let LayerAdjoint { input, d, to, init, finish, weights, planes } = of;
+    let (rows, inputs, outputs) = (planes * TILE, layer.in_pad, layer.out_pad);
+    let [x_len, d_len] = [inputs, outputs].map(|columns| rows / 2 * columns);
+    grads.packed.resize(grads.packed.len().max(x_len + 2 * d_len), 0);
+    let (x_pairs, rest) = grads.packed.split_at_mut(x_len);
+    let (d_pairs, d_rows) = rest.split_at_mut(d_len);
+    // SAFETY: matrices have planes · TILE rows (an even number) of the padded widths, and `packed` has room for them.
+    unsafe {
+        bf16.pack_pairs(input.ptr, input.row, rows, inputs, x_pairs.as_mut_ptr());
+        bf16.pack_pairs(d.ptr, d.row, rows, outputs, d_pairs.as_mut_ptr());
+        bf16.pack_rows(d.ptr, d.row, rows, outputs, d_rows.as_mut_ptr());
+        bf16.product(PairGemm {
+            m: inputs,
+            n: outputs,
+            k: rows / 2,
+            a: x_pairs.as_ptr(),
+            a_row: 1,
+            a_col: inputs,
+            b: d_pairs.as_ptr(),
+            c: grads.weights.as_mut_ptr().add(layer.gradient),
+            c_row: outputs,
+            init: Init::Accumulate,
+            finish: Finish::Store,
+        });
+        for plane in 0..planes {
+            bf16.product(PairGemm {
+                m: TILE,
+                n: inputs,
+                k: layer.slot.outputs / 2,
+                a: d_rows.as_ptr().add(plane * TILE * outputs / 2),
+                a_row: outputs / 2,
+                a_col: 1,
+                b: weights,
+                c: to.plane(plane),
+                c_row: to.row,
+                init,
+                finish,
+            });
         }
     }
 }
@@ -501,13 +624,25 @@ unsafe fn weight_gradient<S: Simd>(
             }
         };
         product.run(simd);
-        // The bias gradient is a sum over the value block: a product with a column of ones.
+    }
+}
+
+/// Adds the gradient of the bias: a sum over the value block.
+///
+/// # Safety
+/// Sizes as in [`MlpPlan::backward`].
+#[inline(always)]
+unsafe fn bias_gradient<S: Simd>(simd: S, layer: &LayerPlan, d: MatrixView, grads: &mut MlpGradients) {
+    // SAFETY: promised by the caller.
+    unsafe {
         if layer.thin {
             for o in 0..layer.slot.outputs {
                 grads.bias[layer.bias + o] += (0..TILE).map(|p| *d.ptr.add(p * d.row + o)).sum::<f32>();
             }
         } else {
+            // A product with a column of ones.
             let (c, n) = (grads.bias.as_mut_ptr().add(layer.bias), layer.out_pad);
+            let (init, finish) = (Init::Accumulate, Finish::Store);
             Gemm { m: 1, n, k: TILE, a: &ONE, a_row: 0, a_col: 0, b: d.ptr, b_row: d.row, c, c_row: n, init, finish }
                 .run(simd);
         }

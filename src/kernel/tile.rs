@@ -4,6 +4,7 @@ use nstr_spec::{DirectionEncoding, FieldSpec, FullColumns};
 use pulp::{Simd, WithSimd};
 
 use crate::basis::{BasisAdjoint, BasisInput, BasisPlan, BasisWeights, Phases};
+use crate::bf16::GradientPrecision;
 use crate::gemm::{Init, PAD, pad};
 use crate::latent::{LatentPlan, Lookup};
 use crate::mlp::{Activations, InputColumns, MatrixView, MlpGradients, MlpPlan, MlpWeights, TILE};
@@ -146,7 +147,8 @@ unsafe fn add(to: MatrixView, from: MatrixView, columns: usize, planes: usize) {
 }
 
 impl Plan {
-    pub fn new(spec: &FieldSpec) -> Self {
+    pub fn new(spec: &FieldSpec, precision: GradientPrecision) -> Self {
+        let bf16 = precision.bf16();
         let layout = spec.net_layout();
         let (z, s) = (spec.latent.width(), spec.spectrum_width());
         let m = spec.modulated_width();
@@ -163,10 +165,12 @@ impl Plan {
         };
         // F's input columns in a spectrum row are [S | x], while the file's order is (x, S).
         let parts = [Used(s), Used(spec.dim)];
-        let transport = MlpPlan::with_order(&layout.transport, spec.transport.activation, &parts, spec.dim);
+        let transport =
+            MlpPlan::with_order(&layout.transport, spec.transport.activation, &parts, spec.dim).with_bf16(bf16);
         let product = ProductPlan::new(&spec.latent).map(|p| (p, pad(p.inputs())));
         let head = spec.color_head.map(|head| HeadPlan {
-            mlp: MlpPlan::new(&layout.head, head.mlp.activation, &[Used(spec.outputs), Used(head.encoding.width())]),
+            mlp: MlpPlan::new(&layout.head, head.mlp.activation, &[Used(spec.outputs), Used(head.encoding.width())])
+                .with_bf16(bf16),
             encoding: head.encoding,
             encoding_at: pad(spec.outputs),
             row: pad(spec.outputs) + pad(head.encoding.width()),
@@ -178,8 +182,8 @@ impl Plan {
             columns: spec.full_columns(),
             latent: LatentPlan::new(spec),
             basis: BasisPlan::new(spec),
-            spectrum: MlpPlan::new(&layout.spectrum, spec.spectrum.activation, spectrum_parts),
-            decoder: MlpPlan::new(&layout.decoder, spec.decoder.activation, decoder_parts),
+            spectrum: MlpPlan::new(&layout.spectrum, spec.spectrum.activation, spectrum_parts).with_bf16(bf16),
+            decoder: MlpPlan::new(&layout.decoder, spec.decoder.activation, decoder_parts).with_bf16(bf16),
             transport,
             grid_len: spec.grid_len(),
             spectrum_input: spec.spectrum_input && spec.modulates(),

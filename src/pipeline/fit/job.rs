@@ -110,7 +110,8 @@ impl<'a> FitJob<'a> {
         }
         record.input = Some(input_fingerprint(input).map_err(Error::io(input))?);
         let ready = |record: FitRecord, map, state, resumed| {
-            let op = FieldOp::new(record.fit.field.spec());
+            let precision = record.fit.train.gradient_precision();
+            let op = FieldOp::with_precision(record.fit.field.spec(), precision);
             Self {
                 request,
                 task,
