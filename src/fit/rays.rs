@@ -302,15 +302,15 @@ impl RaySampler {
             let rays = RayBatch { first: vec![0], ..RayBatch::default() };
             DrawnRays { rays, pixels: Vec::new() }
         };
-        join(in_jobs(at, count, empty, |rng, drawn| self.push(&draw, rng, drawn)))
+        join(in_jobs(at, count, empty, |drawn, picked| self.push(&draw, picked, drawn), |rng| self.pick(&draw, rng)))
     }
 
     /// The rays of [`Self::draw`] before they are marched, for a device that does so itself; factors of their samples' gradients
     /// are not among them. `at` is seed and step.
     pub fn draw_pieces(&self, config: &RayConfig, occupancy: &Occupancy, at: [u64; 2], count: usize) -> RayPieces {
         let draw = self.step_draw(config, occupancy, at[1], ViewCorrections::default());
-        let parts = in_jobs(at, count, RayPieces::default, |rng, pieces| {
-            let DrawnRay { path, steps, direction, target, background, .. } = self.next_ray(&draw, rng);
+        let push = |pieces: &mut RayPieces, picked: &PickedPixel| {
+            let DrawnRay { path, steps, direction, target, background, .. } = self.ray(&draw, picked);
             let (first, mut strata) = (pieces.pieces.len(), 0);
             occupancy.march_pieces(&path, &steps, |piece, count| {
                 pieces.pieces.push(piece);
@@ -320,7 +320,8 @@ impl RaySampler {
             let mut record = [0.0; 9];
             record.copy_from_slice([direction, target, background].as_flattened());
             pieces.push_ray(first, &steps, record);
-        });
+        };
+        let parts = in_jobs(at, count, RayPieces::default, push, |rng| self.pick(&draw, rng));
         let mut all = RayPieces::default();
         parts.iter().for_each(|part| all.append(part));
         all
@@ -345,9 +346,9 @@ impl RaySampler {
         }
     }
 
-    fn push(&self, draw: &StepDraw<'_>, rng: &mut Pcg64, to: &mut DrawnRays) {
+    fn push(&self, draw: &StepDraw<'_>, picked: &PickedPixel, to: &mut DrawnRays) {
         let StepDraw { config, occupancy, scaled_up_to, .. } = *draw;
-        let DrawnRay { pixel, path, steps, direction, target, background, depth } = self.next_ray(draw, rng);
+        let DrawnRay { pixel, path, steps, direction, target, background, depth } = self.ray(draw, picked);
         to.pixels.push(pixel);
         let to = &mut to.rays;
         if self.depths.is_some() {
@@ -371,30 +372,38 @@ impl RaySampler {
         to.first.push(to.t.len() as u32);
     }
 
-    /// A ray through a random pixel.
+    /// A random pixel, with all that is random about its ray.
     #[inline(always)]
-    fn next_ray(&self, draw: &StepDraw<'_>, rng: &mut Pcg64) -> DrawnRay {
-        let StepDraw { config, background, corrections, near, .. } = *draw;
+    fn pick(&self, draw: &StepDraw<'_>, rng: &mut Pcg64) -> PickedPixel {
         let known = self.depths.as_ref().and_then(|depths| depths.pixel(rng.random()));
         let (number, index) = known.map_or_else(|| self.pixel(rng), |p| (p.view as usize, p.index as usize));
+        let image = &self.views[number].image;
+        let jitter = rng.random();
+        let fixed = draw.background.filter(|colour| {
+            let bytes = colour.map(|v| (v * 255.0).round() as u8);
+            !(self.opaque && is_object(image, index, bytes))
+        });
+        let background = fixed.unwrap_or_else(|| rng.random());
+        PickedPixel { number, index, jitter, background, colour: image.pixels[index] }
+    }
+
+    /// The ray through a pixel.
+    #[inline(always)]
+    fn ray(&self, draw: &StepDraw<'_>, picked: &PickedPixel) -> DrawnRay {
+        let StepDraw { config, corrections, near, .. } = *draw;
+        let PickedPixel { number, index, jitter, background, colour } = *picked;
         let view = &self.views[number];
         let width = view.image.width as usize;
         let [x, y] = [index % width, index / width].map(|v| v as f64 + 0.5);
         let ray = corrections.cameras.map_or_else(|| view.ray(x, y), |cameras| cameras[number].ray(x, y));
         let path = self.map.path(&ray, near, f64::INFINITY);
         let distance = self.depths.as_ref().and_then(|_| KnownDepths::distance(view, index, ray.cosine));
-        let steps = RaySampling { step: config.step, cone: config.cone, jitter: rng.random() };
-        let fixed = background.filter(|colour| {
-            let bytes = colour.map(|v| (v * 255.0).round() as u8);
-            !(self.opaque && is_object(&view.image, index, bytes))
-        });
-        let background = fixed.unwrap_or_else(|| rng.random());
-        let [r, g, b, a] = view.image.pixels[index].map(|v| f32::from(v) / 255.0);
+        let [r, g, b, a] = colour.map(|v| f32::from(v) / 255.0);
         let colour = corrections.colours.map_or([r, g, b], |colours| colours[number].undo([r, g, b]));
         DrawnRay {
             pixel: RayPixel { view: number as u32, index: index as u32 },
             path,
-            steps,
+            steps: RaySampling { step: config.step, cone: config.cone, jitter },
             // Colours depend on the direction in the world, whatever the path does.
             direction: ray.direction.as_vec3().to_array(),
             target: std::array::from_fn(|c| colour[c] * a + background[c] * (1.0 - a)),
@@ -402,6 +411,19 @@ impl RaySampler {
             depth: distance.map_or(f32::NAN, |distance| path.arc(distance)),
         }
     }
+}
+
+/// A pixel that was drawn.
+#[derive(Clone, Copy)]
+struct PickedPixel {
+    /// Number of its view, and of the pixel in it.
+    number: usize,
+    index: usize,
+    /// Place of the ray's samples in their strata, 0 to 1.
+    jitter: f32,
+    background: [f32; 3],
+    /// Colour and opacity as the image has them.
+    colour: [u8; 4],
 }
 
 /// A ray that was drawn, before it is marched.
@@ -418,19 +440,22 @@ struct DrawnRay {
     depth: f32,
 }
 
-/// Draws `count` rays in fixed jobs, each with random numbers of its own, into an `empty` batch each. `at` is seed and step.
+/// Draws `count` rays in fixed jobs, each with random numbers of its own: pushes what `pick` draws to an `empty` batch each. `at` is
+/// seed and step. A job's pixels are all picked first: each is somewhere else in memory, and so their waits overlap.
 fn in_jobs<T: Send>(
     at: [u64; 2],
     count: usize,
     empty: impl Fn() -> T + Sync,
-    push: impl Fn(&mut Pcg64, &mut T) + Sync,
+    push: impl Fn(&mut T, &PickedPixel) + Sync,
+    pick: impl Fn(&mut Pcg64) -> PickedPixel + Sync,
 ) -> Vec<T> {
     let [seed, step] = at;
     let jobs = (0..count.div_ceil(JOB)).into_par_iter();
     jobs.map(|job| {
         let mut rng = Pcg64::new(u128::from(seed) ^ 0x7a75_0000, u128::from(step) << 32 | job as u128);
+        let picked: Vec<PickedPixel> = (0..JOB.min(count - job * JOB)).map(|_| pick(&mut rng)).collect();
         let mut drawn = empty();
-        (0..JOB.min(count - job * JOB)).for_each(|_| push(&mut rng, &mut drawn));
+        picked.iter().for_each(|pixel| push(&mut drawn, pixel));
         drawn
     })
     .collect()
