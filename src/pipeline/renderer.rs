@@ -100,8 +100,7 @@ pub struct Renderer<'a> {
 }
 
 impl<'a> Renderer<'a> {
-    /// Prepares to render `field`. Without a usable adapter, and for maps that shaders do not know, [`RendererChoice::Gpu`] takes the CPU and leaves a
-    /// [`Self::warning`].
+    /// Prepares to render `field`. Without a usable adapter [`RendererChoice::Gpu`] takes the CPU and leaves a [`Self::warning`].
     ///
     /// # Errors
     /// Pictures and sounds, which have no views; fields and cubes that cannot be rendered; models that shaders refuse where
@@ -197,11 +196,6 @@ mod gpu {
         }
         if choice == RendererChoice::Auto && !device::has_device_node() {
             return Ok((None, None));
-        }
-        let map = &field.model().map;
-        if !map.is_box() {
-            let reason = format!("the shaders do not know the map of {} space; rendering on the CPU", map.name());
-            return Ok((None, (choice == RendererChoice::Gpu).then_some(reason)));
         }
         match (renderer(field, cpu, choice), choice) {
             (Ok(made), _) => Ok((made, None)),

@@ -25,7 +25,7 @@ use std::time::Instant;
 
 use glam::DVec3;
 use nstr_camera::CameraModel;
-use nstr_space::{Cube, RadianceField, SceneMap};
+use nstr_space::{RadianceField, SceneMap};
 use rayon::prelude::*;
 
 pub use fusion::{FusionError, fused_surface};
@@ -121,14 +121,6 @@ impl<'a> VolumeRenderer<'a> {
         }
     }
 
-    /// The coordinates that sections are clipped in, where rays are straight: lengths in units of the map's length scale.
-    fn section_cube(&self) -> Cube {
-        match self.map {
-            SceneMap::Box(cube) => cube,
-            map => Cube { origin: map.cube().origin, size: map.length_scale() },
-        }
-    }
-
     /// Renders one frame.
     ///
     /// # Errors
@@ -161,7 +153,7 @@ impl<'a> VolumeRenderer<'a> {
         settings.check()?;
         let start = Instant::now();
         let plane =
-            settings.section.map(|s| Plane::new(&s, self.section_cube()).with_opacity(settings.section_opacity));
+            settings.section.map(|s| Plane::new(&s, self.map.world_frame()).with_opacity(settings.section_opacity));
         let job = tile::VolumeTileJob { renderer: self, view, plane, mask };
         let tiles = self.tiles(view, |area| job.render(area, settings));
         let mut frame = Frame::blank(view.size(), settings.layers, self.source.spectrum_width());
