@@ -68,25 +68,22 @@ impl CpuRenderer<'_> {
     /// # Errors
     /// Cameras and settings that cannot be rendered.
     pub fn render(&self, camera: &Camera, settings: &RenderSettings) -> Result<Frame, RenderError> {
-        match self {
-            Self::Surface(tracer) => tracer.render(camera, settings),
-            Self::Volume(renderer) => renderer.render(camera, settings),
-        }
+        self.render_pixels(camera, settings, None)
     }
 
-    /// Renders the pixels of a frame whose `mask` is `true`, rows from the top; the others are as if nothing was there.
+    /// Renders one frame, or of it the pixels whose `mask` is `true`, rows from the top; the others are as if nothing was there.
     ///
     /// # Errors
     /// Cameras and settings that cannot be rendered, and masks of another size.
-    pub fn render_masked(
+    pub fn render_pixels(
         &self,
         camera: &Camera,
         settings: &RenderSettings,
-        mask: &[bool],
+        mask: Option<&[bool]>,
     ) -> Result<Frame, RenderError> {
         match self {
-            Self::Surface(tracer) => tracer.render_masked(camera, settings, mask),
-            Self::Volume(renderer) => renderer.render_masked(camera, settings, mask),
+            Self::Surface(tracer) => tracer.render_pixels(camera, settings, mask),
+            Self::Volume(renderer) => renderer.render_pixels(camera, settings, mask),
         }
     }
 }

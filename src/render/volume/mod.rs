@@ -129,27 +129,18 @@ impl<'a> VolumeRenderer<'a> {
         self.render_pixels(view, settings, None)
     }
 
-    /// Renders the pixels of a frame whose `mask` is `true`, rows from the top; the others are as if nothing was there.
+    /// Renders one frame, or of it the pixels whose `mask` is `true`, rows from the top; the others are as if nothing was there.
     ///
     /// # Errors
     /// A camera or setting that cannot be used, a mask of another size.
-    pub fn render_masked(
-        &self,
-        view: &dyn CameraModel,
-        settings: &RenderSettings,
-        mask: &[bool],
-    ) -> Result<Frame, RenderError> {
-        check_mask(mask, view.size())?;
-        self.render_pixels(view, settings, Some(mask))
-    }
-
-    fn render_pixels(
+    pub fn render_pixels(
         &self,
         view: &dyn CameraModel,
         settings: &RenderSettings,
         mask: Option<&[bool]>,
     ) -> Result<Frame, RenderError> {
         view.check()?;
+        mask.map_or(Ok(()), |mask| check_mask(mask, view.size()))?;
         settings.check()?;
         let start = Instant::now();
         let plane =
