@@ -15,6 +15,7 @@ pub mod options;
 pub mod record;
 pub mod renderer;
 mod seen_surface;
+mod surface_mesh;
 #[cfg(test)]
 mod tests;
 #[cfg(feature = "gpu")]
@@ -29,3 +30,4 @@ pub use mesh_input::MeshInput;
 pub use options::{CaptureSettings, FitOptions, SignSettings};
 pub use record::FitRecord;
 pub use renderer::{Renderer, RendererChoice};
+pub use surface_mesh::SurfaceMesh;
