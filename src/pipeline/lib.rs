@@ -18,6 +18,7 @@ mod seen_surface;
 mod surface_mesh;
 #[cfg(test)]
 mod tests;
+pub mod time_left;
 #[cfg(feature = "gpu")]
 pub mod upload;
 
