@@ -196,7 +196,7 @@ fn radiance_without_bounds_looks_the_same_on_both() {
     let at = |x: f64, y: f64, z: f64| cube.centre() + 0.5 * cube.size * DVec3::new(x, y, z);
     let looking = |from: DVec3, to: DVec3| {
         // A volume takes software drivers a millisecond a pixel.
-        Camera::with_fov_y(60, 44, 70.0, Camera::look_at(from, to, DVec3::Z).unwrap()).unwrap()
+        Camera::with_fov_y(40, 30, 70.0, Camera::look_at(from, to, DVec3::Z).unwrap()).unwrap()
     };
     // From within the inner cube, and from two regions around it.
     let of_open = [
@@ -222,13 +222,16 @@ fn radiance_without_bounds_looks_the_same_on_both() {
         let middle = map.to_world(DVec3::splat(0.5)).unwrap();
         let section = |show| Some(Section { normal, offset: normal.dot(middle), show });
         let base = RenderSettings { layers: LayerSet::all(), ..RenderSettings::default() };
-        for (place, camera) in cameras {
-            for (name, volume, settings) in [
+        for (i, (place, camera)) in cameras.into_iter().enumerate() {
+            // From other places the first of them is enough.
+            let count = if i == 0 { 4 } else { 1 };
+            let all = [
                 ("even steps", even, base),
                 ("growing steps", growing, RenderSettings { background: Background::Transparent, ..base }),
                 ("cut", growing, RenderSettings { section: section(SectionView::Cut), ..base }),
                 ("field on a section", even, RenderSettings { section: section(SectionView::Field), ..base }),
-            ] {
+            ];
+            for (name, volume, settings) in all.into_iter().take(count) {
                 renderer.update_volume(&model.grid, &model.net, volume, &occupancy).unwrap();
                 let want = VolumeRenderer::new(&field, map, volume).unwrap().render(&camera, &settings).unwrap();
                 let name = format!("{}, {place}, {name}", map.name());
