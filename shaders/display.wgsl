@@ -13,6 +13,15 @@ struct Look {
     // Ranges of false colours: of the value, or of the first three values of S.
     low: vec4<f32>,
     high: vec4<f32>,
+    // Shadow on the ground: the camera's place along it and its height above it; w: 1 where there is one.
+    eye: vec4<f32>,
+    // Direction through the image's corner and its changes a pixel to the right and down, along the ground and down to it; w: the
+    // shadow's strength, the sine of the angle to the ground that it fades below, places along an edge of its grid.
+    base: vec4<f32>,
+    across: vec4<f32>,
+    down: vec4<f32>,
+    // Lowest corner and edges of the grid.
+    grid: vec4<f32>,
 }
 
 const SHADED = 0u;
@@ -28,6 +37,8 @@ const STEPS = 7u;
 @group(0) @binding(1) var<storage, read> layers: array<vec4<f32>>;
 @group(0) @binding(2) var<storage, read> spectra: array<f32>;
 @group(0) @binding(3) var<uniform> look: Look;
+// Hidden share of the sky at the places of the ground.
+@group(0) @binding(4) var<storage, read> hidden: array<f32>;
 
 // Exposed linear light: highlights of surfaces bend towards white, as src/render/tone_curve.rs has it.
 fn exposed(v: vec3<f32>) -> vec3<f32> {
@@ -42,6 +53,35 @@ fn exposed(v: vec3<f32>) -> vec3<f32> {
 fn behind_object(row: f32) -> vec3<f32> {
     let t = row / f32(look.size.y);
     return select(look.background.rgb, mix(look.background.rgb, look.ground.rgb, t * t * (3.0 - 2.0 * t)), look.background.w > 0.0);
+}
+
+// Hidden share of the sky at a place of the ground, fading out at the edges of the grid: src/render/ground_shadow.rs.
+fn hidden_at(place: vec2<f32>) -> f32 {
+    let at = (place - look.grid.xy) / look.grid.zw;
+    if any(at < vec2(0.0)) || any(at > vec2(1.0)) {
+        return 0.0;
+    }
+    let places = u32(look.down.w);
+    let scaled = at * f32(places - 1u);
+    let corner = min(vec2<u32>(scaled), vec2(places - 2u));
+    let part = scaled - vec2<f32>(corner);
+    let first = corner.y * places + corner.x;
+    let near = mix(hidden[first], hidden[first + 1u], part.x);
+    let far = mix(hidden[first + places], hidden[first + places + 1u], part.x);
+    let border = min(at, 1.0 - at);
+    let edge = clamp(min(border.x, border.y) / 0.25, 0.0, 1.0);
+    return mix(near, far, part.y) * edge * edge * (3.0 - 2.0 * edge);
+}
+
+// Share of the light that the ground's shadow leaves at a place of the image.
+fn ground_light(place: vec2<f32>) -> f32 {
+    let direction = look.base.xyz + look.across.xyz * place.x + look.down.xyz * place.y;
+    let fall = direction.z;
+    if look.eye.w == 0.0 || fall <= 1e-6 {
+        return 1.0;
+    }
+    let covered = hidden_at(look.eye.xy + direction.xy * (look.eye.z / fall));
+    return 1.0 - look.base.w * min(fall / (length(direction) * look.across.w), 1.0) * covered;
 }
 
 // sRGB values and alpha of a pixel.
@@ -96,5 +136,6 @@ fn display(@builtin(position) place: vec4<f32>) -> @location(0) vec4<f32> {
     if look.gain.z > 0.0 {
         return vec4(mix(behind, c.rgb, c.a), 1.0);
     }
-    return vec4(srgb_from_linear(mix(linear_from_srgb(behind), linear_from_srgb(c.rgb), c.a)), 1.0);
+    let ground = linear_from_srgb(behind) * ground_light(place.xy);
+    return vec4(srgb_from_linear(mix(ground, linear_from_srgb(c.rgb), c.a)), 1.0);
 }

@@ -18,6 +18,8 @@ pub const FRAGMENT: &str = include_str!("fragment.wgsl");
 pub const MARCH: &str = include_str!("march.wgsl");
 /// Shadows and ambient occlusion.
 pub const OCCLUSION: &str = include_str!("occlusion.wgsl");
+/// The path of a ray through the unit cube of a scene map.
+pub const PATH: &str = include_str!("path.wgsl");
 /// The plane that cuts, and its colours.
 pub const SECTION: &str = include_str!("section.wgsl");
 /// Shading of surfaces.

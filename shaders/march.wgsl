@@ -1,10 +1,9 @@
-// The samples of a ray that lie in occupied cells: src/render/occupancy/, whose words, clearances and strata these are.
+// The samples of a ray that lie in occupied cells: src/space/occupancy/, whose words, clearances and strata these are.
 
 // Two words for each of the 64-bit words, then the clearances, four a word.
 @group(1) @binding(0) var<storage, read> occupied: array<u32>;
 
 const ROUNDING = 4e-6;
-const NEVER = 3.0e38;
 const LAST = 16000000.0;
 
 // The map between distances and stratum numbers.
@@ -13,7 +12,10 @@ var<private> knee_s: f32;
 var<private> rate: f32;
 var<private> grow: f32;
 var<private> jitter: f32;
-// The ray.
+// The arc lengths that are marched of a path.
+var<private> path_near: f32;
+var<private> path_far: f32;
+// The straight piece.
 var<private> march_origin: vec3<f32>;
 var<private> march_direction: vec3<f32>;
 var<private> march_inverse: vec3<f32>;
@@ -70,8 +72,8 @@ fn last_before(t: f32) -> u32 {
     return u32(clamp(strata_number(t) - jitter, 0.0, LAST));
 }
 
-// Starts a ray between two distances.
-fn march_start(origin: vec3<f32>, direction: vec3<f32>, near: f32, far: f32) {
+// Takes up a straight piece between two arc lengths, from the present stratum on; false where none of its strata is left.
+fn march_piece(origin: vec3<f32>, direction: vec3<f32>, near: f32, far: f32) -> bool {
     march_origin = origin;
     march_direction = select(direction, vec3(0.0), abs(direction) < vec3(1e-20));
     parallel = march_direction == vec3(0.0);
@@ -80,11 +82,10 @@ fn march_start(origin: vec3<f32>, direction: vec3<f32>, near: f32, far: f32) {
     inset = -sign(march_direction) * slack;
     march_near = near;
     march_end = -1.0;
-    stratum = 0u;
     let lo = params.low.xyz - slack;
     let hi = params.high.xyz + slack;
-    if any(parallel & ((origin < lo) | (origin > hi))) {
-        return;
+    if all(parallel) || any(parallel & ((origin < lo) | (origin > hi))) {
+        return false;
     }
     let a = (lo - origin) * march_inverse;
     let b = (hi - origin) * march_inverse;
@@ -94,10 +95,24 @@ fn march_start(origin: vec3<f32>, direction: vec3<f32>, near: f32, far: f32) {
     let leave = min(last.x, min(last.y, last.z)) * (1.0 + ROUNDING);
     let end = min(min(leave, far), strata_distance(LAST));
     if enter > end {
-        return;
+        return false;
     }
-    stratum = last_before(enter * (1.0 - ROUNDING));
+    // Never back: a stratum has one sample on the whole path.
+    stratum = max(stratum, last_before(enter * (1.0 - ROUNDING)));
     march_end = end;
+    return true;
+}
+
+// Goes on with the next piece of a path that meets the occupied cells; false at its end.
+fn march_advance() -> bool {
+    if MAP != BOX_MAP {
+        while next_piece() {
+            if march_piece(piece_origin, piece_direction, max(piece_start, path_near), min(piece_end, path_far)) {
+                return true;
+            }
+        }
+    }
+    return false;
 }
 
 fn cell_bit(at: vec3<u32>) -> u32 {
@@ -134,8 +149,14 @@ fn exit_of(at: vec3<u32>, radius: f32, edge: f32) -> f32 {
 fn march_next() -> bool {
     let cells = params.options.y;
     let words = cells * cells * cells / 64u;
-    var t = strata_distance(f32(stratum) + jitter);
-    while t <= march_end {
+    while true {
+        let t = strata_distance(f32(stratum) + jitter);
+        if t > march_end {
+            if march_advance() {
+                continue;
+            }
+            return false;
+        }
         let p = march_origin + march_direction * t;
         let inside = all(p >= vec3(0.0)) && all(p < vec3(1.0));
         let at = vec3<u32>(clamp(p, vec3(0.0), vec3(0.9999999)) * f32(cells));
@@ -157,13 +178,13 @@ fn march_next() -> bool {
             let shift = select(0u, 2u, whole);
             let radius = select(0.0, f32(max(clear, 1u) - 1u), whole);
             let leave = exit_of(at >> vec3(shift), radius, f32(1u << shift) / f32(cells));
-            stratum = max(stratum, last_before(leave));
             if leave > march_end {
                 march_end = -1.0;
+                continue;
             }
+            stratum = max(stratum, last_before(leave));
         }
         stratum += 1u;
-        t = strata_distance(f32(stratum) + jitter);
     }
     return false;
 }

@@ -4,7 +4,7 @@
 // compute.wgsl or fragment.wgsl calls.
 
 struct Params {
-    // Camera in field coordinates; w: edge of the cube in world units.
+    // Camera in field coordinates, of a map that is no box in units of its length scale; w: world length of a unit.
     eye: vec4<f32>,
     // Unit axes of the camera; w: focal lengths along x and y in pixels, and the principal point's x.
     right: vec4<f32>,
@@ -12,7 +12,7 @@ struct Params {
     back: vec4<f32>,
     // Principal point's y, gap, Lipschitz bound, near distance in field units.
     lens: vec4<f32>,
-    // Step, cone, least transmittance.
+    // Step, cone, least transmittance, distance of a frustum's near plane in field units.
     march: vec4<f32>,
     // Section plane in field coordinates: unit normal and offset.
     plane: vec4<f32>,
@@ -29,6 +29,12 @@ struct Params {
     // Box around everything occupied.
     low: vec4<f32>,
     high: vec4<f32>,
+    // Axes of a frustum in the world, right, down and ahead; w: the camera's coordinate along each, seen from the apex.
+    map_right: vec4<f32>,
+    map_down: vec4<f32>,
+    map_ahead: vec4<f32>,
+    // Lowest x/z and y/z of a frustum, and its extents.
+    map_window: vec4<f32>,
     // Width of the image, first row of the band, number of this sample, samples a pixel.
     band: vec4<u32>,
     // Filter (0 box, 1 tent), cells of the scene's grid (0: none), most steps, shading.

@@ -26,7 +26,6 @@ mod render_signal;
 mod sign;
 mod terminal;
 mod threads;
-mod time_left;
 #[cfg(feature = "viewer")]
 mod view;
 

@@ -6,12 +6,11 @@ use std::time::Instant;
 
 use anyhow::bail;
 use clap::Args;
-use glam::Vec3;
 use nstr_geometry::isosurface::EnclosedSurface;
-use nstr_geometry::{TriMesh, write_mesh};
 use nstr_metrics::mesh::F_SCORE_THRESHOLD;
+use nstr_pipeline::error::Context;
 use nstr_pipeline::options::SignSettings;
-use nstr_pipeline::{Field, MeshInput, SdfModel};
+use nstr_pipeline::{Error, Field, MeshInput, SdfModel, SurfaceMesh};
 
 use super::earlier::check_original;
 use super::output::Outputs;
@@ -75,50 +74,37 @@ pub fn run(args: &MeshArgs) -> anyhow::Result<()> {
     let truth = args.truth.as_deref().map(|path| MeshInput::read(path, &SignSettings::default())).transpose()?;
     let field = Field::load(&args.model)?;
     check_original(&args.output, field.model(), args.overwrite)?;
-    let (mesh, evaluations, notes) = match field {
-        Field::Sdf(_) if args.capture.is_some() => {
-            bail!("--capture is for radiance fields; a distance has its surface")
+    let surface = match (&field, &args.capture) {
+        (Field::Sdf(_), Some(_)) => bail!("--capture is for radiance fields; a distance has its surface"),
+        (Field::Sdf(_), _) if args.level.is_some() => {
+            bail!("--level is for radiance fields; a distance's surface is at 0")
         }
-        Field::Sdf(_) if args.level.is_some() => bail!("--level is for radiance fields; a distance's surface is at 0"),
-        Field::Sdf(model) => {
-            let (mesh, normals, evaluations) = match args.proven {
-                true => proven_surface(&model, args)?,
-                false => {
-                    let display = Mutex::new(ProgressDisplay::new());
-                    // Several threads report; one that finds another at it has nothing to add.
-                    let done = |fraction: f64| {
-                        if let Ok(mut display) = display.try_lock() {
-                            display.show("surface", Some(fraction), "");
-                        }
-                    };
-                    model.surface_observed(args.resolution, &done)?
-                }
-            };
-            if mesh.faces.is_empty() {
-                let (name, resolution) = (args.model.display(), args.resolution);
-                bail!("{name}: no surface is found with --resolution {resolution}; try a higher one");
-            }
-            let notes = write_mesh(&args.output, &mesh, Some(&normals), None)?;
-            (mesh, evaluations, notes)
-        }
-        Field::Radiance(_) if args.proven => {
+        (Field::Radiance(_), _) if args.proven => {
             bail!("--proven is for distance fields; {} is a radiance field", args.model.display())
         }
-        Field::Radiance(model) => {
+        (Field::Sdf(model), _) if args.proven => proven_surface(model, args).at(&args.model)?,
+        (Field::Radiance(model), Some(capture)) => {
+            let mut display = ProgressDisplay::new();
+            let show = |done: usize, total: usize| {
+                display.show("depth pictures", Some(done as f64 / total.max(1) as f64), "");
+            };
+            model.seen_surface(&args.model, capture, args.resolution, show)?.into()
+        }
+        _ => {
             let mut display = ProgressDisplay::new();
             display.show("surface", None, "");
-            let set = match &args.capture {
-                Some(capture) => model.seen_surface(&args.model, capture, args.resolution, |done, total| {
-                    display.show("depth pictures", Some(done as f64 / total.max(1) as f64), "");
-                })?,
-                None => model.surface(args.level.or(model.usual_level()), args.resolution)?,
+            let display = Mutex::new(display);
+            // Several threads report; one that finds another at it has nothing to add.
+            let done = |fraction: f64| {
+                if let Ok(mut display) = display.try_lock() {
+                    display.show("surface", Some(fraction), "");
+                }
             };
-            drop(display);
-            let notes = write_mesh(&args.output, &set.mesh, Some(&set.normals), Some(&set.colours))?;
-            (set.mesh, set.evaluations, notes)
+            field.surface(args.resolution, args.level, &done).at(&args.model)?
         }
-        Field::Signal(_) => bail!("{}: a picture or a sound has no surface", args.model.display()),
     };
+    let notes = surface.write(&args.output)?;
+    let SurfaceMesh { mesh, evaluations, .. } = surface;
     notes.iter().for_each(|note| stderr!("note: {}: {note}", args.output.display()));
     stdout!(
         "wrote {}: {} vertices, {} faces ({evaluations} evaluations)",
@@ -137,8 +123,8 @@ pub fn run(args: &MeshArgs) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The surface with its normals and the number of evaluations; says what is proven of the rest, and in what time.
-fn proven_surface(model: &SdfModel, args: &MeshArgs) -> anyhow::Result<(TriMesh, Vec<Vec3>, usize)> {
+/// The surface; says what is proven of the rest, and in what time.
+fn proven_surface(model: &SdfModel, args: &MeshArgs) -> Result<SurfaceMesh, Error> {
     let start = Instant::now();
     let mut display = ProgressDisplay::new();
     display.show("proof and surface", None, "");
@@ -160,7 +146,7 @@ fn proven_surface(model: &SdfModel, args: &MeshArgs) -> anyhow::Result<(TriMesh,
         1u64 << found.depth,
         start.elapsed().as_secs_f64(),
     );
-    Ok((surface.mesh, normals, surface.evaluations))
+    SurfaceMesh::of_distance((surface.mesh, normals, surface.evaluations), args.resolution)
 }
 
 /// Most halvings of the cube for a proof: finer boxes than those of the finest mesh tell nothing.

@@ -8,11 +8,11 @@ use std::time::{Duration, Instant};
 use indicatif::{ProgressBar, ProgressStyle};
 use nstr_fit::Progress;
 use nstr_pipeline::FitObserver;
+use nstr_pipeline::time_left::{TimeLeft, spoken};
 use nstr_sfm::SfmObserver;
 
 use super::interrupt::interrupted;
 use super::terminal::stderr;
-use super::time_left::{TimeLeft, spoken};
 
 /// Amount that a display prints.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -10,11 +10,13 @@ use nstr_fit::{FitConfig, StageObserver};
 use nstr_pipeline::error::Context;
 use nstr_pipeline::{Error, Field, FitRecord, MeshInput, RadianceModel, SdfModel, SignalModel, evaluate};
 use nstr_signal::{Signal, SignalInfo};
-use nstr_spec::init::InitConfig;
+use nstr_space::SceneMap;
 
 use crate::frequency::known_frequency;
 use crate::model_facts::facts;
-use crate::null_models::{FieldParameters, MakeData, UNKNOWN, capture_data, mesh_data, signal_data, without_spectrum};
+use crate::null_models::{
+    FieldParameters, MakeData, UNKNOWN, capture_data, mesh_data, signal_data, untrained, without_spectrum,
+};
 use crate::radiance_report::RadianceInput;
 use crate::report::{Answer, Report};
 use crate::sdf_report::{MeshReference, SdfInput, SdfReportOptions};
@@ -74,10 +76,10 @@ pub fn diagnose(
     }
     let model = field.model();
     let record = FitRecord::of(model).ok();
-    let init = record.as_ref().map_or(InitConfig::default(), |r| InitConfig { seed: r.seed, ..r.fit.field.init });
+    let untrained = untrained(model, record.as_ref().map(seeded).as_ref());
     let title = format!("Diagnosis of {}", path.file_name().unwrap_or_default().to_string_lossy());
     let report = Report { title, facts: facts(model, record.as_ref(), reference), ..Report::default() };
-    let mut diagnosis = Diagnosis { path, reference, options, record: record.as_ref(), init, report, stage };
+    let mut diagnosis = Diagnosis { path, reference, options, record: record.as_ref(), untrained, report, stage };
     match &field {
         Field::Sdf(model) => diagnosis.surface(model)?,
         Field::Radiance(model) => diagnosis.views(model)?,
@@ -102,7 +104,8 @@ struct Diagnosis<'a, 's> {
     reference: Option<&'a Path>,
     options: &'a DiagnoseOptions,
     record: Option<&'a FitRecord>,
-    init: InitConfig,
+    /// The field before any training.
+    untrained: FieldParameters,
     report: Report,
     stage: &'a mut StageObserver<'s>,
 }
@@ -111,6 +114,7 @@ impl Diagnosis<'_, '_> {
     /// A field without spectrum fitted to what `data` makes of the model's record, or the reason why there is none.
     fn fit_null(
         &mut self,
+        map: &SceneMap,
         data: impl FnOnce(&FitRecord) -> Result<MakeData, String>,
     ) -> Result<FieldParameters, String> {
         let steps = self.options.null_steps;
@@ -125,19 +129,19 @@ impl Diagnosis<'_, '_> {
         let name = format!("fitting a field without spectrum: {steps} steps");
         let mut done = |fraction| (self.stage)(&name, Some(fraction));
         done(0.0);
-        without_spectrum(&seeded(record), data, steps, &mut done).map_err(|e| e.to_string())
+        without_spectrum(&seeded(record), map, data, steps, &mut done).map_err(|e| e.to_string())
     }
 
     /// Analyses a signed distance field.
     fn surface(&mut self, loaded: &SdfModel) -> Result<(), Error> {
         let sign = self.record.and_then(|r| r.sign.clone()).unwrap_or_default();
         let mesh = self.reference.map(|path| MeshInput::read(path, &sign)).transpose()?;
-        let null = self.fit_null(|record| mesh_data(mesh.as_ref(), &loaded.model, record));
+        let null = self.fit_null(&loaded.model.map, |record| mesh_data(mesh.as_ref(), &loaded.model, record));
         let input = SdfInput {
             model: &loaded.model,
             field: &loaded.field,
             reference: mesh.as_ref().map(|m| MeshReference { mesh: &m.mesh, query: &m.query }),
-            init: self.init,
+            untrained: &self.untrained,
             without_spectrum: null.as_ref().map_err(String::as_str),
         };
         let DiagnoseOptions { samples, seed, .. } = *self.options;
@@ -158,14 +162,14 @@ impl Diagnosis<'_, '_> {
         let of_capture = views.iter().map(|v| v as &dyn CameraModel);
         let all: Vec<&dyn CameraModel> = of_capture.chain(around.iter().map(|c| c as &dyn CameraModel)).collect();
         let reference = self.reference;
-        let null = self.fit_null(|record| capture_data(reference, &loaded.model, record));
+        let null = self.fit_null(&loaded.model.map, |record| capture_data(reference, &loaded.model, record));
         let name = format!("depth and spectrum in {} views", all.len());
         let mut done = |fraction| (self.stage)(&name, Some(fraction));
         let input = RadianceInput {
             model: &loaded.model,
             renderer: &renderer,
             views: &all,
-            init: self.init,
+            untrained: &self.untrained,
             without_spectrum: null.as_ref().map_err(String::as_str),
         };
         self.report.push("depth", radiance_report::analyze(&input, self.options.seed, &mut done)?);
@@ -189,11 +193,11 @@ impl Diagnosis<'_, '_> {
             let all = s.data().iter().map(|v| f64::from(transform.encode(*v)));
             all.take(points.size.0 * points.size.1 * s.channels()).collect()
         });
-        let null = self.fit_null(|record| signal_data(reference.as_ref(), &loaded.info, record));
+        let null = self.fit_null(&loaded.model.map, |record| signal_data(reference.as_ref(), &loaded.info, record));
         (self.stage)(&format!("spectrum at {} points", points.size.0 * points.size.1), None);
         let input = SignalInput {
             model: &loaded.model,
-            init: self.init,
+            untrained: &self.untrained,
             points: &points,
             reference: values.as_deref(),
             without_spectrum: null.as_ref().map_err(String::as_str),
@@ -202,7 +206,7 @@ impl Diagnosis<'_, '_> {
         if let Some(omega) = reference.as_ref().and_then(known_frequency) {
             (self.stage)("local frequency", None);
             let seed = self.options.seed;
-            let found = theory_report::frequency_recovery(&loaded.model, &self.init, &points, &omega, seed);
+            let found = theory_report::frequency_recovery(&loaded.model, &self.untrained, &points, &omega, seed);
             self.report.push("frequency", found);
         }
         Ok(())
@@ -215,8 +219,8 @@ impl Diagnosis<'_, '_> {
         let is_untrained = model.spec.transports() && self.record.is_some_and(|record| !is_trained(record));
         let seed = self.options.seed;
         let found = [
-            ("transport", theory_report::transport(model, &self.init, seed)),
-            ("decay", theory_report::perturbation_decay(model, &self.init, seed)),
+            ("transport", theory_report::transport(model, &self.untrained, seed)),
+            ("decay", theory_report::perturbation_decay(model, &self.untrained, seed)),
         ];
         for (key, found) in found {
             let Some((mut section, numbers)) = found else { continue };

@@ -18,6 +18,7 @@ use nstr_fit::{
 };
 use nstr_pipeline::{FitRecord, MeshInput};
 use nstr_signal::{Signal, SignalInfo};
+use nstr_space::SceneMap;
 use nstr_spec::config::ConfigError;
 use nstr_spec::init;
 use nstr_spec::init::InitConfig;
@@ -35,16 +36,23 @@ pub struct FieldParameters {
 }
 
 impl FieldParameters {
+    /// A field of random values.
+    pub fn random(spec: &FieldSpec, init: &InitConfig) -> Self {
+        let (grid, net) = init::parameters(spec, init);
+        Self { spec: spec.clone(), grid, net }
+    }
+
     /// An evaluator of the field.
     pub fn probe(&self) -> PointEvaluator<'_> {
         PointEvaluator::new(&self.spec, &self.grid, &self.net)
     }
 }
 
-/// The field before any training.
-pub fn untrained(spec: &FieldSpec, init: &InitConfig) -> FieldParameters {
-    let (grid, net) = init::parameters(spec, init);
-    FieldParameters { spec: spec.clone(), grid, net }
+/// The field of a model before any training: as the fit of these settings began, or random where they are not known.
+pub fn untrained(model: &Model, config: Option<&FitConfig>) -> FieldParameters {
+    let Some(config) = config else { return FieldParameters::random(&model.spec, &InitConfig::default()) };
+    let (grid, net) = config.initial_parameters(&model.spec, &model.map);
+    FieldParameters { spec: model.spec.clone(), grid, net }
 }
 
 /// Failure to fit a field without spectrum.
@@ -59,13 +67,14 @@ pub enum NullModelError {
     Train(#[from] TrainError),
 }
 
-/// A field with the same latent grid but no sinusoids and no S, fitted for `steps` steps on the CPU to what `data` makes for
-/// it, without regularisers. `done` takes the fraction of the steps that is done.
+/// A field with the same latent grid but no sinusoids and no S, begun as a fit begins and fitted for `steps` steps on the CPU to what
+/// `data` makes for it, without regularisers. `map` takes the world to its unit cube. `done` takes the fraction of the steps that is done.
 ///
 /// # Errors
 /// Settings that cannot be changed so, training that diverges.
 pub fn without_spectrum(
     config: &FitConfig,
+    map: &SceneMap,
     data: impl FnOnce(&FieldOp) -> TrainingData,
     steps: u64,
     done: &mut dyn FnMut(f64),
@@ -75,8 +84,8 @@ pub fn without_spectrum(
     config.train.regularizers = Regularizers::NONE;
     config.validate()?;
     let spec = config.field.spec();
-    let start = untrained(&spec, &config.field.init);
-    let state = TrainState::new(start.grid, start.net);
+    let (grid, net) = config.initial_parameters(&spec, map);
+    let state = TrainState::new(grid, net);
     let op = FieldOp::with_precision(spec.clone(), config.train.gradient_precision());
     let data = data(&op);
     let done = train(Device::Cpu, op, config.train, &state, data, Budget::Steps(steps), &mut Steps(done))?;
@@ -150,7 +159,9 @@ pub(crate) fn signal_data(signal: Option<&Signal>, info: &SignalInfo, record: &F
 
 #[cfg(test)]
 mod tests {
+    use nstr_field::jet::Order;
     use nstr_fit::{Batch, BatchSource};
+    use nstr_space::Cube;
 
     use super::*;
 
@@ -167,6 +178,42 @@ mod tests {
 
     const STEPS: u64 = 4;
 
+    /// Distance of a field whose density follows one, at a point.
+    fn distance(field: &FieldParameters, p: [f64; 3]) -> f64 {
+        field.probe().at(&p, Order::Value).value.values()[0]
+    }
+
+    #[test]
+    fn null_models_of_a_surface_begin_as_its_fit_does() {
+        let small = ["latent.resolution=16", "surface.radius=0.3"].map(String::from);
+        let config = FitConfig::preset("surface").unwrap().0.set(&small).unwrap();
+        let map = SceneMap::Open(Cube::default());
+        let begun = without_spectrum(&config, &map, |_| Arc::new(Plane).into(), 0, &mut |_| ()).unwrap();
+        // A ball in the middle half of an open map, before a backdrop.
+        for field in [begun, untrained(&model(&config, map), Some(&config))] {
+            let [middle, beside, corner] = [[0.5; 3], [0.5, 0.5, 0.7], [0.01; 3]].map(|p| distance(&field, p));
+            assert!((middle + 0.15).abs() < 0.02, "{middle}");
+            assert!((beside - 0.05).abs() < 0.02, "{beside}");
+            assert!(corner < -0.2, "{corner}");
+        }
+    }
+
+    fn model(config: &FitConfig, map: SceneMap) -> Model {
+        let spec = config.field.spec();
+        let FieldParameters { grid, net, .. } = FieldParameters::random(&spec, &InitConfig::default());
+        Model {
+            spec,
+            map,
+            units: String::new(),
+            grid,
+            net,
+            config: serde_json::Value::Null,
+            provenance: Default::default(),
+            metrics: Default::default(),
+            occupancy: None,
+        }
+    }
+
     #[test]
     fn no_regulariser_reaches_a_field_without_spectrum() {
         let config = |more: &[&str]| {
@@ -175,8 +222,9 @@ mod tests {
             let pairs: Vec<String> = small.iter().chain(more).map(|pair| pair.to_string()).collect();
             FitConfig::preset("sdf-tiny").unwrap().0.set(&pairs).unwrap()
         };
-        let null =
-            |config: &FitConfig| without_spectrum(config, |_| Arc::new(Plane).into(), STEPS, &mut |_| ()).unwrap();
+        let null = |config: &FitConfig| {
+            without_spectrum(config, &SceneMap::default(), |_| Arc::new(Plane).into(), STEPS, &mut |_| ()).unwrap()
+        };
         let plain = null(&config(&[]));
         for weight in ["pde", "smooth", "segment", "anchor", "eikonal"] {
             let weight = format!("train.lambda_{weight}=0.1");
@@ -186,8 +234,8 @@ mod tests {
             // The same field does feel the term where it is left on.
             let mut felt = config(&[&weight, "modulation=none", "skip_latent=true"]);
             felt.field.init = regularised.field.init;
-            let start = untrained(&plain.spec, &felt.field.init);
-            let state = TrainState::new(start.grid, start.net);
+            let (grid, net) = felt.initial_parameters(&plain.spec, &SceneMap::default());
+            let state = TrainState::new(grid, net);
             let op = FieldOp::new(felt.field.spec());
             let budget = Budget::Steps(STEPS);
             let end = train(Device::Cpu, op, felt.train, &state, Arc::new(Plane), budget, &mut ()).unwrap();

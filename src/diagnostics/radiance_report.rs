@@ -13,12 +13,11 @@ use nstr_render::volume::VolumeRenderer;
 use nstr_render::{Frame, Layer, LayerSet};
 use nstr_render::{ValueRange, layer_image, layer_range};
 use nstr_space::SceneMap;
-use nstr_spec::init::InitConfig;
 use serde_json::{Value, json};
 
 use crate::feature_set;
 use crate::feature_set::{CorrelationRow, FeatureSet, GRADIENT_NORM, NullModels, TRANSPORT_RESIDUAL};
-use crate::null_models::{FieldParameters, untrained};
+use crate::null_models::FieldParameters;
 use crate::report::{Answer, ReportImage, ReportPart, ReportSection, ReportTable};
 use crate::stats::{auc, magnitude_quantile};
 
@@ -51,8 +50,8 @@ pub struct RadianceInput<'a> {
     pub renderer: &'a VolumeRenderer<'a>,
     /// Cameras of the views.
     pub views: &'a [&'a dyn CameraModel],
-    /// Initial values of its parameters.
-    pub init: InitConfig,
+    /// It before any training.
+    pub untrained: &'a FieldParameters,
     /// A field without spectrum that was fitted to the same images, or the reason why there is none.
     pub without_spectrum: Result<&'a FieldParameters, &'a str>,
 }
@@ -67,7 +66,7 @@ pub fn analyze(
     seed: u64,
     done: &mut dyn FnMut(f64),
 ) -> Result<(ReportSection, Value), RenderError> {
-    let RadianceInput { model, renderer, views, init, without_spectrum } = input;
+    let RadianceInput { model, renderer, views, untrained, without_spectrum } = input;
     let map = model.map;
     let layers =
         [Layer::Colour, Layer::Alpha, Layer::DepthRay, Layer::Position, Layer::SpectrumGradientNorm, Layer::Residual];
@@ -81,8 +80,7 @@ pub fn analyze(
         first.get_or_insert(frame);
     }
     let probe = PointEvaluator::new(&model.spec, &model.grid, &model.net);
-    let start = untrained(&model.spec, init);
-    let nulls = NullModels { without_spectrum: *without_spectrum, untrained: &start };
+    let nulls = NullModels { without_spectrum: *without_spectrum, untrained };
     let model = FeatureSet::of_model(&probe, &pixels.x, None);
     let mut sets = nulls.beside(model, &probe, &pixels.x, None, seed);
     let mut along = FeatureSet { name: ALONG.into(), measures: Vec::new() };

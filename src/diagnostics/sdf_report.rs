@@ -19,7 +19,6 @@ use nstr_plot::{Axis, Bin, Chart, Estimate, binned};
 use nstr_render::{Frame, Layer, LayerSet, RenderSettings, SphereTracer, TracerSettings};
 use nstr_render::{ValueRange, layer_image};
 use nstr_space::Cube;
-use nstr_spec::init::InitConfig;
 use rayon::prelude::*;
 use serde_json::{Value, json};
 
@@ -28,7 +27,7 @@ use crate::feature_set::{
     FeatureSet, GRADIENT_NORM, NullModels, RELATIVE_GRADIENT_NORM, TANGENT_GRADIENT_NORM, TRANSPORT_RESIDUAL,
 };
 use crate::level_set_curvature::Curvature;
-use crate::null_models::{FieldParameters, untrained};
+use crate::null_models::FieldParameters;
 use crate::report::{ReportImage, ReportPart, ReportSection, ReportTable};
 use crate::stats::{blocks, magnitude_quantile, mean, median};
 use crate::surface::{Attributes, SCALES, SurfacePoints, curvature_at, of_mesh};
@@ -51,8 +50,8 @@ pub struct SdfInput<'a> {
     pub field: &'a NeuralSdf,
     /// Its mesh, where it is there.
     pub reference: Option<MeshReference<'a>>,
-    /// Initial values of its parameters.
-    pub init: InitConfig,
+    /// It before any training.
+    pub untrained: &'a FieldParameters,
     /// A field without spectrum that was fitted to the same mesh, or the reason why there is none.
     pub without_spectrum: Result<&'a FieldParameters, &'a str>,
 }
@@ -127,8 +126,7 @@ pub fn analyze(
     let of_mesh = input.reference.map(|r| of_mesh(r.mesh, r.query, &points.world(cube)));
     let agreement = of_mesh.as_ref().map(|m| points.agreement(&m.iter().map(|c| c[0]).collect::<Vec<f64>>()));
     agreement.iter().for_each(|a| points.select_scale(a));
-    let untrained = untrained(&input.model.spec, &input.init);
-    let nulls = NullModels { without_spectrum: input.without_spectrum, untrained: &untrained };
+    let nulls = NullModels { without_spectrum: input.without_spectrum, untrained: input.untrained };
     let normals = Some(points.normals.as_slice());
     let model = FeatureSet::of_model(&probe, &points.x, normals);
     let sets = nulls.beside(model, &probe, &points.x, normals, options.seed);

@@ -7,12 +7,11 @@ use nstr_image::Rgba8;
 use nstr_image::colormap::{diverging_colormap, sequential_colormap};
 use nstr_plot::format::{fixed, short};
 use nstr_plot::{Axis, Chart, Estimate};
-use nstr_spec::init::InitConfig;
 use serde_json::{Value, json};
 
 use crate::feature_set;
 use crate::feature_set::{FeatureSet, GRADIENT_NORM, NullModels, TRANSPORT_RESIDUAL};
-use crate::null_models::{FieldParameters, untrained};
+use crate::null_models::FieldParameters;
 use crate::regions::{COARSE_SIGMA, EDGE_RATIO, FINE_SIGMA, Region, SMOOTH_THRESHOLD, energy, regions};
 use crate::report::{ReportImage, ReportPart, ReportSection, ReportTable};
 use crate::stats::{auc, blocks, magnitude_quantile, mean};
@@ -49,8 +48,8 @@ impl SampleGrid {
 pub struct SignalInput<'a> {
     /// The model, of one or two coordinates.
     pub model: &'a Model,
-    /// Initial values of its parameters.
-    pub init: InitConfig,
+    /// It before any training.
+    pub untrained: &'a FieldParameters,
     /// Points to evaluate it at.
     pub points: &'a SampleGrid,
     /// The signal that it was fitted to at the points, `[point][outputs]`; the field's own values without it.
@@ -117,11 +116,10 @@ const AUDIO_BLOCKS: u32 = 200;
 /// Analyses a picture or a sound: a section of the report with its numbers.
 pub fn analyze(input: &SignalInput<'_>, seed: u64) -> (ReportSection, Value) {
     let probe = PointEvaluator::new(&input.model.spec, &input.model.grid, &input.model.net);
-    let start = untrained(&input.model.spec, &input.init);
     let samples = FieldSamples::new(&probe, input.points);
     let signal = input.reference.unwrap_or(&samples.values);
     let found = regions(signal, samples.outputs, samples.size);
-    let nulls = NullModels { without_spectrum: input.without_spectrum, untrained: &start };
+    let nulls = NullModels { without_spectrum: input.without_spectrum, untrained: input.untrained };
     let mut model = FeatureSet::of_model(&probe, &input.points.x, None);
     if samples.has_flow() {
         model.measures.push(("|∇·F|", samples.divergence.iter().map(|d| d.abs()).collect()));
@@ -368,6 +366,7 @@ fn audio_parts(samples: &FieldSamples, signal: &[f64], found: &[Region], section
 #[cfg(test)]
 mod tests {
     use super::*;
+    use nstr_spec::init::InitConfig;
     use nstr_spec::*;
     use std::collections::BTreeMap;
 
@@ -378,7 +377,7 @@ mod tests {
         (spec.dim, spec.outputs, spec.basis) = (dim, 3 - dim.min(2) + 1, 6);
         spec.latent = LatentSpec { levels, features: 3, ..spec.latent.clone() };
         (spec.spectrum, spec.decoder, spec.transport) = (mlp(1), mlp(1), mlp(1));
-        let made = untrained(&spec, &InitConfig { grid_scale: 1.0, ..InitConfig::default() });
+        let made = FieldParameters::random(&spec, &InitConfig { grid_scale: 1.0, ..InitConfig::default() });
         Model {
             spec,
             map: Default::default(),
@@ -396,9 +395,11 @@ mod tests {
     fn pictures_and_sounds_are_analysed() {
         for (dim, points) in [(2, SampleGrid::of_image(81, 60, 2)), (1, SampleGrid::of_audio(4000, 3000))] {
             let model = model(dim);
-            let init = InitConfig::default();
+            let untrained = FieldParameters::random(&model.spec, &InitConfig::default());
             let null = Err("there is none");
-            let input = SignalInput { model: &model, init, points: &points, reference: None, without_spectrum: null };
+            let untrained = &untrained;
+            let input =
+                SignalInput { model: &model, untrained, points: &points, reference: None, without_spectrum: null };
             let (section, numbers) = analyze(&input, 0);
             let evidence = &section.evidence;
             assert!(evidence.starts_with("Spearman's ρ(‖∇S‖, gradient of the signal) ="), "{evidence}");

@@ -293,7 +293,7 @@ fn slope(x: &[f64], y: &[f64]) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::null_models::untrained;
+    use crate::null_models::FieldParameters;
     use nstr_spec::FieldSpec;
     use nstr_spec::config::preset;
     use nstr_spec::init::InitConfig;
@@ -356,7 +356,7 @@ mod tests {
         for (activation, layers) in [("relu", 2), ("silu", 1), ("sine", 3), ("relu", 0)] {
             let text = [format!("transport.activation={activation}"), format!("transport.layers={layers}")];
             let spec = preset("sdf-tiny").unwrap().set(&text).unwrap().spec();
-            let field = untrained(&spec, &InitConfig { grid_scale: 2.0, ..InitConfig::default() });
+            let field = FieldParameters::random(&spec, &InitConfig { grid_scale: 2.0, ..InitConfig::default() });
             let mut rng = Pcg64::seed_from_u64(5);
             let x: Vec<f64> = (0..90).map(|_| rng.random()).collect();
             let l = lipschitz(&field.probe(), &x).unwrap();

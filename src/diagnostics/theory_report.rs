@@ -6,13 +6,12 @@ use nstr_field::model::Model;
 use nstr_field::point_evaluator::{PointEval, PointEvaluator};
 use nstr_plot::format::{fixed, short};
 use nstr_plot::{Axis, Chart, Estimate};
-use nstr_spec::init::InitConfig;
 use rand::{RngExt, SeedableRng};
 use rand_pcg::Pcg64;
 use serde_json::{Value, json};
 
 use crate::frequency::{LocalFrequency, Recovery, recover, recover_shuffled};
-use crate::null_models::untrained;
+use crate::null_models::FieldParameters;
 use crate::report::{Answer, ReportPart, ReportSection, ReportTable};
 use crate::signal_report::SampleGrid;
 use crate::stats::blocks;
@@ -32,15 +31,14 @@ fn line(x: &[f64], y: &[f64]) -> Vec<Estimate> {
 }
 
 /// Section on how well F transports S, and how stable that is, with its numbers. `None` without F.
-pub fn transport(model: &Model, init: &InitConfig, seed: u64) -> Option<(ReportSection, Value)> {
+pub fn transport(model: &Model, untrained: &FieldParameters, seed: u64) -> Option<(ReportSection, Value)> {
     let probe = PointEvaluator::new(&model.spec, &model.grid, &model.net);
     let dim = model.spec.dim;
     let mut rng = Pcg64::seed_from_u64(seed ^ 0x11b);
     let some: Vec<f64> = (0..SAMPLED * dim).map(|_| rng.random()).collect();
     let bounds = lipschitz(&probe, &some)?;
     let path = stability(&probe, PATHS, LENGTH, seed)?;
-    let start = untrained(&model.spec, init);
-    let baseline = stability(&start.probe(), PATHS, LENGTH, seed)?;
+    let baseline = stability(&untrained.probe(), PATHS, LENGTH, seed)?;
     let mut section = ReportSection::new("Transport and stability");
     let (advected, held) = (path.advected[STEPS], path.constant[STEPS]);
     let transports = advected < 0.8 * held;
@@ -111,13 +109,13 @@ fn charts(path: &Stability, baseline: &Stability, bounds: &LipschitzBounds, sect
 
 /// Section on the response to perturbations of S by their frequency, with its numbers. `None` where the values do not depend
 /// on S.
-pub fn perturbation_decay(model: &Model, init: &InitConfig, seed: u64) -> Option<(ReportSection, Value)> {
+pub fn perturbation_decay(model: &Model, untrained: &FieldParameters, seed: u64) -> Option<(ReportSection, Value)> {
     if !model.spec.modulates() {
         return None;
     }
     let probe = PointEvaluator::new(&model.spec, &model.grid, &model.net);
-    let start = untrained(&model.spec, init);
-    let (own, baseline) = (decay(&probe, DECAY_PATHS, LENGTH, seed), decay(&start.probe(), DECAY_PATHS, LENGTH, seed));
+    let (own, baseline) =
+        (decay(&probe, DECAY_PATHS, LENGTH, seed), decay(&untrained.probe(), DECAY_PATHS, LENGTH, seed));
     let mut section = ReportSection::new("Decay of perturbations of high frequency");
     let carried = if own.transport.is_empty() {
         section.verdict = "Nothing damps perturbations of S: the field has no F.".into();
@@ -164,13 +162,12 @@ const CELLS: u32 = 24;
 /// Section on how well the signal's local frequency, which `omega` gives at a point, can be predicted from S, with its numbers.
 pub fn frequency_recovery(
     model: &Model,
-    init: &InitConfig,
+    untrained: &FieldParameters,
     points: &SampleGrid,
     omega: &LocalFrequency,
     seed: u64,
 ) -> (ReportSection, Value) {
     let probe = PointEvaluator::new(&model.spec, &model.grid, &model.net);
-    let start = untrained(&model.spec, init);
     let dim = model.spec.dim;
     let n = points.x.len() / dim;
     let few = n.div_ceil(20_000).max(1);
@@ -192,7 +189,7 @@ pub fn frequency_recovery(
     if probe.has_spectrum() {
         sources.push(("its own latent grid z", read(&probe, true)));
     }
-    sources.push(("untrained field: S", read(&start.probe(), false)));
+    sources.push(("untrained field: S", read(&untrained.probe(), false)));
     sources.push(("the coordinates alone", DMatrix::from_row_slice(x.len() / dim, dim, &x)));
     let mut found: Vec<(&str, Option<Recovery>)> =
         sources.iter().map(|(name, features)| (*name, recover(features, &targets, &blocks))).collect();

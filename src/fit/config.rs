@@ -3,7 +3,7 @@
 use nstr_signal::Signal;
 use nstr_space::SceneMap;
 use nstr_spec::config::{ConfigError, FieldConfig};
-use nstr_spec::overrides;
+use nstr_spec::{FieldSpec, init, overrides};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
@@ -91,6 +91,16 @@ impl FitConfig {
             self.field = self.field.scaled_to_resolution(signal.longest(), signal.channels());
         }
         self
+    }
+
+    /// Values of grid and networks before any training, of a field of the shape `spec`, which may lack parts that [`Self::field`] has: random
+    /// ones, or the first shape where the density follows a distance. `map` takes the world to the field's unit cube.
+    pub fn initial_parameters(&self, spec: &FieldSpec, map: &SceneMap) -> (Vec<f32>, Vec<f32>) {
+        let (mut grid, mut net) = init::parameters(spec, &self.field.init);
+        if let Some(surface) = &self.surface {
+            surface.begin(spec, map, &mut grid, &mut net);
+        }
+        (grid, net)
     }
 
     /// Applies overrides `key=value`; keys of the field need no prefix.

@@ -83,7 +83,7 @@ impl SurfaceConfig {
     /// scene, and in maps that reach to infinity what lies behind everything.
     ///
     /// What silhouettes leave is no better start: it was tried, and surfaces came out rougher (docs/results.md).
-    pub fn begin(&self, spec: &FieldSpec, map: &SceneMap, grid: &mut [f32], net: &mut [f32]) {
+    pub(crate) fn begin(&self, spec: &FieldSpec, map: &SceneMap, grid: &mut [f32], net: &mut [f32]) {
         if !spec.density_law().is_exponential() {
             write_shape(spec, grid, net, |p| self.first_distance(map, p));
         }

@@ -15,8 +15,10 @@ pub mod options;
 pub mod record;
 pub mod renderer;
 mod seen_surface;
+mod surface_mesh;
 #[cfg(test)]
 mod tests;
+pub mod time_left;
 #[cfg(feature = "gpu")]
 pub mod upload;
 
@@ -29,3 +31,4 @@ pub use mesh_input::MeshInput;
 pub use options::{CaptureSettings, FitOptions, SignSettings};
 pub use record::FitRecord;
 pub use renderer::{Renderer, RendererChoice};
+pub use surface_mesh::SurfaceMesh;

@@ -68,25 +68,22 @@ impl CpuRenderer<'_> {
     /// # Errors
     /// Cameras and settings that cannot be rendered.
     pub fn render(&self, camera: &Camera, settings: &RenderSettings) -> Result<Frame, RenderError> {
-        match self {
-            Self::Surface(tracer) => tracer.render(camera, settings),
-            Self::Volume(renderer) => renderer.render(camera, settings),
-        }
+        self.render_pixels(camera, settings, None)
     }
 
-    /// Renders the pixels of a frame whose `mask` is `true`, rows from the top; the others are as if nothing was there.
+    /// Renders one frame, or of it the pixels whose `mask` is `true`, rows from the top; the others are as if nothing was there.
     ///
     /// # Errors
     /// Cameras and settings that cannot be rendered, and masks of another size.
-    pub fn render_masked(
+    pub fn render_pixels(
         &self,
         camera: &Camera,
         settings: &RenderSettings,
-        mask: &[bool],
+        mask: Option<&[bool]>,
     ) -> Result<Frame, RenderError> {
         match self {
-            Self::Surface(tracer) => tracer.render_masked(camera, settings, mask),
-            Self::Volume(renderer) => renderer.render_masked(camera, settings, mask),
+            Self::Surface(tracer) => tracer.render_pixels(camera, settings, mask),
+            Self::Volume(renderer) => renderer.render_pixels(camera, settings, mask),
         }
     }
 }
@@ -100,8 +97,7 @@ pub struct Renderer<'a> {
 }
 
 impl<'a> Renderer<'a> {
-    /// Prepares to render `field`. Without a usable adapter, and for maps that shaders do not know, [`RendererChoice::Gpu`] takes the CPU and leaves a
-    /// [`Self::warning`].
+    /// Prepares to render `field`. Without a usable adapter [`RendererChoice::Gpu`] takes the CPU and leaves a [`Self::warning`].
     ///
     /// # Errors
     /// Pictures and sounds, which have no views; fields and cubes that cannot be rendered; models that shaders refuse where
@@ -197,11 +193,6 @@ mod gpu {
         }
         if choice == RendererChoice::Auto && !device::has_device_node() {
             return Ok((None, None));
-        }
-        let map = &field.model().map;
-        if !map.is_box() {
-            let reason = format!("the shaders do not know the map of {} space; rendering on the CPU", map.name());
-            return Ok((None, (choice == RendererChoice::Gpu).then_some(reason)));
         }
         match (renderer(field, cpu, choice), choice) {
             (Ok(made), _) => Ok((made, None)),

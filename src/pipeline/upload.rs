@@ -32,19 +32,19 @@ pub enum RenderKind<'a> {
 /// Uploads a model of three coordinates; its grid in f16 where that loses nothing.
 ///
 /// # Errors
-/// Models whose map is no box, which the shaders do not know; those of [`GpuField::new`], [`GpuRenderer::sdf`] and [`GpuRenderer::volume`].
+/// Distances whose map is no box; those of [`GpuField::new`], [`GpuRenderer::sdf`] and [`GpuRenderer::volume`].
 pub fn renderer(gpu: &Gpu, model: &Model, kind: &RenderKind<'_>) -> Result<GpuRenderer, GpuError> {
-    let SceneMap::Box(cube) = model.map else {
-        return Err(GpuError::Unsupported { what: format!("a field of {} space", model.map.name()) });
-    };
     let field = GpuField::new(gpu, &model.spec, &model.grid, &model.net, GridPrecision::lossless(&model.grid))?;
     match *kind {
         RenderKind::Surface { lipschitz, empty, soft } => {
+            let SceneMap::Box(cube) = model.map else {
+                return Err(GpuError::Unsupported { what: format!("a distance of {} space", model.map.name()) });
+            };
             let mut renderer = GpuRenderer::sdf(field, cube, TracerSettings::default(), lipschitz, empty)?;
             soft.map_or(Ok(()), |distance| renderer.set_soft_light(empty, distance))?;
             Ok(renderer)
         }
-        RenderKind::Volume { settings, occupancy } => GpuRenderer::volume(field, cube, settings, occupancy),
+        RenderKind::Volume { settings, occupancy } => GpuRenderer::volume(field, model.map, settings, occupancy),
     }
 }
 
@@ -57,7 +57,7 @@ pub fn update(renderer: &mut GpuRenderer, model: &Model, kind: &RenderKind<'_>) 
     let field = renderer.field();
     let holds =
         || field.precision() == GridPrecision::F32 || GridPrecision::lossless(&model.grid) == GridPrecision::F16;
-    if *field.spec() != model.spec || model.map != SceneMap::Box(renderer.cube()) || !holds() {
+    if *field.spec() != model.spec || model.map != renderer.map() || !holds() {
         return Ok(false);
     }
     match *kind {

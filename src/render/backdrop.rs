@@ -33,6 +33,11 @@ impl Backdrop {
         Self { ground }
     }
 
+    /// The ground that has a shadow, where there is one.
+    pub fn ground(&self) -> Option<&GroundShadow> {
+        self.ground.as_deref()
+    }
+
     /// Puts the background behind the colours of a frame that `camera` saw on nothing, which become opaque.
     pub fn fill(&self, frame: &mut Frame, camera: &Camera) {
         let width = frame.width.max(1) as usize;

@@ -10,7 +10,7 @@ use rayon::prelude::*;
 use crate::cpu::coarse_distance::CoarseDistance;
 
 /// Places along an edge of the ground's grid.
-const PLACES: usize = 160;
+pub const PLACES: usize = 160;
 /// Reach of the grid beyond the object, as a fraction of its width.
 const MARGIN: f32 = 0.7;
 /// Most steps of a cone.
@@ -20,9 +20,9 @@ const RINGS: [(usize, f32, f32, f32); 3] = [(1, 1.0, 0.42, 0.19), (6, 0.74, 0.40
 /// Distance from the object within which the ground counts as touched, in edges of the cube.
 const CONTACT: f32 = 0.055;
 /// Sine of the angle to the ground below which its shadow fades: along the ground it would be a hard line.
-const SLANT: f32 = 0.12;
+pub const SLANT: f32 = 0.12;
 /// Largest share of light that the shadow takes.
-const STRENGTH: f32 = 0.88;
+pub const STRENGTH: f32 = 0.88;
 
 /// Hidden share of the sky at the places of a ground.
 #[derive(Clone, Debug)]
@@ -131,32 +131,66 @@ impl GroundShadow {
         1.0 - STRENGTH * slant * hidden
     }
 
+    /// The ground as `camera` sees it; `None` where the camera is below it.
+    pub fn view(&self, camera: &Camera) -> Option<GroundView> {
+        let (axis, sign) = (self.axis, f64::from(self.sign));
+        // Along the two other axes, and down to the ground.
+        let turned = |v: DVec3| DVec3::new(v[(axis + 1) % 3], v[(axis + 2) % 3], -sign * v[axis]);
+        let origin = turned(self.cube.to_unit(camera.position()));
+        let [right, up, back] = camera.axes();
+        let (across, down) = (turned(right / camera.focal.x), turned(-up / camera.focal.y));
+        let base = turned(-back) - across * camera.centre.x - down * camera.centre.y;
+        let above = -sign * f64::from(self.height) - origin.z;
+        (above > 0.0).then_some(GroundView {
+            eye: [origin.x as f32, origin.y as f32],
+            above: above as f32,
+            base,
+            across,
+            down,
+        })
+    }
+
     /// Share of the light that is left at the places of a row of pixels of `camera`, by their x; as [`Self::light`] of their rays, but
     /// faster. `None` where the camera is below the ground.
     pub fn row(&self, camera: &Camera, y: f64) -> Option<impl Fn(f64) -> f32> {
-        let origin = self.cube.to_unit(camera.position());
-        let (axis, sign) = (self.axis, self.sign);
-        let above = (f64::from(sign) * (origin[axis] - f64::from(self.height))) as f32;
-        let [right, up, back] = camera.axes();
-        // Directions that are not of length 1 are linear in x.
-        let step = right / camera.focal.x;
-        let base = (-up * ((y - camera.centre.y) / camera.focal.y) - back - step * camera.centre.x).as_vec3();
-        let (step, origin) = (step.as_vec3(), origin.as_vec3());
-        (above > 0.0).then_some(move |x: f64| {
-            let direction = base + step * x as f32;
-            let fall = -sign * direction[axis];
+        let GroundView { eye, above, base, across, down } = self.view(camera)?;
+        let (base, across) = ((base + down * y).as_vec3(), across.as_vec3());
+        Some(move |x: f64| {
+            let direction = base + across * x as f32;
+            let fall = direction.z;
             if fall <= 1e-6 {
                 return 1.0;
             }
             let t = above / fall;
-            let at = |k: usize| origin[(axis + k) % 3] + direction[(axis + k) % 3] * t;
-            let hidden = self.at(at(1), at(2));
+            let hidden = self.at(eye[0] + direction.x * t, eye[1] + direction.y * t);
             if hidden == 0.0 {
                 return 1.0;
             }
             1.0 - STRENGTH * (fall / direction.length() / SLANT).min(1.0) * hidden
         })
     }
+
+    /// The grid as shaders take it (`shaders/display.wgsl`): its lowest corner and its edges along the ground, and the hidden shares,
+    /// rows along the first of the two axes.
+    pub fn grid(&self) -> ([f32; 2], [f32; 2], &[f32]) {
+        (self.low, self.size, &self.hidden)
+    }
+}
+
+/// A ground seen by a camera, in coordinates along the ground, and down to it: `base + across·x + down·y` is the direction of
+/// the ray through the place (x, y) of the image, not of length 1.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct GroundView {
+    /// The camera's place along the ground, in edges of the cube.
+    pub eye: [f32; 2],
+    /// Its height above the ground, above 0.
+    pub above: f32,
+    /// Direction through the image's corner.
+    pub base: DVec3,
+    /// Its change a pixel to the right.
+    pub across: DVec3,
+    /// Its change a pixel down.
+    pub down: DVec3,
 }
 
 #[cfg(test)]

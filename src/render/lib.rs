@@ -13,7 +13,7 @@ pub mod exr;
 mod frame;
 #[cfg(feature = "gpu")]
 pub mod gpu;
-mod ground_shadow;
+pub mod ground_shadow;
 mod layer_image;
 mod layers;
 mod look;

@@ -95,6 +95,11 @@ impl SceneMap {
         }
     }
 
+    /// Coordinates of the world in which rays are straight and a unit is the [`Self::length_scale`]: of a box its unit cube.
+    pub fn world_frame(&self) -> Cube {
+        Cube { origin: self.cube().origin, size: self.length_scale() }
+    }
+
     /// World length of a unit of field coordinates about a point of the unit cube: the cube root of the volumes' ratio.
     pub fn length_scale_at(&self, unit: DVec3) -> f64 {
         match self {

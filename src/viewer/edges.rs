@@ -95,7 +95,7 @@ impl EdgeRefiner {
         let mask = &self.mask[first..first + (band.width * band.height) as usize];
         // Places of samples depend on the row within the band: another seed for each, so that no pattern repeats.
         let settings = render_settings(request, request.mode.layers(), (samples, u64::from(self.row)));
-        let part = renderer.render_masked(&band, &settings, mask)?;
+        let part = renderer.render_pixels(&band, &settings, Some(mask))?;
         for i in (0..mask.len()).filter(|i| mask[*i]) {
             self.frame.colour[first + i] = part.colour[i];
             self.frame.alpha[first + i] = part.alpha[i];
@@ -122,7 +122,7 @@ impl EdgeRefiner {
         let edge = |i: u32| self.mask[(first + i / fine.width / by * width + i % fine.width / by) as usize];
         let mask: Vec<bool> = (0..fine.width * fine.height).map(edge).collect();
         let settings = render_settings(request, request.mode.layers(), (1, 0));
-        let part = renderer.render_masked(&fine, &settings, &mask)?;
+        let part = renderer.render_pixels(&fine, &settings, Some(&mask))?;
         let image = false_colours(&part, request.mode, &self.ranges);
         let means = image.map(|image| means(&image, by)).unwrap_or_default();
         let edges = (first..).zip(means).filter(|(i, _)| self.mask[*i as usize]);

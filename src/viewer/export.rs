@@ -3,7 +3,6 @@
 use std::path::Path;
 
 use nstr_field::model::{Model, Precision};
-use nstr_geometry::write_mesh;
 use nstr_pipeline::Field;
 
 use crate::scene::Scene;
@@ -36,23 +35,9 @@ pub(crate) fn save_mesh(scene: &Scene, file: &Path, resolution: usize) -> Result
     let model = scene.model.as_ref().ok_or(NO_MODEL)?;
     let named = |reason: String| format!("{}: {reason}", file.display());
     let field = Field::open(file, Model::clone(model)).map_err(|e| e.to_string())?;
-    let (mesh, notes) = match field {
-        Field::Sdf(model) => {
-            let (mesh, normals, _) = model.surface(resolution).map_err(|e| named(e.to_string()))?;
-            if mesh.faces.is_empty() {
-                return Err(named(format!("no surface is found with {resolution} cells; try more")));
-            }
-            let notes = write_mesh(file, &mesh, Some(&normals), None).map_err(|e| e.to_string())?;
-            (mesh, notes)
-        }
-        Field::Radiance(model) => {
-            let set = model.surface(model.usual_level(), resolution).map_err(|e| named(e.to_string()))?;
-            let notes =
-                write_mesh(file, &set.mesh, Some(&set.normals), Some(&set.colours)).map_err(|e| e.to_string())?;
-            (set.mesh, notes)
-        }
-        Field::Signal(_) => return Err(named("a picture or a sound has no surface".into())),
-    };
+    let surface = field.surface(resolution, None, &|_| ()).map_err(|e| named(e.to_string()))?;
+    let notes = surface.write(file).map_err(|e| e.to_string())?;
+    let mesh = surface.mesh;
     let said = format!("wrote {}: {} vertices, {} faces", file.display(), mesh.positions.len(), mesh.faces.len());
     Ok(notes.into_iter().fold(said, |said, note| format!("{said}; {note}")))
 }

@@ -53,7 +53,7 @@ struct GpuWorker {
 struct GpuPass<'a> {
     request: &'a RenderRequest,
     target: RenderTarget,
-    size: (u32, u32),
+    camera: Camera,
     divisor: u32,
     samples: u32,
     start: Instant,
@@ -136,7 +136,8 @@ impl GpuWorker {
             let settings = settings(request, samples);
             let size = (camera.width, camera.height);
             let target = renderer.render_target(size, &settings)?;
-            let mut pass = GpuPass { request, target, size, divisor: planned.divisor, samples, start: Instant::now() };
+            let mut pass =
+                GpuPass { request, target, camera, divisor: planned.divisor, samples, start: Instant::now() };
             let mut job = renderer.start(&mut pass.target, &camera, &settings)?;
             let (mut published, mut published_at) = (0, None::<Instant>);
             loop {
@@ -174,7 +175,7 @@ impl GpuWorker {
         let share = job.samples_done() as f32 / pass.samples as f32;
         let width = renderer.field().spec().spectrum_width() as u32;
         let spans = ranges.unwrap_or_default();
-        let pixels = self.tonemapper.draw(&self.gpu, &pass.target, pass.size, pass.request, spans, (share, width));
+        let pixels = self.tonemapper.draw(&self.gpu, &pass.target, &pass.camera, pass.request, spans, (share, width));
         let scalar = pass.request.mode.scalar_layer().is_some();
         self.mailbox.publish(RenderedImage {
             pixels: PixelBuffer::Gpu(pixels),

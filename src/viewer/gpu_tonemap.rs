@@ -1,8 +1,11 @@
 //! Tone mapping on the device: from a render target of the GPU renderer to a texture of sRGB values.
 
 use bytemuck::{Pod, Zeroable};
+use glam::DVec3;
+use nstr_camera::camera::Camera;
 use nstr_render::BACKDROP_SRGB;
 use nstr_render::gpu::{Gpu, RenderTarget, colormap_source};
+use nstr_render::ground_shadow::{GroundShadow, PLACES, SLANT, STRENGTH};
 use wgpu::util::DeviceExt;
 
 use crate::display_mode::DisplayMode;
@@ -19,6 +22,11 @@ struct Uniforms {
     ground: [f32; 4],
     low: [f32; 4],
     high: [f32; 4],
+    eye: [f32; 4],
+    base: [f32; 4],
+    across: [f32; 4],
+    down: [f32; 4],
+    grid: [f32; 4],
 }
 
 /// Pipeline that tone maps render targets.
@@ -49,8 +57,9 @@ impl GpuTonemapper {
             source: wgpu::ShaderSource::Wgsl(source.into()),
         });
         let storage = wgpu::BufferBindingType::Storage { read_only: true };
-        let entries =
-            [entry(0, storage), entry(1, storage), entry(2, storage), entry(3, wgpu::BufferBindingType::Uniform)];
+        let uniform = wgpu::BufferBindingType::Uniform;
+        let kinds = [storage, storage, storage, uniform, storage];
+        let entries: Vec<_> = (0..).zip(kinds).map(|(binding, kind)| entry(binding, kind)).collect();
         let layout =
             device.create_bind_group_layout(&wgpu::BindGroupLayoutDescriptor { label: None, entries: &entries });
         let pipeline_layout = device.create_pipeline_layout(&wgpu::PipelineLayoutDescriptor {
@@ -82,20 +91,22 @@ impl GpuTonemapper {
         Self { pipeline, layout }
     }
 
-    /// Image of a render target of `width` × `height` pixels, whose colours hold the fraction `share` of all their samples;
+    /// Image of a render target of what `camera` sees, whose colours hold the fraction `share` of all their samples;
     /// `spectrum` is the width of S.
     pub fn draw(
         &self,
         gpu: &Gpu,
         target: &RenderTarget,
-        (width, height): (u32, u32),
+        camera: &Camera,
         request: &RenderRequest,
         ranges: ColourRanges,
         (share, spectrum): (f32, u32),
     ) -> GpuPixels {
         let device = gpu.device();
         let srgb = request.background.srgb();
-        // The shadow on the ground is the CPU renderer's.
+        let (width, height) = (camera.width, camera.height);
+        let backdrop = request.backdrop();
+        let ground = backdrop.as_ref().and_then(|backdrop| backdrop.ground());
         let is_graded = request.has_backdrop && request.mode == DisplayMode::Shaded;
         let srgb = if is_graded { Some(BACKDROP_SRGB.0) } else { srgb };
         let ([r, g, b], [gr, gg, gb]) = (srgb.unwrap_or_default(), BACKDROP_SRGB.1);
@@ -108,13 +119,19 @@ impl GpuTonemapper {
             ground: [gr, gg, gb, 1.0],
             low: [x.0, y.0, z.0, 0.0],
             high: [x.1, y.1, z.1, 0.0],
+            ..ground.map_or(Uniforms::zeroed(), |ground| of_ground(ground, camera))
         };
         let uniform = device.create_buffer_init(&wgpu::util::BufferInitDescriptor {
             label: Some("tonemap"),
             contents: bytemuck::bytes_of(&uniforms),
             usage: wgpu::BufferUsages::UNIFORM,
         });
-        let buffers = [target.colour(), target.layers(), target.spectrum(), &uniform];
+        let hidden = device.create_buffer_init(&wgpu::util::BufferInitDescriptor {
+            label: Some("ground"),
+            contents: bytemuck::cast_slice(ground.map_or(&[0.0; 4][..], |ground| ground.grid().2)),
+            usage: wgpu::BufferUsages::STORAGE,
+        });
+        let buffers = [target.colour(), target.layers(), target.spectrum(), &uniform, &hidden];
         let entries: Vec<_> = (0u32..)
             .zip(buffers)
             .map(|(binding, buffer)| wgpu::BindGroupEntry { binding, resource: buffer.as_entire_binding() })
@@ -151,6 +168,22 @@ impl GpuTonemapper {
         drop(pass);
         gpu.queue().submit([encoder.finish()]);
         GpuPixels { texture, size: (width, height) }
+    }
+}
+
+/// The ground's part of the uniforms; all 0 where the camera is below it.
+fn of_ground(ground: &GroundShadow, camera: &Camera) -> Uniforms {
+    let Some(view) = ground.view(camera) else { return Uniforms::zeroed() };
+    let ([u, v], above) = (view.eye, view.above);
+    let ([low_u, low_v], [size_u, size_v], _) = ground.grid();
+    let four = |v: DVec3, w: f32| v.as_vec3().extend(w).to_array();
+    Uniforms {
+        eye: [u, v, above, 1.0],
+        base: four(view.base, STRENGTH),
+        across: four(view.across, SLANT),
+        down: four(view.down, PLACES as f32),
+        grid: [low_u, low_v, size_u, size_v],
+        ..Uniforms::zeroed()
     }
 }
 

@@ -11,6 +11,7 @@ use nstr_image::colour::Background;
 use nstr_image::video::Video;
 use nstr_image::{Rgba8, gif};
 use nstr_pipeline::renderer::CpuRenderer;
+use nstr_pipeline::time_left::TimeLeft;
 
 use crate::camera_path::FRAME_RATE;
 use crate::cpu_backend::{downscaled, render_frame};
@@ -80,7 +81,7 @@ pub(crate) struct VideoProgress {
     pub done: usize,
     /// All frames.
     pub frames: usize,
-    /// Time left by the speed so far; `None` before the first frame.
+    /// Time left by the speed so far; `None` as long as too little is known.
     pub left: Option<Duration>,
 }
 
@@ -96,6 +97,7 @@ pub(crate) struct VideoExport {
     shared: Arc<Shared>,
     frames: usize,
     start: Instant,
+    estimate: TimeLeft,
     thread: Option<JoinHandle<String>>,
 }
 
@@ -132,14 +134,15 @@ impl VideoExport {
         };
         let thread = std::thread::Builder::new().name("video".into()).spawn(work);
         let thread = Some(thread.map_err(|e| format!("cannot start a thread to render in: {e}"))?);
-        Ok(Self { shared, frames, start: Instant::now(), thread })
+        Ok(Self { shared, frames, start: Instant::now(), estimate: TimeLeft::default(), thread })
     }
 
     /// Frames so far and the time left.
-    pub fn progress(&self) -> VideoProgress {
+    pub fn progress(&mut self) -> VideoProgress {
         let done = self.shared.done.load(Ordering::Relaxed);
-        let left = (done > 0)
-            .then(|| self.start.elapsed().mul_f64((self.frames - done.min(self.frames)) as f64 / done as f64));
+        let now = self.start.elapsed().as_secs_f64();
+        self.estimate.update(now, done as f64 / self.frames.max(1) as f64);
+        let left = self.estimate.left(now).map(Duration::from_secs_f64);
         VideoProgress { done, frames: self.frames, left }
     }
 
@@ -292,7 +295,8 @@ mod tests {
         assert!(said.contains("wrote") && said.contains("tour.gif") && said.contains("5 frames"), "{said}");
         assert_eq!(std::fs::read(&file).unwrap()[..4], *b"GIF8");
         let VideoProgress { done, frames, left } = video.progress();
-        assert_eq!((done, frames, left), (5, 5, Some(Duration::ZERO)));
+        assert_eq!((done, frames), (5, 5));
+        assert!(left.is_none_or(|left| left == Duration::ZERO), "{left:?}");
     }
 
     #[test]

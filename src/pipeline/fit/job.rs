@@ -15,7 +15,6 @@ use nstr_fit::{
     TrainingData, train,
 };
 use nstr_space::{Cube, SceneMap};
-use nstr_spec::init;
 
 use super::checkpoint::{self, checkpoint_path, is_finished};
 use super::transport::copy_transport;
@@ -133,10 +132,7 @@ impl<'a> FitJob<'a> {
         }
         let map = map()?;
         let spec = record.fit.field.spec();
-        let (mut grid, mut net) = init::parameters(&spec, &record.fit.field.init);
-        if let Some(surface) = &record.fit.surface {
-            surface.begin(&spec, &map, &mut grid, &mut net);
-        }
+        let (grid, mut net) = record.fit.initial_parameters(&spec, &map);
         record.transport_from.clone_from(&options.transport_from);
         if let Some(other) = &options.transport_from {
             copy_transport(&spec, &mut net, other)?;

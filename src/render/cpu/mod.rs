@@ -165,27 +165,18 @@ impl<'a> SphereTracer<'a> {
         self.render_pixels(camera, settings, None)
     }
 
-    /// Renders the pixels of a frame whose `mask` is `true`, rows from the top; the others are as if nothing was there.
+    /// Renders one frame, or of it the pixels whose `mask` is `true`, rows from the top; the others are as if nothing was there.
     ///
     /// # Errors
     /// A camera or setting that cannot be used, a mask of another size.
-    pub fn render_masked(
-        &self,
-        camera: &Camera,
-        settings: &RenderSettings,
-        mask: &[bool],
-    ) -> Result<Frame, RenderError> {
-        check_mask(mask, (camera.width, camera.height))?;
-        self.render_pixels(camera, settings, Some(mask))
-    }
-
-    fn render_pixels(
+    pub fn render_pixels(
         &self,
         camera: &Camera,
         settings: &RenderSettings,
         mask: Option<&[bool]>,
     ) -> Result<Frame, RenderError> {
         camera.validate()?;
+        mask.map_or(Ok(()), |mask| check_mask(mask, (camera.width, camera.height)))?;
         settings.check()?;
         let start = Instant::now();
         let (picture, size) = ((camera.width, camera.height), self.settings.tile);

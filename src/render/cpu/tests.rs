@@ -472,7 +472,7 @@ fn masked_pixels_are_those_of_the_whole_frame() {
     for samples in [1, 4] {
         let settings = RenderSettings { samples, background: Background::Transparent, ..layers() };
         let whole = tracer.render(&camera, &settings).unwrap();
-        let masked = tracer.render_masked(&camera, &settings, &mask).unwrap();
+        let masked = tracer.render_pixels(&camera, &settings, Some(&mask)).unwrap();
         let hits = (0..mask.len()).filter(|i| mask[*i] && whole.depth_ray[*i].is_finite()).count();
         assert!(hits > 50, "{hits}");
         for (i, wanted) in mask.iter().enumerate() {
@@ -482,7 +482,7 @@ fn masked_pixels_are_those_of_the_whole_frame() {
         }
         assert!(masked.stats.rays < whole.stats.rays / 5);
     }
-    let error = tracer.render_masked(&camera, &layers(), &mask[1..]).unwrap_err().to_string();
+    let error = tracer.render_pixels(&camera, &layers(), Some(&mask[1..])).unwrap_err().to_string();
     assert!(error.contains("mask") && error.contains("6300"), "{error}");
 }
 

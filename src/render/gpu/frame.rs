@@ -12,6 +12,7 @@ use crate::layers::Layer;
 /// Reader of a render target of one field.
 pub(super) struct Reader<'a> {
     pub render_target: &'a RenderTarget,
+    /// Coordinates that positions are in.
     pub cube: Cube,
 }
 

@@ -4,7 +4,7 @@ use bytemuck::{Pod, Zeroable};
 use glam::{DVec3, Vec3};
 use nstr_camera::camera::Camera;
 use nstr_image::colour::Background;
-use nstr_space::Cube;
+use nstr_space::{Cube, Frustum, SceneMap};
 
 use crate::sampling::Filter;
 use crate::section::{Section, SectionView};
@@ -28,6 +28,7 @@ pub(super) struct Params {
     pub sky: [f32; 4],
     pub low: [f32; 4],
     pub high: [f32; 4],
+    pub map: [[f32; 4]; 4],
     pub band: [u32; 4],
     pub options: [u32; 4],
     pub flags: [u32; 4],
@@ -39,7 +40,7 @@ fn four(v: Vec3, w: f32) -> [f32; 4] {
 }
 
 impl Params {
-    /// The camera and the cube that it looks at.
+    /// The camera and the cube that it looks at, of a map that is no box its [`SceneMap::world_frame`].
     pub fn new(camera: &Camera, cube: Cube) -> Self {
         let [right, up, back] = camera.axes().map(DVec3::as_vec3);
         let eye = cube.to_unit(camera.position()).as_vec3();
@@ -84,6 +85,20 @@ impl Params {
             let offset = (section.offset - section.normal.dot(cube.origin)) / cube.size;
             self.plane = four(section.normal.as_vec3(), offset as f32);
             self.flags[0] = if section.show == SectionView::Field { 2 } else { 1 };
+        }
+        self
+    }
+
+    /// What the shader does not know of the map: a frustum's shape, and the camera in it.
+    pub fn with_map(mut self, map: &SceneMap, camera: &Camera) -> Self {
+        if let SceneMap::Forward(frustum @ Frustum { axes, low, high, near, .. }) = map {
+            let scale = map.length_scale();
+            let eye = frustum.to_axes(camera.position()) / scale;
+            let axis = |axis: DVec3, eye: f64| four(axis.as_vec3(), eye as f32);
+            let extent = *high - *low;
+            let window = [low.x, low.y, extent.x, extent.y].map(|v| v as f32);
+            self.map = [axis(axes.x_axis, eye.x), axis(axes.y_axis, eye.y), axis(axes.z_axis, eye.z), window];
+            self.march[3] = (near / scale) as f32;
         }
         self
     }

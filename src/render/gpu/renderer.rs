@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 
 use nstr_camera::camera::Camera;
 use nstr_image::colormap::{Colormap, KNOTS};
-use nstr_space::Cube;
 use nstr_space::occupancy::Occupancy;
+use nstr_space::{Cube, SceneMap};
 
 use crate::cpu::coarse_distance::CoarseDistance;
 use crate::cpu::{DistanceGrid, TracerSettings};
@@ -52,7 +52,9 @@ enum Kind {
 #[derive(Debug)]
 pub struct GpuRenderer {
     field: GpuField,
-    cube: Cube,
+    map: SceneMap,
+    /// Coordinates of the world that rays are given in.
+    frame: Cube,
     kind: Kind,
     scene: wgpu::Buffer,
     params: wgpu::Buffer,
@@ -108,22 +110,22 @@ impl GpuRenderer {
     ) -> Result<Self, GpuError> {
         let scene = surroundings(field.gpu(), grid, None)?;
         let kind = Kind::Sphere { tracer, lipschitz, cells: grid.map_or(0, |g| g.cells() as u32), soft: 0 };
-        Ok(Self::new(field, cube, kind, scene))
+        Ok(Self::new(field, cube.into(), kind, scene))
     }
 
-    /// A renderer of a radiance field.
+    /// A renderer of a radiance field; `map` takes the world, or the cube of it that is modelled, to its unit cube.
     ///
     /// # Errors
     /// [`GpuError::TooLarge`] for occupancy beyond the device's largest buffer.
     pub fn volume(
         field: GpuField,
-        cube: Cube,
+        map: impl Into<SceneMap>,
         settings: VolumeSettings,
         occupancy: &Occupancy,
     ) -> Result<Self, GpuError> {
         let scene = cells(field.gpu(), occupancy)?;
         let kind = Self::occupied(settings, occupancy);
-        Ok(Self::new(field, cube, kind, scene))
+        Ok(Self::new(field, map.into(), kind, scene))
     }
 
     fn occupied(settings: VolumeSettings, occupancy: &Occupancy) -> Kind {
@@ -133,7 +135,7 @@ impl GpuRenderer {
         Kind::Volume { settings, low, high, cells: occupancy.cells() as u32 }
     }
 
-    fn new(field: GpuField, cube: Cube, kind: Kind, scene: wgpu::Buffer) -> Self {
+    fn new(field: GpuField, map: SceneMap, kind: Kind, scene: wgpu::Buffer) -> Self {
         let gpu = field.gpu();
         let layout = gpu.layout(&[false, false, true, true, true, true, true, true], true);
         let params = gpu.device().create_buffer(&wgpu::BufferDescriptor {
@@ -144,7 +146,8 @@ impl GpuRenderer {
         });
         Self {
             field,
-            cube,
+            map,
+            frame: map.world_frame(),
             kind,
             scene,
             params,
@@ -154,9 +157,9 @@ impl GpuRenderer {
         }
     }
 
-    /// The field's cube in the world.
-    pub fn cube(&self) -> Cube {
-        self.cube
+    /// Map from the world to the field's unit cube.
+    pub fn map(&self) -> SceneMap {
+        self.map
     }
 
     /// The field.
@@ -243,7 +246,7 @@ impl GpuRenderer {
                 let mut render_target = RenderTarget::new(self.field.gpu(), camera.width, band, outputs, width)?;
                 let mut job = self.start(&mut render_target, camera, &settings)?;
                 while self.advance(&mut job)? {}
-                Reader { render_target: &render_target, cube: self.cube }.read(self.field.gpu(), &mut frame)?;
+                Reader { render_target: &render_target, cube: self.frame }.read(self.field.gpu(), &mut frame)?;
             }
         }
         frame.stats.rays = u64::from(camera.width) * u64::from(camera.height) * u64::from(settings.samples);
@@ -318,7 +321,7 @@ impl GpuRenderer {
     pub fn read(&self, render_target: &RenderTarget, layers: LayerSet) -> Result<Frame, GpuError> {
         let size = (render_target.width, render_target.rows);
         let mut frame = Frame::blank(size, layers, self.field.spec().spectrum_width());
-        Reader { render_target, cube: self.cube }.read(self.field.gpu(), &mut frame)?;
+        Reader { render_target, cube: self.frame }.read(self.field.gpu(), &mut frame)?;
         Ok(frame)
     }
 
@@ -409,11 +412,11 @@ impl GpuRenderer {
     }
 
     fn params(&self, camera: &Camera, settings: &RenderSettings) -> Params {
-        let mut params = Params::new(camera, self.cube)
+        let mut params = Params::new(camera, self.frame)
             .with_background(settings.background)
             .with_lighting(&settings.shading, camera)
             .with_sampling(settings.samples, settings.filter)
-            .with_section(settings.section.as_ref(), self.cube);
+            .with_section(settings.section.as_ref(), self.frame);
         match self.kind {
             Kind::Sphere { tracer, lipschitz, cells, soft } => {
                 if settings.shading.is_coarse {
@@ -422,12 +425,13 @@ impl GpuRenderer {
                         (params.flags[1], params.flags[2]) = (0, 0);
                     }
                 }
-                (params.lens[1], params.lens[2]) = (tracer.gap_for(camera, self.cube), lipschitz);
+                (params.lens[1], params.lens[2]) = (tracer.gap_for(camera, self.frame), lipschitz);
                 (params.options[1], params.options[2]) = (cells, tracer.max_steps);
             }
             Kind::Volume { settings, low, high, cells } => {
                 params.lens[3] = settings.near;
                 params.march = [settings.step, settings.cone, settings.min_transmittance, 0.0];
+                params = params.with_map(&self.map, camera);
                 (params.low, params.high) = (low, high);
                 params.options[1] = cells;
             }
@@ -453,7 +457,14 @@ impl GpuRenderer {
             true => {
                 [nstr_shaders::SHADE, nstr_shaders::OCCLUSION, nstr_shaders::SOFT_LIGHT, nstr_shaders::SPHERE].concat()
             }
-            false => [nstr_shaders::MARCH, nstr_shaders::VOLUME].concat(),
+            false => {
+                let map = match self.map {
+                    SceneMap::Box(_) => "const MAP = BOX_MAP;\n",
+                    SceneMap::Open(_) => "const MAP = OPEN_MAP;\n",
+                    SceneMap::Forward(_) => "const MAP = FORWARD_MAP;\n",
+                };
+                [map, nstr_shaders::PATH, nstr_shaders::MARCH, nstr_shaders::VOLUME].concat()
+            }
         };
         let name = if sphere { "sphere" } else { "volume" };
         let made = Shader::new(self.field.gpu(), name, source, [self.field.group().0, &self.layout])?;

@@ -25,7 +25,7 @@ use std::time::Instant;
 
 use glam::DVec3;
 use nstr_camera::CameraModel;
-use nstr_space::{Cube, RadianceField, SceneMap};
+use nstr_space::{RadianceField, SceneMap};
 use rayon::prelude::*;
 
 pub use fusion::{FusionError, fused_surface};
@@ -121,14 +121,6 @@ impl<'a> VolumeRenderer<'a> {
         }
     }
 
-    /// The coordinates that sections are clipped in, where rays are straight: lengths in units of the map's length scale.
-    fn section_cube(&self) -> Cube {
-        match self.map {
-            SceneMap::Box(cube) => cube,
-            map => Cube { origin: map.cube().origin, size: map.length_scale() },
-        }
-    }
-
     /// Renders one frame.
     ///
     /// # Errors
@@ -137,31 +129,22 @@ impl<'a> VolumeRenderer<'a> {
         self.render_pixels(view, settings, None)
     }
 
-    /// Renders the pixels of a frame whose `mask` is `true`, rows from the top; the others are as if nothing was there.
+    /// Renders one frame, or of it the pixels whose `mask` is `true`, rows from the top; the others are as if nothing was there.
     ///
     /// # Errors
     /// A camera or setting that cannot be used, a mask of another size.
-    pub fn render_masked(
-        &self,
-        view: &dyn CameraModel,
-        settings: &RenderSettings,
-        mask: &[bool],
-    ) -> Result<Frame, RenderError> {
-        check_mask(mask, view.size())?;
-        self.render_pixels(view, settings, Some(mask))
-    }
-
-    fn render_pixels(
+    pub fn render_pixels(
         &self,
         view: &dyn CameraModel,
         settings: &RenderSettings,
         mask: Option<&[bool]>,
     ) -> Result<Frame, RenderError> {
         view.check()?;
+        mask.map_or(Ok(()), |mask| check_mask(mask, view.size()))?;
         settings.check()?;
         let start = Instant::now();
         let plane =
-            settings.section.map(|s| Plane::new(&s, self.section_cube()).with_opacity(settings.section_opacity));
+            settings.section.map(|s| Plane::new(&s, self.map.world_frame()).with_opacity(settings.section_opacity));
         let job = tile::VolumeTileJob { renderer: self, view, plane, mask };
         let tiles = self.tiles(view, |area| job.render(area, settings));
         let mut frame = Frame::blank(view.size(), settings.layers, self.source.spectrum_width());

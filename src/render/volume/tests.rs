@@ -572,7 +572,7 @@ fn masked_pixels_are_those_of_the_whole_frame() {
     for samples in [1, 4] {
         let settings = RenderSettings { samples, background: Background::Transparent, ..every_layer() };
         let whole = renderer.render(&camera, &settings).unwrap();
-        let masked = renderer.render_masked(&camera, &settings, &mask).unwrap();
+        let masked = renderer.render_pixels(&camera, &settings, Some(&mask)).unwrap();
         assert!((0..mask.len()).filter(|i| mask[*i] && whole.alpha[*i] > 0.1).count() > 50);
         for (i, wanted) in mask.iter().enumerate() {
             let colour = if *wanted { whole.colour[i] } else { [0.0; 4] };
@@ -582,7 +582,7 @@ fn masked_pixels_are_those_of_the_whole_frame() {
         }
         assert!(masked.stats.evals < whole.stats.evals / 4);
     }
-    assert!(renderer.render_masked(&camera, &every_layer(), &mask[1..]).is_err());
+    assert!(renderer.render_pixels(&camera, &every_layer(), Some(&mask[1..])).is_err());
 }
 
 /// A dense ball with a cavity that no camera sees, red.

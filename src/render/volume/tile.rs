@@ -227,7 +227,7 @@ impl VolumeTileJob<'_> {
         let march_ray =
             |near, far, shown| MarchRay { path: whole.cut(near, far), direction: colour, jitter, shown, opacity };
         let Some(plane) = &self.plane else { return march_ray(near, f32::INFINITY, None) };
-        let (origin, direction) = (self.renderer.section_cube().to_unit(ray.origin), ray.direction);
+        let (origin, direction) = (self.renderer.map.world_frame().to_unit(ray.origin), ray.direction);
         // The far end lies before the near one where nothing is left.
         let (from, to) = plane.clip_interval(origin, direction).unwrap_or((0.0, -1.0));
         let (from, to) = (near.max(whole.scaled_arc(from)), whole.scaled_arc(to));

@@ -80,7 +80,7 @@ impl App {
                 (budget.share(), budget.taken())
             }),
             recent: self.recent.models(),
-            video: self.video.as_ref().map(VideoExport::progress),
+            video: self.video.as_mut().map(VideoExport::progress),
         };
         let raw = opened.egui.take_egui_input(&opened.window);
         let (mut commands, mut remaining) = (Vec::new(), egui::Rect::NOTHING);
