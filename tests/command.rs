@@ -48,6 +48,11 @@ fn a_fit_renders_exports_measures_and_answers() {
     assert!(said.contains("no cell with a change of sign was missed") && said.contains("down to 1/32"), "{said}");
     let lines = |file: &str| std::fs::read_to_string(at.join(file)).unwrap().lines().count();
     assert_eq!(lines("p.obj"), lines("b.obj"));
+    let said = ok(at, &["inspect", "b.safetensors"]);
+    assert!(said.contains("modulation product, skip_latent true\n"), "in the words of --set: {said}");
+    assert!(said.contains("decoder g   2 × 32 relu\n"), "{said}");
+    let said = ok(at, &["inspect", &bracket]);
+    assert!(said.contains("bracket.stl (STL)\n"), "{said}");
     let said = ok(at, &["inspect", "b.safetensors", "--prove", "5", "--json"]);
     let report: Value = serde_json::from_str(&said[said.find('{').unwrap()..=said.rfind('}').unwrap()]).unwrap();
     let bounds = &report["bounds"];
@@ -336,4 +341,15 @@ fn an_absurd_number_of_threads_is_noted_and_the_work_done() {
     }
     let out = common::command(folder.path(), &["inspect", &bracket]).env("RAYON_NUM_THREADS", "3").output().unwrap();
     assert!(out.status.success() && !String::from_utf8_lossy(&out.stderr).contains("RAYON"));
+}
+
+#[test]
+fn help_names_every_preset() {
+    let help = ok(Path::new("."), &["fit", "--help"]);
+    let words: Vec<&str> = help.split([' ', '\n', ',', '.', ':']).collect();
+    for name in nstr::spec::preset::PRESETS {
+        let of_any_task = name.split_once('-').map(|(_, kind)| format!("TASK-{kind}"));
+        let named = words.contains(&name) || of_any_task.is_some_and(|kind| words.contains(&kind.as_str()));
+        assert!(named, "{name} is not in the help of fit");
+    }
 }

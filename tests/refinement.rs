@@ -114,6 +114,11 @@ fn cameras_are_written_as_they_are_where_nothing_is_refined() {
     for (a, b) in written.views().zip(original.views()) {
         assert!(a.camera == b.camera && a.lens == b.lens && a.image == b.image, "{} {}", a.name, b.name);
     }
+    // It is a capture under any name.
+    assert!(ok(at, &["inspect", "same.json"]).contains("40 training views, 8 test views"));
+    ok(at, &[&["fit", "same.json", "-o", "s.safetensors"][..], &quick[..]].concat());
+    let refused = fails(at, &["fit", &scene("teaset/path.json"), "--steps", "2"]);
+    assert!(refused.contains("no image file"), "{refused}");
     let chair = scene("chair.obj");
     let refused = fails(at, &["fit", &chair, "-o", "c.safetensors", "--write-cameras", "c.json"]);
     assert!(refused.contains("--write-cameras is for captures"), "{refused}");

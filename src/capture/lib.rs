@@ -241,10 +241,14 @@ impl Capture {
     }
 }
 
-/// True where `path` looks like a capture: a folder of one of the formats, a `transforms*.json`, or an `.npz`.
+/// True where `path` looks like a capture: a folder of one of the formats, a `transforms*.json`, another JSON file whose
+/// frames name images, or an `.npz`.
 pub fn is_capture(path: &Path) -> bool {
     let named = |p: &Path| p.file_name().and_then(|n| n.to_str()).is_some_and(|n| n.starts_with("transforms"));
-    CaptureFormat::detect(path).is_some_and(|f| f != CaptureFormat::Transforms || path.is_dir() || named(path))
+    match CaptureFormat::detect(path) {
+        Some(CaptureFormat::Transforms) if path.is_file() => named(path) || transforms::names_images(path),
+        format => format.is_some(),
+    }
 }
 
 /// Reads a capture: a folder, a `transforms*.json`, a `poses_bounds.npy` or an `.npz` with images.

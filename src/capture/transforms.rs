@@ -79,6 +79,12 @@ pub(super) fn read_splits(folder: &Path, images: bool) -> Result<FrameList, Capt
     Ok(list)
 }
 
+/// True for a JSON file with frames that name files.
+pub(super) fn names_images(path: &Path) -> bool {
+    let first = |top: &Map<String, Value>| top.get("frames")?.get(0)?.get("file_path")?.as_str().map(drop);
+    json::read(path).is_ok_and(|top| first(&top).is_some())
+}
+
 /// Reads one file with `frames`; what only images need is looked for where `images`.
 pub(super) fn read_file(path: &Path, images: bool) -> Result<FrameList, CaptureError> {
     let top = json::read(path)?;

@@ -41,17 +41,17 @@ Examples:
 #[derive(Args, Clone, Debug)]
 #[command(after_help = EXAMPLES)]
 pub struct FitArgs {
-    /// A capture (a folder of posed images, a transforms.json or an .npz of images), a picture (PNG, JPEG, EXR), a sound (WAV, FLAC), or meshes
-    /// (OBJ, PLY, STL, OFF, GLB, glTF), folders of meshes, or quoted glob patterns
+    /// A capture (a folder of posed images, a transforms.json or an .npz of images), a picture (PNG, JPEG, WebP, TIFF, EXR), a
+    /// sound (WAV, AIFF, FLAC), or meshes (OBJ, PLY, STL, OFF, GLB, glTF), folders of meshes, or quoted glob patterns
     #[arg(required = true, value_name = "INPUT")]
     pub inputs: Vec<String>,
     /// Model to write: .safetensors, or .nstr for a compact file; with several inputs the folder for them
     #[arg(short, long, value_name = "MODEL|DIR", help_heading = OUTPUT)]
     pub output: Option<PathBuf>,
-    /// Options of field and training. Meshes: sdf-tiny, sdf, sdf-fine. Captures: radiance-tiny, radiance, radiance-fine.
-    /// Pictures: image-tiny, image, image-fine. Sounds: audio-tiny, audio, audio-fine. Baselines: TASK-ngp, TASK-siren,
-    /// TASK-fourier, sdf-relu, radiance-planes, radiance-vm, image-cp [default: sdf, image or audio; of captures radiance, or
-    /// radiance-fine where the space is open, and for larger images that are given a minute or more]
+    /// Options of field and training. Meshes: sdf-tiny, sdf, sdf-fine. Captures: radiance-tiny, radiance, radiance-fine,
+    /// surface. Pictures: image-tiny, image, image-fine. Sounds: audio-tiny, audio, audio-fine. Baselines: TASK-ngp,
+    /// TASK-siren, TASK-fourier, sdf-relu, radiance-planes, radiance-vm, image-cp [default: sdf, image or audio; of captures
+    /// radiance, or radiance-fine where the space is open, and for larger images that are given a minute or more]
     #[arg(long, help_heading = TRAINING)]
     pub preset: Option<String>,
     /// Change an option of the preset, for example latent.features=16, train.net_lr=1e-3, sample.surface=0.4,

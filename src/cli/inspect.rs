@@ -9,7 +9,7 @@ use nstr_capture::is_capture;
 use nstr_field::model::compact::{CompactSection, compact_sections};
 use nstr_field::model::{Model, is_model_name};
 use nstr_files::excerpt;
-use nstr_geometry::MeshMaterials;
+use nstr_geometry::{MeshFormat, MeshMaterials};
 use nstr_pipeline::{Field, MeshInput};
 use nstr_signal::{Signal, ValueTransformKind};
 use nstr_space::DistanceField;
@@ -116,7 +116,15 @@ fn mesh(args: &InspectArgs) -> anyhow::Result<()> {
         stdout!("{}", serde_json::to_string_pretty(&text)?);
         return Ok(());
     }
-    stdout!("{} ({:?}, {} polygons cut into triangles)", args.input.display(), m.file.format, m.file.polygons);
+    let format = match m.file.format {
+        MeshFormat::Gltf => "glTF".into(),
+        format => format!("{format:?}").to_uppercase(),
+    };
+    let polygons = match m.file.polygons {
+        0 => String::new(),
+        n => format!(", {n} polygons cut into triangles"),
+    };
+    stdout!("{} ({format}{polygons})", args.input.display());
     stdout!("{}", m.report);
     print_materials(&m.file.materials);
     m.file.notes.iter().for_each(|note| stdout!("note: {note}"));
@@ -229,19 +237,21 @@ fn model(args: &InspectArgs) -> anyhow::Result<()> {
         stdout!("  slope       {proven}, {measured_lipschitz:.4} measured");
         stdout!("  surface     {:.2} % of the cube proven free of it ({seconds:.1} s)", 100.0 * free);
     }
-    stdout!("  basis       K = {}, modulation {:?}, skip {}", s.basis_width(), s.modulation, s.skip_latent);
+    // The words that `--set` takes.
+    let word = |variant: &dyn std::fmt::Debug| format!("{variant:?}").to_lowercase();
+    stdout!("  basis       K = {}, modulation {}, skip_latent {}", s.basis_width(), s.modulation, s.skip_latent);
     let networks = [("spectrum H", &s.spectrum, s.modulates()), ("decoder g", &s.decoder, true)];
     let networks = networks.into_iter().chain([("transport F", &s.transport, s.transports())]);
     for (name, m, _) in networks.filter(|n| n.2) {
-        stdout!("  {name:<11} {} × {} {:?}", m.layers, m.width, m.activation);
+        stdout!("  {name:<11} {} × {} {}", m.layers, m.width, word(&m.activation));
     }
     if let Some(head) = &s.color_head {
         stdout!(
-            "  {:<11} {} × {} {:?}, direction {:?}",
+            "  {:<11} {} × {} {}, direction {}",
             "colour head",
             head.mlp.layers,
             head.mlp.width,
-            head.mlp.activation,
+            word(&head.mlp.activation),
             head.encoding
         );
         if let Some(sharpness) = head.density.sharpness() {
