@@ -42,7 +42,7 @@ impl FitConfig {
             signal: None,
         };
         Ok(if is_radiance {
-            let (rays, occupancy) = (Some(RayConfig::default()), Some(OccupancyConfig::default()));
+            let (rays, occupancy) = (Some(RayConfig::default()), Some(radiance_occupancy(name)));
             let (cameras, exposure) = (Some(CameraConfig::default()), Some(ExposureConfig::default()));
             let robust = Some(RobustConfig::default());
             let (depth, surface) = (Some(DepthConfig::default()), Some(SurfaceConfig::default()));
@@ -64,6 +64,16 @@ impl FitConfig {
     }
 }
 
+/// Smaller cells leave out more of what is empty. An update of all of them costs more, and so is made less often.
+fn radiance_occupancy(name: &str) -> OccupancyConfig {
+    let usual = OccupancyConfig::default();
+    if name == "radiance-fine" {
+        OccupancyConfig { resolution: 256, update_interval: 64, cells_per_update: 1 << 18, ..usual }
+    } else {
+        usual
+    }
+}
+
 fn radiance_training(name: &str) -> TrainConfig {
     // Few entries, each seen by many rays a step, bear a higher rate (docs/results.md).
     let grid_lr = match name {
@@ -71,7 +81,8 @@ fn radiance_training(name: &str) -> TrainConfig {
         "radiance-planes" | "radiance-vm" => 1e-1,
         _ => 2e-2,
     };
-    TrainConfig { loss: PointLoss::Huber(0.1), net_lr: 1e-2, grid_lr, ema_decay: 0.95, ..TrainConfig::default() }
+    let net_lr = if name == "radiance-fine" { 2e-2 } else { 1e-2 };
+    TrainConfig { loss: PointLoss::Huber(0.1), net_lr, grid_lr, ema_decay: 0.95, ..TrainConfig::default() }
 }
 
 /// As a radiance field's, with the eikonal term that keeps the raw density a distance.

@@ -4,7 +4,6 @@
 //! `VDPBF16PS` takes pairs of factors that are neighbours along the inner dimension, so matrices are packed first: two bfloat16
 //! in a word of 32 bits. Factors are rounded to 8 significant bits; what a product adds up is f32.
 
-use crate::arch;
 use crate::gemm::{Finish, Init};
 
 /// Precision of the products that gradients are made of.
@@ -26,6 +25,7 @@ impl GradientPrecision {
 }
 
 /// Proof that the machine has AVX512-BF16.
+#[cfg_attr(not(target_arch = "x86_64"), allow(dead_code, reason = "other machines have none"))]
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Bf16(());
 
@@ -72,9 +72,10 @@ pub(crate) fn pair(low: f32, high: f32) -> u32 {
 #[cfg(target_arch = "x86_64")]
 mod machine {
     use std::arch::x86_64::{
-        __m512bh, __m512i, _mm256_storeu_si256, _mm512_add_ps, _mm512_cmp_ps_mask, _mm512_cvtne2ps_pbh,
-        _mm512_cvtneps_pbh, _mm512_dpbf16_ps, _mm512_loadu_ps, _mm512_loadu_si512, _mm512_maskz_mov_ps, _mm512_max_ps,
-        _mm512_permutexvar_epi16, _mm512_set1_epi32, _mm512_setzero_ps, _mm512_storeu_ps, _mm512_storeu_si512,
+        __m256bh, __m256i, __m512bh, __m512i, _mm256_storeu_si256, _mm512_add_ps, _mm512_cmp_ps_mask,
+        _mm512_cvtne2ps_pbh, _mm512_cvtneps_pbh, _mm512_dpbf16_ps, _mm512_loadu_ps, _mm512_loadu_si512,
+        _mm512_maskz_mov_ps, _mm512_max_ps, _mm512_permutexvar_epi16, _mm512_set1_epi32, _mm512_setzero_ps,
+        _mm512_storeu_ps, _mm512_storeu_si512,
     };
     use std::mem::transmute;
 
@@ -128,7 +129,7 @@ mod machine {
                 }
                 if c < columns {
                     let half = _mm512_cvtneps_pbh(_mm512_loadu_ps(from.add(c)));
-                    _mm256_storeu_si256(to.add(c / 2).cast(), transmute(half));
+                    _mm256_storeu_si256(to.add(c / 2).cast(), transmute::<__m256bh, __m256i>(half));
                 }
             }
         }
@@ -188,7 +189,7 @@ mod machine {
             let (mut a, mut b) = (g.a.add(row * g.a_row), g.b.add(column));
             for _ in 0..g.k {
                 let factors: [__m512bh; NR] =
-                    std::array::from_fn(|j| transmute(_mm512_loadu_si512(b.add(16 * j).cast())));
+                    std::array::from_fn(|j| transmute::<__m512i, __m512bh>(_mm512_loadu_si512(b.add(16 * j).cast())));
                 for (i, sums) in acc.iter_mut().enumerate() {
                     let factor = transmute::<__m512i, __m512bh>(_mm512_set1_epi32(*a.add(i * g.a_row) as i32));
                     for (sum, other) in sums.iter_mut().zip(factors) {
@@ -227,15 +228,12 @@ impl Bf16 {
     pub(crate) fn detect() -> Option<Self> {
         #[cfg(target_arch = "x86_64")]
         {
-            let asked_for = matches!(arch(), pulp::Arch::V4(_));
+            let asked_for = matches!(crate::arch(), pulp::Arch::V4(_));
             let present = is_x86_feature_detected!("avx512bw") && is_x86_feature_detected!("avx512bf16");
             (asked_for && present).then_some(Self(()))
         }
         #[cfg(not(target_arch = "x86_64"))]
-        {
-            let _ = arch();
-            None
-        }
+        None
     }
 
     /// Packs each pair of neighbouring rows into words, `[rows / 2][columns]`: the first row's numbers in the lower halves.

@@ -126,7 +126,8 @@ fn radiance(kind: &str) -> FieldConfig {
             init: InitConfig { spectrum_bias: 0.0, ..InitConfig::default() },
             ..radiance
         },
-        "fine" => FieldConfig { latent: LatentConfig::hash([16, 512], 6, 8, 1 << 16), ..radiance },
+        // Many levels of few features: better a step than few levels of many, at about the same cost (docs/results.md).
+        "fine" => FieldConfig { latent: LatentConfig::hash([16, 512], 8, 4, 1 << 17), ..radiance },
         _ => radiance,
     }
 }
