@@ -269,7 +269,11 @@ pub fn run(args: &FitArgs, inputs: &[(PathBuf, PathBuf)]) -> anyhow::Result<()> 
     }
     drop(progress);
     let skipped = mine.len() - todo.len();
-    stdout!("{fitted} fitted, {skipped} finished before, {failed} failed; table: {}", table.display());
+    let rows = match table.exists() {
+        true => format!("table: {}", table.display()),
+        false => "no table, for it would have no row".into(),
+    };
+    stdout!("{fitted} fitted, {skipped} finished before, {failed} failed; {rows}");
     if failed > 0 {
         bail!("{failed} of {} inputs failed; the table says why", mine.len());
     }

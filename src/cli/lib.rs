@@ -6,6 +6,7 @@ mod byte_size;
 mod capture;
 mod compare;
 mod convert;
+mod device_choice;
 mod diagnose;
 mod earlier;
 mod eval;

@@ -19,6 +19,7 @@ use nstr_render::exr;
 use nstr_render::{Filter, Look, Shading};
 use nstr_render::{Layer, LayerSet, RenderSettings, RenderStats, Section, SectionView};
 
+use super::device_choice;
 use super::earlier::check_original;
 use super::layer_pictures::{LayerPictures, has_bar, multisamples};
 use super::output::{Outputs, hold_folder};
@@ -302,6 +303,9 @@ const FILE_ENDINGS: [&str; 5] = ["png", "exr", "gif", "mp4", "wav"];
 
 /// Runs `nstr render`.
 pub fn run(args: &RenderArgs) -> anyhow::Result<()> {
+    if matches!(args.renderer, Some(RendererChoice::Gpu)) {
+        device_choice::silence();
+    }
     let kind = args.output.extension().and_then(|e| e.to_str()).unwrap_or_default().to_lowercase();
     // The words of --path name no file.
     let path = if args.path_among_cameras()?.is_some() { &args.capture } else { &args.path };

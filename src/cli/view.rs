@@ -21,6 +21,7 @@ use nstr_viewer::{
 
 use serde_json::Value;
 
+use super::device_choice;
 use super::earlier::Replace;
 use super::eval::write_json;
 use super::fit::{self, ExtraOutputs, FitArgs};
@@ -105,31 +106,9 @@ pub struct ViewArgs {
     time: Option<Duration>,
 }
 
-/// Starts the program anew without Mesa's choice among devices where that would complain on standard error: without a session's
-/// folder it looks for a Wayland display in vain. Variables of a running process cannot be set safely.
-fn silence_device_choice() {
-    #[cfg(all(unix, not(target_os = "macos")))]
-    {
-        use std::os::unix::process::CommandExt;
-        let has_session = std::env::var_os("XDG_RUNTIME_DIR").is_some_and(|folder| Path::new(&folder).is_dir());
-        if has_session || std::env::var_os("NODEVICE_SELECT").is_some() {
-            return;
-        }
-        if let Ok(program) = std::env::current_exe() {
-            let mut arguments = std::env::args_os();
-            let mut command = std::process::Command::new(program);
-            if let Some(name) = arguments.next() {
-                command.arg0(name);
-            }
-            // Returns only if it fails; then the complaint is all there is to it.
-            let _ = command.args(arguments).env("NODEVICE_SELECT", "1").exec();
-        }
-    }
-}
-
 /// Runs `nstr view`.
 pub fn run(args: &ViewArgs) -> anyhow::Result<()> {
-    silence_device_choice();
+    device_choice::silence();
     let script = args.script.as_deref().map(Script::read).transpose()?;
     let is_model = is_model_name(&args.input);
     if Signal::is_named(&args.input) {
@@ -312,7 +291,7 @@ fn train(args: &ViewArgs, script: Option<Script>) -> anyhow::Result<()> {
 
 /// Runs `nstr fit --view`: like `nstr fit`, with a window.
 pub fn fit(args: &FitArgs) -> anyhow::Result<()> {
-    silence_device_choice();
+    device_choice::silence();
     let [input] = args.inputs.as_slice() else { bail!("--view shows one input; give one, or fit many without it") };
     let input = PathBuf::from(input);
     if Signal::is_named(&input) {

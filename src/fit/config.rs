@@ -124,6 +124,9 @@ impl FitConfig {
                 (part @ "signal", key) => set_part(self.signal.as_mut(), part, key, value)?,
                 _ => false,
             };
+            if !known && let Some(owners) = self.owners_elsewhere(key) {
+                return Err(ConfigError::OtherTask { key: key.into(), owners });
+            }
             if !known {
                 of_field.push(pair.as_str());
             }
@@ -131,6 +134,20 @@ impl FitConfig {
         self.field = self.field.clone().set(&of_field).map_err(|e| self.with_all_keys(e))?;
         self.validate()?;
         Ok(self)
+    }
+
+    /// Data whose fits have the part that a key begins with, where fits of this configuration have none.
+    fn owners_elsewhere(&self, key: &str) -> Option<&'static str> {
+        let (part, _) = key.split_once('.')?;
+        let (is_here, owners) = match part {
+            "sample" => (self.sample.is_some(), "meshes"),
+            "rays" | "occupancy" | "cameras" | "exposure" | "robust" | "depth" | "surface" => {
+                (self.rays.is_some(), "captures")
+            }
+            "signal" => (self.signal.is_some(), "pictures and sounds"),
+            _ => return None,
+        };
+        (!is_here).then_some(owners)
     }
 
     /// The error of an unknown key with the keys of every part; the field lists its own only.
@@ -297,7 +314,7 @@ mod tests {
             ("train.batch", "key=value"),
             ("nothing=1", "basis, "),
             ("trin.batch=1", "train.batch, "),
-            ("signal.share=1", "sample.near, "),
+            ("signal.share=1", "an option of pictures and sounds alone"),
             ("train.feed.pool=3", "train.loader.pool_size"),
             ("train.lambda_pde=-1", "train.lambda_pde"),
             ("train.loader.pool_size=0", "must be 1 to 65536"),
@@ -305,7 +322,8 @@ mod tests {
             ("train.net_lr=1e400", "must be a number"),
             ("train.loss={\"huber\":1e39}", "must be a number below"),
             ("train.schedule.warmup=1.5", "must be a whole number"),
-            ("occupancy.decay=0.5", "unknown"),
+            ("occupancy.decay=0.5", "an option of captures alone"),
+            ("smple.near=1", "sample.near, "),
         ] {
             let error = set(&[bad]).unwrap_err().to_string();
             assert!(error.contains(word), "{bad}: {error}");

@@ -44,6 +44,14 @@ pub enum ConfigError {
         /// All names.
         options: Vec<String>,
     },
+    /// The option is one of fits of other data.
+    #[error("`{}` is an option of {owners} alone", excerpt(key))]
+    OtherTask {
+        /// The name asked for.
+        key: String,
+        /// Data whose fits have it.
+        owners: &'static str,
+    },
     /// Several options end in this name.
     #[error("ambiguous option `{}`; the options are {}", excerpt(key), options.join(", "))]
     AmbiguousKey {
