@@ -111,43 +111,23 @@ impl FitConfig {
         let mut of_field = Vec::new();
         for pair in pairs {
             let (key, value) = overrides::split(pair)?;
-            let known = match key.split_once('.').unwrap_or_default() {
-                (part @ "train", key) => set_part(Some(&mut self.train), part, key, value)?,
-                (part @ "sample", key) => set_part(self.sample.as_mut(), part, key, value)?,
-                (part @ "rays", key) => set_part(self.rays.as_mut(), part, key, value)?,
-                (part @ "occupancy", key) => set_part(self.occupancy.as_mut(), part, key, value)?,
-                (part @ "cameras", key) => set_part(self.cameras.as_mut(), part, key, value)?,
-                (part @ "exposure", key) => set_part(self.exposure.as_mut(), part, key, value)?,
-                (part @ "robust", key) => set_part(self.robust.as_mut(), part, key, value)?,
-                (part @ "depth", key) => set_part(self.depth.as_mut(), part, key, value)?,
-                (part @ "surface", key) => set_part(self.surface.as_mut(), part, key, value)?,
-                (part @ "signal", key) => set_part(self.signal.as_mut(), part, key, value)?,
-                _ => false,
-            };
-            if !known && let Some(owners) = self.owners_elsewhere(key) {
-                return Err(ConfigError::OtherTask { key: key.into(), owners });
-            }
-            if !known {
-                of_field.push(pair.as_str());
+            match key.split_once('.').unwrap_or_default() {
+                (part @ "train", key) => self.train = overrides::apply(&self.train, part, key, value)?,
+                (part @ "sample", key) => set_part(self.sample.as_mut(), (part, "meshes"), key, value)?,
+                (part @ "rays", key) => set_part(self.rays.as_mut(), (part, CAPTURES), key, value)?,
+                (part @ "occupancy", key) => set_part(self.occupancy.as_mut(), (part, CAPTURES), key, value)?,
+                (part @ "cameras", key) => set_part(self.cameras.as_mut(), (part, CAPTURES), key, value)?,
+                (part @ "exposure", key) => set_part(self.exposure.as_mut(), (part, CAPTURES), key, value)?,
+                (part @ "robust", key) => set_part(self.robust.as_mut(), (part, CAPTURES), key, value)?,
+                (part @ "depth", key) => set_part(self.depth.as_mut(), (part, CAPTURES), key, value)?,
+                (part @ "surface", key) => set_part(self.surface.as_mut(), (part, CAPTURES), key, value)?,
+                (part @ "signal", key) => set_part(self.signal.as_mut(), (part, "pictures and sounds"), key, value)?,
+                _ => of_field.push(pair.as_str()),
             }
         }
         self.field = self.field.clone().set(&of_field).map_err(|e| self.with_all_keys(e))?;
         self.validate()?;
         Ok(self)
-    }
-
-    /// Data whose fits have the part that a key begins with, where fits of this configuration have none.
-    fn owners_elsewhere(&self, key: &str) -> Option<&'static str> {
-        let (part, _) = key.split_once('.')?;
-        let (is_here, owners) = match part {
-            "sample" => (self.sample.is_some(), "meshes"),
-            "rays" | "occupancy" | "cameras" | "exposure" | "robust" | "depth" | "surface" => {
-                (self.rays.is_some(), "captures")
-            }
-            "signal" => (self.signal.is_some(), "pictures and sounds"),
-            _ => return None,
-        };
-        (!is_here).then_some(owners)
     }
 
     /// The error of an unknown key with the keys of every part; the field lists its own only.
@@ -204,16 +184,21 @@ impl FitConfig {
     }
 }
 
-/// Applies one override to a part of the configuration, if there is one.
+/// Data whose fits have parts for rays.
+const CAPTURES: &str = "captures";
+
+/// Applies one override to a part of the configuration, which fits of the data `owners` alone have.
 fn set_part<T: Serialize + DeserializeOwned>(
     settings: Option<&mut T>,
-    part: &str,
+    (part, owners): (&str, &'static str),
     key: &str,
     value: &str,
-) -> Result<bool, ConfigError> {
-    let Some(settings) = settings else { return Ok(false) };
+) -> Result<(), ConfigError> {
+    let Some(settings) = settings else {
+        return Err(ConfigError::OtherTask { key: format!("{part}.{key}"), owners });
+    };
     *settings = overrides::apply(settings, part, key, value)?;
-    Ok(true)
+    Ok(())
 }
 
 /// A configuration as files hold it: older ones have the settings of the occupancy grid among those of the rays, and none of

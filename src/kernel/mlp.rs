@@ -388,50 +388,34 @@ impl MlpPlan {
                     let weights = w.pairs.as_ptr().add(pairs);
                     let matrices = LayerAdjoint { input, d, to, init, finish, weights, planes };
                     packed_adjoint(bf16, layer, matrices, grads);
-                    bias_gradient(simd, layer, d, grads);
-                    d = self.through_activation(simd, l, acts, to, planes);
-                    continue;
-                }
-                weight_gradient(simd, layer, input, d, grads, planes);
-                bias_gradient(simd, layer, d, grads);
-                for plane in 0..planes {
-                    Gemm {
-                        m: TILE,
-                        n: layer.in_pad,
-                        k: layer.slot.outputs,
-                        a: d.plane(plane),
-                        a_row: d.row,
-                        a_col: 1,
-                        b: w.transposed.as_ptr().add(layer.transposed),
-                        b_row: layer.in_pad,
-                        c: to.plane(plane),
-                        c_row: to.row,
-                        init,
-                        finish,
+                } else {
+                    weight_gradient(simd, layer, input, d, grads, planes);
+                    for plane in 0..planes {
+                        Gemm {
+                            m: TILE,
+                            n: layer.in_pad,
+                            k: layer.slot.outputs,
+                            a: d.plane(plane),
+                            a_row: d.row,
+                            a_col: 1,
+                            b: w.transposed.as_ptr().add(layer.transposed),
+                            b_row: layer.in_pad,
+                            c: to.plane(plane),
+                            c_row: to.row,
+                            init,
+                            finish,
+                        }
+                        .run(simd);
                     }
-                    .run(simd);
                 }
-                d = self.through_activation(simd, l, acts, to, planes);
+                bias_gradient(simd, layer, d, grads);
+                if l > 0 && !relu {
+                    let (pre, adjoint) = (&acts.pre[l - 1], &mut acts.adjoint[l - 1]);
+                    activate_adjoint(simd, self.activation, layer.in_pad, pre, adjoint, planes);
+                }
+                d = to;
             }
         }
-    }
-
-    /// The adjoint `to` of layer `l`'s input as that of the linear output before, in place.
-    #[inline(always)]
-    fn through_activation<S: Simd>(
-        &self,
-        simd: S,
-        l: usize,
-        acts: &mut Activations,
-        to: MatrixView,
-        planes: usize,
-    ) -> MatrixView {
-        // A rectifier's mask has been applied by the product.
-        if l > 0 && self.activation != Activation::Relu {
-            let (pre, adjoint) = (&acts.pre[l - 1], &mut acts.adjoint[l - 1]);
-            activate_adjoint(simd, self.activation, self.layers[l].in_pad, pre, adjoint, planes);
-        }
-        to
     }
 }
 

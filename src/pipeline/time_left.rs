@@ -57,6 +57,9 @@ impl TimeLeft {
     /// Seconds left at a time; `None` as long as too little is known. Counts down between reports.
     pub fn left(&self, now: f64) -> Option<f64> {
         let ((t0, f0), (t1, f1)) = (*self.seen.front()?, *self.seen.back()?);
+        if f1 >= 1.0 {
+            return Some(0.0);
+        }
         if t1 - t0 < LEAST || f1 <= f0 {
             return None;
         }
