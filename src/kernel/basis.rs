@@ -9,6 +9,7 @@ use pulp::Simd;
 use crate::gemm::pad;
 use crate::math::sincos;
 use crate::mlp::{MatrixView, TILE};
+use crate::tile_values::copy;
 
 /// Shape of the basis.
 #[derive(Clone, Debug)]
@@ -31,6 +32,15 @@ pub struct BasisWeights(Vec<f32>);
 pub struct Phases {
     sin: Vec<f32>,
     cos: Vec<f32>,
+}
+
+impl Phases {
+    /// Makes row `to` what row `row` of `from` is.
+    #[inline(always)]
+    pub(super) fn copy_row(&mut self, to: usize, from: &Self, row: usize) {
+        copy(&mut self.sin, to, &from.sin, row);
+        copy(&mut self.cos, to, &from.cos, row);
+    }
 }
 
 /// Inputs of the basis on a tile.

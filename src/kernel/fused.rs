@@ -230,7 +230,8 @@ impl FusedField {
 
     pub(super) fn with_tile<R>(&self, kind: Outputs, slopes: bool, run: impl FnOnce(&mut Tile) -> R) -> R {
         let mut tiles = self.tiles.lock().unwrap_or_else(PoisonError::into_inner);
-        let found = tiles.iter().position(|(s, t)| *s == slopes && t.kind == kind).map(|i| tiles.swap_remove(i).1);
+        let found =
+            tiles.iter().position(|(s, t)| *s == slopes && t.values.kind == kind).map(|i| tiles.swap_remove(i).1);
         drop(tiles);
         let mut tile = found.unwrap_or_else(|| self.plan.tile(kind, slopes));
         let result = run(&mut tile);
@@ -279,10 +280,10 @@ impl WithSimd for ForwardTask<'_> {
     type Output = ();
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
-        let width = self.plan.width(self.tile.kind);
+        let width = self.plan.width(self.tile.values.kind);
         for (x, out) in self.x.chunks(TILE * self.plan.dim).zip(self.out.chunks_mut(TILE * width)) {
             self.plan.forward(simd, self.weights, self.grid, x, self.tile);
-            self.plan.read(self.tile, out);
+            self.plan.read(&self.tile.values, out);
         }
     }
 }
@@ -303,7 +304,7 @@ impl WithSimd for BackwardTask<'_> {
     type Output = f64;
     #[inline(always)]
     fn with_simd<S: Simd>(mut self, simd: S) -> f64 {
-        let (dim, width) = (self.plan.dim, self.plan.width(self.tile.kind));
+        let (dim, width) = (self.plan.dim, self.plan.width(self.tile.values.kind));
         let mut total = 0.0;
         let mut buffer = vec![0.0; TILE * width];
         // Outputs of a tile's points, where the adjoint is not told by the values alone.
@@ -320,7 +321,7 @@ impl WithSimd for BackwardTask<'_> {
                 Adjoint::Loss { target, weight, loss, scale, pair_scale } => {
                     for p in start..end {
                         let weight = weight.map_or(1.0, |w| w[p]);
-                        let values = self.plan.values(self.tile, p - start);
+                        let values = self.plan.values(&self.tile.values, p - start);
                         for (o, &value) in values.iter().enumerate() {
                             let (l, slope) = loss.evaluate(value - target[p * width + o]);
                             total += f64::from(l * weight * scale);
@@ -334,7 +335,7 @@ impl WithSimd for BackwardTask<'_> {
                 }
                 Adjoint::Regularizer { weights, scale } => {
                     let (rows, d_rows) = (&mut outputs[..(end - start) * width], &mut buffer[..(end - start) * width]);
-                    self.plan.read(self.tile, rows);
+                    self.plan.read(&self.tile.values, rows);
                     for (row, d_row) in rows.chunks_exact(width).zip(d_rows.chunks_exact_mut(width)) {
                         let value = weights.evaluate(&self.plan.columns, row, scale, d_row);
                         total += f64::from(value * scale);
@@ -363,7 +364,7 @@ impl BackwardTask<'_> {
         d_out: &mut [f32],
         total: &mut f64,
     ) {
-        let (dim, width) = (self.plan.dim, self.plan.width(self.tile.kind));
+        let (dim, width) = (self.plan.dim, self.plan.width(self.tile.values.kind));
         // A tile begins at an even point and holds an even number of them: no pair is cut.
         for p in (points.start..points.end - 1).step_by(2) {
             let [a, b] = [p, p + 1].map(|p| &self.x[p * dim..(p + 1) * dim]);
@@ -372,7 +373,7 @@ impl BackwardTask<'_> {
             let factor = scale * weight / squared.max(LEAST_PAIR_DISTANCE_SQUARED);
             let row = p - points.start;
             for o in 0..width {
-                let error = |i: usize| self.plan.values(self.tile, row + i)[o] - target[(p + i) * width + o];
+                let error = |i: usize| self.plan.values(&self.tile.values, row + i)[o] - target[(p + i) * width + o];
                 let difference = error(0) - error(1);
                 *total += f64::from(factor * difference * difference);
                 let slope = 2.0 * factor * difference;

@@ -15,6 +15,9 @@ use crate::mlp::{MatrixView, TILE};
 
 /// Vertices of a cell, at most.
 const CORNERS: usize = 8;
+/// Points between an entry's prefetch and its use. Fine levels lie in the last-level cache, and a processor alone looks
+/// only as far ahead as its window of instructions.
+const AHEAD: usize = 16;
 
 #[derive(Clone, Debug)]
 struct Level {
@@ -57,30 +60,36 @@ pub struct Lookup {
     planes: usize,
 }
 
-/// Contribution of one axis to the lookups of a tile: index and weight of the lower and the upper vertex, and the slope
+/// Points whose lookups are computed together, in registers.
+const LANES: usize = 16;
+const _: () = assert!(TILE.is_multiple_of(LANES));
+
+/// Contribution of one axis to the lookups of some points: index and weight of the lower and the upper vertex, and the slope
 /// of the upper one's weight.
 #[derive(Clone, Copy)]
 struct Axis {
-    index: [[u32; TILE]; 2],
-    weight: [[f32; TILE]; 2],
-    slope: [f32; TILE],
+    index: [[u32; LANES]; 2],
+    weight: [[f32; LANES]; 2],
+    slope: [f32; LANES],
 }
 
 impl Axis {
-    const EMPTY: Self = Self { index: [[0; TILE]; 2], weight: [[0.0; TILE]; 2], slope: [0.0; TILE] };
+    const EMPTY: Self = Self { index: [[0; LANES]; 2], weight: [[0.0; LANES]; 2], slope: [0.0; LANES] };
 
-    /// One coordinate of the tile's points on a level; `stride` multiplies vertex numbers.
+    /// One coordinate of the points on a level; `stride` multiplies vertex numbers.
     #[inline(always)]
-    fn locate<const SLOPES: bool>(&mut self, x: &[f32; TILE], cells: u32, stride: u32, smooth: bool) {
+    fn locate<const SLOPES: bool>(&mut self, x: &[f32; LANES], cells: u32, stride: u32, smooth: bool) {
         let [low, high] = &mut self.index;
         let [rest, weight] = &mut self.weight;
         let (last, cells) = (cells - 1, cells as f32);
-        for p in 0..TILE {
+        for p in 0..LANES {
             let v = x[p];
-            // NaN passes the clamp; `as` turns it into cell 0 and the NaN shows in the weights. (Signed integers convert
-            // in one instruction before AVX-512.)
+            // NaN passes the clamp: it goes to cell 0, and shows in the weights.
             let g = v.clamp(0.0, 1.0) * cells;
-            let cell = (g as i32 as u32).min(last);
+            // SAFETY: a number from 0 to the cells of a level, which are far fewer than 2³¹. (`as`, which saturates, converts
+            // one number at a time.)
+            let cell = unsafe { if g >= 0.0 { g } else { 0.0 }.to_int_unchecked::<i32>() } as u32;
+            let cell = cell.min(last);
             let t = g - cell as i32 as f32;
             let (w, s) = if smooth { (t * t * (3.0 - 2.0 * t), 6.0 * t * (1.0 - t)) } else { (t, 1.0) };
             low[p] = cell.wrapping_mul(stride);
@@ -92,6 +101,42 @@ impl Axis {
             }
         }
     }
+
+    /// Slopes of the weights of the lower and the upper vertex.
+    #[inline(always)]
+    fn slopes(&self) -> [[f32; LANES]; 2] {
+        [self.slope.map(|s| -s), self.slope]
+    }
+}
+
+/// Joins the numbers of each axis's two vertices to one for each corner, axis 0 fastest.
+#[inline(always)]
+fn corners<T: Copy, const A: usize>(axes: [[[T; LANES]; 2]; A], join: impl Fn(T, T) -> T) -> [[T; LANES]; CORNERS] {
+    let mut all = [axes[0][0]; CORNERS];
+    all[1] = axes[0][1];
+    for (axis, [low, high]) in axes.iter().enumerate().skip(1) {
+        let count = 1 << axis;
+        for c in 0..count {
+            let of_corner = all[c];
+            for p in 0..LANES {
+                all[c][p] = join(of_corner[p], low[p]);
+                all[count + c][p] = join(of_corner[p], high[p]);
+            }
+        }
+    }
+    all
+}
+
+/// Asks for the cache line at `address`, which need not be one of this process.
+#[inline(always)]
+fn prefetch(address: *const f32) {
+    // SAFETY: a prefetch reads nothing that the program sees and never faults.
+    #[cfg(target_arch = "x86_64")]
+    unsafe {
+        std::arch::x86_64::_mm_prefetch::<{ std::arch::x86_64::_MM_HINT_T0 }>(address.cast());
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = address;
 }
 
 impl LatentPlan {
@@ -143,65 +188,82 @@ impl LatentPlan {
 
     #[inline(always)]
     fn locate_in<const D: usize, const SLOPES: bool>(&self, x: &[f32], to: &mut Lookup) {
-        let planes = to.planes;
-        let (entry, _) = to.entry.as_chunks_mut::<TILE>();
-        let (weight, _) = to.weight.as_chunks_mut::<TILE>();
-        let mut axes = [Axis::EMPTY; D];
         // Coordinate by coordinate, so that the loops over points below read in order.
         let mut columns = [[0.0; TILE]; D];
         for (p, x) in x.as_chunks::<D>().0[..TILE].iter().enumerate() {
             columns.iter_mut().zip(x).for_each(|(column, x)| column[p] = *x);
         }
         for (l, level) in self.levels.iter().enumerate() {
-            for (rank, axis) in axes.iter_mut().enumerate().take(level.axes) {
+            match level.axes {
+                1 => self.locate_level::<D, 1, SLOPES>(l, &columns, to),
+                2 => self.locate_level::<D, 2, SLOPES>(l, &columns, to),
+                _ => self.locate_level::<D, 3, SLOPES>(l, &columns, to),
+            }
+        }
+    }
+
+    /// The lookups of level `l`, which has `A` axes.
+    #[inline(always)]
+    fn locate_level<const D: usize, const A: usize, const SLOPES: bool>(
+        &self,
+        l: usize,
+        columns: &[[f32; TILE]; D],
+        to: &mut Lookup,
+    ) {
+        let (level, planes) = (&self.levels[l], to.planes);
+        let entry = &mut to.entry.as_chunks_mut::<TILE>().0[l * CORNERS..(l + 1) * CORNERS];
+        let weight = &mut to.weight.as_chunks_mut::<TILE>().0[l * planes * CORNERS..(l + 1) * planes * CORNERS];
+        if SLOPES {
+            // With derivatives every level is read as if it had all axes: the rest of the corners counts nothing.
+            for c in 1 << A..1 << D {
+                entry[c].fill(level.start * self.features as u32);
+                (0..planes).for_each(|plane| weight[plane * CORNERS + c].fill(0.0));
+            }
+        }
+        let (mask, start, features) = (level.mask.unwrap_or(u32::MAX), level.start, self.features as u32);
+        for from in (0..TILE).step_by(LANES) {
+            let mut axes = [Axis::EMPTY; A];
+            for (rank, axis) in axes.iter_mut().enumerate() {
                 let j = level.order[rank];
                 let stride = if level.mask.is_some() { HASH_PRIMES[j] } else { (level.cells + 1).pow(rank as u32) };
-                axis.locate::<SLOPES>(&columns[j], level.cells, stride, self.smooth);
+                let x = columns[j][from..].first_chunk().unwrap_or(&[0.0; LANES]);
+                axis.locate::<SLOPES>(x, level.cells, stride, self.smooth);
             }
-            let axes = &axes[..level.axes];
+            let vertices = match level.mask {
+                Some(_) => corners(axes.map(|axis| axis.index), |a, b| a ^ b),
+                None => corners(axes.map(|axis| axis.index), |a, b| a + b),
+            };
+            let weights = corners(axes.map(|axis| axis.weight), |a, b| a * b);
+            for c in 0..1 << A {
+                entry[c][from..from + LANES].copy_from_slice(&vertices[c].map(|v| (start + (v & mask)) * features));
+                weight[c][from..from + LANES].copy_from_slice(&weights[c]);
+            }
             if SLOPES {
-                // With derivatives every level is read as if it had all axes: the rest of the corners counts nothing.
-                for c in 1 << level.axes..1 << D {
-                    entry[l * CORNERS + c].fill(level.start * self.features as u32);
-                    (0..planes).for_each(|plane| weight[(l * planes + plane) * CORNERS + c].fill(0.0));
+                for j in 0..D {
+                    let rank = level.rank(j);
+                    let of_axis = |i: usize| if rank == Some(i) { axes[i].slopes() } else { axes[i].weight };
+                    let slopes = corners(std::array::from_fn::<_, A, _>(of_axis), |a, b| a * b);
+                    for c in 0..1 << A {
+                        let to = &mut weight[(j + 1) * CORNERS + c][from..from + LANES];
+                        if rank.is_some() { to.copy_from_slice(&slopes[c]) } else { to.fill(0.0) }
+                    }
                 }
             }
-            // Loops over points of one corner are plain enough to become vector code.
-            for c in 0..1 << level.axes {
-                let side = |j: usize| c >> j & 1;
-                let entry = &mut entry[l * CORNERS + c];
-                let first = &axes[0].index[side(0)];
-                entry.copy_from_slice(first);
-                for (j, axis) in axes.iter().enumerate().skip(1) {
-                    let index = &axis.index[side(j)];
-                    if level.mask.is_some() {
-                        entry.iter_mut().zip(index).for_each(|(e, i)| *e ^= i);
-                    } else {
-                        entry.iter_mut().zip(index).for_each(|(e, i)| *e += i);
-                    }
-                }
-                let (mask, start, features) = (level.mask.unwrap_or(u32::MAX), level.start, self.features as u32);
-                entry.iter_mut().for_each(|e| *e = (start + (*e & mask)) * features);
+        }
+    }
 
-                let base = l * planes * CORNERS + c;
-                let value = &mut weight[base];
-                value.copy_from_slice(&axes[0].weight[side(0)]);
-                for (j, axis) in axes.iter().enumerate().skip(1) {
-                    value.iter_mut().zip(&axis.weight[side(j)]).for_each(|(w, a)| *w *= a);
-                }
-                if SLOPES {
-                    for j in 0..D {
-                        let to = &mut weight[base + (j + 1) * CORNERS];
-                        let Some(rank) = level.rank(j) else {
-                            to.fill(0.0);
-                            continue;
-                        };
-                        let sign = if side(rank) == 1 { 1.0 } else { -1.0 };
-                        to.iter_mut().zip(&axes[rank].slope).for_each(|(t, s)| *t = sign * s);
-                        for (i, other) in axes.iter().enumerate().filter(|&(i, _)| i != rank) {
-                            to.iter_mut().zip(&other.weight[side(i)]).for_each(|(t, w)| *t *= w);
-                        }
-                    }
+    /// Asks for the entries of the point [`AHEAD`] of point `p` of level `l`, which may be the next level's.
+    ///
+    /// # Safety
+    /// `table` must have the grid's length, and `at` must be a lookup of this plan.
+    #[inline(always)]
+    unsafe fn prefetch_ahead<const C: usize>(&self, table: *const f32, at: &Lookup, l: usize, p: usize) {
+        let (level, point) = if p + AHEAD < TILE { (l, p + AHEAD) } else { (l + 1, p + AHEAD - TILE) };
+        if level < self.levels.len() {
+            for c in 0..C {
+                // SAFETY: level, corner and point are those of the lookup, whose entries lie inside the grid.
+                unsafe {
+                    prefetch(table.add(*at.entry.get_unchecked((level * CORNERS + c) * TILE + point) as usize));
                 }
             }
         }
@@ -245,6 +307,7 @@ impl LatentPlan {
             for p in 0..TILE {
                 // SAFETY: as in `gather_in`.
                 unsafe {
+                    self.prefetch_ahead::<C>(grid, at, l, p);
                     let mut acc = [[0.0f32; F]; P];
                     for c in 0..C {
                         let g = grid.add(*entries.add(c * TILE + p) as usize).cast::<[f32; F]>().read_unaligned();
@@ -291,6 +354,7 @@ impl LatentPlan {
                 let mut f = 0;
                 // SAFETY: entries lie inside the grid by construction; z's size is promised; p < TILE and c < CORNERS.
                 unsafe {
+                    self.prefetch_ahead::<C>(grid, at, l, p);
                     let to = z.ptr.add(p * z.row + l * features);
                     let entry = |c: usize| *entries.add(c * TILE + p) as usize;
                     let weight = |plane: usize, c: usize| *weights.add((plane * CORNERS + c) * TILE + p);
@@ -396,6 +460,7 @@ impl LatentPlan {
             for p in 0..points.min(TILE) {
                 // SAFETY: as in `gather_in`.
                 unsafe {
+                    self.prefetch_ahead::<C>(d_grid, at, l, p);
                     let mut d = [[0.0f32; F]; P];
                     for (plane, d) in d.iter_mut().enumerate() {
                         *d = dz.ptr.add((plane * TILE + p) * dz.row + l * F).cast::<[f32; F]>().read_unaligned();
@@ -444,6 +509,7 @@ impl LatentPlan {
                 let mut f = 0;
                 // SAFETY: as in `gather_in`.
                 unsafe {
+                    self.prefetch_ahead::<C>(d_grid, at, l, p);
                     let from = dz.ptr.add(p * dz.row + l * features);
                     let entry = |c: usize| *entries.add(c * TILE + p) as usize;
                     let weight = |plane: usize, c: usize| *weights.add((plane * CORNERS + c) * TILE + p);

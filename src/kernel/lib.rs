@@ -22,6 +22,7 @@ mod ray_step;
 mod regularizer;
 pub mod rounding;
 mod tile;
+mod tile_values;
 mod transported;
 
 pub use arch::arch;

@@ -10,6 +10,7 @@ use pulp::{Simd, WithSimd};
 use crate::bf16::{Bf16, PairGemm, pair};
 use crate::gemm::{Finish, Gemm, Init, pad};
 use crate::math::{sigmoid, sincos};
+use crate::tile_values::copy;
 
 /// Points of a tile.
 pub const TILE: usize = 96;
@@ -86,6 +87,15 @@ pub struct Activations {
     pre: Vec<Vec<f32>>,
     /// Adjoints of each hidden layer's linear output.
     adjoint: Vec<Vec<f32>>,
+}
+
+impl Activations {
+    /// Makes row `to` what row `row` of `from` is, in tiles of one plane.
+    #[inline(always)]
+    pub(super) fn copy_row(&mut self, to: usize, from: &Self, row: usize) {
+        let pairs = self.post.iter_mut().zip(&from.post).chain(self.pre.iter_mut().zip(&from.pre));
+        pairs.for_each(|(buffer, from)| copy(buffer, to, from, row));
+    }
 }
 
 /// A matrix of a tile: first element and distance between rows.

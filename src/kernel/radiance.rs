@@ -275,7 +275,9 @@ impl FusedField {
                 let (plan, b, s) = (&self.plan, &mut buffers, &mut sums);
                 let step = RayStep { plan, head, weights, grid, batch, loss, scale: 1.0 / batch.rays().max(1) as f32 };
                 let gradients = outputs.gradients;
-                let stats = arch().dispatch(RayTask { step, range, buffers: b, sums: s, slices, gradients });
+                let stats = self.with_tile(Outputs::Value, gradients, |tile| {
+                    arch().dispatch(RayTask { step, range, buffers: b, tile, sums: s, slices, gradients })
+                });
                 self.rays.lock().unwrap_or_else(PoisonError::into_inner).push(buffers);
                 (stats, sums)
             })
@@ -352,7 +354,7 @@ impl WithSimd for RadianceTask<'_> {
             plan.forward(simd, weights, grid, x, tile);
             for (p, d) in direction.as_chunks::<3>().0.iter().enumerate() {
                 let row = &mut head_tile.rows[p * head.row..][..head.row];
-                row[..plan.outputs].copy_from_slice(plan.values(tile, p));
+                row[..plan.outputs].copy_from_slice(plan.values(&tile.values, p));
                 encode(head.encoding, *d, &mut row[head.encoding_at..]);
             }
             head.forward(simd, weights, head_tile);
@@ -360,7 +362,7 @@ impl WithSimd for RadianceTask<'_> {
             for (p, out) in out.as_chunks_mut::<4>().0.iter_mut().enumerate() {
                 let c = &head_tile.out[p * columns..][..3];
                 let poison = x[3 * p..3 * p + 3].iter().any(|x| x.is_nan());
-                let sigma = if poison { f32::NAN } else { self.law.evaluate(plan.values(tile, p)[0]) };
+                let sigma = if poison { f32::NAN } else { self.law.evaluate(plan.values(&tile.values, p)[0]) };
                 *out = [c[0], c[1], c[2], sigma];
             }
         }

@@ -1,8 +1,9 @@
 //! The training step of rays on one thread: marches, evaluates, composites and differentiates chunks of rays.
 //!
 //! A ray's samples are evaluated front to back in rounds, so that what lies behind an opaque surface is never evaluated.
-//! The trunk (everything that does not depend on the viewing direction) runs on tiles whose activations are kept for the adjoint;
-//! the colour head runs on tiles of the samples that count.
+//! The trunk (everything that does not depend on the viewing direction) runs on tiles whose values are kept. The colour head
+//! runs on tiles of the samples that count, and the trunk's adjoint on tiles of those that have one: about a third of what a
+//! round evaluates lies behind the surface after all.
 
 use std::ops::Range;
 
@@ -11,15 +12,17 @@ use pulp::{Simd, WithSimd};
 use crate::compositing::absorb;
 use crate::direction_encoding::{encode, encode_adjoint};
 use crate::gemm::Init;
+use crate::latent::Lookup;
 use crate::math::sigmoid;
 use crate::mlp::{Activations, MatrixView, TILE};
 use crate::radiance::{RayBatchRef, RayLoss, RayStats};
 use crate::tile::{GradientBuffers, HeadPlan, Outputs, PackedWeights, Plan, Tile, TileAdjoint};
+use crate::tile_values::TileValues;
 
 /// Samples that a ray takes in a round.
-const ROUND: usize = 8;
+const ROUND: usize = 4;
 /// Candidate samples that a thread works on together, at least one ray: their activations are kept.
-const CHUNK: usize = 6144;
+const CHUNK: usize = 16384;
 
 /// Buffers of the colour head for one tile.
 #[derive(Clone, Debug)]
@@ -61,7 +64,9 @@ impl HeadPlan {
 /// One thread's buffers for rays.
 #[derive(Debug, Default)]
 pub(super) struct RayBuffers {
-    trunk: Vec<Tile>,
+    trunk: Vec<TileValues>,
+    /// Entries of the tile that is being evaluated.
+    lookup: Option<Lookup>,
     pub(super) head: Vec<HeadTile>,
     /// Sample in each row of the trunk's tiles.
     pub(super) rows: Vec<u32>,
@@ -80,12 +85,13 @@ pub(super) struct RayBuffers {
     pub(super) source: Vec<u32>,
     /// Adjoint of the trunk's values, `[row][outputs]`.
     pub(super) d_value: Vec<f32>,
+    /// Rows whose adjoint is not 0, and the adjoints of a tile of them.
+    counting: Vec<u32>,
+    d_out: Vec<f32>,
     /// Weight, transmittance after the sample, and slope of the distortion, of one ray's samples.
     pub(super) weight: Vec<f32>,
     pub(super) transmittance_after: Vec<f32>,
     pub(super) slope: Vec<f32>,
-    /// Whether the trunk's tiles look slopes up, which the adjoint of positions needs.
-    has_slopes: bool,
     /// Adjoint of the positions, `[row of the trunk's tiles][3]`; empty where it is not asked for.
     d_x: Vec<f32>,
 }
@@ -128,6 +134,8 @@ pub(super) struct RayTask<'a> {
     pub(super) step: RayStep<'a>,
     pub(super) range: Range<usize>,
     pub(super) buffers: &'a mut RayBuffers,
+    /// Works out the adjoint of values; it looks slopes up where `gradients` are asked for.
+    pub(super) tile: &'a mut Tile,
     pub(super) sums: &'a mut GradientBuffers,
     pub(super) slices: RaySlices<'a>,
     /// Whether `slices` has room for gradients.
@@ -138,12 +146,8 @@ impl WithSimd for RayTask<'_> {
     type Output = RayStats;
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) -> RayStats {
-        let Self { step, range, buffers, sums, mut slices, gradients } = self;
+        let Self { step, range, buffers, tile, sums, mut slices, gradients } = self;
         let mut stats = RayStats::default();
-        if buffers.has_slopes != gradients {
-            buffers.trunk.clear();
-            buffers.has_slopes = gradients;
-        }
         let first = step.batch.first;
         let mut from = range.start;
         while from < range.end {
@@ -158,7 +162,8 @@ impl WithSimd for RayTask<'_> {
             let [base, start, end] = [range.start, from, to].map(|ray| first[ray] as usize);
             let part = slices.part(from - range.start..to - range.start, start - base..end - base);
             stats.loss += step.composite(from..to, buffers, part.colour);
-            step.adjoint(simd, buffers, sums);
+            step.head_adjoint(simd, buffers, sums);
+            step.trunk_adjoint(simd, buffers, tile, sums, gradients);
             if gradients {
                 step.input_gradients(from..to, buffers, part.x, part.direction);
             }
@@ -218,16 +223,17 @@ impl RayStep<'_> {
         let room = (first * TILE + b.rows.len() - start).next_multiple_of(TILE);
         b.sigma.resize(room, 0.0);
         b.transmittance.resize(room, 1.0);
+        let lookup = b.lookup.get_or_insert_with(|| self.plan.latent.lookup(1));
         for (i, rows) in b.rows[start..].chunks(TILE).enumerate() {
             if first + i == b.trunk.len() {
-                b.trunk.push(self.plan.tile(Outputs::Value, b.has_slopes));
+                b.trunk.push(self.plan.tile_values(Outputs::Value, false));
             }
             let tile = &mut b.trunk[first + i];
             b.x.clear();
             for &sample in rows {
                 b.x.extend_from_slice(&self.batch.x[3 * sample as usize..][..3]);
             }
-            self.plan.forward(simd, self.weights, self.grid, &b.x, tile);
+            self.plan.forward_values(simd, self.weights, self.grid, &b.x, tile, lookup);
             let at = (first + i) * TILE..(first + i + 1) * TILE;
             let (sigma, transmittance) = (&mut b.sigma[at.clone()], &mut b.transmittance[at]);
             for (p, &sample) in rows.iter().enumerate() {
@@ -274,10 +280,10 @@ impl RayStep<'_> {
         }
     }
 
-    /// Adjoint of the head, then of the trunk.
+    /// Adjoint of the head, down to the trunk's values.
     #[inline(always)]
-    fn adjoint<S: Simd>(&self, simd: S, b: &mut RayBuffers, sums: &mut GradientBuffers) {
-        let (plan, head, outputs) = (self.plan, self.head, self.plan.outputs);
+    fn head_adjoint<S: Simd>(&self, simd: S, b: &mut RayBuffers, sums: &mut GradientBuffers) {
+        let (head, outputs) = (self.head, self.plan.outputs);
         #[expect(clippy::expect_used, reason = "buffers are made from the plan")]
         let head_sums = sums.head.as_mut().expect("a plan with a head has sums for it");
         for tile in &mut b.head[..b.source.len().div_ceil(TILE)] {
@@ -293,11 +299,44 @@ impl RayStep<'_> {
             let to = &mut b.d_value[row as usize * outputs..][..outputs];
             to.iter_mut().zip(d).for_each(|(to, d)| *to += d);
         }
+    }
+
+    /// Adjoint of the trunk, for the rows that have one. `tile` takes as many of them as it has rows.
+    #[inline(always)]
+    fn trunk_adjoint<S: Simd>(
+        &self,
+        simd: S,
+        b: &mut RayBuffers,
+        tile: &mut Tile,
+        sums: &mut GradientBuffers,
+        wants_x: bool,
+    ) {
+        let (plan, outputs) = (self.plan, self.plan.outputs);
         b.d_x.clear();
-        b.d_x.resize(if b.has_slopes { 3 * b.rows.len() } else { 0 }, 0.0);
-        let mut d_x = b.d_x.chunks_mut(3 * TILE);
-        for (tile, d_out) in b.trunk.iter_mut().zip(b.d_value.chunks(TILE * outputs)) {
-            plan.backward(simd, self.weights, self.grid, tile, TileAdjoint { d_out, sums, d_x: d_x.next() });
+        b.d_x.resize(if wants_x { 3 * b.rows.len() } else { 0 }, 0.0);
+        b.counting.clear();
+        let counts = |d: &[f32]| d.iter().any(|d| *d != 0.0);
+        b.counting.extend((0..).zip(b.d_value.chunks_exact(outputs)).filter(|(_, d)| counts(d)).map(|(row, _)| row));
+        let mut d_x = [0.0; 3 * TILE];
+        for rows in b.counting.chunks(TILE) {
+            b.d_out.clear();
+            for (to, &row) in rows.iter().enumerate() {
+                let row = row as usize;
+                tile.values.copy_row(to, &b.trunk[row / TILE], row % TILE);
+                b.d_out.extend_from_slice(&b.d_value[row * outputs..(row + 1) * outputs]);
+            }
+            // Old rows could hold anything, and nothing times infinity is no number.
+            for to in rows.len()..TILE {
+                tile.values.copy_row(to, &b.trunk[0], 0);
+            }
+            plan.locate(tile);
+            let part = wants_x.then_some(&mut d_x[..3 * rows.len()]);
+            plan.backward(simd, self.weights, self.grid, tile, TileAdjoint { d_out: &b.d_out, sums, d_x: part });
+            if wants_x {
+                for (&row, d) in rows.iter().zip(d_x.as_chunks::<3>().0) {
+                    b.d_x[3 * row as usize..][..3].copy_from_slice(d);
+                }
+            }
         }
     }
 

@@ -3,12 +3,13 @@
 use nstr_spec::{DirectionEncoding, FieldSpec, FullColumns};
 use pulp::{Simd, WithSimd};
 
-use crate::basis::{BasisAdjoint, BasisInput, BasisPlan, BasisWeights, Phases};
+use crate::basis::{BasisAdjoint, BasisInput, BasisPlan, BasisWeights};
 use crate::bf16::GradientPrecision;
 use crate::gemm::{Init, PAD, pad};
 use crate::latent::{LatentPlan, Lookup};
-use crate::mlp::{Activations, InputColumns, MatrixView, MlpGradients, MlpPlan, MlpWeights, TILE};
+use crate::mlp::{InputColumns, MatrixView, MlpGradients, MlpPlan, MlpWeights, TILE};
 use crate::product::ProductPlan;
+use crate::tile_values::TileValues;
 
 /// Columns that an evaluation returns of each point.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -88,20 +89,8 @@ pub(super) struct GradientBuffers {
 /// One thread's buffers for a tile.
 #[derive(Clone, Debug)]
 pub(super) struct Tile {
-    pub kind: Outputs,
-    planes: usize,
-    x: Vec<f32>,
+    pub values: TileValues,
     lookup: Lookup,
-    trunk: Vec<f32>,
-    /// The levels' own features where levels are multiplied.
-    factors: Vec<f32>,
-    spectrum: Vec<f32>,
-    phases: Phases,
-    value: Vec<f32>,
-    flow: Vec<f32>,
-    spectrum_acts: Activations,
-    decoder_acts: Activations,
-    transport_acts: Activations,
     d_trunk: Vec<f32>,
     d_factors: Vec<f32>,
     d_spectrum: Vec<f32>,
@@ -246,19 +235,33 @@ impl Plan {
     /// Buffers for tiles of this kind; `slopes` asks for grid slopes even where only values are returned (for the
     /// adjoint of the coordinates).
     pub fn tile(&self, kind: Outputs, slopes: bool) -> Tile {
+        let values = self.tile_values(kind, slopes);
+        let rows = values.planes * TILE;
+        Tile {
+            lookup: self.latent.lookup(if slopes { 1 + self.dim } else { values.planes }),
+            d_factors: vec![0.0; values.factors.len()],
+            d_flow: vec![0.0; values.flow.len()],
+            values,
+            d_trunk: vec![0.0; rows * self.trunk_row],
+            d_spectrum: vec![0.0; rows * self.s_row],
+            d_value: vec![0.0; rows * self.decoder.output_columns()],
+            d_x: vec![0.0; TILE * self.dim],
+        }
+    }
+
+    /// Buffers for the values of a tile; see [`Self::tile`].
+    pub fn tile_values(&self, kind: Outputs, slopes: bool) -> TileValues {
         let planes = if kind == Outputs::Value { 1 } else { 1 + self.dim };
         let rows = planes * TILE;
         let flow = if kind == Outputs::Full { TILE * self.transport.output_columns() } else { 0 };
         let latent_rows = rows + if slopes { self.dim * TILE } else { 0 };
         let factors = self.product.map_or(0, |(_, columns)| latent_rows * columns);
-        Tile {
+        TileValues {
             kind,
             planes,
             x: vec![0.5; TILE * self.dim],
-            lookup: self.latent.lookup(if slopes { 1 + self.dim } else { planes }),
             trunk: vec![0.0; latent_rows * self.trunk_row],
             factors: vec![0.0; factors],
-            d_factors: vec![0.0; factors],
             spectrum: vec![0.0; rows * self.s_row],
             phases: self.basis.phases(),
             value: vec![0.0; rows * self.decoder.output_columns()],
@@ -266,11 +269,6 @@ impl Plan {
             spectrum_acts: self.spectrum.activations(planes),
             decoder_acts: self.decoder.activations(planes),
             transport_acts: self.transport.activations(1),
-            d_trunk: vec![0.0; rows * self.trunk_row],
-            d_spectrum: vec![0.0; rows * self.s_row],
-            d_value: vec![0.0; rows * self.decoder.output_columns()],
-            d_flow: vec![0.0; flow],
-            d_x: vec![0.0; TILE * self.dim],
         }
     }
 
@@ -279,17 +277,39 @@ impl Plan {
     /// A function of its own (not inlined) for each instruction set, whoever calls it; so is [`Self::backward`].
     #[inline(always)]
     pub fn forward<S: Simd>(&self, simd: S, w: &PackedWeights, grid: &[f32], x: &[f32], tile: &mut Tile) {
-        simd.vectorize(Forward { plan: self, w, grid, x, tile });
+        self.forward_values(simd, w, grid, x, &mut tile.values, &mut tile.lookup);
+    }
+
+    /// [`Self::forward`] into buffers that are kept; the lookup can be shared by tiles.
+    #[inline(always)]
+    pub fn forward_values<S: Simd>(
+        &self,
+        simd: S,
+        w: &PackedWeights,
+        grid: &[f32],
+        x: &[f32],
+        values: &mut TileValues,
+        lookup: &mut Lookup,
+    ) {
+        simd.vectorize(Forward { plan: self, w, grid, x, values, lookup });
     }
 
     #[inline(always)]
-    fn forward_inline<S: Simd>(&self, simd: S, w: &PackedWeights, grid: &[f32], x: &[f32], tile: &mut Tile) {
+    fn forward_inline<S: Simd>(
+        &self,
+        simd: S,
+        w: &PackedWeights,
+        grid: &[f32],
+        x: &[f32],
+        tile: &mut TileValues,
+        lookup: &mut Lookup,
+    ) {
         let planes = tile.planes;
         tile.x[..x.len()].copy_from_slice(x);
         // Rows past the last point repeat a point inside the cube; nothing reads them.
         tile.x[x.len()..].fill(0.5);
         self.spread_x(tile);
-        self.latent.locate(&tile.x, &mut tile.lookup);
+        self.latent.locate(&tile.x, lookup);
         // SAFETY: `tile` was made by `Plan::tile` of this plan, so every buffer has the rows and columns that the parts
         // ask for; views of one buffer used together name disjoint columns (m and z; S).
         unsafe {
@@ -297,10 +317,10 @@ impl Plan {
             let z = MatrixView { ptr: trunk.add(self.z_at), row: self.trunk_row };
             let m = MatrixView { ptr: trunk, row: self.trunk_row };
             match &self.product {
-                None => self.latent.gather(simd, grid, &tile.lookup, z),
+                None => self.latent.gather(simd, grid, lookup, z),
                 Some((product, columns)) => {
                     let u = view(&mut tile.factors, *columns, 0);
-                    self.latent.gather(simd, grid, &tile.lookup, u);
+                    self.latent.gather(simd, grid, lookup, u);
                     product.forward(u, z, planes);
                 }
             }
@@ -326,7 +346,7 @@ impl Plan {
 
     /// Copies x to where the networks that take it read it.
     #[inline(always)]
-    fn spread_x(&self, tile: &mut Tile) {
+    fn spread_x(&self, tile: &mut TileValues) {
         let dim = self.dim;
         if tile.kind == Outputs::Full {
             for (row, x) in tile.spectrum.chunks_exact_mut(self.s_row).zip(tile.x.chunks_exact(dim)) {
@@ -348,7 +368,7 @@ impl Plan {
 
     /// Copies the outputs of the first points into `out` (`[point][width]`).
     #[inline(always)]
-    pub fn read(&self, tile: &Tile, out: &mut [f32]) {
+    pub fn read(&self, tile: &TileValues, out: &mut [f32]) {
         if tile.kind != Outputs::Value {
             return self.read_planes(tile, out);
         }
@@ -363,7 +383,7 @@ impl Plan {
     }
 
     /// [`Self::read`] for values and derivatives.
-    fn read_planes(&self, tile: &Tile, out: &mut [f32]) {
+    fn read_planes(&self, tile: &TileValues, out: &mut [f32]) {
         let row = self.decoder.output_columns();
         let (columns, dim) = (self.columns, self.dim);
         for (p, out) in out.chunks_exact_mut(self.width(tile.kind)).enumerate() {
@@ -396,6 +416,12 @@ impl Plan {
         }
     }
 
+    /// Finds the entries of the tile's points anew, for rows that were copied from other tiles.
+    #[inline(always)]
+    pub fn locate(&self, tile: &mut Tile) {
+        self.latent.locate(&tile.values.x, &mut tile.lookup);
+    }
+
     /// Adjoint of the tile that [`Self::forward`] left.
     #[inline(always)]
     pub fn backward<S: Simd>(
@@ -419,31 +445,37 @@ impl Plan {
         adjoint: TileAdjoint<'_>,
     ) {
         let TileAdjoint { d_out, sums, d_x } = adjoint;
-        let points = d_out.len() / self.width(tile.kind);
+        let points = d_out.len() / self.width(tile.values.kind);
         self.write_adjoint(tile, d_out);
-        let (planes, dim, wants_x) = (tile.planes, self.dim, d_x.is_some());
+        let (planes, dim, wants_x) = (tile.values.planes, self.dim, d_x.is_some());
         tile.d_x.fill(0.0);
         // SAFETY: as in `forward`; adjoint buffers mirror the forward ones.
         unsafe {
-            let s = view(&mut tile.spectrum, self.s_row, 0);
+            let s = view(&mut tile.values.spectrum, self.s_row, 0);
             let ds = view(&mut tile.d_spectrum, self.s_row, 0);
-            if tile.kind == Outputs::Full && self.transports {
+            if tile.values.kind == Outputs::Full && self.transports {
                 let dy = view(&mut tile.d_flow, self.transport.output_columns(), 0);
-                let acts = &mut tile.transport_acts;
+                let acts = &mut tile.values.transport_acts;
                 self.transport.backward(simd, &w.transport, s, acts, dy, ds, Init::Accumulate, &mut sums.transport, 1);
             }
-            let (trunk, d_trunk) = (tile.trunk.as_mut_ptr(), tile.d_trunk.as_mut_ptr());
+            let (trunk, d_trunk) = (tile.values.trunk.as_mut_ptr(), tile.d_trunk.as_mut_ptr());
             let row = self.trunk_row;
             let (m, dm) = (MatrixView { ptr: trunk, row }, MatrixView { ptr: d_trunk, row });
             let (z, dz) =
                 (MatrixView { ptr: trunk.add(self.z_at), row }, MatrixView { ptr: d_trunk.add(self.z_at), row });
             let dy = view(&mut tile.d_value, self.decoder.output_columns(), 0);
-            let acts = &mut tile.decoder_acts;
+            let acts = &mut tile.values.decoder_acts;
             self.decoder.backward(simd, &w.decoder, m, acts, dy, dm, Init::Zero, &mut sums.decoder, planes);
             if self.basis_on {
                 let dx = wants_x.then_some(tile.d_x.as_mut_slice());
                 let adjoint = BasisAdjoint { dm, ds, grads: &mut sums.basis, dx };
-                self.basis.backward(simd, &w.basis, BasisInput { x: &tile.x, s, planes }, &tile.phases, adjoint);
+                self.basis.backward(
+                    simd,
+                    &w.basis,
+                    BasisInput { x: &tile.values.x, s, planes },
+                    &tile.values.phases,
+                    adjoint,
+                );
             }
             // The decoder may have written z's adjoint, and x's; what follows adds to them, or starts from nothing.
             let decoded_z = self.skip_latent || self.input_coords;
@@ -452,20 +484,20 @@ impl Plan {
                     clear(MatrixView { ptr: d_trunk.add(self.x_at), row }, PAD, planes);
                 }
                 let init = if decoded_z { Init::Accumulate } else { Init::Zero };
-                let acts = &mut tile.spectrum_acts;
+                let acts = &mut tile.values.spectrum_acts;
                 self.spectrum.backward(simd, &w.spectrum, z, acts, ds, dz, init, &mut sums.spectrum, planes);
             } else {
                 if !decoded_z {
                     clear(dz, self.spectrum_width, planes);
                 }
-                if tile.kind == Outputs::Full {
+                if tile.values.kind == Outputs::Full {
                     add(dz, ds, self.spectrum_width, planes);
                 }
             }
             let dz = match &self.product {
                 None => dz,
                 Some((product, columns)) => {
-                    let (u, du) = (view(&mut tile.factors, *columns, 0), view(&mut tile.d_factors, *columns, 0));
+                    let (u, du) = (view(&mut tile.values.factors, *columns, 0), view(&mut tile.d_factors, *columns, 0));
                     product.backward(u, dz, du, planes);
                     du
                 }
@@ -491,14 +523,14 @@ impl Plan {
         tile.d_value.fill(0.0);
         tile.d_spectrum.fill(0.0);
         tile.d_flow.fill(0.0);
-        for (p, d) in d_out.chunks_exact(self.width(tile.kind)).enumerate() {
+        for (p, d) in d_out.chunks_exact(self.width(tile.values.kind)).enumerate() {
             tile.d_value[p * row..][..self.outputs].copy_from_slice(&d[..self.outputs]);
-            for j in 0..tile.planes - 1 {
+            for j in 0..tile.values.planes - 1 {
                 for o in 0..self.outputs {
                     tile.d_value[((j + 1) * TILE + p) * row + o] = d[columns.gradient + o * dim + j];
                 }
             }
-            if tile.kind == Outputs::Full {
+            if tile.values.kind == Outputs::Full {
                 let width = self.spectrum_width;
                 tile.d_spectrum[p * self.s_row..][..width].copy_from_slice(&d[columns.spectrum..][..width]);
                 for j in 0..dim {
@@ -517,7 +549,7 @@ impl Plan {
 
     /// The values of point `p` after [`Self::forward`].
     #[inline(always)]
-    pub fn values<'a>(&self, tile: &'a Tile, p: usize) -> &'a [f32] {
+    pub fn values<'a>(&self, tile: &'a TileValues, p: usize) -> &'a [f32] {
         &tile.value[p * self.decoder.output_columns()..][..self.outputs]
     }
 }
@@ -527,14 +559,15 @@ struct Forward<'a> {
     w: &'a PackedWeights,
     grid: &'a [f32],
     x: &'a [f32],
-    tile: &'a mut Tile,
+    values: &'a mut TileValues,
+    lookup: &'a mut Lookup,
 }
 
 impl WithSimd for Forward<'_> {
     type Output = ();
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
-        self.plan.forward_inline(simd, self.w, self.grid, self.x, self.tile);
+        self.plan.forward_inline(simd, self.w, self.grid, self.x, self.values, self.lookup);
     }
 }
 

@@ -102,7 +102,7 @@ impl WithSimd for LinesTask<'_> {
             let x = &self.lines.ends[2 * start * dim..2 * end * dim];
             plan.forward(simd, self.weights, self.grid, x, self.tile);
             let (rows, d_rows) = (&mut rows[..2 * (end - start) * width], &mut d_rows[..2 * (end - start) * width]);
-            plan.read(self.tile, rows);
+            plan.read(&self.tile.values, rows);
             d_rows.fill(0.0);
             for (i, (pair, d_pair)) in rows.chunks_exact(2 * width).zip(d_rows.chunks_exact_mut(2 * width)).enumerate()
             {
