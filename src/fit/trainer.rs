@@ -22,6 +22,11 @@ use crate::train_config::TrainConfig;
 
 /// Steps between snapshots of a good state.
 const SNAPSHOT_INTERVAL: u64 = 512;
+/// Steps after which the moving average is no longer updated by each: an update reads and writes half as much memory as an Adam
+/// step, and of an average over twenty steps each fourth tells enough.
+const SEASONED: u64 = 64;
+/// Steps between updates from then on.
+const AVERAGED: u64 = 4;
 /// A smoothed loss this many times the best one is divergence.
 const DIVERGENCE_RATIO: f64 = 100.0;
 
@@ -151,11 +156,14 @@ where
             net.value = net.value.clone().slice_assign([range.clone()], values.clone());
         }
         let mut net = net.round(&hyper(c.net_lr, 0.0));
-        // A young average must not keep the initial parameters for long.
-        let decay = c.ema_decay.min((self.step + 1) as f64 / (self.step + 10) as f64);
-        grid.update_ema(decay);
-        net.update_ema(decay);
         self.step += 1;
+        let between = if self.step < SEASONED { 1 } else { AVERAGED };
+        if self.step.is_multiple_of(between) {
+            // A young average must not keep the initial parameters for long.
+            let decay = c.ema_decay.min(self.step as f64 / (self.step + 9) as f64).powi(between as i32);
+            grid.update_ema(decay);
+            net.update_ema(decay);
+        }
         let done = task.after_step(self.step, grid.evaluated(), net.evaluated());
         (self.grid, self.net) = (Some(grid), Some(net));
         done.map(|()| value)
