@@ -51,6 +51,11 @@ fn a_fit_renders_exports_measures_and_answers() {
     let said = ok(at, &["inspect", "b.safetensors"]);
     assert!(said.contains("modulation product, skip_latent true\n"), "in the words of --set: {said}");
     assert!(said.contains("decoder g   2 × 32 relu\n"), "{said}");
+    let is_wordy = |word: &str| word.trim_start_matches(['-', '[']).contains('.') && word.parse::<f64>().is_ok();
+    let words = said.split(|c: char| c.is_whitespace() || "[],".contains(c)).filter(|word| is_wordy(word));
+    let digits = |word: &str| word.chars().filter(char::is_ascii_digit).collect::<String>();
+    let wordy: Vec<&str> = words.filter(|word| digits(word).trim_start_matches('0').len() > 6).collect();
+    assert!(said.contains("  chamfer_l1 ") && wordy.is_empty(), "{wordy:?} in {said}");
     let said = ok(at, &["inspect", &bracket]);
     assert!(said.contains("bracket.stl (STL)\n"), "{said}");
     let said = ok(at, &["inspect", "b.safetensors", "--prove", "5", "--json"]);

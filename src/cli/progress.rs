@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressStyle};
+use nstr_files::decimals;
 use nstr_fit::Progress;
 use nstr_pipeline::FitObserver;
 use nstr_pipeline::time_left::{TimeLeft, spoken};
@@ -291,7 +292,7 @@ impl FitObserver for ProgressDisplay {
         if let Some((name, value)) = p.validation_metric
             && (std::io::stderr().is_terminal() || self.metric != p.validation_metric)
         {
-            text += &format!("  {name} {value:.2}");
+            text += &format!("  {name} {}", decimals(value, 2));
             if self.prints_line() {
                 self.metric = p.validation_metric;
             }

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use nstr_backend::backend::FieldOp;
 use nstr_field::model::compact::CompactFile;
 use nstr_field::model::{Model, ModelError, ModelErrorKind, Precision, is_compact_name};
-use nstr_files::Target;
+use nstr_files::{Target, decimals};
 use nstr_fit::{
     Observer, ObserverError, Progress, RoundingState, RunReport, SizeTarget, StageObserver, TrainError, TrainState,
     TrainingData, train,
@@ -300,10 +300,10 @@ impl<'a> FitJob<'a> {
         let before = if was_rounded { "its own parameters before their rounding" } else { "the model before" };
         let trained = if was_rounded { "trained for the size, " } else { "" };
         observer.message(&format!(
-            "  coded in {:.1} s: {:.1} kB, {trained}{:.3} dB below {before} ({})",
+            "  coded in {:.1} s: {:.1} kB, {trained}{} dB below {before} ({})",
             start.elapsed().as_secs_f64(),
             coded.file.len() as f64 / 1e3,
-            coded.loss,
+            decimals(coded.loss, 3),
             coded.measured_on,
         ));
         if is_file(output) {
