@@ -94,6 +94,21 @@ fn a_fit_renders_exports_measures_and_answers() {
     let section = ["--section", "-1,0,0.5,-10", "--section-field"];
     let start = ["render", "b.safetensors", "-o", "cut.png", "--size", "48x36"];
     ok(at, &[&start[..], &section].concat());
+    assert!(size("cut.png").0 > 48 + 40, "a bar stands beside the field's colours");
+    // What the plane shows ends around the object, and so within the picture; the face of the cube would fill half of it.
+    let section = ["--section", "0,0,1,0", "--section-field"];
+    let plain = ["--no-legend", "--look", "plain", "--background", "black"];
+    ok(at, &[&start[..], &section, &plain].concat());
+    let cut = nstr::image::png::read(&at.join("cut.png")).unwrap();
+    assert_eq!((cut.width, cut.height), (48, 36));
+    let is_drawn = |x: u32, y: u32| cut.pixel(x, y)[..3] != [0; 3];
+    let border = (0..48).flat_map(|x| [(x, 0), (x, 35)]).chain((0..36).flat_map(|y| [(0, y), (47, y)]));
+    let drawn = border.filter(|(x, y)| is_drawn(*x, *y)).count();
+    let shown = (0..48 * 36).filter(|i| is_drawn(i % 48, i / 48)).count();
+    assert!(
+        drawn == 0 && (48 * 36 / 8..48 * 36 * 2 / 5).contains(&shown),
+        "{drawn} pixels of the border, {shown} of all"
+    );
     let error = fails(at, &["render", "b.safetensors", "-o", "b.png", "--orbit", "4"]);
     assert!(error.contains("b.png") && error.contains(".gif"), "{error}");
 
