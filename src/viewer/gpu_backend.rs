@@ -122,12 +122,10 @@ impl GpuWorker {
     fn refine(&mut self, serial: u64, request: &RenderRequest) -> Result<(), GpuError> {
         let Some((_, renderer)) = &self.uploaded else { return Ok(()) };
         let same = self.last == Some((request.camera, request.mode));
-        let mut plan = ProgressivePlan::new(request, &self.speed, same, false);
+        let multisamples = matches!(request.mode, DisplayMode::Shaded | DisplayMode::Error);
+        let mut plan = ProgressivePlan::new(request, &self.speed, same, false).of_all_pixels(multisamples);
         let mut ranges = None;
         while let Some(planned) = plan.next_pass() {
-            if planned.samples > 1 && !matches!(request.mode, DisplayMode::Shaded | DisplayMode::Error) {
-                break;
-            }
             let samples = match request.quality {
                 Quality::Full(samples) if planned.samples > 1 => samples,
                 _ => 1,
@@ -145,7 +143,7 @@ impl GpuWorker {
                 if !planned.must_finish && !self.mailbox.is_newest(serial) {
                     return Ok(());
                 }
-                self.mailbox.set_progress(job.fraction() as f32);
+                self.mailbox.set_progress(serial, plan.progress(job.fraction() as f32));
                 let due = published_at.is_none_or(|at| at.elapsed() > PUBLISH_INTERVAL) || !more;
                 if job.samples_done() > published && due {
                     // Colour maps need the range of the values.
