@@ -98,7 +98,7 @@ pub fn fit_capture(
         SceneMap::Box(_) | SceneMap::Forward(_) => nstr_capture::estimate_camera_arc(&capture.train),
     };
     let record = FitRecord { capture: Some(settings), camera_arc, ..FitRecord::new(config, budget, options.seed) };
-    let job = FitJob::begin(request, "radiance", record, || Ok(capture.scene.map), observer)?;
+    let job = FitJob::begin(request, "radiance", usual, record, || Ok(capture.scene.map), observer)?;
     // Those of the checkpoint where there is one: the last bit of what is found anew may differ.
     let (map, kept) = (job.map, job.record.capture.as_ref().and_then(|settings| settings.near));
     let near = kept.unwrap_or(capture.scene.near);
@@ -111,7 +111,7 @@ pub fn fit_capture(
             false => tried_refinement(input, &capture.train, map, near, &job.record, observer)?,
         };
     }
-    job.announce(usual, observer);
+    job.announce(observer);
 
     let Capture { train, test, hull, image_files, .. } = capture;
     let train = Arc::new(train);
