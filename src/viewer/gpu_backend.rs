@@ -152,7 +152,8 @@ impl GpuWorker {
                         let frame = renderer.read(&pass.target, request.mode.layers())?;
                         ranges = Some(colour_ranges(&frame, request.mode));
                     }
-                    self.publish(renderer, &pass, &job, ranges);
+                    let image = drawn(&self.gpu, &mut self.tonemapper, renderer, &pass, &job, ranges);
+                    self.mailbox.publish(image);
                     (published, published_at) = (job.samples_done(), Some(Instant::now()));
                 }
                 if !more {
@@ -168,23 +169,31 @@ impl GpuWorker {
         }
         Ok(())
     }
+}
 
-    fn publish(&self, renderer: &GpuRenderer, pass: &GpuPass<'_>, job: &FrameJob, ranges: Option<ColourRanges>) {
-        let share = job.samples_done() as f32 / pass.samples as f32;
-        let width = renderer.field().spec().spectrum_width() as u32;
-        let spans = ranges.unwrap_or_default();
-        let pixels = self.tonemapper.draw(&self.gpu, &pass.target, &pass.camera, pass.request, spans, (share, width));
-        let scalar = pass.request.mode.scalar_layer().is_some();
-        self.mailbox.publish(RenderedImage {
-            pixels: PixelBuffer::Gpu(pixels),
-            request: pass.request.clone(),
-            divisor: pass.divisor,
-            samples: job.samples_done(),
-            seconds: pass.start.elapsed().as_secs_f64(),
-            range: ranges.filter(|_| scalar).map(|r| r[0]),
-            psnr: None,
-            note: None,
-        });
+/// Image of a pass as far as its job is done.
+fn drawn(
+    gpu: &Gpu,
+    tonemapper: &mut GpuTonemapper,
+    renderer: &GpuRenderer,
+    pass: &GpuPass<'_>,
+    job: &FrameJob,
+    ranges: Option<ColourRanges>,
+) -> RenderedImage {
+    let share = job.samples_done() as f32 / pass.samples as f32;
+    let width = renderer.field().spec().spectrum_width() as u32;
+    let spans = ranges.unwrap_or_default();
+    let pixels = tonemapper.draw(gpu, &pass.target, &pass.camera, pass.request, spans, (share, width));
+    let scalar = pass.request.mode.scalar_layer().is_some();
+    RenderedImage {
+        pixels: PixelBuffer::Gpu(pixels),
+        request: pass.request.clone(),
+        divisor: pass.divisor,
+        samples: job.samples_done(),
+        seconds: pass.start.elapsed().as_secs_f64(),
+        range: ranges.filter(|_| scalar).map(|r| r[0]),
+        psnr: None,
+        note: None,
     }
 }
 
