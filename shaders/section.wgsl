@@ -6,11 +6,14 @@ fn cross_section(whole: Crossing, origin: vec3<f32>, direction: vec3<f32>) -> Cr
     if params.flags.x == 0u || !c.meets {
         return c;
     }
-    let shows = params.flags.x == 2u;
     let normal = params.plane.xyz;
     let height = dot(normal, origin) - params.plane.w;
     let rise = dot(normal, direction);
     let t = -height / rise;
+    let at = origin + direction * t;
+    // Outside of the box the section only cuts.
+    let is_within = all(at >= params.shown_low.xyz) && all(at <= params.shown_high.xyz);
+    let shows = params.flags.x == 2u && is_within;
     if height > 0.0 {
         if rise >= 0.0 {
             c.meets = false;

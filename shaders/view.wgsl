@@ -29,6 +29,9 @@ struct Params {
     // Box around everything occupied.
     low: vec4<f32>,
     high: vec4<f32>,
+    // Box that the section shows the field within.
+    shown_low: vec4<f32>,
+    shown_high: vec4<f32>,
     // Axes of a frustum in the world, right, down and ahead; w: the camera's coordinate along each, seen from the apex.
     map_right: vec4<f32>,
     map_down: vec4<f32>,

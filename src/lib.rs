@@ -95,6 +95,11 @@ pub use nstr_pipeline::{
     SignalModel, fit_capture, fit_mesh, fit_signal,
 };
 
+/// The README, so that its program is compiled with the tests.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
+
 /// Models can be shared between threads, and moved to others.
 const _: fn() = || {
     fn shared<T: Send + Sync>() {}

@@ -51,6 +51,11 @@ fn a_fit_renders_exports_measures_and_answers() {
     let said = ok(at, &["inspect", "b.safetensors"]);
     assert!(said.contains("modulation product, skip_latent true\n"), "in the words of --set: {said}");
     assert!(said.contains("decoder g   2 × 32 relu\n"), "{said}");
+    let is_wordy = |word: &str| word.trim_start_matches(['-', '[']).contains('.') && word.parse::<f64>().is_ok();
+    let words = said.split(|c: char| c.is_whitespace() || "[],".contains(c)).filter(|word| is_wordy(word));
+    let digits = |word: &str| word.chars().filter(char::is_ascii_digit).collect::<String>();
+    let wordy: Vec<&str> = words.filter(|word| digits(word).trim_start_matches('0').len() > 6).collect();
+    assert!(said.contains("  chamfer_l1 ") && wordy.is_empty(), "{wordy:?} in {said}");
     let said = ok(at, &["inspect", &bracket]);
     assert!(said.contains("bracket.stl (STL)\n"), "{said}");
     let said = ok(at, &["inspect", "b.safetensors", "--prove", "5", "--json"]);
@@ -89,6 +94,21 @@ fn a_fit_renders_exports_measures_and_answers() {
     let section = ["--section", "-1,0,0.5,-10", "--section-field"];
     let start = ["render", "b.safetensors", "-o", "cut.png", "--size", "48x36"];
     ok(at, &[&start[..], &section].concat());
+    assert!(size("cut.png").0 > 48 + 40, "a bar stands beside the field's colours");
+    // What the plane shows ends around the object, and so within the picture; the face of the cube would fill half of it.
+    let section = ["--section", "0,0,1,0", "--section-field"];
+    let plain = ["--no-legend", "--look", "plain", "--background", "black"];
+    ok(at, &[&start[..], &section, &plain].concat());
+    let cut = nstr::image::png::read(&at.join("cut.png")).unwrap();
+    assert_eq!((cut.width, cut.height), (48, 36));
+    let is_drawn = |x: u32, y: u32| cut.pixel(x, y)[..3] != [0; 3];
+    let border = (0..48).flat_map(|x| [(x, 0), (x, 35)]).chain((0..36).flat_map(|y| [(0, y), (47, y)]));
+    let drawn = border.filter(|(x, y)| is_drawn(*x, *y)).count();
+    let shown = (0..48 * 36).filter(|i| is_drawn(i % 48, i / 48)).count();
+    assert!(
+        drawn == 0 && (48 * 36 / 8..48 * 36 * 2 / 5).contains(&shown),
+        "{drawn} pixels of the border, {shown} of all"
+    );
     let error = fails(at, &["render", "b.safetensors", "-o", "b.png", "--orbit", "4"]);
     assert!(error.contains("b.png") && error.contains(".gif"), "{error}");
 

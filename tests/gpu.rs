@@ -122,6 +122,8 @@ fn a_signed_distance_looks_the_same_on_both() {
     let middle = (tracer.bounds().0 + tracer.bounds().1) * 0.5;
     let normal = DVec3::new(0.3, 0.2, 0.9).normalize();
     let section = |show| Some(Section { normal, offset: normal.dot(middle), show });
+    // Smaller than the object: rays pass the plane beside it.
+    let within = Some((middle.lerp(tracer.bounds().0, 0.4), middle.lerp(tracer.bounds().1, 0.4)));
     let base = RenderSettings::default();
     let lit = Shading { shadow: true, ambient_occlusion: true, ..Shading::default() };
     let matcap = Shading { mode: ShadingMode::Matcap, ..Shading::default() };
@@ -133,6 +135,7 @@ fn a_signed_distance_looks_the_same_on_both() {
         ("headlight, transparent", RenderSettings { shading: headlight, background: Background::Transparent, ..base }),
         ("cut", RenderSettings { layers: LayerSet::all(), section: section(SectionView::Cut), ..base }),
         ("field on a section", RenderSettings { section: section(SectionView::Field), ..base }),
+        ("field in a box", RenderSettings { section: section(SectionView::Field), section_box: within, ..base }),
     ] {
         let want = tracer.render(&camera, &settings).unwrap();
         assert_same(name, &by_one_shader(&renderer, &camera, &settings), &want);
@@ -168,7 +171,9 @@ fn a_radiance_field_looks_the_same_on_both() {
     // A volume takes software drivers a millisecond a pixel.
     let camera = camera(bounds, Up::Z, (60, 44));
     let normal = DVec3::new(0.5, 0.1, 0.2).normalize();
-    let section = |show| Some(Section { normal, offset: normal.dot((bounds.0 + bounds.1) * 0.5), show });
+    let middle = (bounds.0 + bounds.1) * 0.5;
+    let section = |show| Some(Section { normal, offset: normal.dot(middle), show });
+    let within = Some((middle.lerp(bounds.0, 0.4), middle.lerp(bounds.1, 0.4)));
     let base = RenderSettings::default();
     for (name, volume, settings) in [
         ("even steps, all layers", even, RenderSettings { layers: LayerSet::all(), ..base }),
@@ -176,6 +181,11 @@ fn a_radiance_field_looks_the_same_on_both() {
         ("several samples", growing, RenderSettings { samples: 3, background: Background::Black, ..base }),
         ("cut", growing, RenderSettings { section: section(SectionView::Cut), ..base }),
         ("field on a section", growing, RenderSettings { section: section(SectionView::Field), ..base }),
+        (
+            "field in a box",
+            growing,
+            RenderSettings { section: section(SectionView::Field), section_box: within, ..base },
+        ),
     ] {
         renderer.update_volume(&model.grid, &model.net, volume, &occupancy).unwrap();
         let want = VolumeRenderer::new(&field, cube, volume).unwrap().render(&camera, &settings).unwrap();
@@ -221,15 +231,22 @@ fn radiance_without_bounds_looks_the_same_on_both() {
         let normal = DVec3::new(0.5, 0.1, 0.2).normalize();
         let middle = map.to_world(DVec3::splat(0.5)).unwrap();
         let section = |show| Some(Section { normal, offset: normal.dot(middle), show });
+        let within =
+            Some((middle - DVec3::splat(0.2 * map.length_scale()), middle + DVec3::splat(0.3 * map.length_scale())));
         let base = RenderSettings { layers: LayerSet::all(), ..RenderSettings::default() };
         for (i, (place, camera)) in cameras.into_iter().enumerate() {
             // From other places the first of them is enough.
-            let count = if i == 0 { 4 } else { 1 };
+            let count = if i == 0 { 5 } else { 1 };
             let all = [
                 ("even steps", even, base),
                 ("growing steps", growing, RenderSettings { background: Background::Transparent, ..base }),
                 ("cut", growing, RenderSettings { section: section(SectionView::Cut), ..base }),
                 ("field on a section", even, RenderSettings { section: section(SectionView::Field), ..base }),
+                (
+                    "field in a box",
+                    even,
+                    RenderSettings { section: section(SectionView::Field), section_box: within, ..base },
+                ),
             ];
             for (name, volume, settings) in all.into_iter().take(count) {
                 renderer.update_volume(&model.grid, &model.net, volume, &occupancy).unwrap();

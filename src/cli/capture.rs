@@ -10,6 +10,7 @@ use nstr_capture::{
     Capture, CaptureFormat, CaptureOptions, CentredCube, PoseErrors, SpaceChoice, Split, View, draw, pose_errors,
     read_capture,
 };
+use nstr_files::{decimals, plain};
 use nstr_image::png;
 use nstr_pipeline::CaptureSettings;
 use nstr_space::SceneMap;
@@ -195,14 +196,14 @@ fn print(path: &Path, capture: &Capture) {
         let [x, y] = [(c.width, c.focal.x), (c.height, c.focal.y)]
             .map(|(side, f)| 2.0 * (0.5 * side as f64 / f).atan().to_degrees());
         stdout!(
-            "  {:<11} {}x{}, focal {:.2} {:.2}, centre {:.2} {:.2}, {x:.1}° by {y:.1}° ({})",
+            "  {:<11} {}x{}, focal {:.2} {:.2}, centre {} {}, {x:.1}° by {y:.1}° ({})",
             "camera",
             c.width,
             c.height,
             c.focal.x,
             c.focal.y,
-            c.centre.x,
-            c.centre.y,
+            decimals(c.centre.x, 2),
+            decimals(c.centre.y, 2),
             plural(group.count, "view")
         );
         stdout!("  {:<11} {}", "lens", lens(group.view));
@@ -212,7 +213,7 @@ fn print(path: &Path, capture: &Capture) {
     }
     let s = &capture.scene;
     let digits = s.decimals();
-    let text = |v: f64| format!("{v:.digits$}");
+    let text = |v: f64| decimals(v, digits);
     let [x, y, z] = s.cube().centre().to_array().map(text);
     let [size, near, far] = [s.cube().size, s.near, s.far(capture.views())].map(text);
     stdout!("  {:<11} centre {x} {y} {z}, edge {size}, {}", "scene box", capture.scene_rule);
@@ -235,7 +236,7 @@ fn lens(view: &View) -> String {
     let coefficients = serde_json::to_value(view.lens).unwrap_or_default();
     let list = |name: &str| {
         let values = coefficients.get(name).and_then(Value::as_array)?;
-        let text: Vec<String> = values.iter().map(|v| format!("{:.6}", v.as_f64().unwrap_or(0.0))).collect();
+        let text: Vec<String> = values.iter().map(|v| plain(v.as_f64().unwrap_or(0.0))).collect();
         values.iter().any(|v| v.as_f64() != Some(0.0)).then(|| format!(" {name} [{}]", text.join(", ")))
     };
     let parts: String = ["k", "p", "q"].into_iter().filter_map(list).collect();

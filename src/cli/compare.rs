@@ -10,6 +10,7 @@ use nstr_compare::{
     Method, Metric, Recipe, ResolvedMethod, Results, RunRecord, RunStatus, Runs, Selection, charts, resolve_methods,
     table, warnings,
 };
+use nstr_files::plain;
 use nstr_fit::Budget;
 use nstr_plot::Chart;
 use nstr_plot::format::grouped;
@@ -195,9 +196,8 @@ fn describe(recipe: &Recipe, record: &RunRecord) -> String {
     if record.status == RunStatus::Failed {
         return format!("{name}: failed: {}", record.message);
     }
-    let number = |v: f64| if v != 0.0 && v.abs() < 1e-3 { format!("{v:.3e}") } else { format!("{v:.4}") };
     let metrics =
-        recipe.metrics.iter().map(|m| format!("{} {}", m.name, record.metric(&m.name).map_or("-".into(), number)));
+        recipe.metrics.iter().map(|m| format!("{} {}", m.name, record.metric(&m.name).map_or("-".into(), plain)));
     let end = [("steps", 0), ("train_seconds", 1)].map(|(n, d)| format!("{:.*}", d, record.metric(n).unwrap_or(0.0)));
     format!("{name}: {}; {} steps in {} s", metrics.collect::<Vec<_>>().join(", "), end[0], end[1])
 }

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, bail};
 use clap::Args;
 use nstr_field::model::{Precision, is_compact_name};
+use nstr_files::decimals;
 use nstr_pipeline::compact::{self, CompactOptions};
 use nstr_pipeline::field::read_model;
 
@@ -72,7 +73,7 @@ pub fn run(args: &ConvertArgs) -> anyhow::Result<()> {
         let coded = compact::compact_observed(&args.input, &model, args.reference.as_deref(), &options, &mut stage)?;
         drop(display);
         coded.file.save(&args.output)?;
-        stdout!("  loss {:.3} dB ({})", coded.loss, coded.measured_on);
+        stdout!("  loss {} dB ({})", decimals(coded.loss, 3), coded.measured_on);
         wrote(&args.output, coded.file.len() as u64, before);
         return Ok(());
     }

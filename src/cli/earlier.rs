@@ -6,11 +6,10 @@ use std::path::Path;
 use anyhow::bail;
 use nstr_field::model::{Checkpoint, Model, ModelErrorKind};
 use nstr_pipeline::FitRecord;
-use nstr_pipeline::fingerprint::input_fingerprint;
+use nstr_pipeline::fingerprint::{input_fingerprint, other_input};
 use nstr_pipeline::fit::checkpoint_path;
 
 use super::output::is_in_a_capture;
-use super::terminal::stderr;
 
 /// Permissions of a fit to replace what is there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,8 +22,7 @@ pub struct Replace {
     pub resume: bool,
 }
 
-/// Refuses to let a fit of `input` replace the model at `output`, or the checkpoint beside it, if that is not its to replace;
-/// notes what it replaces where the user named it.
+/// Refuses to let a fit of `input` replace the model at `output`, or the checkpoint beside it, if that is not its to replace.
 pub fn check_model(output: &Path, input: &Path, replace: Replace) -> anyhow::Result<()> {
     if replace.overwrite {
         return Ok(());
@@ -36,12 +34,9 @@ pub fn check_model(output: &Path, input: &Path, replace: Replace) -> anyhow::Res
             Err(error) if matches!(error.kind, ModelErrorKind::Io { .. }) => return Err(error.into()),
             Err(error) => bail!("{error}; name another file with -o, or replace this one with --overwrite"),
         };
-        match origin(&model, input) {
-            Origin::Same => {}
-            Origin::Other(before) if replace.is_named => stderr!("note: {name}: replaces the model of {before}"),
-            Origin::Other(before) => {
-                bail!("{name}: is the model of {before}; name another with -o, or replace it with --overwrite")
-            }
+        // One that the user named is replaced, with a note of the fit's.
+        if let Some(before) = origin(&model, input).filter(|_| !replace.is_named) {
+            bail!("{name}: is the model of {before}; name another with -o, or replace it with --overwrite");
         }
     }
     let checkpoint = checkpoint_path(output);
@@ -53,8 +48,8 @@ pub fn check_model(output: &Path, input: &Path, replace: Replace) -> anyhow::Res
     match Checkpoint::load(&checkpoint) {
         Err(error) => bail!("{error}, and a fit to {name} keeps its checkpoint there; {remedy}"),
         Ok(saved) => match origin(&saved.model, input) {
-            Origin::Same => Ok(()),
-            Origin::Other(before) => bail!("{path}: is the checkpoint of a fit to {before}; {remedy}"),
+            None => Ok(()),
+            Some(before) => bail!("{path}: is the checkpoint of a fit to {before}; {remedy}"),
         },
     }
 }
@@ -62,9 +57,8 @@ pub fn check_model(output: &Path, input: &Path, replace: Replace) -> anyhow::Res
 /// Whether the fit of `input` ran to its end and left the model at `output`.
 pub fn is_finished_fit(output: &Path, input: &Path) -> bool {
     holds_something(output)
-        && Model::load(output).is_ok_and(|model| {
-            model.metrics.get("finished") == Some(&1.0) && matches!(origin(&model, input), Origin::Same)
-        })
+        && Model::load(output)
+            .is_ok_and(|model| model.metrics.get("finished") == Some(&1.0) && origin(&model, input).is_none())
 }
 
 /// Refuses to replace the file at `path` if it is, or may be, the original of `model`, or a picture of a capture.
@@ -87,28 +81,10 @@ pub fn check_original(path: &Path, model: &Model, overwrite: bool) -> anyhow::Re
     Ok(())
 }
 
-/// Input that a model was fitted to, seen from another one.
-enum Origin {
-    Same,
-    /// Another one, in words.
-    Other(String),
-}
-
-fn origin(model: &Model, input: &Path) -> Origin {
-    let before = model.provenance.get("input").map_or("", String::as_str);
-    let name = input.file_name().unwrap_or_default().to_string_lossy();
-    let then = FitRecord::of(model).ok().and_then(|record| record.input);
-    // A pipe has no content to compare, nor has an input that cannot be read; the fit says so itself.
-    let now = input_fingerprint(input).ok().filter(|hash| hash != "stream");
-    match (then, now) {
-        (Some(then), Some(now)) if then == now => Origin::Same,
-        (Some(_), Some(_)) if before == name => {
-            Origin::Other(format!("another {}, or of this one before it changed", nstr_files::excerpt(before)))
-        }
-        // Older models don't know the content.
-        _ if before == name || before.is_empty() => Origin::Same,
-        _ => Origin::Other(nstr_files::excerpt(before)),
-    }
+/// The input that a model was fitted to, in words, where that is another than `input`.
+fn origin(model: &Model, input: &Path) -> Option<String> {
+    // An input that cannot be read has no hash; the fit says so itself.
+    other_input(model, input, input_fingerprint(input).ok().as_deref())
 }
 
 /// Whether a regular file that is not empty is there.

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
 use clap::Args;
+use nstr_files::{decimals, plain};
 use nstr_fit::eval::sdf::SdfEvalOptions;
 use nstr_fit::eval::{NEAR_FRACTION, SheetOrder};
 use nstr_image::colour::Background;
@@ -168,7 +169,7 @@ pub fn describe(metrics: &Map<String, Value>) -> String {
         let views = metrics.get("psnr_per_view").and_then(Value::as_array).map(Vec::len);
         let background = metrics.get("background").and_then(Value::as_str).unwrap_or_default();
         let of = views.map_or(String::new(), |n| format!(", mean of {} on {background}", plural(n, "view")));
-        line("PSNR", format!("{psnr:.3} dB{of}"));
+        line("PSNR", format!("{} dB{of}", decimals(psnr, 3)));
     }
     for (name, title, unit) in [
         ("psnr_affine", "PSNR, own exposure", " dB"),
@@ -185,11 +186,12 @@ pub fn describe(metrics: &Map<String, Value>) -> String {
         ("spectral_leakage", "spectral leakage", " dB"),
     ] {
         if let Some(v) = number(name) {
-            line(title, format!("{v:.4}{unit}"));
+            // Ratios may be small; decibels have a scale.
+            line(title, if unit.is_empty() { plain(v) } else { decimals(v, 3) + unit });
         }
     }
     if let (Some(v), Some(fraction)) = (number("near_camera_opacity"), number("near_fraction")) {
-        line("near-camera opacity", format!("{v:.4}, within {fraction} of the views' depth"));
+        line("near-camera opacity", format!("{}, within {} of the views' depth", plain(v), plain(fraction)));
     }
     if let Some(v) = number("samples_per_second") {
         line("training", format!("{:.2} M samples/s", v / 1e6));
@@ -213,4 +215,30 @@ pub fn describe(metrics: &Map<String, Value>) -> String {
 pub fn write_json(path: &Path, metrics: &Map<String, Value>) -> anyhow::Result<()> {
     let text = serde_json::to_string_pretty(metrics)? + "\n";
     nstr_files::write(path, text.as_bytes()).with_context(|| path.display().to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn numbers_have_the_digits_that_mean_something() {
+        let metrics = json!({
+            "snr": -1e-7, "psnr": 29.123_456_789, "relative_mse": 1.234_567_89e-7, "ssim": f64::from(0.7f32),
+            "near_camera_opacity": 0.0, "near_fraction": 0.1 + 0.2, "parameters": 231_505, "file_bytes": 467_012,
+        });
+        let said = describe(metrics.as_object().unwrap());
+        let lines: Vec<String> = said.lines().map(|l| l.split_whitespace().collect::<Vec<_>>().join(" ")).collect();
+        for line in [
+            "PSNR 29.123 dB",
+            "SNR 0.000 dB",
+            "relative MSE 1.2346e-7",
+            "SSIM 0.7",
+            "near-camera opacity 0, within 0.3 of the views' depth",
+            "parameters 231505 in 467.0 kB",
+        ] {
+            assert!(lines.iter().any(|l| l == line), "{line} in {said}");
+        }
+    }
 }

@@ -8,8 +8,8 @@ use clap::Args;
 use nstr_capture::is_capture;
 use nstr_field::model::compact::{CompactSection, compact_sections};
 use nstr_field::model::{Model, is_model_name};
-use nstr_files::excerpt;
-use nstr_geometry::{MeshFormat, MeshMaterials};
+use nstr_files::{decimals, excerpt, plain, plain_beside};
+use nstr_geometry::MeshMaterials;
 use nstr_pipeline::{Field, MeshInput};
 use nstr_signal::{Signal, ValueTransformKind};
 use nstr_space::DistanceField;
@@ -94,7 +94,8 @@ fn signal(args: &InspectArgs) -> anyhow::Result<()> {
         return Ok(());
     }
     stdout!("{}: {}", args.input.display(), signal.describe());
-    stdout!("  values      {lo:.4} to {hi:.4}, mean {mean:.4}");
+    let [lo, hi] = [lo, hi].map(|v| plain(f64::from(v)));
+    stdout!("  values      {lo} to {hi}, mean {}", plain(mean));
     notes.iter().for_each(|note| stdout!("note: {note}"));
     Ok(())
 }
@@ -104,7 +105,7 @@ fn mesh(args: &InspectArgs) -> anyhow::Result<()> {
     let sign = m.query.sign();
     if args.json {
         let text = json!({
-            "format": format!("{:?}", m.file.format).to_lowercase(),
+            "format": m.file.format,
             "report": m.report,
             "polygons": m.file.polygons,
             "lines": m.file.lines,
@@ -116,10 +117,7 @@ fn mesh(args: &InspectArgs) -> anyhow::Result<()> {
         stdout!("{}", serde_json::to_string_pretty(&text)?);
         return Ok(());
     }
-    let format = match m.file.format {
-        MeshFormat::Gltf => "glTF".into(),
-        format => format!("{format:?}").to_uppercase(),
-    };
+    let format = m.file.format.title();
     let polygons = match m.file.polygons {
         0 => String::new(),
         n => format!(", {n} polygons cut into triangles"),
@@ -144,7 +142,10 @@ fn material_rows(materials: &MeshMaterials) -> Vec<Value> {
 fn print_materials(materials: &MeshMaterials) {
     let (counts, without) = materials.face_counts();
     for (m, faces) in materials.materials.iter().zip(counts) {
-        let colour = m.diffuse.map_or("no colour".into(), |[r, g, b]| format!("Kd {r:.3} {g:.3} {b:.3}"));
+        let colour = m.diffuse.map_or("no colour".into(), |rgb| {
+            let [r, g, b] = rgb.map(|v| decimals(f64::from(v), 3));
+            format!("Kd {r} {g} {b}")
+        });
         let opacity = m.opacity.filter(|d| *d < 1.0).map_or(String::new(), |d| format!(", opacity {d:.3}"));
         let textures: String = m.textures.iter().map(|t| format!(", {} {}", t.property, t.file)).collect();
         stdout!("{:<22}{}: {faces} faces, {colour}{opacity}{textures}", "material", m.name);
@@ -219,7 +220,8 @@ fn model(args: &InspectArgs) -> anyhow::Result<()> {
     );
     let cube = model.cube();
     let map = if model.map.is_box() { String::new() } else { format!(", {} space", model.map.name()) };
-    stdout!("  domain      origin {:?}, edge {}{map}", cube.origin.to_array(), cube.size);
+    let [x, y, z] = cube.origin.to_array().map(|v| plain_beside(v, cube.size));
+    stdout!("  domain      origin [{x}, {y}, {z}], edge {}{map}", plain(cube.size));
     for l in &s.latent.levels {
         let kind = l.hashmap_size.map_or("dense".to_string(), |t| format!("hashed to {t} entries"));
         stdout!(
@@ -237,13 +239,11 @@ fn model(args: &InspectArgs) -> anyhow::Result<()> {
         stdout!("  slope       {proven}, {measured_lipschitz:.4} measured");
         stdout!("  surface     {:.2} % of the cube proven free of it ({seconds:.1} s)", 100.0 * free);
     }
-    // The words that `--set` takes.
-    let word = |variant: &dyn std::fmt::Debug| format!("{variant:?}").to_lowercase();
     stdout!("  basis       K = {}, modulation {}, skip_latent {}", s.basis_width(), s.modulation, s.skip_latent);
     let networks = [("spectrum H", &s.spectrum, s.modulates()), ("decoder g", &s.decoder, true)];
     let networks = networks.into_iter().chain([("transport F", &s.transport, s.transports())]);
     for (name, m, _) in networks.filter(|n| n.2) {
-        stdout!("  {name:<11} {} × {} {}", m.layers, m.width, word(&m.activation));
+        stdout!("  {name:<11} {} × {} {}", m.layers, m.width, m.activation);
     }
     if let Some(head) = &s.color_head {
         stdout!(
@@ -251,7 +251,7 @@ fn model(args: &InspectArgs) -> anyhow::Result<()> {
             "colour head",
             head.mlp.layers,
             head.mlp.width,
-            word(&head.mlp.activation),
+            head.mlp.activation,
             head.encoding
         );
         if let Some(sharpness) = head.density.sharpness() {
@@ -264,7 +264,7 @@ fn model(args: &InspectArgs) -> anyhow::Result<()> {
     sections.iter().flatten().for_each(print_section);
     // A header may say anything, of any length.
     model.provenance.iter().for_each(|(k, v)| stdout!("  {:<11} {}", excerpt(k), excerpt(v)));
-    model.metrics.iter().for_each(|(k, v)| stdout!("  {:<20} {v}", excerpt(k)));
+    model.metrics.iter().for_each(|(k, v)| stdout!("  {:<20} {}", excerpt(k), plain(*v)));
     Ok(())
 }
 

@@ -8,7 +8,8 @@ use nstr_image::colour_bar::ColourBar;
 use nstr_pipeline::Renderer;
 use nstr_plot::even_ticks;
 use nstr_render::{
-    Backdrop, Filter, Frame, Layer, LayerSet, RenderSettings, RenderStats, ValueRange, layer_image, layer_range,
+    Backdrop, Filter, Frame, Layer, LayerSet, RenderSettings, RenderStats, SectionScale, ValueRange, layer_image,
+    layer_range,
 };
 
 /// Frames that a range of false colours is taken from, and their longest side in pixels.
@@ -25,6 +26,8 @@ pub struct LayerPictures {
     backdrop: Option<Backdrop>,
     /// Range of each layer's false colours; `None`: that of the frame.
     ranges: Vec<Option<(f32, f32)>>,
+    /// Scale of the false colours on a section, which lie among the object's.
+    section: Option<SectionScale>,
 }
 
 /// Returns whether a layer is shown in false colours with a bar.
@@ -43,12 +46,17 @@ impl LayerPictures {
         let layers: Vec<Layer> = layers.iter().collect();
         let side = (1..=16).take_while(|side| side * side <= settings.samples).last().unwrap_or(1);
         let ranges = vec![range; layers.len()];
-        Self { layers, settings, side, has_bars, backdrop: None, ranges }
+        Self { layers, settings, side, has_bars, backdrop: None, ranges, section: None }
     }
 
     /// Puts a graded background behind the colours.
     pub fn with_backdrop(self, backdrop: Option<Backdrop>) -> Self {
         Self { backdrop, ..self }
+    }
+
+    /// Puts the bar of a section's field beside the colours, where there is a scale of it.
+    pub fn with_section(self, section: Option<SectionScale>) -> Self {
+        Self { section, ..self }
     }
 
     /// Takes ranges that hold for all frames from a few small ones, so that the same colour is the same value in each.
@@ -150,10 +158,17 @@ impl LayerPictures {
         let values = range.map_or(ValueRange::Auto, |(low, high)| ValueRange::Fixed(low, high));
         let picture =
             layer_image(frame, layer, 0, values).ok_or_else(|| anyhow::anyhow!("the layer {layer} is empty"))?;
-        if matches!(layer, Layer::Colour | Layer::Alpha) {
-            return Ok(picture);
-        }
         let paper = self.settings.background.srgb().map(|c| c.map(|v| (v * 255.0).round() as u8));
+        if matches!(layer, Layer::Colour | Layer::Alpha) {
+            let scale = self.section.as_ref().filter(|_| self.has_bars && layer == Layer::Colour);
+            return Ok(match scale {
+                Some(scale) => {
+                    let colour = |place: f32| scale.colour(place);
+                    section_bar(scale, &colour).beside(&picture, paper.unwrap_or([255; 3]))
+                }
+                None => picture,
+            });
+        }
         let mut picture = picture.reduced(side);
         if let Some(paper) = paper {
             over(&mut picture, paper);
@@ -199,6 +214,17 @@ fn bar(layer: Layer, (low, high): (f32, f32)) -> Option<ColourBar<'static>> {
     Some(ColourBar { title: title.into(), unit: unit.into(), ticks, colour })
 }
 
+/// The bar of a section's field, with `colour` at its places.
+fn section_bar<'a>(scale: &SectionScale, colour: &'a dyn Fn(f32) -> [f32; 3]) -> ColourBar<'a> {
+    let text = |v: f64| nstr_plot::format::compact(v).replace('-', "−");
+    let unit = match scale.line_spacing {
+        Some(spacing) => format!("lines {} apart", nstr_plot::format::compact(spacing)),
+        None => "per world unit".into(),
+    };
+    let ticks = scale.ticks.iter().map(|(place, value)| (*place, text(*value))).collect();
+    ColourBar { title: scale.title.into(), unit, ticks, colour }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -213,6 +239,19 @@ mod tests {
         assert!(ticks.contains(&(0.5, "0".into())), "{ticks:?}");
         assert_eq!(of(Layer::Steps, (7.0, 7.0)).unwrap().2, [(0.5, "7".to_string())]);
         assert!(Layer::ALL.into_iter().all(|layer| bar(layer, (0.0, 1.0)).is_some() == has_bar(layer)));
+    }
+
+    #[test]
+    fn the_bar_of_a_section_has_distances_in_world_units() {
+        let scale = SectionScale::of_distances(2.0);
+        let bar = section_bar(&scale, &|_| [0.0; 3]);
+        assert_eq!((bar.title.as_str(), bar.unit.as_str()), ("distance", "lines 0.05 apart"));
+        // By the root of the distance, so that what is close to the surface can be told apart.
+        let ticks = |place: f64| bar.ticks.iter().find(|t| (t.0 - place).abs() < 1e-9).map(|t| t.1.as_str());
+        assert_eq!(
+            [0.5, 0.5 + 0.5 * 0.5f64.sqrt(), 0.5 - 0.5 * 0.1f64.sqrt()].map(ticks),
+            [Some("0"), Some("0.5"), Some("−0.1")]
+        );
     }
 
     #[test]

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressStyle};
+use nstr_files::decimals;
 use nstr_fit::Progress;
 use nstr_pipeline::FitObserver;
 use nstr_pipeline::time_left::{TimeLeft, spoken};
@@ -27,12 +28,8 @@ enum Verbosity {
 pub struct ProgressDisplay {
     verbosity: Verbosity,
     bar: Option<Bar>,
-    /// Stage whose time is estimated.
-    stage: String,
-    left: TimeLeft,
+    stage: Stage,
     start: Instant,
-    /// Time from the beginning of the display to that of the stage.
-    stage_start: f64,
     printed: Instant,
     runs: Option<Runs>,
     /// Validation metric as it was last printed in a line.
@@ -53,10 +50,8 @@ impl ProgressDisplay {
         Self {
             verbosity: Verbosity::Full,
             bar: None,
-            stage: String::new(),
-            left: TimeLeft::default(),
+            stage: Stage::default(),
             start: now,
-            stage_start: 0.0,
             printed: now,
             runs: None,
             metric: None,
@@ -77,8 +72,8 @@ impl ProgressDisplay {
     /// # Errors
     /// Signals that cannot be heard.
     pub fn of_runs(total: usize) -> anyhow::Result<Self> {
-        let (runs, left) = (Some(Runs::new(total)), TimeLeft::of_runs());
-        Ok(Self { verbosity: Verbosity::BarOnly, runs, left, ..Self::stoppable()? })
+        let stage = Stage { left: TimeLeft::of_runs(), ..Stage::default() };
+        Ok(Self { verbosity: Verbosity::BarOnly, runs: Some(Runs::new(total)), stage, ..Self::stoppable()? })
     }
 
     /// Begins the next of several runs.
@@ -95,13 +90,13 @@ impl ProgressDisplay {
         let now = self.now();
         if let Some(runs) = &mut self.runs {
             runs.end(now);
-            self.left.update(now, runs.fraction());
+            self.stage.left.update(now, runs.fraction());
         }
     }
 
     /// Words about the time that all runs still take: `; about 5 min left`. Empty where it is short or not known.
     pub fn rest(&self) -> String {
-        match self.left.left(self.now()) {
+        match self.stage.left.left(self.now()) {
             Some(left) if left >= 10.0 => format!("; about {} left", spoken(left)),
             _ => String::new(),
         }
@@ -126,24 +121,20 @@ impl ProgressDisplay {
                 (Some(runs.fraction()), runs.name())
             }
             None => {
-                if self.stage != stage {
-                    (self.stage, self.left, self.stage_start) = (stage.into(), TimeLeft::default(), now);
-                }
+                self.stage.enter(now, stage);
                 (fraction, String::new())
             }
         };
-        fraction.iter().for_each(|fraction| self.left.update(now, *fraction));
+        fraction.iter().for_each(|fraction| self.stage.left.update(now, *fraction));
         let words: Vec<&str> = [&name, stage, text].into_iter().filter(|words| !words.is_empty()).collect();
         let words = words.join("  ");
-        let left = self.left.left(now).filter(|left| *left >= 0.5).map(spoken);
+        let left = self.stage.left.left(now).filter(|left| *left >= 0.5).map(spoken);
         if std::io::stderr().is_terminal() {
             let left = left.map_or(String::new(), |left| format!("  {left} left"));
             self.bar.get_or_insert_with(Bar::new).show(fraction, words + &left);
         } else if self.prints_line() {
             self.printed = Instant::now();
-            // Stages of unknown length are many and short: the time is that of the whole.
-            let began = if fraction.is_some() { self.stage_start } else { 0.0 };
-            let elapsed = elapsed.map_or(now - began, |elapsed| elapsed.as_secs_f64());
+            let elapsed = elapsed.map_or(now - self.stage.start, |elapsed| elapsed.as_secs_f64());
             stderr!("{}", line(fraction, &words, elapsed, left.as_deref()));
         }
         !self.is_stopped()
@@ -166,6 +157,25 @@ impl ProgressDisplay {
     /// Returns whether a signal asked the work to stop.
     pub fn is_stopped(&self) -> bool {
         self.stop.as_ref().is_some_and(|stop| stop.load(Ordering::SeqCst))
+    }
+}
+
+/// Stage of some work, whose time is told and estimated.
+#[derive(Default)]
+struct Stage {
+    name: String,
+    /// Time from the beginning of the display to that of the stage.
+    start: f64,
+    left: TimeLeft,
+}
+
+impl Stage {
+    /// Goes on with the stage `name` at the time `now`, or begins it. Tries of one search (`size, try 3`) are one stage.
+    fn enter(&mut self, now: f64, name: &str) {
+        let name = name.split(',').next().unwrap_or_default();
+        if self.name != name {
+            *self = Self { name: name.into(), start: now, left: TimeLeft::default() };
+        }
     }
 }
 
@@ -291,7 +301,7 @@ impl FitObserver for ProgressDisplay {
         if let Some((name, value)) = p.validation_metric
             && (std::io::stderr().is_terminal() || self.metric != p.validation_metric)
         {
-            text += &format!("  {name} {value:.2}");
+            text += &format!("  {name} {}", decimals(value, 2));
             if self.prints_line() {
                 self.metric = p.validation_metric;
             }
@@ -322,6 +332,23 @@ mod tests {
     fn lines_tell_what_is_known() {
         assert_eq!(line(Some(0.5), "step 9", 12.4, Some("12 s")), "   50 %  step 9  12 s, about 12 s left");
         assert_eq!(line(None, "reading", 30.0, None), "  reading  30 s");
+    }
+
+    #[test]
+    fn stages_have_their_own_time() {
+        let mut stage = Stage::default();
+        stage.enter(0.0, "");
+        for (now, name, start) in [
+            (40.0, "views", 40.0),
+            (43.0, "views", 40.0),
+            (45.0, "space before the cameras", 45.0),
+            (47.5, "size, try 1", 47.5),
+            (48.0, "size, try 2", 47.5),
+            (50.0, "views", 50.0),
+        ] {
+            stage.enter(now, name);
+            assert_eq!(stage.start, start, "{name}");
+        }
     }
 
     #[test]

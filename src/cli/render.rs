@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
 use clap::Args;
+use glam::DVec3;
 use nstr_camera::camera::Camera;
 use nstr_camera::camera_arc::CameraArc;
 use nstr_camera::camera_file::read_cameras;
@@ -17,7 +18,7 @@ use nstr_image::{Rgba8, folder, gif, png};
 use nstr_pipeline::{Field, Renderer, RendererChoice};
 use nstr_render::exr;
 use nstr_render::{Filter, Look, Shading};
-use nstr_render::{Layer, LayerSet, RenderSettings, RenderStats, Section, SectionView};
+use nstr_render::{Layer, LayerSet, RenderSettings, RenderStats, Section, SectionScale, SectionView};
 
 use super::device_choice;
 use super::earlier::check_original;
@@ -118,8 +119,8 @@ pub struct RenderArgs {
     /// Cut away what lies where NX·x + NY·y + NZ·z > OFFSET, in world units
     #[arg(long, value_name = "NX,NY,NZ,OFFSET", allow_hyphen_values = true, help_heading = LOOK)]
     section: Option<Section>,
-    /// Show the field on the section in false colours: signed distances in blue inside and red outside with lines every
-    /// 1/40 of the cube's edge, or 1 - exp(-density/100)
+    /// Show the field on the section, in the object's box and a margin, in false colours with a bar: signed distances in blue
+    /// inside and red outside with lines every 1/40 of the cube's edge, or 1 - exp(-density/100)
     #[arg(long, requires = "section", help_heading = LOOK)]
     section_field: bool,
     /// Opacity of the field on the section, 0 to 1: what is behind is seen through it (CPU) [default: 1]
@@ -205,10 +206,13 @@ impl RenderArgs {
         if self.background.is_some() && is_exr && !has(Layer::Colour) {
             bail!("--background lies behind the layer colour, which --layers leaves out; leave it out");
         }
-        let bars = [("--range", self.range.is_some()), ("--no-legend", self.no_legend)];
-        if (is_exr || !has_bars)
-            && let Some(name) = given(&bars)
-        {
+        // That of a section's field has a range of its own.
+        let has_section_bar = has(Layer::Colour) && self.section_field;
+        let without_effect = [
+            ("--range", self.range.is_some() && (is_exr || !has_bars)),
+            ("--no-legend", self.no_legend && (is_exr || !(has_bars || has_section_bar))),
+        ];
+        if let Some(name) = given(&without_effect) {
             bail!("{name} is for pictures in false colours, as --layers depth -o {}.png", stem(&self.output));
         }
         if self.range.is_some() && layers.iter().filter(|l| has_bar(*l)).count() > 1 {
@@ -373,6 +377,7 @@ pub fn run(args: &RenderArgs) -> anyhow::Result<()> {
         background: args.background.unwrap_or(field.background()),
         section: args.section.map(|s| Section { show: args.section_view(), ..s }),
         section_opacity: args.section_opacity.unwrap_or(1.0),
+        section_box: renderer.section_box(),
         seed: 0,
     };
     let stats = |stats: &RenderStats| {
@@ -388,6 +393,9 @@ pub fn run(args: &RenderArgs) -> anyhow::Result<()> {
         return Ok(());
     }
     let mut pictures = LayerPictures::new(layers, settings, !args.no_legend, args.range).with_backdrop(backdrop);
+    if args.section_field {
+        pictures = pictures.with_section(Some(section_scale(&field)));
+    }
     if cameras.len() > 1 {
         pictures.fix_ranges(&renderer, &cameras)?;
     }
@@ -521,7 +529,19 @@ fn cameras(args: &RenderArgs, renderer: &Renderer<'_>, field: &Field) -> anyhow:
         up: args.up.unwrap_or(renderer.up()),
         ..Orbit::default()
     };
-    around(renderer, field.camera_arc().filter(|_| follows_arc), orbit, args.spiral.is_some())
+    // What is shown on a section reaches beyond the object.
+    let shown = renderer.section_box().filter(|_| args.section_field);
+    let bounds = shown.unwrap_or_else(|| renderer.bounds());
+    around(bounds, field.camera_arc().filter(|_| follows_arc), orbit, args.spiral.is_some())
+}
+
+/// The scale of the false colours of a field on a section.
+fn section_scale(field: &Field) -> SectionScale {
+    let model = field.model();
+    match field {
+        Field::Sdf(_) => SectionScale::of_distances(model.cube().size),
+        _ => SectionScale::of_densities(model.map.length_scale()),
+    }
 }
 
 fn check_frames(option: &str, frames: usize) -> anyhow::Result<()> {
@@ -531,17 +551,18 @@ fn check_frames(option: &str, frames: usize) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Cameras on the arc of a one-sided capture or an open scene, else on `orbit`; at changing heights where `rising`.
+/// Cameras on the arc of a one-sided capture or an open scene, else on `orbit` around the box `bounds`; at changing heights where
+/// `rising`.
 fn around(
-    renderer: &Renderer<'_>,
+    bounds: (DVec3, DVec3),
     camera_arc: Option<CameraArc>,
     orbit: Orbit,
     rising: bool,
 ) -> anyhow::Result<Vec<Camera>> {
     Ok(match camera_arc {
         Some(camera_arc) => camera_arc.cameras(orbit.frames, orbit.size, rising)?,
-        None if rising => Spiral { orbit, ..Spiral::default() }.cameras(renderer.bounds())?,
-        None => orbit.cameras(renderer.bounds())?,
+        None if rising => Spiral { orbit, ..Spiral::default() }.cameras(bounds)?,
+        None => orbit.cameras(bounds)?,
     })
 }
 
@@ -569,7 +590,7 @@ pub fn portrait(from: &Path, model: Model, path: &Path) -> anyhow::Result<()> {
         up: renderer.up(),
         ..Orbit::default()
     };
-    let cameras = around(&renderer, field.camera_arc(), orbit, false)?;
+    let cameras = around(renderer.bounds(), field.camera_arc(), orbit, false)?;
     let samples = if renderer.traces_surface() { settings.samples } else { 4 };
     let camera = cameras.first().context("no camera")?;
     let mut frame = renderer.render(camera, &RenderSettings { samples, ..settings })?;
@@ -615,6 +636,8 @@ mod tests {
             (&["--layers", "depth", "--background", "black"], "exr", true, "--background"),
             (&["--no-legend"], "png", true, "--layers depth -o x.png"),
             (&["--range", "0,1"], "exr", true, "false colours"),
+            (&["--section", "0,0,1,0", "--section-field", "--range", "0,1"], "png", true, "false colours"),
+            (&["--section", "0,0,1,0", "--section-field", "--no-legend"], "exr", true, "false colours"),
             (&["--layers", "depth,steps", "--range", "0,1"], "png", true, "one layer"),
         ] {
             let said = say(options, kind, is_surface).unwrap_err();
@@ -625,6 +648,7 @@ mod tests {
             (&["--ao", "--look", "headlight"], "exr", true),
             (&["--layers", "colour,depth", "--shadow", "--range", "0,1", "--no-legend"], "gif", true),
             (&["--fps", "10"], "mp4", false),
+            (&["--section", "0,0,1,0", "--section-field", "--no-legend"], "png", true),
             (&["--layer", "normals", "--spp", "9", "--background", "black"], "png", false),
         ] {
             assert_eq!(say(options, kind, is_surface), Ok(()), "{options:?}");

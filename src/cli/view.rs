@@ -8,6 +8,7 @@ use anyhow::{Context, bail};
 use clap::Args;
 use nstr_capture::{CaptureBackground, Split, View, is_capture, read_capture};
 use nstr_field::model::{Model, is_model_name};
+use nstr_files::decimals;
 use nstr_fit::Budget;
 use nstr_geometry::{MeshFormat, read_mesh};
 use nstr_image::colour::{Background, linear_from_srgb};
@@ -218,8 +219,9 @@ fn details(model: &Model) -> Vec<String> {
     let kind = if model.spec.color_head.is_some() { "radiance" } else { "signed distance" };
     let mut lines = vec![format!("{kind}, {} parameters", model.spec.parameters())];
     let known = [("psnr", "PSNR", 2), ("ssim", "SSIM", 4), ("iou", "IoU", 4), ("chamfer_l1", "Chamfer", 6)];
-    let found =
-        known.iter().filter_map(|(key, name, digits)| model.metrics.get(*key).map(|v| format!("{name} {v:.digits$}")));
+    let found = known
+        .iter()
+        .filter_map(|(key, name, digits)| Some(format!("{name} {}", decimals(*model.metrics.get(*key)?, *digits))));
     let found: Vec<String> = found.collect();
     if !found.is_empty() {
         lines.push(found.join(", "));

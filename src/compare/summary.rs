@@ -1,5 +1,7 @@
 //! Mean and deviation over seeds, and their text in tables.
 
+use nstr_files::decimals;
+
 /// Mean and sample standard deviation of some values.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Summary {
@@ -49,7 +51,7 @@ impl ColumnFormat {
 
     /// A value without its deviation.
     pub fn value(self, value: f64) -> String {
-        format!("{:.*}", self.decimals, value / 10f64.powi(self.power))
+        decimals(value / 10f64.powi(self.power), self.decimals)
     }
 
     /// `mean ± deviation`.

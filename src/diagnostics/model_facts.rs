@@ -4,7 +4,7 @@ use std::path::Path;
 
 use nstr_field::model::Model;
 use nstr_pipeline::FitRecord;
-use nstr_spec::{FieldSpec, Interpolation, MlpSpec};
+use nstr_spec::{FieldSpec, MlpSpec};
 
 /// Name and value of each fact; `record` is the model's record of its fit, `reference` the file that it is compared with.
 pub(crate) fn facts(model: &Model, record: Option<&FitRecord>, reference: Option<&Path>) -> Vec<(String, String)> {
@@ -27,8 +27,7 @@ pub(crate) fn facts(model: &Model, record: Option<&FitRecord>, reference: Option
 }
 
 fn network(mlp: &MlpSpec) -> String {
-    let activation = format!("{:?}", mlp.activation).to_lowercase();
-    if mlp.layers == 0 { "linear".into() } else { format!("{} × {}, {activation}", mlp.layers, mlp.width) }
+    if mlp.layers == 0 { "linear".into() } else { format!("{} × {}, {}", mlp.layers, mlp.width, mlp.activation) }
 }
 
 fn latent_grid(spec: &FieldSpec) -> String {
@@ -36,8 +35,8 @@ fn latent_grid(spec: &FieldSpec) -> String {
         return "none".into();
     }
     let levels: Vec<String> = spec.latent.levels.iter().map(|l| l.resolution.to_string()).collect();
-    let blend = if spec.latent.interpolation == Interpolation::Linear { "linear" } else { "smoothstep" };
-    format!("{} cells, {} features, {blend} interpolation", levels.join(", "), spec.latent.features)
+    let (levels, latent) = (levels.join(", "), &spec.latent);
+    format!("{levels} cells, {} features, {} interpolation", latent.features, latent.interpolation)
 }
 
 fn spectrum(spec: &FieldSpec) -> String {

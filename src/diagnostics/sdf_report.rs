@@ -14,7 +14,7 @@ use nstr_geometry::sample::SurfaceSampler;
 use nstr_geometry::{DistanceQuery, MeshError, TriMesh};
 use nstr_image::colormap::{diverging_colormap, sequential_colormap};
 use nstr_pipeline::Error;
-use nstr_plot::format::short;
+use nstr_plot::format::{fixed, short};
 use nstr_plot::{Axis, Bin, Chart, Estimate, binned};
 use nstr_render::{Frame, Layer, LayerSet, RenderSettings, SphereTracer, TracerSettings};
 use nstr_render::{ValueRange, layer_image};
@@ -208,12 +208,13 @@ fn describe(
     section.text(how);
     match agreement {
         Some([exact, differences @ ..]) => {
-            let list = SCALES.iter().zip(differences).map(|(step, rho)| format!("{rho:.2} over ±{step}"));
+            let list = SCALES.iter().zip(differences).map(|(step, rho)| format!("{} over ±{step}", fixed(*rho, 2)));
             section.text(format!(
                 "The mesh's curvature is discrete (cotangent Laplacian and angle defect over mixed Voronoi areas) at its \
                  vertices, blended at the closest point; it follows the tessellation: flat within large faces, growing at edges \
-                 as triangles shrink. Rank correlation of the field's mean curvature with it: {exact:.2} by second derivatives, \
+                 as triangles shrink. Rank correlation of the field's mean curvature with it: {} by second derivatives, \
                  by differences {}. The step that agrees best is used.",
+                fixed(*exact, 2),
                 list.collect::<Vec<_>>().join(", ")
             ));
         }

@@ -15,6 +15,7 @@
 
 pub mod compact;
 mod read_entries;
+mod runs;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fmt;
@@ -469,7 +470,7 @@ impl Checkpoint {
                 }
             }
             for (name, values) in &self.arrays {
-                file.tensor(format!("{TASK}{name}"), vec![values.len()], values, Precision::F32)?;
+                file.array(format!("{TASK}{name}"), values)?;
             }
             file.finish(&self.model, Some(self.state.clone()), path)
         };
@@ -603,10 +604,26 @@ impl<'a> Reader<'a> {
         let names = self.file.names().into_iter().filter_map(|name| Some((name, name.strip_prefix(TASK)?)));
         names
             .map(|(name, short)| {
-                let shape = self.file.tensor(name).map_or(Vec::new(), |view| view.shape().to_vec());
-                Ok((short.to_string(), self.tensor(name, &shape)?))
+                let view = self.file.tensor(name).ok();
+                let shape = view.as_ref().map_or(Vec::new(), |view| view.shape().to_vec());
+                let values = match view.filter(|view| view.dtype() == Dtype::U32) {
+                    Some(view) => self.runs(name, &view)?,
+                    None => self.tensor(name, &shape)?,
+                };
+                Ok((short.to_string(), values))
             })
             .collect()
+    }
+
+    /// The values of an array that is kept as runs.
+    fn runs(&self, name: &str, view: &TensorView<'_>) -> Result<Vec<f32>, ModelErrorKind> {
+        let wrong = |found: String| ModelErrorKind::Tensor { name: name.into(), found, shape: view.shape().into() };
+        let words = view.data().as_chunks::<4>().0.iter().map(|word| u32::from_le_bytes(*word));
+        let values = runs::decode(words, runs::MAX_VALUES).map_err(wrong)?;
+        match values.iter().position(|v| !v.is_finite()) {
+            Some(i) => Err(wrong(format!("element {i} is {}", values[i]))),
+            None => Ok(values),
+        }
     }
 
     fn tensor(&self, name: &str, shape: &[usize]) -> Result<Vec<f32>, ModelErrorKind> {
@@ -666,6 +683,19 @@ impl Writer {
         };
         self.tensors.push((name, dtype, shape, bytes));
         Ok(())
+    }
+
+    /// An array of any length, as runs where these are shorter.
+    fn array(&mut self, name: String, values: &[f32]) -> Result<(), ModelErrorKind> {
+        let is_finite = values.iter().all(|v| v.is_finite());
+        match runs::code(values).filter(|_| is_finite) {
+            Some(coded) => {
+                let bytes = coded.iter().flat_map(|word| word.to_le_bytes()).collect();
+                self.tensors.push((name, Dtype::U32, vec![coded.len()], bytes));
+                Ok(())
+            }
+            None => self.tensor(name, vec![values.len()], values, Precision::F32),
+        }
     }
 
     fn finish(&self, model: &Model, state: Option<Value>, path: &Path) -> Result<(), ModelErrorKind> {

@@ -1,10 +1,12 @@
-//! Files as people have them: whole writes that spare links and devices, bounded reads, text of every encoding, locks.
+//! Files as people have them: whole writes that spare links and devices, bounded reads, text of every encoding, locks,
+//! and the quotations and numbers of messages.
 //!
 //! Every room reads and writes through here, so that a rule about files has one place.
 
 mod input;
 mod lock;
 mod message;
+mod number;
 mod output;
 mod same;
 #[doc(hidden)]
@@ -14,6 +16,7 @@ mod text;
 pub use input::{Budget, read, read_named};
 pub use lock::{Lock, LockError, lock};
 pub use message::shorten;
+pub use number::{decimals, plain, plain_beside};
 pub use output::{Target, Temporary, probe, probe_folder, resolve, temporary, write, write_with};
 pub use same::is_same;
 pub use text::{decode_text, excerpt, read_text};

@@ -32,7 +32,7 @@ pub(crate) fn check_shape(spec: &FieldSpec) -> Result<(), ConfigError> {
     }
     let decoder = &spec.decoder;
     if decoder.layers > 0 && (decoder.activation != Activation::Relu || decoder.width < 2 || decoder.omega_0 != 1) {
-        return invalid("decoder.activation", format!("{:?}", decoder.activation), "must be relu, of width 2 or more");
+        return invalid("decoder.activation", decoder.activation.to_string(), "must be relu, of width 2 or more");
     }
     Ok(())
 }

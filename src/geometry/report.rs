@@ -206,9 +206,10 @@ impl fmt::Display for MeshReport {
 pub(crate) fn figure(value: f64, scale: f64, decimals: usize) -> String {
     let scale = scale.abs();
     if scale == 0.0 || (1e-3..1e15).contains(&scale) {
-        format!("{value:.decimals$}")
+        nstr_files::decimals(value, decimals)
     } else {
-        format!("{value:.decimals$e}")
+        // A zero of either sign is one without.
+        format!("{:.decimals$e}", value + 0.0)
     }
 }
 

@@ -5,7 +5,10 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
-use nstr_field::model::ENDINGS;
+use nstr_field::model::{ENDINGS, Model};
+use nstr_files::excerpt;
+
+use crate::record::FitRecord;
 
 /// Bytes that are read at a time.
 const PART: usize = 1 << 16;
@@ -41,6 +44,25 @@ pub fn input_fingerprint(path: &Path) -> io::Result<String> {
         return Ok("stream".into());
     }
     Ok(format!("{:016x}", hash.0))
+}
+
+/// The input that `model` was fitted to, in words, where that is another than `input` of this hash. An input without a hash, and
+/// models that keep none, are told by their names.
+pub fn other_input(model: &Model, input: &Path, fingerprint: Option<&str>) -> Option<String> {
+    let before = model.provenance.get("input").map_or("", String::as_str);
+    let name = input.file_name().unwrap_or_default().to_string_lossy();
+    let then = FitRecord::of(model).ok().and_then(|record| record.input);
+    // A pipe has no content to compare.
+    let now = fingerprint.filter(|hash| *hash != "stream");
+    match (then.as_deref(), now) {
+        (Some(then), Some(now)) if then == now => None,
+        (Some(_), Some(_)) if before == name => {
+            Some(format!("another {}, or of this one before it changed", excerpt(before)))
+        }
+        // Older models don't know the content.
+        _ if before == name || before.is_empty() => None,
+        _ => Some(excerpt(before)),
+    }
 }
 
 struct Fnv(u64);

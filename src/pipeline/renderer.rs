@@ -63,6 +63,14 @@ impl CpuRenderer<'_> {
         }
     }
 
+    /// Box, in world units, that a section shows the field within: the object's with a margin; `None`: all of the field.
+    pub fn section_box(&self) -> Option<(DVec3, DVec3)> {
+        match self {
+            Self::Surface(tracer) => Some(tracer.section_box()),
+            Self::Volume(renderer) => renderer.section_box(),
+        }
+    }
+
     /// Renders one frame.
     ///
     /// # Errors
@@ -130,6 +138,11 @@ impl<'a> Renderer<'a> {
     /// Lowest and highest corner of the box around the object, world units.
     pub fn bounds(&self) -> (DVec3, DVec3) {
         self.cpu.bounds()
+    }
+
+    /// Box, in world units, that a section shows the field within: the object's with a margin; `None`: all of the field.
+    pub fn section_box(&self) -> Option<(DVec3, DVec3)> {
+        self.cpu.section_box()
     }
 
     /// The upward axis that models of this kind have: y of meshes, z of captures.

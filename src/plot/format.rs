@@ -9,12 +9,7 @@ use std::ops::RangeInclusive;
 /// assert_eq!([fixed(-1.234, 2), fixed(-0.001, 2)], ["−1.23", "0.00"]);
 /// ```
 pub fn fixed(v: f64, decimals: usize) -> String {
-    let text = format!("{v:.decimals$}");
-    match text.strip_prefix('-') {
-        Some(size) if size.chars().all(|c| "0.".contains(c)) => size.into(),
-        Some(size) => format!("−{size}"),
-        None => text,
-    }
+    nstr_files::decimals(v, decimals).replace('-', "−")
 }
 
 /// Three significant digits, with a typographic minus sign; `–` for what is not finite.

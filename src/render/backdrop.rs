@@ -34,8 +34,8 @@ impl Backdrop {
     }
 
     /// The ground that has a shadow, where there is one.
-    pub fn ground(&self) -> Option<&GroundShadow> {
-        self.ground.as_deref()
+    pub fn ground(&self) -> Option<&Arc<GroundShadow>> {
+        self.ground.as_ref()
     }
 
     /// Puts the background behind the colours of a frame that `camera` saw on nothing, which become opaque.

@@ -7,6 +7,7 @@ use nstr_image::colormap::{diverging_colormap, sequential_colormap};
 use nstr_space::Cube;
 
 use crate::error::RenderError;
+use crate::settings::RenderSettings;
 
 /// Appearance of the plane where a section cuts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
@@ -14,7 +15,8 @@ pub enum SectionView {
     /// The cut face of a solid, shaded with the plane's normal; volumes begin at the plane.
     #[default]
     Cut,
-    /// The field's value on the plane within the field's cube, in false colours: rays that reach the plane end there.
+    /// The field's value on the plane within the field's cube, and the box that settings may name, in false colours: rays that
+    /// reach the plane end there.
     Field,
 }
 
@@ -67,6 +69,17 @@ impl FromStr for Section {
     }
 }
 
+/// Margin of [`box_around`], as a share of the box's longest edge.
+const MARGIN: f64 = 0.1;
+
+/// The box that a section shows the field within: `bounds` of an object with a margin, so that the field is seen around it, but no
+/// wall of false colours that hides the rest of the picture. Within the field's `cube`, where there are values.
+pub fn box_around((lo, hi): (DVec3, DVec3), cube: Cube) -> (DVec3, DVec3) {
+    let margin = DVec3::splat(MARGIN * (hi - lo).max_element());
+    let (first, last) = cube.bounds();
+    ((lo - margin).max(first), (hi + margin).min(last))
+}
+
 /// A [`Section`] in field coordinates.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Plane {
@@ -74,6 +87,8 @@ pub struct Plane {
     offset: f64,
     show: SectionView,
     opacity: f32,
+    /// Box that it shows the field within.
+    within: Option<(DVec3, DVec3)>,
 }
 
 /// Hit of a ray on a plane that shows the field.
@@ -102,7 +117,15 @@ impl Plane {
     /// The section in the unit coordinates of `cube`.
     pub fn new(section: &Section, cube: Cube) -> Self {
         let Section { normal, offset, show } = *section;
-        Self { normal, offset: (offset - normal.dot(cube.origin)) / cube.size, show, opacity: 1.0 }
+        Self { normal, offset: (offset - normal.dot(cube.origin)) / cube.size, show, opacity: 1.0, within: None }
+    }
+
+    /// The plane of a frame's settings in the unit coordinates of `cube`, where there is one.
+    pub fn of(settings: &RenderSettings, cube: Cube) -> Option<Self> {
+        let within = settings.section_box.map(|(lo, hi)| (cube.to_unit(lo), cube.to_unit(hi)));
+        settings
+            .section
+            .map(|section| Self { within, ..Self::new(&section, cube) }.with_opacity(settings.section_opacity))
     }
 
     /// The same plane with this opacity where it shows the field, 0 to 1.
@@ -131,17 +154,22 @@ impl Plane {
         }
     }
 
+    /// Returns whether it shows the field at a point of it.
+    fn shows_at(&self, p: DVec3) -> bool {
+        let is_within = |(lo, hi): (DVec3, DVec3)| p.cmpge(lo).all() && p.cmple(hi).all();
+        self.show == SectionView::Field && self.within.is_none_or(is_within)
+    }
+
     /// Hit of a ray on the plane, where the plane shows the field, and `true` if what is kept begins there.
     pub fn hit(&self, origin: DVec3, direction: DVec3) -> Option<(SectionHit, bool)> {
-        if self.show != SectionView::Field {
-            return None;
-        }
         let (from, to) = self.clip_interval(origin, direction)?;
         let normal = self.normal.as_vec3();
-        if from > 0.0 {
-            return Some((SectionHit { t: from, normal }, true));
-        }
-        to.is_finite().then_some((SectionHit { t: to, normal: -normal }, false))
+        let (hit, is_entered) = match from > 0.0 {
+            true => (SectionHit { t: from, normal }, true),
+            false => (SectionHit { t: to, normal: -normal }, false),
+        };
+        let is_shown = hit.t.is_finite() && self.shows_at(origin + direction * hit.t);
+        is_shown.then_some((hit, is_entered))
     }
 }
 
@@ -150,16 +178,16 @@ pub fn clip(origin: DVec3, direction: DVec3, plane: Option<&Plane>) -> Option<In
     let (mut enter, mut exit, mut face) = nstr_space::ray_box(origin, direction)?;
     let Some(plane) = plane else { return Some(Interval { enter, exit, face, shown: None }) };
     let (from, to) = plane.clip_interval(origin, direction)?;
-    let shows = plane.show == SectionView::Field;
+    let shows = |t: f64| plane.shows_at(origin + direction * t);
     let normal = plane.normal.as_vec3();
     let mut shown = None;
     if to < exit {
         exit = to;
-        shown = shows.then_some(SectionHit { t: to, normal: -normal });
+        shown = shows(to).then_some(SectionHit { t: to, normal: -normal });
     }
     if from > enter {
         (enter, face) = (from, normal);
-        shown = shows.then_some(SectionHit { t: from, normal });
+        shown = shows(from).then_some(SectionHit { t: from, normal });
     }
     if enter >= exit {
         return None;
@@ -254,6 +282,26 @@ mod tests {
             assert!(clip(above, DVec3::NEG_Z, Some(&plane(DVec3::Z, -0.5, show))).is_none());
             let whole = clip(above, DVec3::NEG_Z, None);
             assert_eq!(clip(above, DVec3::NEG_Z, Some(&plane(DVec3::Z, 1.5, show))), whole);
+        }
+    }
+
+    #[test]
+    fn the_field_is_shown_within_the_box_and_only_cut_outside_of_it() {
+        let section = Section { normal: DVec3::Z, offset: 0.5, show: SectionView::Field };
+        let world = box_around((DVec3::new(0.3, 0.4, 0.2), DVec3::new(0.7, 0.6, 0.8)), Cube::default());
+        assert!((world.0 - DVec3::new(0.24, 0.34, 0.14)).length() < 1e-12);
+        let settings =
+            |section_box| RenderSettings { section: Some(section), section_box, ..RenderSettings::default() };
+        let plane = |section_box| Plane::of(&settings(section_box), Cube::default());
+        let cut = Plane::new(&Section { show: SectionView::Cut, ..section }, Cube::default());
+        for (x, y, is_within) in [(0.5, 0.5, true), (0.25, 0.35, true), (0.23, 0.5, false), (0.5, 0.67, false)] {
+            for (z, down) in [(2.0, DVec3::NEG_Z), (-1.0, DVec3::Z)] {
+                let origin = DVec3::new(x, y, z);
+                let [bounded, whole] = [Some(world), None].map(|b| clip(origin, down, plane(b).as_ref()));
+                let expected = if is_within { whole } else { clip(origin, down, Some(&cut)) };
+                assert_eq!(bounded, expected, "{origin}");
+                assert_eq!(plane(Some(world)).unwrap().hit(origin, down).is_some(), is_within, "{origin}");
+            }
         }
     }
 

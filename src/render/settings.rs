@@ -1,5 +1,6 @@
 //! Settings of one frame, the same for every renderer.
 
+use glam::DVec3;
 use nstr_image::colour::Background;
 
 use crate::error::RenderError;
@@ -25,6 +26,9 @@ pub struct RenderSettings {
     pub section: Option<Section>,
     /// Opacity of a section that shows the field, 0 to 1; what is behind it is seen through it (CPU renderers).
     pub section_opacity: f32,
+    /// World box that the field is shown within on a section, besides the field's cube: the object's with a margin, see
+    /// [`box_around`](crate::section::box_around). Outside of it the section only cuts.
+    pub section_box: Option<(DVec3, DVec3)>,
     /// Seed of the samples' places.
     pub seed: u64,
 }
@@ -39,6 +43,7 @@ impl Default for RenderSettings {
             background: Background::White,
             section: None,
             section_opacity: 1.0,
+            section_box: None,
             seed: 0,
         }
     }

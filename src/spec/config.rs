@@ -394,6 +394,16 @@ mod tests {
             let message = set(&overrides).unwrap_err().to_string();
             assert!(message.contains(part), "{overrides:?}: {message}");
         }
+        // What is printed can be given as an option.
+        use crate::{Activation::*, Interpolation::*};
+        for activation in [Relu, Silu, Sine] {
+            let config = set(&[&format!("decoder.activation={activation}")]).unwrap();
+            assert_eq!(config.decoder.activation, activation);
+        }
+        for interpolation in [Linear, Smoothstep] {
+            let config = set(&[&format!("latent.interpolation={interpolation}")]).unwrap();
+            assert_eq!(config.latent.interpolation, interpolation);
+        }
         let message = preset("sdf-tiny").unwrap().set(&["latent.resolution=2000"]).unwrap_err().to_string();
         assert!(message.contains("parameters"), "{message}");
     }

@@ -25,6 +25,7 @@
 //! `colour = sigmoid(head(f, encode(d)))` with the viewing direction `d`, and the density σ follows from the raw one by a
 //! [`DensityLaw`], usually `exp`.
 
+use std::fmt;
 use std::ops::Range;
 
 use serde::{Deserialize, Serialize, Serializer};
@@ -60,6 +61,16 @@ pub enum Interpolation {
     Linear,
     /// Multilinear on `t²(3−2t)`: C¹, second derivatives exist across cells.
     Smoothstep,
+}
+
+/// `linear` or `smoothstep`, as options take it.
+impl fmt::Display for Interpolation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Linear => "linear",
+            Self::Smoothstep => "smoothstep",
+        })
+    }
 }
 
 /// One level of the latent grid.
@@ -136,6 +147,17 @@ pub enum Activation {
     Silu,
     /// `sin(a)`, smooth.
     Sine,
+}
+
+/// `relu`, `silu` or `sine`, as options take it.
+impl fmt::Display for Activation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Relu => "relu",
+            Self::Silu => "silu",
+            Self::Sine => "sine",
+        })
+    }
 }
 
 /// A multilayer perceptron: `layers` hidden layers of `width`, then a linear output (`layers = 0`: one linear map).

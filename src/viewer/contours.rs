@@ -13,6 +13,8 @@ const PLACES: usize = 72;
 const LABELLED: i32 = 4;
 /// Distance between numbers, in edges of the cube.
 const APART: f32 = 0.16;
+/// Distance of numbers from the border of what is shown, in edges of the cube.
+const BORDER: f32 = 0.02;
 /// Numbers on the isolines of one distance.
 const PER_LEVEL: usize = 2;
 
@@ -21,6 +23,10 @@ pub(crate) fn labels(scene: &Scene, section: &Section) -> Vec<Label> {
     let SceneField::Sdf(field) = &scene.field else { return Vec::new() };
     let cube = scene.cube;
     let normal = section.normal;
+    let shown = scene.section_box().unwrap_or_else(|| cube.bounds());
+    let (low, high) = (cube.to_unit(shown.0).as_vec3(), cube.to_unit(shown.1).as_vec3());
+    // A number near the border would be cut.
+    let (low, high) = (low.max(Vec3::ZERO) + BORDER, high.min(Vec3::ONE) - BORDER);
     let axis = (0..3).max_by(|a, b| normal[*a].abs().total_cmp(&normal[*b].abs())).unwrap_or(0);
     let (u, v) = ((axis + 1) % 3, (axis + 2) % 3);
     let offset = (section.offset - normal.dot(cube.origin)) / cube.size;
@@ -50,7 +56,7 @@ pub(crate) fn labels(scene: &Scene, section: &Section) -> Vec<Label> {
                     continue;
                 }
                 let at = points[j * PLACES + i].lerp(points[j * PLACES + i + 1], a / (a - b));
-                let inside = at.cmpge(Vec3::splat(0.02)).all() && at.cmple(Vec3::splat(0.98)).all();
+                let inside = at.cmpge(low).all() && at.cmple(high).all();
                 if !inside || taken.iter().any(|t| t.distance(at) < APART) {
                     continue;
                 }

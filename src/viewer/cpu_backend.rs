@@ -165,7 +165,7 @@ impl CpuWorker {
         };
         while let Some(pass) = plan.next_pass() {
             if pass.samples > 1 {
-                if !self.refine_edges(serial, &renderer, request, pass)? {
+                if !self.refine_edges(serial, &renderer, request, pass, &plan)? {
                     return Ok(());
                 }
                 continue;
@@ -178,9 +178,9 @@ impl CpuWorker {
             let frame = match preview.as_ref().filter(|_| pass.preview) {
                 Some(field) => {
                     let preview = preview::renderer(field, &request.scene)?;
-                    self.render_pass(serial, &preview, request, &camera, pass)?
+                    self.render_pass(serial, &preview, request, &camera, pass, &plan)?
                 }
-                None => self.render_pass(serial, &renderer, request, &camera, pass)?,
+                None => self.render_pass(serial, &renderer, request, &camera, pass, &plan)?,
             };
             self.spend(request, start);
             let Some(frame) = frame else { return Ok(()) };
@@ -224,6 +224,7 @@ impl CpuWorker {
         renderer: &CpuRenderer<'_>,
         request: &RenderRequest,
         pass: RenderPass,
+        plan: &ProgressivePlan,
     ) -> Result<bool, RenderError> {
         let start = Instant::now();
         let Some(last) = self.last.take() else { return Ok(true) };
@@ -238,7 +239,7 @@ impl CpuWorker {
                 self.last = Some(last);
                 return Ok(false);
             }
-            self.mailbox.set_progress(done);
+            self.mailbox.set_progress(serial, plan.progress(done));
         }
         let is_colour = !edges.frame.colour.is_empty();
         let frame = if is_colour { Arc::new(edges.frame) } else { unrefined.clone() };
@@ -262,6 +263,7 @@ impl CpuWorker {
         request: &RenderRequest,
         camera: &Camera,
         pass: RenderPass,
+        plan: &ProgressivePlan,
     ) -> Result<Option<Frame>, RenderError> {
         // The one sample goes through the pixel's centre, where depth is measured.
         let layers = request.mode.layers_with_depth();
@@ -282,7 +284,7 @@ impl CpuWorker {
                 None => whole = Some(part),
             }
             row += rows;
-            self.mailbox.set_progress(row as f32 / camera.height as f32);
+            self.mailbox.set_progress(serial, plan.progress(row as f32 / camera.height as f32));
         }
         Ok(whole)
     }
@@ -348,6 +350,7 @@ pub(crate) fn render_settings(
         background: Background::Transparent,
         section: request.section,
         section_opacity: request.section_opacity,
+        section_box: request.section.and_then(|_| request.scene.section_box()),
         seed,
     }
 }

@@ -122,12 +122,10 @@ impl GpuWorker {
     fn refine(&mut self, serial: u64, request: &RenderRequest) -> Result<(), GpuError> {
         let Some((_, renderer)) = &self.uploaded else { return Ok(()) };
         let same = self.last == Some((request.camera, request.mode));
-        let mut plan = ProgressivePlan::new(request, &self.speed, same, false);
+        let multisamples = matches!(request.mode, DisplayMode::Shaded | DisplayMode::Error);
+        let mut plan = ProgressivePlan::new(request, &self.speed, same, false).of_all_pixels(multisamples);
         let mut ranges = None;
         while let Some(planned) = plan.next_pass() {
-            if planned.samples > 1 && !matches!(request.mode, DisplayMode::Shaded | DisplayMode::Error) {
-                break;
-            }
             let samples = match request.quality {
                 Quality::Full(samples) if planned.samples > 1 => samples,
                 _ => 1,
@@ -145,7 +143,7 @@ impl GpuWorker {
                 if !planned.must_finish && !self.mailbox.is_newest(serial) {
                     return Ok(());
                 }
-                self.mailbox.set_progress(job.fraction() as f32);
+                self.mailbox.set_progress(serial, plan.progress(job.fraction() as f32));
                 let due = published_at.is_none_or(|at| at.elapsed() > PUBLISH_INTERVAL) || !more;
                 if job.samples_done() > published && due {
                     // Colour maps need the range of the values.
@@ -154,7 +152,8 @@ impl GpuWorker {
                         let frame = renderer.read(&pass.target, request.mode.layers())?;
                         ranges = Some(colour_ranges(&frame, request.mode));
                     }
-                    self.publish(renderer, &pass, &job, ranges);
+                    let image = drawn(&self.gpu, &mut self.tonemapper, renderer, &pass, &job, ranges);
+                    self.mailbox.publish(image);
                     (published, published_at) = (job.samples_done(), Some(Instant::now()));
                 }
                 if !more {
@@ -170,23 +169,31 @@ impl GpuWorker {
         }
         Ok(())
     }
+}
 
-    fn publish(&self, renderer: &GpuRenderer, pass: &GpuPass<'_>, job: &FrameJob, ranges: Option<ColourRanges>) {
-        let share = job.samples_done() as f32 / pass.samples as f32;
-        let width = renderer.field().spec().spectrum_width() as u32;
-        let spans = ranges.unwrap_or_default();
-        let pixels = self.tonemapper.draw(&self.gpu, &pass.target, &pass.camera, pass.request, spans, (share, width));
-        let scalar = pass.request.mode.scalar_layer().is_some();
-        self.mailbox.publish(RenderedImage {
-            pixels: PixelBuffer::Gpu(pixels),
-            request: pass.request.clone(),
-            divisor: pass.divisor,
-            samples: job.samples_done(),
-            seconds: pass.start.elapsed().as_secs_f64(),
-            range: ranges.filter(|_| scalar).map(|r| r[0]),
-            psnr: None,
-            note: None,
-        });
+/// Image of a pass as far as its job is done.
+fn drawn(
+    gpu: &Gpu,
+    tonemapper: &mut GpuTonemapper,
+    renderer: &GpuRenderer,
+    pass: &GpuPass<'_>,
+    job: &FrameJob,
+    ranges: Option<ColourRanges>,
+) -> RenderedImage {
+    let share = job.samples_done() as f32 / pass.samples as f32;
+    let width = renderer.field().spec().spectrum_width() as u32;
+    let spans = ranges.unwrap_or_default();
+    let pixels = tonemapper.draw(gpu, &pass.target, &pass.camera, pass.request, spans, (share, width));
+    let scalar = pass.request.mode.scalar_layer().is_some();
+    RenderedImage {
+        pixels: PixelBuffer::Gpu(pixels),
+        request: pass.request.clone(),
+        divisor: pass.divisor,
+        samples: job.samples_done(),
+        seconds: pass.start.elapsed().as_secs_f64(),
+        range: ranges.filter(|_| scalar).map(|r| r[0]),
+        psnr: None,
+        note: None,
     }
 }
 
@@ -200,6 +207,7 @@ fn settings(request: &RenderRequest, samples: u32) -> RenderSettings {
         background: Background::Transparent,
         section: request.section,
         section_opacity: request.section_opacity,
+        section_box: request.section.and_then(|_| request.scene.section_box()),
         seed: 0,
     }
 }

@@ -1,5 +1,7 @@
 //! Tone mapping on the device: from a render target of the GPU renderer to a texture of sRGB values.
 
+use std::sync::Arc;
+
 use bytemuck::{Pod, Zeroable};
 use glam::DVec3;
 use nstr_camera::camera::Camera;
@@ -33,6 +35,30 @@ struct Uniforms {
 pub(crate) struct GpuTonemapper {
     pipeline: wgpu::RenderPipeline,
     layout: wgpu::BindGroupLayout,
+    ground: GroundBuffer,
+}
+
+/// The grid of a ground's shadow on the device, uploaded when the ground changes.
+#[derive(Default)]
+struct GroundBuffer(Option<(Option<Arc<GroundShadow>>, wgpu::Buffer)>);
+
+impl GroundBuffer {
+    /// The hidden shares of `ground`; without one a few zeros, since a binding cannot be empty.
+    fn of(&mut self, device: &wgpu::Device, ground: Option<&Arc<GroundShadow>>) -> &wgpu::Buffer {
+        // Held as long as its buffer, so that no other ground can come to have its address.
+        let is_kept =
+            |(known, _): &(Option<Arc<GroundShadow>>, _)| known.as_ref().map(Arc::as_ptr) == ground.map(Arc::as_ptr);
+        let kept = self.0.take().filter(is_kept);
+        let (_, buffer) = self.0.insert(kept.unwrap_or_else(|| {
+            let buffer = device.create_buffer_init(&wgpu::util::BufferInitDescriptor {
+                label: Some("ground"),
+                contents: bytemuck::cast_slice(ground.map_or(&[0.0; 4][..], |ground| ground.grid().2)),
+                usage: wgpu::BufferUsages::STORAGE,
+            });
+            (ground.cloned(), buffer)
+        }));
+        buffer
+    }
 }
 
 /// Format of the images.
@@ -88,13 +114,13 @@ impl GpuTonemapper {
             multiview_mask: None,
             cache: None,
         });
-        Self { pipeline, layout }
+        Self { pipeline, layout, ground: GroundBuffer::default() }
     }
 
     /// Image of a render target of what `camera` sees, whose colours hold the fraction `share` of all their samples;
     /// `spectrum` is the width of S.
     pub fn draw(
-        &self,
+        &mut self,
         gpu: &Gpu,
         target: &RenderTarget,
         camera: &Camera,
@@ -126,12 +152,8 @@ impl GpuTonemapper {
             contents: bytemuck::bytes_of(&uniforms),
             usage: wgpu::BufferUsages::UNIFORM,
         });
-        let hidden = device.create_buffer_init(&wgpu::util::BufferInitDescriptor {
-            label: Some("ground"),
-            contents: bytemuck::cast_slice(ground.map_or(&[0.0; 4][..], |ground| ground.grid().2)),
-            usage: wgpu::BufferUsages::STORAGE,
-        });
-        let buffers = [target.colour(), target.layers(), target.spectrum(), &uniform, &hidden];
+        let hidden = self.ground.of(device, ground);
+        let buffers = [target.colour(), target.layers(), target.spectrum(), &uniform, hidden];
         let entries: Vec<_> = (0u32..)
             .zip(buffers)
             .map(|(binding, buffer)| wgpu::BindGroupEntry { binding, resource: buffer.as_entire_binding() })
@@ -198,5 +220,36 @@ fn shader_mode(mode: DisplayMode) -> u32 {
         DisplayMode::Gradient => 5,
         DisplayMode::Residual => 6,
         DisplayMode::Steps => 7,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use glam::Vec3;
+    use nstr_render::cpu::SoftLightData;
+    use nstr_render::gpu::testing::adapter;
+    use nstr_space::Cube;
+    use nstr_space::analytic::{AnalyticSdf, sphere};
+
+    use super::*;
+
+    #[test]
+    fn a_ground_is_uploaded_once() {
+        let Some(gpu) = adapter() else { return };
+        let ground = |radius: f32| {
+            let ball = AnalyticSdf::new(1.0, move |p| sphere(p, Vec3::splat(0.5), radius));
+            SoftLightData::new(&ball, 24).ground(Cube::default(), Vec3::Y).unwrap()
+        };
+        let (first, second) = (ground(0.2), ground(0.3));
+        let mut buffer = GroundBuffer::default();
+        let mut of = |ground| buffer.of(gpu.device(), ground).clone();
+        let uploaded = of(Some(&first));
+        assert_eq!(uploaded.size(), size_of_val(first.grid().2) as u64);
+        assert!(of(Some(&first)) == uploaded, "the same ground again");
+        let other = of(Some(&second));
+        assert!(other != uploaded && of(Some(&second)) == other);
+        // None is a ground too, with a buffer of its own.
+        let empty = of(None);
+        assert!(empty.size() < 64 && of(None) == empty && of(Some(&first)) != uploaded);
     }
 }

@@ -1,6 +1,7 @@
 //! Orientation aids: axes, ground grid and boxes as lines in the world, and the cameras of the named views.
 
 use glam::DVec3;
+use nstr_render::section_scale::round_length;
 
 /// Thing drawn over the picture that a key shows or hides.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -157,19 +158,6 @@ pub(crate) fn bounds_lines(bounds: (DVec3, DVec3), cube: (DVec3, DVec3)) -> (Vec
         Label { at, text: format!("{name} {}", nstr_plot::format::compact(size[axis])), colour }
     };
     (lines, (0..3).map(label).collect())
-}
-
-/// The largest of 1, 2, 5 times a power of ten that is at most `length`.
-pub(crate) fn round_length(length: f64) -> f64 {
-    let power = 10f64.powf(length.log10().floor());
-    let factor = if length >= 5.0 * power {
-        5.0
-    } else if length >= 2.0 * power {
-        2.0
-    } else {
-        1.0
-    };
-    factor * power
 }
 
 /// Grid on the plane through the lowest point of `bounds`, upward axis `up`, and the length of its cells. The lines through the

@@ -44,7 +44,7 @@ pub(crate) struct PanelInfo<'a> {
     pub details: &'a [String],
     /// Displayed image.
     pub image: Option<&'a RenderedImage>,
-    /// Done fraction of the current pass, 0 to 1.
+    /// Share of the work up to the final picture that is done, 0 to 1.
     pub progress: f32,
     /// Whether the image is refined.
     pub done: bool,

@@ -106,16 +106,20 @@ pub(crate) fn render_ray(
     let mut pose = Camera::look_at(DVec3::ZERO, ray.direction, up).ok()?;
     pose = DMat4::from_translation(ray.origin) * pose;
     let pixel = Camera { width: 1, height: 1, focal: camera.focal, centre: DVec2::splat(0.5), camera_to_world: pose };
-    let settings = RenderSettings { layers, background: Background::Transparent, section, ..RenderSettings::default() };
-    scene.renderer().ok()?.render(&pixel, &settings).ok()
+    scene.renderer().ok()?.render(&pixel, &settings(scene, layers, section)).ok()
+}
+
+/// Settings for `layers` of a scene behind its section.
+fn settings(scene: &Scene, layers: LayerSet, section: Option<Section>) -> RenderSettings {
+    let section_box = section.and_then(|_| scene.section_box());
+    RenderSettings { layers, background: Background::Transparent, section, section_box, ..RenderSettings::default() }
 }
 
 /// Mean amplitudes of the points that the camera sees, from a coarse picture.
 fn typical_spectrum(scene: &Scene, camera: &Camera, section: Option<Section>, spec: &nstr_spec::FieldSpec) -> Vec<f64> {
     let layers = LayerSet::of(&[Layer::DepthRay, Layer::Spectrum]);
-    let settings = RenderSettings { layers, background: Background::Transparent, section, ..RenderSettings::default() };
     let coarse = downscaled(camera, TYPICAL_DIVISOR);
-    let frame = scene.renderer().and_then(|renderer| renderer.render(&coarse, &settings));
+    let frame = scene.renderer().and_then(|renderer| renderer.render(&coarse, &settings(scene, layers, section)));
     let Ok(frame) = frame else { return Vec::new() };
     typical_amplitudes(spec, &frame.spectrum, |i| frame.depth_ray.get(i).is_some_and(|d| d.is_finite()))
 }

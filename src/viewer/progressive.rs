@@ -83,9 +83,22 @@ impl ThroughputEstimate {
     }
 }
 
-/// Passes that a request still needs.
+/// Share of a picture's pixels that lie at edges, before they are counted.
+const EDGE_SHARE: f64 = 0.1;
+
+/// Passes that a request still needs, and the share of all its work that is done.
 #[derive(Debug)]
-pub(crate) struct ProgressivePlan(VecDeque<RenderPass>);
+pub(crate) struct ProgressivePlan {
+    passes: VecDeque<RenderPass>,
+    /// The pass that was taken last.
+    current: Option<RenderPass>,
+    /// Work of the passes before it.
+    done: f64,
+    /// Time of a ray through the preview, as a share of one through the field.
+    preview_cost: f64,
+    /// Share of the pixels that a pass of several samples renders.
+    sampled_share: f64,
+}
 
 impl ProgressivePlan {
     /// All passes of a request. `replaces`: the image on the screen is of the same camera and layer but an older field, and
@@ -108,7 +121,7 @@ impl ProgressivePlan {
             passes.extend(finer_passes(divisor, request, low_latency));
         }
         passes.extend(edge_pass(request));
-        Self(passes)
+        Self::of(passes, request, speed)
     }
 
     /// Passes of a request after the pass `last`.
@@ -124,12 +137,45 @@ impl ProgressivePlan {
         }
         let refined = edge_pass(request).filter(|edges| *edges != last);
         passes.extend(refined);
-        Self(passes)
+        Self::of(passes, request, speed)
+    }
+
+    fn of(passes: VecDeque<RenderPass>, request: &RenderRequest, speed: &ThroughputEstimate) -> Self {
+        let preview_cost = speed.rays_per_second(request, false) / speed.rays_per_second(request, true).max(1e-300);
+        Self { passes, current: None, done: 0.0, preview_cost, sampled_share: EDGE_SHARE }
+    }
+
+    /// The same plan of a renderer that takes all samples of every pixel, where it takes several, and does so only where
+    /// `multisamples`.
+    pub fn of_all_pixels(mut self, multisamples: bool) -> Self {
+        self.passes.retain(|pass| pass.samples == 1 || multisamples);
+        Self { sampled_share: 1.0, ..self }
     }
 
     /// Takes the next pass.
     pub fn next_pass(&mut self) -> Option<RenderPass> {
-        self.0.pop_front()
+        self.done += self.current.map_or(0.0, |pass| self.work(pass));
+        self.current = self.passes.pop_front();
+        self.current
+    }
+
+    /// Share of all the work up to the final picture that is done, 0 to 1, with the fraction `of_pass` of the pass that was taken
+    /// last.
+    pub fn progress(&self, of_pass: f32) -> f32 {
+        let current = self.current.map_or(0.0, |pass| self.work(pass));
+        let rest: f64 = self.passes.iter().map(|pass| self.work(*pass)).sum();
+        let done = self.done + f64::from(of_pass.clamp(0.0, 1.0)) * current;
+        (done / (self.done + current + rest).max(1e-300)) as f32
+    }
+
+    /// Work of a pass, in rays through the field for each pixel of the final picture.
+    fn work(&self, pass: RenderPass) -> f64 {
+        let pixels = f64::from(pass.divisor).powi(-2);
+        match (pass.preview, pass.samples) {
+            (true, _) => pixels * self.preview_cost,
+            (false, 1) => pixels,
+            (false, samples) => pixels * f64::from(samples) * self.sampled_share,
+        }
     }
 }
 
@@ -195,6 +241,34 @@ mod tests {
         let steps = RenderRequest { mode: DisplayMode::Steps, ..request(Quality::Full(16)) };
         let steps = all(ProgressivePlan::new(&steps, &speed, false, false));
         assert_eq!(steps.last().map(|p| (p.divisor, p.samples)), Some((1, 1)));
+    }
+
+    #[test]
+    fn progress_is_that_of_the_final_picture() {
+        let speed = ThroughputEstimate::default();
+        for (preview, all_pixels) in [(false, false), (true, false), (false, true)] {
+            let mut plan = ProgressivePlan::new(&request(Quality::Full(16)), &speed, false, preview);
+            if all_pixels {
+                plan = plan.of_all_pixels(true);
+            }
+            let (mut last, mut shares) = (0.0, Vec::new());
+            while let Some(pass) = plan.next_pass() {
+                for fraction in [0.0, 0.5, 1.0] {
+                    let progress = plan.progress(fraction);
+                    assert!(progress >= last && progress <= 1.0, "{progress} after {last}");
+                    last = progress;
+                }
+                shares.push((pass, last));
+            }
+            assert!((last - 1.0).abs() < 1e-6 && plan.passes.is_empty());
+            // A picture of a ninth or less of the resolution is no tenth of the work.
+            let coarse = shares.iter().filter(|(pass, _)| pass.divisor >= 3 && pass.samples == 1);
+            assert!(coarse.clone().count() >= 1 && coarse.clone().all(|(_, share)| *share < 0.1), "{shares:?}");
+        }
+        // A renderer that takes one sample alone is done with it.
+        let mut plan = ProgressivePlan::new(&request(Quality::Full(16)), &speed, false, false).of_all_pixels(false);
+        while plan.next_pass().is_some_and(|pass| pass.divisor > 1) {}
+        assert_eq!((plan.progress(1.0), plan.next_pass()), (1.0, None));
     }
 
     #[test]

@@ -231,7 +231,7 @@ impl RenderedImage {
 pub(crate) struct RenderStatus {
     /// Newest image, if there is one since the last poll.
     pub image: Option<Box<RenderedImage>>,
-    /// Done fraction of the current pass, 0 to 1.
+    /// Share of the work up to the final picture that is done, 0 to 1.
     pub progress: f32,
     /// Whether the last request is rendered to its full quality.
     pub done: bool,

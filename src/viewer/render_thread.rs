@@ -147,9 +147,11 @@ impl Mailbox {
         self.0.newest.store(serial, Ordering::SeqCst);
     }
 
-    /// Sets the done fraction of the current pass, 0 to 1.
-    pub fn set_progress(&self, progress: f32) {
-        self.slots().progress = progress;
+    /// Sets the done share of the work on request `serial`, 0 to 1; of an older one than the newest it says nothing.
+    pub fn set_progress(&self, serial: u64, progress: f32) {
+        if self.is_newest(serial) {
+            self.slots().progress = progress;
+        }
         (self.0.wake)();
     }
 
@@ -170,5 +172,20 @@ impl Mailbox {
             note: Some(note),
             ..RenderedImage::of_one_sample(pixels, request.clone(), divisor)
         });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_progress_of_an_older_request_is_not_that_of_the_newest() {
+        let mailbox = Mailbox::new(Arc::new(|| ()));
+        mailbox.set_newest(2);
+        mailbox.set_progress(1, 0.9);
+        assert_eq!(mailbox.slots().progress, 0.0);
+        mailbox.set_progress(2, 0.25);
+        assert_eq!(mailbox.slots().progress, 0.25);
     }
 }

@@ -43,6 +43,7 @@ pub struct Scene {
     /// Vertices along an axis of the distances that soft light is taken from.
     soft_light_cells: usize,
     soft_light: OnceLock<Arc<SoftLightData>>,
+    section_box: OnceLock<Option<(DVec3, DVec3)>>,
 }
 
 /// Error message for models and inputs without views: pictures and sounds.
@@ -68,6 +69,7 @@ impl Scene {
             grid: OnceLock::new(),
             soft_light_cells,
             soft_light: OnceLock::new(),
+            section_box: OnceLock::new(),
         }
     }
 
@@ -97,6 +99,7 @@ impl Scene {
             grid: OnceLock::new(),
             soft_light_cells: LOW_LATENCY_SOFT_CELLS,
             soft_light: OnceLock::new(),
+            section_box: OnceLock::new(),
             ..self
         }
     }
@@ -171,6 +174,11 @@ impl Scene {
     pub(crate) fn to_unit(&self, world: DVec3) -> DVec3 {
         let unit = self.map.to_unit(world);
         if unit.is_nan() { DVec3::splat(-1.0) } else { unit }
+    }
+
+    /// World box that a section shows the field within; `None`: all of the field. The first call searches it.
+    pub(crate) fn section_box(&self) -> Option<(DVec3, DVec3)> {
+        *self.section_box.get_or_init(|| self.renderer().ok()?.section_box())
     }
 
     /// World box around the visible part of the field; the whole cube if that is not known.

@@ -59,6 +59,15 @@ fn checkpoints_come_back_bit_for_bit_and_load_as_models() {
     checkpoint.save(&path).unwrap();
     assert_eq!(Checkpoint::load(&path).unwrap(), checkpoint);
     assert_eq!(Model::load(&path).unwrap(), checkpoint.model);
+    // Cells that can hold nothing take no room; arrays as older files have them load as well.
+    let length = || fs::metadata(&path).unwrap().len();
+    let (before, mut cells) = (length(), vec![-1.0f32; 1 << 16]);
+    cells[9000..9500].iter_mut().zip(&checkpoint.model.grid).for_each(|(cell, v)| *cell = v.abs());
+    let mut sparse = checkpoint.clone();
+    sparse.arrays.insert("cells".into(), cells);
+    sparse.save(&path).unwrap();
+    assert!(length() - before < 4 * 600, "{} bytes more", length() - before);
+    assert_eq!(Checkpoint::load(&path).unwrap(), sparse);
     checkpoint.model.save(&path, Precision::F32).unwrap();
     assert!(matches!(Checkpoint::load(&path).unwrap_err().kind, ModelErrorKind::NotACheckpoint));
 }

@@ -41,6 +41,17 @@ impl MeshFormat {
         Self::BY_EXTENSION.iter().find(|(known, _)| known.eq_ignore_ascii_case(extension)).map(|(_, format)| *format)
     }
 
+    /// The format's name as people write it: `OBJ`, `glTF`.
+    pub fn title(self) -> &'static str {
+        match self {
+            Self::Obj => "OBJ",
+            Self::Ply => "PLY",
+            Self::Stl => "STL",
+            Self::Off => "OFF",
+            Self::Gltf => "glTF",
+        }
+    }
+
     /// Extensions of mesh files in lower case, with their formats.
     const BY_EXTENSION: [(&str, Self); 6] = [
         ("obj", Self::Obj),

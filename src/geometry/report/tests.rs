@@ -37,6 +37,12 @@ fn tiny_and_huge_cubes_are_measured_and_printed() {
     }
     let text = MeshReport::new(&cube()).to_string();
     assert!(text.contains("x [0.000000, 1.000000]") && text.contains("1.732051\n"), "{text}");
+    for scale in [1.0, 1e-20] {
+        let mut mesh = cube();
+        mesh.positions.iter_mut().for_each(|p| *p *= -scale);
+        let text = MeshReport::new(&mesh).to_string();
+        assert!(!text.contains("-0.000000") && text.contains("0.000000"), "a zero has no sign: {text}");
+    }
     // A lid off: the share of holes does not depend on the size either.
     let mut open = cube();
     open.positions.iter_mut().for_each(|p| *p *= 1e100);

@@ -11,6 +11,7 @@ use nstr_capture::{
     CameraFrame, Capture, CaptureBackground, LensCamera, Split, View, check_transforms, read_capture, write_transforms,
 };
 use nstr_field::model::Model;
+use nstr_files::decimals;
 use nstr_fit::cell_masks::FreeSpaceMask;
 use nstr_fit::eval::ViewEvalOptions;
 use nstr_fit::occupancy_grid::saved_occupancy;
@@ -97,7 +98,7 @@ pub fn fit_capture(
         SceneMap::Box(_) | SceneMap::Forward(_) => nstr_capture::estimate_camera_arc(&capture.train),
     };
     let record = FitRecord { capture: Some(settings), camera_arc, ..FitRecord::new(config, budget, options.seed) };
-    let job = FitJob::begin(request, "radiance", record, || Ok(capture.scene.map), observer)?;
+    let job = FitJob::begin(request, "radiance", usual, record, || Ok(capture.scene.map), observer)?;
     // Those of the checkpoint where there is one: the last bit of what is found anew may differ.
     let (map, kept) = (job.map, job.record.capture.as_ref().and_then(|settings| settings.near));
     let near = kept.unwrap_or(capture.scene.near);
@@ -110,7 +111,7 @@ pub fn fit_capture(
             false => tried_refinement(input, &capture.train, map, near, &job.record, observer)?,
         };
     }
-    job.announce(usual, observer);
+    job.announce(observer);
 
     let Capture { train, test, hull, image_files, .. } = capture;
     let train = Arc::new(train);
@@ -327,14 +328,12 @@ fn describe(input: &Path, capture: &Capture, open: bool, observer: &mut dyn FitO
         count(capture.test.len(), "test"),
     ));
     capture.notes.iter().for_each(|note| observer.message(&format!("  note: {note}")));
-    let [x, y, z] = capture.scene.cube().centre().to_array();
-    let digits = capture.scene.decimals() - 1;
-    observer.message(&format!(
-        "  scene box: centre {x:.digits$} {y:.digits$} {z:.digits$}, edge {:.digits$} ({}); near {:.digits$}",
-        capture.scene.cube().size,
-        capture.scene_rule,
-        capture.scene.near
-    ));
+    let (scene, cube) = (&capture.scene, capture.scene.cube());
+    let text = |v: f64| decimals(v, scene.decimals() - 1);
+    let [x, y, z] = cube.centre().to_array().map(text);
+    let (edge, near) = (text(cube.size), text(scene.near));
+    let rule = &capture.scene_rule;
+    observer.message(&format!("  scene box: centre {x} {y} {z}, edge {edge} ({rule}); near {near}"));
     observer.message(&format!("  space: {} ({})", capture.scene.map.name(), capture.space_rule));
     if open {
         observer.message(match capture.scene.map {

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use nstr_backend::backend::FieldOp;
 use nstr_field::model::compact::CompactFile;
 use nstr_field::model::{Model, ModelError, ModelErrorKind, Precision, is_compact_name};
-use nstr_files::Target;
+use nstr_files::{Target, decimals};
 use nstr_fit::{
     Observer, ObserverError, Progress, RoundingState, RunReport, SizeTarget, StageObserver, TrainError, TrainState,
     TrainingData, train,
@@ -17,6 +17,7 @@ use nstr_fit::{
 use nstr_space::{Cube, SceneMap};
 
 use super::checkpoint::{self, checkpoint_path, is_finished};
+use super::replaced::Replacement;
 use super::transport::copy_transport;
 use super::{FitObserver, Fitted};
 use crate::compact::{
@@ -70,6 +71,8 @@ pub(super) struct FitJob<'a> {
     request: FitRequest<'a>,
     /// Name of the task in the model's file.
     task: &'static str,
+    /// Name of the preset.
+    preset: String,
     pub record: FitRecord,
     /// Map from the world to the field's unit cube.
     pub map: SceneMap,
@@ -91,10 +94,11 @@ struct Rounded {
 
 impl<'a> FitJob<'a> {
     /// The job from its record: a fresh state in the cube of `map`, or the checkpoint's, whose record then holds but for a budget that
-    /// is asked for.
+    /// is asked for. `usual` is the preset where none is named. A line tells of the model that the fit will replace, if that is another.
     pub fn begin(
         request: FitRequest<'a>,
         task: &'static str,
+        usual: &str,
         mut record: FitRecord,
         map: impl FnOnce() -> Result<SceneMap, Error>,
         observer: &mut dyn FitObserver,
@@ -108,12 +112,19 @@ impl<'a> FitJob<'a> {
             return Err(Error::Option(reason));
         }
         record.input = Some(input_fingerprint(input).map_err(Error::io(input))?);
-        let ready = |record: FitRecord, map, state, resumed| {
+        let preset = options.preset.as_deref().unwrap_or(usual);
+        let ready = |record: FitRecord, map, state, resumed, observer: &mut dyn FitObserver| {
             let precision = record.fit.train.gradient_precision();
             let op = FieldOp::with_precision(record.fit.field.spec(), precision);
+            let (fingerprint, parameters) = (record.input.as_deref(), op.spec().parameters());
+            let replacement = Replacement { input, fingerprint, preset, parameters };
+            if let Some(note) = options.output.as_deref().and_then(|output| replacement.note(output)) {
+                observer.message(&note);
+            }
             Self {
                 request,
                 task,
+                preset: preset.into(),
                 record,
                 map,
                 op,
@@ -126,7 +137,7 @@ impl<'a> FitJob<'a> {
         if let Some(path) = checkpoint_of(options).filter(|_| options.resume) {
             if path.exists() {
                 let (record, map, state) = checkpoint::resume(&path, &record, &request)?;
-                return Ok(ready(record, map, state, true));
+                return Ok(ready(record, map, state, true, observer));
             }
             observer.message(&format!("  no checkpoint at {}: starting afresh", path.display()));
         }
@@ -137,13 +148,12 @@ impl<'a> FitJob<'a> {
         if let Some(other) = &options.transport_from {
             copy_transport(&spec, &mut net, other)?;
         }
-        Ok(ready(record, map, TrainState::new(grid, net), false))
+        Ok(ready(record, map, TrainState::new(grid, net), false, observer))
     }
 
-    /// Sends the line about what is trained; `usual` is the preset where none is named.
-    pub fn announce(&self, usual: &str, observer: &mut dyn FitObserver) {
-        let options = self.request.options;
-        let preset = options.preset.as_deref().unwrap_or(usual);
+    /// Sends the line about what is trained.
+    pub fn announce(&self, observer: &mut dyn FitObserver) {
+        let (options, preset) = (self.request.options, &self.preset);
         let resumed = if self.resumed { format!(", resumed at step {}", self.state.step) } else { String::new() };
         observer.message(&format!(
             "  {preset}: {} parameters, {} on {}{resumed}; prepared in {:.2} s",
@@ -300,10 +310,10 @@ impl<'a> FitJob<'a> {
         let before = if was_rounded { "its own parameters before their rounding" } else { "the model before" };
         let trained = if was_rounded { "trained for the size, " } else { "" };
         observer.message(&format!(
-            "  coded in {:.1} s: {:.1} kB, {trained}{:.3} dB below {before} ({})",
+            "  coded in {:.1} s: {:.1} kB, {trained}{} dB below {before} ({})",
             start.elapsed().as_secs_f64(),
             coded.file.len() as f64 / 1e3,
-            coded.loss,
+            decimals(coded.loss, 3),
             coded.measured_on,
         ));
         if is_file(output) {
@@ -398,6 +408,7 @@ impl<'a> FitJob<'a> {
             config: serde_json::to_value(&self.record).unwrap_or_default(),
             provenance: BTreeMap::from([
                 ("input".into(), self.request.input.file_name().unwrap_or_default().to_string_lossy().into_owned()),
+                ("preset".into(), self.preset.clone()),
                 ("program".into(), format!("nstr {}", env!("CARGO_PKG_VERSION"))),
                 ("task".into(), self.task.into()),
             ]),

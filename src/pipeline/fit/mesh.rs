@@ -60,11 +60,11 @@ pub fn fit_mesh(
     let mesh = MeshInput::read(input, &options.sign)?;
     let bounds = mesh.mesh.bounds().ok_or_else(|| Error::file(input, "the mesh has no faces"))?;
     let record = FitRecord { sign: Some(options.sign.clone()), ..FitRecord::new(config, budget, options.seed) };
-    let job = FitJob::begin(request, "sdf", record, || Ok(cube_around(bounds, sample.margin).into()), observer)?;
+    let job = FitJob::begin(request, "sdf", "sdf", record, || Ok(cube_around(bounds, sample.margin).into()), observer)?;
     observer.message(&format!("{}: {}", input.display(), mesh.report.summary()));
     mesh.file.notes.iter().for_each(|note| observer.message(&format!("  note: {note}")));
     observer.message(&format!("  sign: {}", mesh.query.sign().explanation()));
-    job.announce("sdf", observer);
+    job.announce(observer);
     let sampler = SdfSampler::new(
         mesh.mesh.clone(),
         mesh.query.clone(),

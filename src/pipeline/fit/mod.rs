@@ -5,6 +5,7 @@ mod checkpoint;
 mod job;
 mod mesh;
 mod observer;
+mod replaced;
 mod signal;
 mod transport;
 mod validation;

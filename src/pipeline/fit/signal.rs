@@ -55,10 +55,10 @@ pub fn fit_signal(
     let info = signal.info(sampling.encoding);
     let transform = info.transform();
     let record = FitRecord { signal: Some(info), ..FitRecord::new(config, budget, options.seed) };
-    let job = FitJob::begin(request, usual, record, || Ok(SceneMap::default()), observer)?;
+    let job = FitJob::begin(request, usual, usual, record, || Ok(SceneMap::default()), observer)?;
     observer.message(&format!("{}: {}", input.display(), signal.describe()));
     notes.iter().for_each(|note| observer.message(&format!("  note: {note}")));
-    job.announce(usual, observer);
+    job.announce(observer);
     let (batch, seed) = (job.record.fit.train.batch, job.record.seed);
     let sampler = SignalSampler::new(&signal, transform, &sampling, batch, seed).ok_or_else(|| {
         Error::file(input, "signal.share, signal.block and signal.reduce leave nothing to learn from")

@@ -33,6 +33,7 @@ pub use soft_light_data::SoftLightData;
 use crate::backdrop::Backdrop;
 use crate::error::RenderError;
 use crate::frame::Frame;
+use crate::section::box_around;
 use crate::settings::RenderSettings;
 use crate::tile_rect::TileRect;
 
@@ -155,6 +156,11 @@ impl<'a> SphereTracer<'a> {
         near.map_or(self.cube.bounds(), |(lo, hi)| {
             (self.cube.to_world(lo.as_dvec3()), self.cube.to_world(hi.as_dvec3()))
         })
+    }
+
+    /// Box that a section shows the field within.
+    pub fn section_box(&self) -> (DVec3, DVec3) {
+        box_around(self.bounds(), self.cube)
     }
 
     /// Renders one frame.

@@ -89,7 +89,7 @@ impl<'a> TileJob<'a> {
         mask: Option<&'a [bool]>,
     ) -> Self {
         let gap = tracer.settings.gap_for(camera, tracer.cube);
-        let plane = settings.section.map(|s| Plane::new(&s, tracer.cube).with_opacity(settings.section_opacity));
+        let plane = Plane::of(settings, tracer.cube);
         Self { tracer, camera, settings, shader: Shader::new(settings.shading, camera), plane, gap, mask }
     }
 

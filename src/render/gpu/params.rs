@@ -7,7 +7,8 @@ use nstr_image::colour::Background;
 use nstr_space::{Cube, Frustum, SceneMap};
 
 use crate::sampling::Filter;
-use crate::section::{Section, SectionView};
+use crate::section::SectionView;
+use crate::settings::RenderSettings;
 use crate::shading::{Shading, ShadingMode};
 
 /// `Params` of `shaders/view.wgsl`, field by field.
@@ -28,6 +29,8 @@ pub(super) struct Params {
     pub sky: [f32; 4],
     pub low: [f32; 4],
     pub high: [f32; 4],
+    pub shown_low: [f32; 4],
+    pub shown_high: [f32; 4],
     pub map: [[f32; 4]; 4],
     pub band: [u32; 4],
     pub options: [u32; 4],
@@ -79,9 +82,12 @@ impl Params {
         self
     }
 
-    /// The plane that cuts the object, where there is one.
-    pub fn with_section(mut self, section: Option<&Section>, cube: Cube) -> Self {
-        if let Some(section) = section {
+    /// The plane that cuts the object, where there is one, and the box that it shows the field within.
+    pub fn with_section(mut self, settings: &RenderSettings, cube: Cube) -> Self {
+        if let Some(section) = settings.section {
+            let within = settings.section_box.map(|(lo, hi)| [lo, hi].map(|p| cube.to_unit(p).as_vec3()));
+            let [low, high] = within.unwrap_or([Vec3::MIN, Vec3::MAX]);
+            (self.shown_low, self.shown_high) = (four(low, 0.0), four(high, 0.0));
             let offset = (section.offset - section.normal.dot(cube.origin)) / cube.size;
             self.plane = four(section.normal.as_vec3(), offset as f32);
             self.flags[0] = if section.show == SectionView::Field { 2 } else { 1 };

@@ -416,7 +416,7 @@ impl GpuRenderer {
             .with_background(settings.background)
             .with_lighting(&settings.shading, camera)
             .with_sampling(settings.samples, settings.filter)
-            .with_section(settings.section.as_ref(), self.frame);
+            .with_section(settings, self.frame);
         match self.kind {
             Kind::Sphere { tracer, lipschitz, cells, soft } => {
                 if settings.shading.is_coarse {

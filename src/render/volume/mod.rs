@@ -34,7 +34,7 @@ pub use mesh::{LevelSet, LevelSetError, level_set};
 use crate::cpu::check_mask;
 use crate::error::RenderError;
 use crate::frame::Frame;
-use crate::section::Plane;
+use crate::section::{Plane, box_around};
 use crate::settings::RenderSettings;
 use crate::tile_rect::TileRect;
 
@@ -121,6 +121,11 @@ impl<'a> VolumeRenderer<'a> {
         }
     }
 
+    /// Box that a section shows the field within; `None` of maps that reach to infinity, whose scenes are all around.
+    pub fn section_box(&self) -> Option<(DVec3, DVec3)> {
+        self.map.is_box().then(|| box_around(self.bounds(), self.map.cube()))
+    }
+
     /// Renders one frame.
     ///
     /// # Errors
@@ -143,8 +148,7 @@ impl<'a> VolumeRenderer<'a> {
         mask.map_or(Ok(()), |mask| check_mask(mask, view.size()))?;
         settings.check()?;
         let start = Instant::now();
-        let plane =
-            settings.section.map(|s| Plane::new(&s, self.map.world_frame()).with_opacity(settings.section_opacity));
+        let plane = Plane::of(settings, self.map.world_frame());
         let job = tile::VolumeTileJob { renderer: self, view, plane, mask };
         let tiles = self.tiles(view, |area| job.render(area, settings));
         let mut frame = Frame::blank(view.size(), settings.layers, self.source.spectrum_width());

@@ -50,7 +50,8 @@ fn bands_join_to_the_whole_image() {
         let mut worker = worker();
         // A low speed cuts the image into bands of 8 rows.
         worker.speed.update(&request, false, 1.0, 1.0);
-        let banded = worker.render_pass(0, &renderer, &request, &request.camera, pass).unwrap().unwrap();
+        let plan = ProgressivePlan::new(&request, &worker.speed, false, false);
+        let banded = worker.render_pass(0, &renderer, &request, &request.camera, pass, &plan).unwrap().unwrap();
         assert_eq!((banded.width, banded.height), (150, 101));
         assert_eq!(banded.colour, whole.colour, "{mode}");
         let close = |a: &[[f32; 3]], b: &[[f32; 3]]| {

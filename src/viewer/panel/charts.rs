@@ -3,8 +3,8 @@
 use egui::{Align2, Color32, FontId, Painter, Pos2, Rect, Sense, Shape, Stroke, Ui, Vec2, pos2, vec2};
 use glam::DVec3;
 use nstr_plot::format::compact;
+use nstr_render::section_scale::round_length;
 
-use crate::orientation::round_length;
 use crate::probe::RayProfile;
 use crate::spectrum::{Component, LocalSpectrum};
 

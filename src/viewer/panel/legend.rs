@@ -3,10 +3,9 @@
 use egui::{Align2, Color32, FontId, Painter, Rect, Vec2, pos2, vec2};
 use nstr_image::colormap::{diverging_colormap, error_colormap, sequential_colormap};
 use nstr_plot::format::compact;
-use nstr_render::section;
+use nstr_render::{SectionScale, SectionView};
 
 use crate::display_mode::DisplayMode;
-use crate::orientation::round_length;
 use crate::panel::charts::{even_ticks, tick_text};
 use crate::render_backend::RenderedImage;
 
@@ -44,15 +43,15 @@ impl Legend {
             }
             return Some(Self { title, colour: Box::new(colour), ticks, note: note.into() });
         }
-        let section = request.section.filter(|s| s.show == section::SectionView::Field)?;
+        let section = request.section.filter(|s| s.show == SectionView::Field)?;
         if mode != DisplayMode::Shaded || !section.offset.is_finite() {
             return None;
         }
         let scene = &request.scene;
-        Some(match scene.is_radiance() {
-            false => distances(scene.cube.size),
-            true => densities(scene.map().length_scale()),
-        })
+        Some(of_section(match scene.is_radiance() {
+            false => SectionScale::of_distances(scene.cube.size),
+            true => SectionScale::of_densities(scene.map().length_scale()),
+        }))
     }
 }
 
@@ -69,34 +68,12 @@ fn titles(mode: DisplayMode) -> (&'static str, &'static str) {
     }
 }
 
-/// The legend of signed distances on a section through a cube of `size`.
-fn distances(size: f64) -> Legend {
-    let full = f64::from(section::FULL) * size;
-    let place = |v: f64| (0.5 + 0.5 * v.signum() * (v.abs() / full).sqrt()) as f32;
-    let sizes = [0.98, 0.4, 0.1].map(|part| round_length(part * full));
-    let mut ticks = vec![(0.5, "0".to_string())];
-    for v in sizes {
-        ticks.extend([(place(v), compact(v)), (place(-v), format!("−{}", compact(v)))]);
-    }
-    let colour = move |t: f32| {
-        let s = 2.0 * t - 1.0;
-        section::distance_base_colour(s.signum() * s * s * section::FULL)
-    };
-    let note = format!("a line every {}", compact(f64::from(section::SPACING) * size));
-    Legend { title: "distance", colour: Box::new(colour), ticks, note }
-}
-
-/// The legend of densities on a section; `scale` is the world length of a unit of the field.
-fn densities(scale: f64) -> Legend {
-    // As the renderer maps them: 1 − exp(−σ/100), σ per unit of the field.
-    let place = |edge: f64| (1.0 - (-0.01 * edge).exp()) as f32;
-    let mut ticks = vec![(0.0, "0".to_string())];
-    ticks.extend([25.0, 70.0, 140.0, 300.0].map(|edge| {
-        let world = round_length(edge / scale);
-        (place(world * scale), compact(world))
-    }));
-    let colour = |t: f32| section::density_colour(-100.0 * (1.0 - t.min(0.9999)).ln());
-    Legend { title: "density", colour: Box::new(colour), ticks, note: "per unit".into() }
+/// The legend of a section's values.
+fn of_section(scale: SectionScale) -> Legend {
+    let text = |v: f64| if v < 0.0 { format!("−{}", compact(-v)) } else { compact(v) };
+    let ticks = scale.ticks.iter().map(|(place, value)| (*place as f32, text(*value))).collect();
+    let note = scale.line_spacing.map_or("per unit".into(), |spacing| format!("a line every {}", compact(spacing)));
+    Legend { title: scale.title, colour: Box::new(move |t| scale.colour(t)), ticks, note }
 }
 
 /// Width of the bar, points.
@@ -150,22 +127,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_bar_of_a_section_has_the_colours_of_its_numbers() {
-        for size in [1.0, 2.4, 30.0] {
-            let legend = distances(size);
-            assert!(legend.ticks.len() == 7 && legend.note.contains(&compact(size / 40.0)));
-            for (place, number) in &legend.ticks {
-                let value: f64 = number.replace('−', "-").parse().unwrap();
-                let drawn = section::distance_base_colour((value / size) as f32);
-                let bar = (legend.colour)(*place);
-                assert!(drawn.iter().zip(bar).all(|(a, b)| (a - b).abs() < 0.02), "{number} of {size}");
-            }
-        }
-        let legend = densities(3.0);
-        for (place, number) in &legend.ticks {
-            let value: f64 = number.parse().unwrap();
-            let (drawn, bar) = (section::density_colour((value * 3.0) as f32), (legend.colour)(*place));
-            assert!(drawn.iter().zip(bar).all(|(a, b)| (a - b).abs() < 0.02), "{number}");
-        }
+    fn the_bar_of_a_section_has_numbers_on_both_sides_of_zero() {
+        let legend = of_section(SectionScale::of_distances(2.0));
+        let numbers: Vec<&str> = legend.ticks.iter().map(|(_, number)| number.as_str()).collect();
+        assert_eq!(numbers, ["0", "0.5", "−0.5", "0.2", "−0.2", "0.1", "−0.1"]);
+        assert_eq!(legend.note, "a line every 0.05");
+        assert_eq!(of_section(SectionScale::of_densities(2.0)).note, "per unit");
     }
 }

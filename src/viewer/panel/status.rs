@@ -18,7 +18,7 @@ struct Facts {
     pictures_per_second: Option<f64>,
     is_done: bool,
     is_training: bool,
-    /// Done fraction of the current pass.
+    /// Share of the work up to the final picture that is done.
     progress: f32,
 }
 
@@ -30,7 +30,8 @@ impl Facts {
             (Some(rate), _) => format!("moving, {rate:.0} pictures a second"),
             (None, _) if self.is_training => "following the fit".into(),
             (None, true) => "refined".into(),
-            (None, false) => format!("refining {:.0} %", 100.0 * self.progress),
+            // Rounded down, and never all of it: a picture that is done is called refined.
+            (None, false) => format!("refining {:.0} %", (100.0 * self.progress).floor().clamp(0.0, 99.0)),
         }];
         parts.extend(self.psnr.map(|psnr| format!("PSNR {psnr:.2} dB")));
         parts.push(match self.divisor {
@@ -96,7 +97,9 @@ mod tests {
         };
         assert_eq!(facts.text(), "refined   988 x 774 pixels");
         let refining = Facts { is_done: false, divisor: 3, ..facts };
-        assert_eq!(refining.text(), "refining 46 %   988 x 774 pixels, 1/3 of the resolution");
+        assert_eq!(refining.text(), "refining 45 %   988 x 774 pixels, 1/3 of the resolution");
+        let last = Facts { progress: 0.999, ..refining };
+        assert!(last.text().starts_with("refining 99 %"));
         let moving = Facts { pictures_per_second: Some(31.2), ..refining };
         assert!(moving.text().starts_with("moving, 31 pictures a second"));
         let training = Facts { is_training: true, psnr: Some(29.5), ..refining };
