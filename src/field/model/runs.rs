@@ -8,7 +8,9 @@
 const RUN: u32 = 1 << 31;
 /// Equal values from which a run is shorter than a stretch that goes on.
 const SHORTEST_RUN: usize = 4;
-/// Values at most that may be claimed by few words: those of the largest grid of cells.
+/// Equal values of one run at most: two words never claim more than 64 times their memory, whoever wrote them.
+const LONGEST_RUN: usize = 128;
+/// Values of an array at most: those of the largest grid of cells.
 pub const MAX_VALUES: usize = 1 << 27;
 
 /// Codes an array; `None` where that would not be shorter, or has more than [`MAX_VALUES`].
@@ -17,9 +19,11 @@ pub fn code(values: &[f32]) -> Option<Vec<u32>> {
     // Place of the count of the stretch at hand.
     let mut stretch = None;
     let same = |a: &f32, b: &f32| a.to_bits() == b.to_bits();
-    for run in values.chunk_by(same) {
-        // Longer runs than a count holds don't occur: the array would be too long.
-        let count = u32::try_from(run.len()).ok().filter(|_| values.len() <= MAX_VALUES)?;
+    if values.len() > MAX_VALUES {
+        return None;
+    }
+    for run in values.chunk_by(same).flat_map(|run| run.chunks(LONGEST_RUN)) {
+        let count = run.len() as u32;
         if run.len() >= SHORTEST_RUN {
             coded.extend([RUN | count, run[0].to_bits()]);
             stretch = None;
@@ -44,7 +48,8 @@ pub fn decode(coded: impl Iterator<Item = u32>, most: usize) -> Result<Vec<f32>,
     let (mut values, mut coded) = (Vec::new(), coded);
     while let Some(head) = coded.next() {
         let count = (head & !RUN) as usize;
-        if count == 0 || count > most - values.len() {
+        let longest = if head & RUN != 0 { LONGEST_RUN } else { most };
+        if count == 0 || count > longest.min(most - values.len()) {
             return Err(format!("has a run of {count} after {} values", values.len()));
         }
         if head & RUN != 0 {
@@ -71,9 +76,12 @@ mod tests {
         let mut cells = vec![-1.0f32; 4096];
         cells[1000..1100].iter_mut().enumerate().for_each(|(i, v)| *v = i as f32 * 0.37);
         let coded = code(&cells).unwrap();
-        assert_eq!(coded.len(), 2 + 101 + 2);
+        // Runs of 128 and the rest before and behind.
+        assert_eq!(coded.len(), 2 * 8 + 101 + 2 * 24);
         assert_eq!(decode(coded.iter().copied(), 4096).unwrap(), cells);
         assert!(decode(coded.into_iter(), 4095).is_err());
+        // More than 64 times its own memory is not claimed by two words.
+        assert!(decode([RUN | 129, 0].into_iter(), 4096).is_err() && decode([RUN | 128, 0].into_iter(), 4096).is_ok());
         assert_eq!(code(&(0..100).map(|i| i as f32).collect::<Vec<f32>>()), None, "nothing is equal");
     }
 
