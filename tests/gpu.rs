@@ -82,7 +82,8 @@ fn assert_same(name: &str, gpu: &Frame, cpu: &Frame) {
             frame.position.iter().zip(&near).map(|(p, near)| p.map(|v| v * near)).collect()
         };
         report("position", share_off(&scaled(gpu), &scaled(cpu), 3e-3, furthest), 0.002);
-        report("normal", share_off(&gpu.normal, &cpu.normal, 0.02, furthest), 0.005);
+        // At a cell's border normals jump, and rounding decides on which side of it a sample lies.
+        report("normal", share_off(&gpu.normal, &cpu.normal, 0.02, furthest), 0.01);
         // Fixed shares of the layer's range: a cell's border within rounding of a hit changes the slope there.
         for (layer, a, b, within) in [
             ("gradS", &gpu.grad_s, &cpu.grad_s, 0.05),
