@@ -13,7 +13,7 @@ use std::path::PathBuf;
 
 use glam::DVec3;
 use npyz::NpyFile;
-use nstr_files::{Budget, read_named, shorten};
+use nstr_files::{Budget, check_npy_header, read_named, shorten};
 use nstr_image::format::ImageFormat;
 use nstr_image::orientation::Orientation;
 use nstr_image::picture::decode_values;
@@ -217,6 +217,7 @@ fn values(bytes: &[u8], most: u64) -> Result<DepthValues, String> {
 
 /// An array `[height, width]`, or with a last axis of 1.
 fn array(bytes: &[u8]) -> Result<DepthValues, String> {
+    check_npy_header(bytes)?;
     let file = NpyFile::new(bytes).map_err(|e| shorten(&e.to_string()))?;
     let shape = file.shape().to_vec();
     let (&[height, width] | &[height, width, 1]) = shape.as_slice() else {

@@ -8,7 +8,7 @@ use std::path::Path;
 
 use glam::{DMat4, DVec3};
 use npyz::NpyFile;
-use nstr_files::{Budget, excerpt, read_named, shorten};
+use nstr_files::{Budget, check_npy_header, excerpt, read_named, shorten};
 
 use crate::error::CaptureError;
 use crate::frame_record::{Focal, FrameList, FrameRecord, SceneExtentHint, image_folder};
@@ -96,6 +96,7 @@ pub(super) fn read(folder: &Path, downscale: u32) -> Result<FrameList, CaptureEr
 /// The rows of an array [N, 17] of f32 or f64, in either order.
 fn rows(bytes: &[u8]) -> Result<Vec<[f64; ROW]>, String> {
     let expected = "expected float32 or float64 numbers of shape [frames, 17]";
+    check_npy_header(bytes)?;
     let file = NpyFile::new(bytes).map_err(|e| format!("not a .npy file: {}; {expected}", shorten(&e.to_string())))?;
     let shape = file.shape().to_vec();
     let &[count, columns] = shape.as_slice() else {

@@ -194,6 +194,7 @@ impl Array {
 
     fn parse(bytes: &[u8], path: &Path) -> anyhow::Result<Self> {
         let name = || path.display().to_string();
+        nstr_files::check_npy_header(bytes).map_err(|e| anyhow!("{}: {e}", path.display()))?;
         let file = NpyFile::new(bytes)
             .map_err(|e| anyhow!("{}: not a .npy file: {}", path.display(), nstr_files::shorten(&e.to_string())))?;
         let shape = file.shape().to_vec();

@@ -10,6 +10,7 @@ use exr::prelude::{ReadChannels, ReadLayers, read};
 
 use crate::format::{ImageFormat, MAX_PIXELS, check_values};
 use crate::raster::Raster;
+use crate::reason;
 
 /// Full names of the channels of an image, and its frame of reference.
 #[derive(Debug, PartialEq)]
@@ -99,7 +100,7 @@ pub fn decode(bytes: &[u8]) -> Result<Raster<f32>, String> {
                 .all_attributes()
                 .non_parallel()
                 .from_buffered(Cursor::new(bytes))
-                .map_err(|e| e.to_string())?
+                .map_err(reason)?
                 .layer_data
                 .channel_data
                 .pixels
@@ -128,7 +129,7 @@ pub fn decode(bytes: &[u8]) -> Result<Raster<f32>, String> {
 
 /// The layer to take.
 fn find(bytes: &[u8]) -> Result<Layer, String> {
-    let meta = MetaData::read_from_buffered(Cursor::new(bytes), false).map_err(|e| e.to_string())?;
+    let meta = MetaData::read_from_buffered(Cursor::new(bytes), false).map_err(reason)?;
     let flat = || meta.headers.iter().filter(|h| !h.deep);
     let plain = flat().find_map(|h| layer(h, ""));
     let named = || flat().find_map(|h| prefixes(h).iter().find_map(|p| layer(h, p)));

@@ -2,6 +2,7 @@
 
 use std::io::Cursor;
 
+use crate::reason;
 use crate::{exr_read, jpeg, tiff, webp};
 
 /// Most pixels of an image; more are taken for a damaged header.
@@ -93,7 +94,7 @@ impl ImageFormat {
         let (w, h, channels) = match self {
             ImageFormat::Png => {
                 let mut decoder = png::Decoder::new(Cursor::new(bytes));
-                let info = decoder.read_header_info().map_err(|e| e.to_string())?;
+                let info = decoder.read_header_info().map_err(reason)?;
                 (info.width, info.height, info.color_type.samples())
             }
             ImageFormat::Jpeg => jpeg::shape(bytes)?,

@@ -7,6 +7,7 @@ use zune_jpeg::zune_core::colorspace::ColorSpace;
 use zune_jpeg::zune_core::options::DecoderOptions;
 
 use crate::raster::Raster;
+use crate::reason;
 
 /// Start of a progressive frame.
 const PROGRESSIVE: u8 = 0xC2;
@@ -147,10 +148,10 @@ pub fn decode_noted(bytes: &[u8]) -> Result<(Raster<u8>, Vec<String>), String> {
 fn run(bytes: &[u8], strictly: bool) -> Result<Raster<u8>, String> {
     let options = DecoderOptions::default().set_max_width(65_536).set_max_height(65_536).set_strict_mode(strictly);
     let mut decoder = JpegDecoder::new_with_options(Cursor::new(bytes), options);
-    decoder.decode_headers().map_err(|e| e.to_string())?;
+    decoder.decode_headers().map_err(reason)?;
     let grey = decoder.input_colorspace() == Some(ColorSpace::Luma);
     decoder.set_options(options.jpeg_set_out_colorspace(if grey { ColorSpace::Luma } else { ColorSpace::RGB }));
-    let data = decoder.decode().map_err(|e| e.to_string())?;
+    let data = decoder.decode().map_err(reason)?;
     let info = decoder.info().ok_or("no frame header")?;
     let (width, height) = (info.width as usize, info.height as usize);
     let channels = data.len().checked_div(width * height).unwrap_or(0);

@@ -126,8 +126,13 @@ impl ImageError {
     }
     #[doc(hidden)]
     pub fn format<E: std::fmt::Display>(path: &std::path::Path) -> impl Fn(E) -> Self {
-        move |e| ImageError::Format { path: path.into(), reason: e.to_string() }
+        move |e| ImageError::Format { path: path.into(), reason: reason(e) }
     }
+}
+
+/// The message of a decoder, which may quote its input at any length.
+fn reason<E: std::fmt::Display>(error: E) -> String {
+    nstr_files::shorten(&error.to_string())
 }
 
 #[cfg(test)]

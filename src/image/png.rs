@@ -5,6 +5,7 @@ use std::path::Path;
 use png::{BitDepth, ColorType, Decoder, Encoder, SrgbRenderingIntent, Transformations};
 
 use crate::raster::Raster;
+use crate::reason;
 use crate::{ImageError, Rgba8};
 
 /// Writes an image; the alpha channel is left out where every pixel is opaque.
@@ -57,10 +58,10 @@ pub fn read(path: &Path) -> Result<Rgba8, ImageError> {
 pub fn decode(bytes: &[u8]) -> Result<Rgba8, String> {
     let mut decoder = Decoder::new(std::io::Cursor::new(bytes));
     decoder.set_transformations(Transformations::normalize_to_color8() | Transformations::ALPHA);
-    let mut reader = decoder.read_info().map_err(|e| e.to_string())?;
+    let mut reader = decoder.read_info().map_err(reason)?;
     let size = reader.output_buffer_size().ok_or("the image is too large for this machine")?;
     let mut buffer = vec![0; size];
-    let info = reader.next_frame(&mut buffer).map_err(|e| e.to_string())?;
+    let info = reader.next_frame(&mut buffer).map_err(reason)?;
     buffer.truncate(info.buffer_size());
     let data = match info.color_type {
         ColorType::Rgba => buffer,
@@ -78,10 +79,10 @@ pub fn decode(bytes: &[u8]) -> Result<Rgba8, String> {
 pub fn decode_values(bytes: &[u8]) -> Result<Raster<f32>, String> {
     let mut decoder = Decoder::new(std::io::Cursor::new(bytes));
     decoder.set_transformations(Transformations::EXPAND);
-    let mut reader = decoder.read_info().map_err(|e| e.to_string())?;
+    let mut reader = decoder.read_info().map_err(reason)?;
     let size = reader.output_buffer_size().ok_or("the image is too large for this machine")?;
     let mut buffer = vec![0; size];
-    let info = reader.next_frame(&mut buffer).map_err(|e| e.to_string())?;
+    let info = reader.next_frame(&mut buffer).map_err(reason)?;
     buffer.truncate(info.buffer_size());
     let data = match info.bit_depth {
         BitDepth::Eight => buffer.iter().map(|&v| v as f32 / 255.0).collect(),

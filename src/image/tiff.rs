@@ -9,6 +9,7 @@ use tiff::tags::Tag;
 use crate::format::{ImageFormat, check_values};
 use crate::jpeg;
 use crate::raster::Raster;
+use crate::reason;
 
 /// A decoded page.
 #[derive(Clone, Debug, PartialEq)]
@@ -29,7 +30,7 @@ const JPEG_COMPRESSION: u16 = 7;
 
 fn open(bytes: &[u8]) -> Result<Decoder<Cursor<&[u8]>>, String> {
     check_tags(bytes)?;
-    Decoder::new(Cursor::new(bytes)).map_err(|e| e.to_string())
+    Decoder::new(Cursor::new(bytes)).map_err(reason)
 }
 
 /// Checks that no tag of the first page claims more values than the file has bytes for: the decoder reserves memory for what
@@ -72,8 +73,8 @@ pub(crate) fn orientation(bytes: &[u8]) -> Option<u32> {
 /// Width, height and number of values a pixel.
 pub(crate) fn shape(bytes: &[u8]) -> Result<(u32, u32, usize), String> {
     let mut decoder = open(bytes)?;
-    let (w, h) = decoder.dimensions().map_err(|e| e.to_string())?;
-    let colour = decoder.colortype().map_err(|e| e.to_string())?;
+    let (w, h) = decoder.dimensions().map_err(reason)?;
+    let colour = decoder.colortype().map_err(reason)?;
     Ok((w, h, colour.num_samples().into()))
 }
 
@@ -88,7 +89,7 @@ pub(crate) fn shape(bytes: &[u8]) -> Result<(u32, u32, usize), String> {
 pub fn decode(bytes: &[u8]) -> Result<TiffPage, String> {
     let mut decoder = open(bytes)?;
     check(&mut decoder, bytes)?;
-    let text = |e: tiff::TiffError| e.to_string();
+    let text = reason::<tiff::TiffError>;
     let (width, height) = decoder.dimensions().map_err(text)?;
     let (width, height) = (width as usize, height as usize);
     let colour = decoder.colortype().map_err(text)?;

@@ -5,6 +5,7 @@ use std::io::Cursor;
 use image_webp::WebPDecoder;
 
 use crate::raster::Raster;
+use crate::reason;
 
 /// Place of the size of the RIFF container, and the bytes before what it counts.
 const SIZE: std::ops::Range<usize> = 4..8;
@@ -59,7 +60,7 @@ fn mended(bytes: &[u8]) -> Vec<u8> {
 }
 
 fn open(bytes: &[u8]) -> Result<WebPDecoder<Cursor<Vec<u8>>>, String> {
-    WebPDecoder::new(Cursor::new(mended(bytes))).map_err(|e| e.to_string())
+    WebPDecoder::new(Cursor::new(mended(bytes))).map_err(reason)
 }
 
 /// Width, height and number of channels.
@@ -80,7 +81,7 @@ pub fn decode(bytes: &[u8]) -> Result<(Raster<u8>, Vec<String>), String> {
     let (width, height) = decoder.dimensions();
     let size = decoder.output_buffer_size().ok_or("the image is too large for this machine")?;
     let mut data = vec![0; size];
-    decoder.read_image(&mut data).map_err(|e| e.to_string())?;
+    decoder.read_image(&mut data).map_err(reason)?;
     let channels = if decoder.has_alpha() { 4 } else { 3 };
     let notes = if decoder.is_animated() { vec!["it is an animation; its first frame is read".into()] } else { vec![] };
     Ok((Raster { width: width as usize, height: height as usize, channels, data }, notes))
