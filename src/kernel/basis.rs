@@ -8,8 +8,7 @@ use pulp::Simd;
 
 use crate::gemm::pad;
 use crate::math::sincos;
-use crate::mlp::{MatrixView, TILE};
-use crate::tile_values::copy;
+use crate::mlp::{MatrixView, TILE, copy_row};
 
 /// Shape of the basis.
 #[derive(Clone, Debug)]
@@ -38,8 +37,8 @@ impl Phases {
     /// Makes row `to` what row `row` of `from` is.
     #[inline(always)]
     pub(super) fn copy_row(&mut self, to: usize, from: &Self, row: usize) {
-        copy(&mut self.sin, to, &from.sin, row);
-        copy(&mut self.cos, to, &from.cos, row);
+        copy_row(&mut self.sin, to, &from.sin, row);
+        copy_row(&mut self.cos, to, &from.cos, row);
     }
 }
 

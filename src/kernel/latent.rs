@@ -60,6 +60,13 @@ pub struct Lookup {
     planes: usize,
 }
 
+impl Lookup {
+    /// Values, and derivatives along each coordinate where there are some: 1 or 1 + dim.
+    pub fn planes(&self) -> usize {
+        self.planes
+    }
+}
+
 /// Points whose lookups are computed together, in registers.
 const LANES: usize = 16;
 const _: () = assert!(TILE.is_multiple_of(LANES));
@@ -221,13 +228,13 @@ impl LatentPlan {
             }
         }
         let (mask, start, features) = (level.mask.unwrap_or(u32::MAX), level.start, self.features as u32);
-        for from in (0..TILE).step_by(LANES) {
+        for (block, from) in (0..TILE).step_by(LANES).enumerate() {
             let mut axes = [Axis::EMPTY; A];
             for (rank, axis) in axes.iter_mut().enumerate() {
                 let j = level.order[rank];
                 let stride = if level.mask.is_some() { HASH_PRIMES[j] } else { (level.cells + 1).pow(rank as u32) };
-                let x = columns[j][from..].first_chunk().unwrap_or(&[0.0; LANES]);
-                axis.locate::<SLOPES>(x, level.cells, stride, self.smooth);
+                let x = columns[j].as_chunks().0;
+                axis.locate::<SLOPES>(&x[block], level.cells, stride, self.smooth);
             }
             let vertices = match level.mask {
                 Some(_) => corners(axes.map(|axis| axis.index), |a, b| a ^ b),

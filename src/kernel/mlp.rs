@@ -8,9 +8,8 @@ use nstr_spec::{Activation, LayerSlot};
 use pulp::{Simd, WithSimd};
 
 use crate::bf16::{Bf16, PairGemm, pair};
-use crate::gemm::{Finish, Gemm, Init, pad};
+use crate::gemm::{Finish, Gemm, Init, PAD, pad};
 use crate::math::{sigmoid, sincos};
-use crate::tile_values::copy;
 
 /// Points of a tile.
 pub const TILE: usize = 96;
@@ -94,8 +93,17 @@ impl Activations {
     #[inline(always)]
     pub(super) fn copy_row(&mut self, to: usize, from: &Self, row: usize) {
         let pairs = self.post.iter_mut().zip(&from.post).chain(self.pre.iter_mut().zip(&from.pre));
-        pairs.for_each(|(buffer, from)| copy(buffer, to, from, row));
+        pairs.for_each(|(buffer, from)| copy_row(buffer, to, from, row));
     }
+}
+
+/// Makes row `at` of one buffer what row `row` of another is; both have [`TILE`] rows of as many padded columns, at least.
+#[inline(always)]
+pub(super) fn copy_row(to: &mut [f32], at: usize, from: &[f32], row: usize) {
+    let columns = from.len() / TILE;
+    let (to, from) = (&mut to[at * columns..(at + 1) * columns], &from[row * columns..(row + 1) * columns]);
+    // Whole vectors: calls of `memcpy` cost more than they move.
+    to.as_chunks_mut::<PAD>().0.iter_mut().zip(from.as_chunks::<PAD>().0).for_each(|(to, from)| *to = *from);
 }
 
 /// A matrix of a tile: first element and distance between rows.

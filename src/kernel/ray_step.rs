@@ -2,8 +2,8 @@
 //!
 //! A ray's samples are evaluated front to back in rounds, so that what lies behind an opaque surface is never evaluated.
 //! The trunk (everything that does not depend on the viewing direction) runs on tiles whose values are kept. The colour head
-//! runs on tiles of the samples that count, and the trunk's adjoint on tiles of those that have one: about a third of what a
-//! round evaluates lies behind the surface after all.
+//! runs on tiles of the samples that count, and the trunk's adjoint on tiles of those that have one: a round also evaluates
+//! samples that turn out to lie behind the surface.
 
 use std::ops::Range;
 

@@ -304,14 +304,16 @@ impl Plan {
         tile: &mut TileValues,
         lookup: &mut Lookup,
     ) {
+        // What the lookup has is gathered without bounds checks.
+        assert!(tile.trunk.len() >= lookup.planes() * TILE * self.trunk_row, "rows for every plane of the lookup");
         let planes = tile.planes;
         tile.x[..x.len()].copy_from_slice(x);
         // Rows past the last point repeat a point inside the cube; nothing reads them.
         tile.x[x.len()..].fill(0.5);
         self.spread_x(tile);
         self.latent.locate(&tile.x, lookup);
-        // SAFETY: `tile` was made by `Plan::tile` of this plan, so every buffer has the rows and columns that the parts
-        // ask for; views of one buffer used together name disjoint columns (m and z; S).
+        // SAFETY: `tile` was made by `Plan::tile_values` of this plan, so every buffer has the rows and columns that the
+        // parts ask for; views of one buffer used together name disjoint columns (m and z; S).
         unsafe {
             let trunk = tile.trunk.as_mut_ptr();
             let z = MatrixView { ptr: trunk.add(self.z_at), row: self.trunk_row };

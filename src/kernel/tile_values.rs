@@ -1,8 +1,7 @@
 //! Values that a forward pass leaves of a tile's points, from which the adjoint is computed.
 
 use crate::basis::Phases;
-use crate::gemm::PAD;
-use crate::mlp::{Activations, TILE};
+use crate::mlp::{Activations, TILE, copy_row};
 use crate::tile::Outputs;
 
 /// Values of each layer for the points of a tile; rows are padded to whole vectors.
@@ -37,20 +36,11 @@ impl TileValues {
         debug_assert!(self.planes == 1 && from.planes == 1);
         let dim = self.x.len() / TILE;
         self.x[to * dim..(to + 1) * dim].copy_from_slice(&from.x[row * dim..(row + 1) * dim]);
-        copy(&mut self.trunk, to, &from.trunk, row);
-        copy(&mut self.factors, to, &from.factors, row);
-        copy(&mut self.spectrum, to, &from.spectrum, row);
+        copy_row(&mut self.trunk, to, &from.trunk, row);
+        copy_row(&mut self.factors, to, &from.factors, row);
+        copy_row(&mut self.spectrum, to, &from.spectrum, row);
         self.phases.copy_row(to, &from.phases, row);
         self.spectrum_acts.copy_row(to, &from.spectrum_acts, row);
         self.decoder_acts.copy_row(to, &from.decoder_acts, row);
     }
-}
-
-/// Copies one of [`TILE`] rows of padded columns.
-#[inline(always)]
-pub(super) fn copy(to: &mut [f32], at: usize, from: &[f32], row: usize) {
-    let columns = from.len() / TILE;
-    let (to, from) = (&mut to[at * columns..(at + 1) * columns], &from[row * columns..(row + 1) * columns]);
-    // Whole vectors: calls of `memcpy` cost more than they move.
-    to.as_chunks_mut::<PAD>().0.iter_mut().zip(from.as_chunks::<PAD>().0).for_each(|(to, from)| *to = *from);
 }
