@@ -12,7 +12,7 @@ use flate2::CrcReader;
 use flate2::read::DeflateDecoder;
 use glam::{DMat4, DVec4};
 use npyz::{NpyFile, Order};
-use nstr_files::{Budget, excerpt, read_named, shorten};
+use nstr_files::{Budget, excerpt, npy_header_length, read_named, shorten};
 
 use crate::error::CaptureError;
 use crate::frame_record::{Focal, FrameList, FrameRecord};
@@ -178,14 +178,8 @@ fn values<T>(
     let unreadable = |e: std::io::Error| format!("cannot be read: {}; {expected}", shorten(&e.to_string()));
     let mut start = [0; 12];
     reader.read_exact(&mut start).map_err(unreadable)?;
-    if !start.starts_with(b"\x93NUMPY") {
-        return Err(format!("not a .npy file; {expected}"));
-    }
+    let length = npy_header_length(&start).ok_or_else(|| format!("not a .npy file; {expected}"))?;
     // The header's length is held against a bound before anything is allocated for it.
-    let length = match start[6] {
-        1 => u32::from(u16::from_le_bytes([start[8], start[9]])),
-        _ => u32::from_le_bytes([start[8], start[9], start[10], start[11]]),
-    };
     if length > MAX_HEADER {
         return Err(format!("a header of {length} bytes; {expected}"));
     }

@@ -17,7 +17,7 @@ mod text;
 pub use input::{Budget, read, read_named};
 pub use lock::{Lock, LockError, lock};
 pub use message::shorten;
-pub use npy::check_npy_header;
+pub use npy::{check_npy_header, npy_header_length};
 pub use number::{decimals, plain, plain_beside};
 pub use output::{Target, Temporary, probe, probe_folder, resolve, temporary, write, write_with};
 pub use same::is_same;

@@ -1,5 +1,15 @@
 //! Headers of NumPy's arrays, before a reader believes them.
 
+/// Length of an array's header by the first twelve bytes of an `.npy` file: 16 bits after the version in version 1, else 32 bits.
+/// `None` of what does not begin like one.
+pub fn npy_header_length(start: &[u8]) -> Option<u32> {
+    match *start {
+        [0x93, b'N', b'U', b'M', b'P', b'Y', 1, _, a, b, ..] => Some(u32::from(u16::from_le_bytes([a, b]))),
+        [0x93, b'N', b'U', b'M', b'P', b'Y', _, _, a, b, c, d, ..] => Some(u32::from_le_bytes([a, b, c, d])),
+        _ => None,
+    }
+}
+
 /// Refuses an `.npy` file whose header claims more bytes than there are: readers reserve memory for what it claims.
 ///
 /// ```
@@ -12,14 +22,10 @@
 /// # Errors
 /// The claim, in words. Whatever else is wrong is left to the reader.
 pub fn check_npy_header(bytes: &[u8]) -> Result<(), String> {
-    // Magic, version (major, minor), the header's length: 16 bits in version 1, else 32 bits.
-    let length = match bytes {
-        [0x93, b'N', b'U', b'M', b'P', b'Y', 1, _, a, b, ..] => u32::from(u16::from_le_bytes([*a, *b])),
-        [0x93, b'N', b'U', b'M', b'P', b'Y', _, _, a, b, c, d, ..] => u32::from_le_bytes([*a, *b, *c, *d]),
-        _ => return Ok(()),
-    };
-    if length as usize <= bytes.len() {
-        return Ok(());
+    match npy_header_length(bytes) {
+        Some(length) if length as usize > bytes.len() => {
+            Err(format!("its header claims {length} bytes of a file of {}; copy or save it again", bytes.len()))
+        }
+        _ => Ok(()),
     }
-    Err(format!("its header claims {length} bytes of a file of {}; copy or save it again", bytes.len()))
 }
