@@ -350,7 +350,7 @@ pub(crate) fn render_settings(
         background: Background::Transparent,
         section: request.section,
         section_opacity: request.section_opacity,
-        section_box: request.section.and_then(|_| request.scene.section_box()),
+        section_box: request.section_box(),
         seed,
     }
 }

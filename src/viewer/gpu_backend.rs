@@ -207,7 +207,7 @@ fn settings(request: &RenderRequest, samples: u32) -> RenderSettings {
         background: Background::Transparent,
         section: request.section,
         section_opacity: request.section_opacity,
-        section_box: request.section.and_then(|_| request.scene.section_box()),
+        section_box: request.section_box(),
         seed: 0,
     }
 }

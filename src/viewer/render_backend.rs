@@ -3,6 +3,7 @@
 use std::ops::Deref;
 use std::sync::Arc;
 
+use glam::DVec3;
 use nstr_camera::camera::Camera;
 use nstr_capture as capture;
 use nstr_geometry::DistanceQuery;
@@ -55,6 +56,11 @@ pub struct RenderRequest {
 }
 
 impl RenderRequest {
+    /// World box that its section shows the field within; `None` without a section, or where that is all of the field.
+    pub(crate) fn section_box(&self) -> Option<(DVec3, DVec3)> {
+        self.section.and_then(|_| self.scene.section_box())
+    }
+
     /// The shaded field on white, as seen by `camera`.
     pub fn shaded(scene: Arc<Scene>, camera: Camera, quality: Quality) -> Self {
         Self {
