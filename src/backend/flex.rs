@@ -301,7 +301,7 @@ impl<C: CheckpointStrategy> FieldBackend for Autodiff<Flex, C> {
             return plain_ray_step::<Self>(op, grid, net, rays, loss, outputs);
         };
         let [grid_in, net_in] = both.map(|t| t.to_contiguous());
-        let [mut d_grid, mut d_net] = both.map(|t| op.gradient_pool().zeros(t.shape()));
+        let [mut d_grid, mut d_net] = both.map(|t| op.gradient_pool().unset(t.shape()));
         let to = GradientSlices { d_grid: d_grid.storage_mut(), d_net: d_net.storage_mut(), d_x: None };
         let (stats, results) = fused.ray_step(grid_in.storage(), net_in.storage(), rays.slices(), loss, outputs, to);
         (loss_tensor::<C>(op, &grid, &net, stats.loss, [d_grid, d_net]), stats, Some(results))

@@ -21,14 +21,19 @@ impl GradientPool {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A zero tensor of f32: one that was kept, where nothing else holds it any more, or a new one.
-    pub(crate) fn zeros(&self, shape: Shape) -> FlexTensor {
+    /// A tensor of f32 to write to, with any numbers: one that was kept, where nothing else holds it any more, or a new one.
+    pub(crate) fn unset(&self, shape: Shape) -> FlexTensor {
         let free = {
             let mut kept = self.kept();
             let found = kept.iter().position(|t| t.is_unique() && t.shape() == shape);
             found.map(|i| kept.swap_remove(i))
         };
-        let Some(mut tensor) = free else { return FlexTensor::zeros(shape, DType::F32) };
+        free.unwrap_or_else(|| FlexTensor::zeros(shape, DType::F32))
+    }
+
+    /// [`Self::unset`], cleared.
+    pub(crate) fn zeros(&self, shape: Shape) -> FlexTensor {
+        let mut tensor = self.unset(shape);
         tensor.storage_mut::<f32>().par_chunks_mut(1 << 14).for_each(|part| part.fill(0.0));
         tensor
     }

@@ -13,6 +13,7 @@ use rayon::prelude::*;
 
 use crate::arch;
 use crate::bf16::GradientPrecision;
+use crate::latent_adjoint::LatentAdjoints;
 use crate::loss::{BatchLoss, LEAST_PAIR_DISTANCE_SQUARED, PointLoss};
 use crate::mlp::TILE;
 use crate::ray_step::RayBuffers;
@@ -55,7 +56,7 @@ enum Adjoint<'a> {
     Regularizer { weights: PointRegularizer, scale: f32 },
 }
 
-/// Buffers that [`FusedField::backward`] adds gradients to; `d_x` is written.
+/// Buffers that [`FusedField::backward`] adds gradients to and [`FusedField::ray_step`] writes them to; `d_x` is written.
 #[derive(Debug)]
 pub struct GradientSlices<'a> {
     /// Gradient of the grid.
@@ -224,8 +225,37 @@ impl FusedField {
             self.plan.unload(s, d_net);
         }
         add_and_clear(d_grid, &mut sums);
-        self.sums.lock().unwrap_or_else(PoisonError::into_inner).append(&mut sums);
+        self.keep(sums);
         found
+    }
+
+    /// `true` where the threads of a step over rays keep the adjoints of their features, to be added level by level, instead of sums of
+    /// their own: where every thread gets a level, or the sums would outgrow the caches.
+    pub(super) fn keeps_latent(&self, threads: usize) -> bool {
+        const LARGE: usize = 1 << 21;
+        self.plan.latent.level_count() >= threads || self.plan.latent.grid_len() > LARGE
+    }
+
+    /// [`Self::collect`] for threads that kept the adjoints of their features; the gradient of the grid is written.
+    pub(super) fn collect_kept<T>(
+        &self,
+        done: Vec<(T, GradientBuffers)>,
+        d_grid: &mut [f32],
+        d_net: &mut [f32],
+    ) -> Vec<T> {
+        let (found, mut sums): (Vec<T>, Vec<GradientBuffers>) = done.into_iter().unzip();
+        for s in &mut sums {
+            self.plan.unload(s, d_net);
+        }
+        let parts: Vec<&LatentAdjoints> = sums.iter().map(|s| &s.latent).collect();
+        self.plan.latent.scatter_levels(&parts, d_grid);
+        sums.iter_mut().for_each(|s| s.latent.clear());
+        self.keep(sums);
+        found
+    }
+
+    fn keep(&self, mut sums: Vec<GradientBuffers>) {
+        self.sums.lock().unwrap_or_else(PoisonError::into_inner).append(&mut sums);
     }
 
     pub(super) fn with_tile<R>(&self, kind: Outputs, slopes: bool, run: impl FnOnce(&mut Tile) -> R) -> R {
@@ -345,7 +375,7 @@ impl WithSimd for BackwardTask<'_> {
             };
             let offset = (start - self.range.start) * dim;
             let d_x = self.d_x.as_deref_mut().map(|d| &mut d[offset..offset + (end - start) * dim]);
-            let adjoint = TileAdjoint { d_out, sums: self.sums, d_x };
+            let adjoint = TileAdjoint { d_out, sums: self.sums, keep_latent: false, d_x };
             self.plan.backward(simd, self.weights, self.grid, self.tile, adjoint);
             start = end;
         }

@@ -24,8 +24,9 @@ struct Level {
     cells: u32,
     /// Mask of a hashed level's table, `None` for a dense one.
     mask: Option<u32>,
-    /// First entry.
+    /// First entry, and one past the last.
     start: u32,
+    end: u32,
     /// Its axes in order: how many, and which.
     axes: usize,
     order: [usize; 3],
@@ -48,6 +49,8 @@ pub struct LatentPlan {
     features: usize,
     dim: usize,
     smooth: bool,
+    /// Numbers of the whole grid.
+    grid_len: usize,
 }
 
 /// Entries and blending weights of each point of a tile, on every level.
@@ -150,14 +153,15 @@ impl LatentPlan {
     /// Plans the levels of `spec`.
     pub fn new(spec: &FieldSpec) -> Self {
         let starts = spec.latent.offsets(spec.dim);
-        let level = |(l, &start): (&LevelSpec, &usize)| {
+        let level = |(l, range): (&LevelSpec, &[usize])| {
             let mut order = [0; 3];
             let present = (0..spec.dim).filter(|j| l.axes.has(*j));
             order.iter_mut().zip(present).for_each(|(to, j)| *to = j);
             let axes = l.axes.count(spec.dim);
-            Level { cells: l.resolution, mask: l.hashmap_size.map(|size| size - 1), start: start as u32, axes, order }
+            let [start, end] = [range[0], range[1]].map(|entry| entry as u32);
+            Level { cells: l.resolution, mask: l.hashmap_size.map(|size| size - 1), start, end, axes, order }
         };
-        let levels: Vec<Level> = spec.latent.levels.iter().zip(&starts).map(level).collect();
+        let levels: Vec<Level> = spec.latent.levels.iter().zip(starts.windows(2)).map(level).collect();
         let mut runs: Vec<(Range<usize>, usize)> = Vec::new();
         for (l, level) in levels.iter().enumerate() {
             match runs.last_mut() {
@@ -171,7 +175,34 @@ impl LatentPlan {
             features: spec.latent.features,
             dim: spec.dim,
             smooth: spec.latent.interpolation == Interpolation::Smoothstep,
+            grid_len: spec.grid_len(),
         }
+    }
+
+    /// Coordinates of a point.
+    pub fn dim(&self) -> usize {
+        self.dim
+    }
+
+    /// Number of levels.
+    pub fn level_count(&self) -> usize {
+        self.levels.len()
+    }
+
+    /// The numbers of a level in the grid.
+    pub fn level_range(&self, level: usize) -> Range<usize> {
+        let Level { start, end, .. } = self.levels[level];
+        start as usize * self.features..end as usize * self.features
+    }
+
+    /// Levels × features.
+    pub fn columns(&self) -> usize {
+        self.levels.len() * self.features
+    }
+
+    /// Numbers of the whole grid.
+    pub fn grid_len(&self) -> usize {
+        self.grid_len
     }
 
     /// Room for the lookups of one tile; `planes` is 1, or 1 + dim with derivatives.
@@ -183,25 +214,31 @@ impl LatentPlan {
     /// Finds entries and weights of the tile's points (`x`: `[point][dim]`, [`TILE`] rows).
     #[inline(always)]
     pub fn locate(&self, x: &[f32], to: &mut Lookup) {
+        self.locate_levels(x, 0..self.levels.len(), to);
+    }
+
+    /// [`Self::locate`] for some levels; those of the others stay as they are.
+    #[inline(always)]
+    pub fn locate_levels(&self, x: &[f32], levels: Range<usize>, to: &mut Lookup) {
         match (self.dim, to.planes > 1) {
-            (1, false) => self.locate_in::<1, false>(x, to),
-            (1, true) => self.locate_in::<1, true>(x, to),
-            (2, false) => self.locate_in::<2, false>(x, to),
-            (2, true) => self.locate_in::<2, true>(x, to),
-            (_, false) => self.locate_in::<3, false>(x, to),
-            (_, true) => self.locate_in::<3, true>(x, to),
+            (1, false) => self.locate_in::<1, false>(x, levels, to),
+            (1, true) => self.locate_in::<1, true>(x, levels, to),
+            (2, false) => self.locate_in::<2, false>(x, levels, to),
+            (2, true) => self.locate_in::<2, true>(x, levels, to),
+            (_, false) => self.locate_in::<3, false>(x, levels, to),
+            (_, true) => self.locate_in::<3, true>(x, levels, to),
         }
     }
 
     #[inline(always)]
-    fn locate_in<const D: usize, const SLOPES: bool>(&self, x: &[f32], to: &mut Lookup) {
+    fn locate_in<const D: usize, const SLOPES: bool>(&self, x: &[f32], levels: Range<usize>, to: &mut Lookup) {
         // Coordinate by coordinate, so that the loops over points below read in order.
         let mut columns = [[0.0; TILE]; D];
         for (p, x) in x.as_chunks::<D>().0[..TILE].iter().enumerate() {
             columns.iter_mut().zip(x).for_each(|(column, x)| column[p] = *x);
         }
-        for (l, level) in self.levels.iter().enumerate() {
-            match level.axes {
+        for l in levels {
+            match self.levels[l].axes {
                 1 => self.locate_level::<D, 1, SLOPES>(l, &columns, to),
                 2 => self.locate_level::<D, 2, SLOPES>(l, &columns, to),
                 _ => self.locate_level::<D, 3, SLOPES>(l, &columns, to),
@@ -414,13 +451,14 @@ impl LatentPlan {
     /// As for [`Self::gather`]; `d_grid` has the grid's length.
     #[inline(always)]
     pub unsafe fn scatter<S: Simd>(&self, simd: S, at: &Lookup, dz: MatrixView, points: usize, d_grid: &mut [f32]) {
+        let (to, all) = (d_grid.as_mut_ptr(), 0..self.levels.len());
         // SAFETY: the same promise.
         unsafe {
             match at.planes {
                 1 => self.scatter_values(simd, at, dz, points, d_grid),
-                2 => self.scatter_in::<S, 2, 2>(simd, at, dz, points, d_grid, 0..self.levels.len()),
-                3 => self.scatter_in::<S, 4, 3>(simd, at, dz, points, d_grid, 0..self.levels.len()),
-                _ => self.scatter_in::<S, 8, 4>(simd, at, dz, points, d_grid, 0..self.levels.len()),
+                2 => self.scatter_in::<S, 2, 2>(simd, at, dz, points, to, all),
+                3 => self.scatter_in::<S, 4, 3>(simd, at, dz, points, to, all),
+                _ => self.scatter_in::<S, 8, 4>(simd, at, dz, points, to, all),
             }
         }
     }
@@ -438,14 +476,55 @@ impl LatentPlan {
         points: usize,
         d_grid: &mut [f32],
     ) {
+        for (run, axes) in &self.runs {
+            // SAFETY: the same promise.
+            unsafe { self.scatter_run(simd, at, dz, points, d_grid.as_mut_ptr(), (run.clone(), *axes)) }
+        }
+    }
+
+    /// [`Self::scatter_values`] for one level, whose entries alone are written.
+    ///
+    /// # Safety
+    /// As for [`Self::gather`]; `d_grid` has the grid's length, and nothing else writes or reads the entries of the level meanwhile.
+    #[inline(always)]
+    pub unsafe fn scatter_level<S: Simd>(
+        &self,
+        simd: S,
+        at: &Lookup,
+        dz: MatrixView,
+        points: usize,
+        d_grid: *mut f32,
+        level: usize,
+    ) {
+        let first = at.entry[level * CORNERS * TILE..][..CORNERS * TILE].as_chunks::<TILE>().0;
+        for entry in first.iter().flat_map(|corner| &corner[..AHEAD.min(points)]) {
+            // SAFETY: entries lie inside the grid by construction.
+            prefetch(unsafe { d_grid.add(*entry as usize) });
+        }
+        // SAFETY: the same promise.
+        unsafe { self.scatter_run(simd, at, dz, points, d_grid, (level..level + 1, self.levels[level].axes)) }
+    }
+
+    /// Adjoints of values on levels in succession with cells of equally many axes.
+    ///
+    /// # Safety
+    /// As for [`Self::scatter_level`], of all these levels.
+    #[inline(always)]
+    unsafe fn scatter_run<S: Simd>(
+        &self,
+        simd: S,
+        at: &Lookup,
+        dz: MatrixView,
+        points: usize,
+        d_grid: *mut f32,
+        (run, axes): (Range<usize>, usize),
+    ) {
         // SAFETY: the same promise.
         unsafe {
-            for (run, axes) in self.runs.iter().map(|(run, axes)| (run.clone(), *axes)) {
-                match axes {
-                    1 => self.scatter_in::<S, 2, 1>(simd, at, dz, points, d_grid, run),
-                    2 => self.scatter_in::<S, 4, 1>(simd, at, dz, points, d_grid, run),
-                    _ => self.scatter_in::<S, 8, 1>(simd, at, dz, points, d_grid, run),
-                }
+            match axes {
+                1 => self.scatter_in::<S, 2, 1>(simd, at, dz, points, d_grid, run),
+                2 => self.scatter_in::<S, 4, 1>(simd, at, dz, points, d_grid, run),
+                _ => self.scatter_in::<S, 8, 1>(simd, at, dz, points, d_grid, run),
             }
         }
     }
@@ -457,10 +536,9 @@ impl LatentPlan {
         at: &Lookup,
         dz: MatrixView,
         points: usize,
-        d_grid: &mut [f32],
+        d_grid: *mut f32,
         levels: Range<usize>,
     ) {
-        let d_grid = d_grid.as_mut_ptr();
         for l in levels {
             let entries = at.entry[l * CORNERS * TILE..][..CORNERS * TILE].as_ptr();
             let weights = at.weight[l * at.planes * CORNERS * TILE..][..P * CORNERS * TILE].as_ptr();
@@ -495,7 +573,7 @@ impl LatentPlan {
         at: &Lookup,
         dz: MatrixView,
         points: usize,
-        d_grid: &mut [f32],
+        d_grid: *mut f32,
         levels: Range<usize>,
     ) {
         let (lanes, features) = (S::F32_LANES, self.features);
@@ -508,7 +586,6 @@ impl LatentPlan {
                 _ => {}
             }
         }
-        let d_grid = d_grid.as_mut_ptr();
         for l in levels {
             let entries = at.entry[l * CORNERS * TILE..][..CORNERS * TILE].as_ptr();
             let weights = at.weight[l * at.planes * CORNERS * TILE..][..P * CORNERS * TILE].as_ptr();

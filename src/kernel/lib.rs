@@ -13,6 +13,7 @@ pub mod ema;
 mod fused;
 mod gemm;
 mod latent;
+mod latent_adjoint;
 mod loss;
 mod math;
 mod mlp;

@@ -214,7 +214,7 @@ impl FusedField {
         }
     }
 
-    /// Mean loss of the rays, its gradient added to `d_grid` and `d_net`: evaluation, compositing and adjoint in one pass.
+    /// Mean loss of the rays, its gradient written to `d_grid` and `d_net`: evaluation, compositing and adjoint in one pass.
     ///
     /// # Panics
     /// If the spec has no colour head or slices have other lengths.
@@ -256,6 +256,8 @@ impl FusedField {
         assert!(limits == 0 || limits == batch.rays(), "one limit of the error a ray, or none at all");
         let depths = batch.depth.len();
         assert!(depths == 0 || depths == batch.rays(), "one depth a ray, or none at all");
+        to.d_net.fill(0.0);
+        let keep_latent = self.keeps_latent(rayon::current_num_threads());
         let weights = &self.pack(net);
         let head = self.head_plan();
         let room = |wanted: bool, items: usize| if wanted { vec![0.0; 3 * items] } else { Vec::new() };
@@ -273,7 +275,8 @@ impl FusedField {
                 let mut sums = take(&self.sums).unwrap_or_else(|| self.plan.gradient_buffers());
                 let mut buffers = take(&self.rays).unwrap_or_default();
                 let (plan, b, s) = (&self.plan, &mut buffers, &mut sums);
-                let step = RayStep { plan, head, weights, grid, batch, loss, scale: 1.0 / batch.rays().max(1) as f32 };
+                let scale = 1.0 / batch.rays().max(1) as f32;
+                let step = RayStep { plan, head, weights, grid, batch, loss, scale, keep_latent };
                 let gradients = outputs.gradients;
                 let stats = self.with_tile(Outputs::Value, gradients, |tile| {
                     arch().dispatch(RayTask { step, range, buffers: b, tile, sums: s, slices, gradients })
@@ -282,7 +285,13 @@ impl FusedField {
                 (stats, sums)
             })
             .collect();
-        let stats = self.collect(done, to.d_grid, to.d_net).into_iter().fold(RayStats::default(), |a, b| RayStats {
+        let found = if keep_latent {
+            self.collect_kept(done, to.d_grid, to.d_net)
+        } else {
+            to.d_grid.fill(0.0);
+            self.collect(done, to.d_grid, to.d_net)
+        };
+        let stats = found.into_iter().fold(RayStats::default(), |a, b| RayStats {
             loss: a.loss + b.loss,
             evaluated: a.evaluated + b.evaluated,
             used: a.used + b.used,

@@ -128,6 +128,8 @@ pub(super) struct RayStep<'a> {
     pub(super) batch: RayBatchRef<'a>,
     pub(super) loss: RayLoss,
     pub(super) scale: f32,
+    /// See [`TileAdjoint::keep_latent`].
+    pub(super) keep_latent: bool,
 }
 
 pub(super) struct RayTask<'a> {
@@ -329,9 +331,12 @@ impl RayStep<'_> {
             for to in rows.len()..TILE {
                 tile.values.copy_row(to, &b.trunk[0], 0);
             }
-            plan.locate(tile);
+            if wants_x || !self.keep_latent {
+                plan.locate(tile);
+            }
             let part = wants_x.then_some(&mut d_x[..3 * rows.len()]);
-            plan.backward(simd, self.weights, self.grid, tile, TileAdjoint { d_out: &b.d_out, sums, d_x: part });
+            let adjoint = TileAdjoint { d_out: &b.d_out, sums, keep_latent: self.keep_latent, d_x: part };
+            plan.backward(simd, self.weights, self.grid, tile, adjoint);
             if wants_x {
                 for (&row, d) in rows.iter().zip(d_x.as_chunks::<3>().0) {
                     b.d_x[3 * row as usize..][..3].copy_from_slice(d);

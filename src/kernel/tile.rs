@@ -7,6 +7,7 @@ use crate::basis::{BasisAdjoint, BasisInput, BasisPlan, BasisWeights};
 use crate::bf16::GradientPrecision;
 use crate::gemm::{Init, PAD, pad};
 use crate::latent::{LatentPlan, Lookup};
+use crate::latent_adjoint::LatentAdjoints;
 use crate::mlp::{InputColumns, MatrixView, MlpGradients, MlpPlan, MlpWeights, TILE};
 use crate::product::ProductPlan;
 use crate::tile_values::TileValues;
@@ -36,7 +37,6 @@ pub(super) struct Plan {
     pub decoder: MlpPlan,
     pub transport: MlpPlan,
     pub head: Option<HeadPlan>,
-    grid_len: usize,
     /// x enters H; x enters g.
     spectrum_input: bool,
     input_coords: bool,
@@ -78,7 +78,10 @@ pub struct PackedWeights {
 /// One thread's gradient sums.
 #[derive(Clone, Debug)]
 pub(super) struct GradientBuffers {
+    /// Of the whole grid; empty until a tile adds to it.
     pub grid: Vec<f32>,
+    /// What has still to be added to the grid's gradient.
+    pub latent: LatentAdjoints,
     basis: Vec<f32>,
     spectrum: MlpGradients,
     decoder: MlpGradients,
@@ -105,6 +108,8 @@ pub(super) struct TileAdjoint<'a> {
     pub d_out: &'a [f32],
     /// GradientBuffers of the thread, added to.
     pub sums: &'a mut GradientBuffers,
+    /// The features' adjoints are kept in `sums.latent` for later, instead of added to `sums.grid`.
+    pub keep_latent: bool,
     /// Adjoint of the coordinates (`[point][dim]`, from values only), written if given.
     pub d_x: Option<&'a mut [f32]>,
 }
@@ -174,7 +179,6 @@ impl Plan {
             spectrum: MlpPlan::new(&layout.spectrum, spec.spectrum.activation, spectrum_parts).with_bf16(bf16),
             decoder: MlpPlan::new(&layout.decoder, spec.decoder.activation, decoder_parts).with_bf16(bf16),
             transport,
-            grid_len: spec.grid_len(),
             spectrum_input: spec.spectrum_input && spec.modulates(),
             input_coords: spec.input_coords,
             skip_latent: spec.skip_latent,
@@ -212,7 +216,8 @@ impl Plan {
 
     pub fn gradient_buffers(&self) -> GradientBuffers {
         GradientBuffers {
-            grid: vec![0.0; self.grid_len],
+            grid: Vec::new(),
+            latent: LatentAdjoints::default(),
             basis: self.basis.gradients(),
             spectrum: self.spectrum.gradients(),
             decoder: self.decoder.gradients(),
@@ -446,7 +451,10 @@ impl Plan {
         tile: &mut Tile,
         adjoint: TileAdjoint<'_>,
     ) {
-        let TileAdjoint { d_out, sums, d_x } = adjoint;
+        let TileAdjoint { d_out, sums, keep_latent, d_x } = adjoint;
+        if !keep_latent && sums.grid.is_empty() {
+            sums.grid.resize(self.latent.grid_len(), 0.0);
+        }
         let points = d_out.len() / self.width(tile.values.kind);
         self.write_adjoint(tile, d_out);
         let (planes, dim, wants_x) = (tile.values.planes, self.dim, d_x.is_some());
@@ -512,6 +520,10 @@ impl Plan {
                     let direct = self.spectrum_input || self.input_coords;
                     *d = tile.d_x[i] + if direct { *d_trunk.add(p * row + self.x_at + j) } else { 0.0 };
                 }
+            }
+            if keep_latent {
+                sums.latent.push(&self.latent, &tile.values.x, dz, points);
+            } else if wants_x {
                 self.latent.scatter_values(simd, &tile.lookup, dz, points, &mut sums.grid);
             } else {
                 self.latent.scatter(simd, &tile.lookup, dz, points, &mut sums.grid);

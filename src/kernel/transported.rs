@@ -122,7 +122,7 @@ impl WithSimd for LinesTask<'_> {
                 self.line.adjoint(self.net, &mut s);
                 d_start[spectrum.clone()].copy_from_slice(&s);
             }
-            let adjoint = TileAdjoint { d_out: d_rows, sums: self.sums, d_x: None };
+            let adjoint = TileAdjoint { d_out: d_rows, sums: self.sums, keep_latent: false, d_x: None };
             plan.backward(simd, self.weights, self.grid, self.tile, adjoint);
             start = end;
         }
