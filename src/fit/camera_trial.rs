@@ -158,7 +158,7 @@ impl Trial {
         let corrections = ViewCorrections { cameras: refined.as_ref().map(CameraRefinement::cameras), colours: None };
         let occupancy = saved_occupancy(&end.task, resolution).ok_or(TrainError::RayOutputs)?;
         // The same pixels, backgrounds and places in the strata for both fits.
-        let drawn = self.held_out.draw_corrected(&rays, &occupancy, [self.seed, u64::MAX], COMPARED, corrections);
+        let drawn = self.held_out.draw_corrected(&rays, &occupancy, [self.seed, u64::MAX], COMPARED, corrections, None);
         let (grid, net) = end.inference_params();
         let (mut d_grid, mut d_net) = (vec![0.0; grid.len()], vec![0.0; net.len()]);
         let to = GradientSlices { d_grid: &mut d_grid, d_net: &mut d_net, d_x: None };

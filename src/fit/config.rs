@@ -354,6 +354,9 @@ mod tests {
             ("rays.gradient_scaling=-1", "must be 0 to 100"),
             ("rays.near_start=11", "must be 0 to 10"),
             ("rays.near_steps=0", "rays.near_steps"),
+            ("rays.error_share=1", "must be 0 to below 1"),
+            ("rays.error_blocks=2000", "must be 1 to 1024"),
+            ("train.grid_weight_decay=-1", "train.grid_weight_decay"),
         ] {
             let error = set("radiance", bad).unwrap_err().to_string();
             assert!(error.contains(word), "{bad}: {error}");

@@ -42,7 +42,7 @@ impl FitConfig {
             signal: None,
         };
         Ok(if is_radiance {
-            let (rays, occupancy) = (Some(RayConfig::default()), Some(radiance_occupancy(name)));
+            let (rays, occupancy) = (Some(radiance_rays(name)), Some(radiance_occupancy(name)));
             let (cameras, exposure) = (Some(CameraConfig::default()), Some(ExposureConfig::default()));
             let robust = Some(RobustConfig::default());
             let (depth, surface) = (Some(DepthConfig::default()), Some(SurfaceConfig::default()));
@@ -62,6 +62,12 @@ impl FitConfig {
             (Self { train: signal_training(name), signal: Some(SignalConfig::default()), ..bare }, Budget::Steps(2000))
         })
     }
+}
+
+/// Rays follow the errors where many pixels are to be learned in a short time: worth up to half a decibel (docs/results.md).
+fn radiance_rays(name: &str) -> RayConfig {
+    let error_share = if matches!(name, "radiance" | "radiance-fine") { 0.5 } else { 0.0 };
+    RayConfig { error_share, ..RayConfig::default() }
 }
 
 /// Smaller cells leave out more of what is empty. An update of all of them costs more, and so is made less often.

@@ -19,6 +19,7 @@ use nstr_space::occupancy::Occupancy;
 
 use crate::camera_refinement::{CameraConfig, CameraRefinement};
 use crate::error::TrainError;
+use crate::error_guide::ErrorGuide;
 use crate::exposure::{ExposureConfig, ExposureFit};
 use crate::occupancy_grid::{CellField, DensityGrid, OccupancyConfig};
 use crate::ray_gradients::ray_gradients;
@@ -61,6 +62,8 @@ pub struct RadianceTask {
     level_weights: Option<Vec<f32>>,
     /// Affine colours of the training images, where they are found.
     exposure: Option<ExposureFit>,
+    /// Errors of the training images that rays are drawn by, where they are.
+    guide: Option<ErrorGuide>,
     /// Agreement of the training images with the field, where rays that contradict it are left out.
     robust: Option<RobustLoss>,
     /// Start and growth of the sharpness, of densities that follow a distance.
@@ -113,6 +116,7 @@ impl RadianceTask {
         seed: u64,
         is_free: impl Fn(usize) -> bool + Sync,
     ) -> Self {
+        let guide = ErrorGuide::new(&rays, sampler.views());
         Self {
             sampler,
             fused: FusedField::new(op.spec()),
@@ -126,6 +130,7 @@ impl RadianceTask {
             cameras: None,
             level_weights: None,
             exposure: None,
+            guide,
             robust: None,
             surface: SurfaceConfig::default(),
             density: Density::Exponential,
@@ -188,6 +193,9 @@ impl RadianceTask {
         }
         if let Some(exposure) = self.exposure.take() {
             self.exposure = Some(exposure.resumed(state)?);
+        }
+        if let Some(guide) = self.guide.take() {
+            self.guide = Some(guide.resumed(state)?);
         }
         if let Some(robust) = self.robust.take() {
             self.robust = Some(robust.resumed(state)?);
@@ -259,7 +267,8 @@ where
             colours: self.exposure.as_ref().map(ExposureFit::colours),
         };
         let at = [self.seed, context.step];
-        let mut drawn = self.sampler.draw_corrected(c, self.cells.occupancy(), at, self.ray_count, corrections);
+        let guide = self.guide.as_ref();
+        let mut drawn = self.sampler.draw_corrected(c, self.cells.occupancy(), at, self.ray_count, corrections, guide);
         let robust = self.robust.as_mut().filter(|robust| robust.is_active(context.progress));
         if let Some(robust) = &robust {
             drawn.rays.error_limit = robust.limits(&drawn.pixels);
@@ -267,7 +276,7 @@ where
         let rays = &drawn.rays;
         let cameras = self.cameras.as_mut().filter(|cameras| cameras.is_active(context.progress));
         let exposure = self.exposure.as_mut().filter(|exposure| exposure.is_active(context.progress));
-        let colours = exposure.is_some() || robust.is_some() || cameras.is_some();
+        let colours = exposure.is_some() || robust.is_some() || cameras.is_some() || self.guide.is_some();
         let outputs = RayOutputs { colours, gradients: cameras.is_some() };
         let (grid, net) = (context.grid.clone(), context.net.clone());
         let (loss, stats, results) = backend::ray_step(context.op, grid, net, rays, how, outputs);
@@ -280,6 +289,9 @@ where
         }
         if let Some(exposure) = exposure {
             exposure.observe(self.sampler.views(), &drawn.pixels, &results);
+        }
+        if let Some(guide) = &mut self.guide {
+            guide.observe(context.step, &drawn.pixels, rays, &results);
         }
         if let Some(robust) = robust {
             robust.observe(&drawn.pixels, rays, &results);
@@ -351,6 +363,9 @@ where
         }
         if let Some(exposure) = &self.exposure {
             exposure.store_in(&mut state);
+        }
+        if let Some(guide) = &self.guide {
+            guide.store_in(&mut state);
         }
         if let Some(robust) = &self.robust {
             robust.store_in(&mut state);

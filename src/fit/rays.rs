@@ -6,7 +6,7 @@ use glam::Vec3;
 use nstr_backend::device_rays::RayPieces;
 use nstr_capture::{LensCamera, View, is_object};
 use nstr_image::colour::Background;
-use nstr_kernel::{DepthLoss, RayBatch};
+use nstr_kernel::{DepthLoss, RayBatch, RayResults};
 use nstr_space::occupancy::{Occupancy, RaySampling};
 use nstr_space::{SceneMap, VolumePath};
 use nstr_spec::config::ConfigError;
@@ -17,6 +17,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::check::{check, check_below_one, check_count, check_not_negative};
 use crate::depth::{DepthConfig, KnownDepths};
+use crate::error_guide::ErrorGuide;
 use crate::exposure::AffineColour;
 use crate::usable_pixels::UsablePixels;
 
@@ -55,10 +56,21 @@ pub struct RayConfig {
     /// Steps that the fall of `near_start` takes.
     #[serde(default = "near_steps")]
     pub near_steps: u64,
+    /// Share of the rays that go through blocks of the images drawn by their errors, 0 to below 1, which falls as the fit goes on; 0:
+    /// every pixel is as likely. On the CPU alone.
+    #[serde(default)]
+    pub error_share: f32,
+    /// Blocks along the longer side of an image whose errors are kept.
+    #[serde(default = "error_blocks")]
+    pub error_blocks: u32,
 }
 
 fn near_steps() -> u64 {
     500
+}
+
+fn error_blocks() -> u32 {
+    64
 }
 
 impl Default for RayConfig {
@@ -75,6 +87,8 @@ impl Default for RayConfig {
             gradient_scaling: 0.0,
             near_start: 0.0,
             near_steps: near_steps(),
+            error_share: 0.0,
+            error_blocks: error_blocks(),
         }
     }
 }
@@ -120,6 +134,8 @@ impl RayConfig {
         check("rays.gradient_scaling", reach, (0.0..=100.0).contains(&reach), &format!("must be 0 to 100 {edges}"))?;
         check("rays.near_start", start, (0.0..=10.0).contains(&start), &format!("must be 0 to 10 {edges}"))?;
         check_count("rays.near_steps", self.near_steps, 1 << 32)?;
+        check_below_one(&[("rays.error_share", f64::from(self.error_share))])?;
+        check_count("rays.error_blocks", u64::from(self.error_blocks), 1024)?;
         if self.background == "random" {
             return Ok(());
         }
@@ -140,6 +156,10 @@ struct StepDraw<'a> {
     /// Background where it is one colour.
     background: Option<[f32; 3]>,
     corrections: ViewCorrections<'a>,
+    /// The step, from 0.
+    step: u64,
+    /// Errors that a share of the pixels is drawn by.
+    guide: Option<&'a ErrorGuide>,
     /// World distance before which rays are not sampled.
     near: f64,
     /// World distance up to which gradients are scaled down, where they are.
@@ -190,7 +210,7 @@ pub struct ViewCorrections<'a> {
 }
 
 /// Most tries to find a pixel that the capture's masks let pass; then one of them is drawn by its number.
-const TRIES: usize = 64;
+pub(crate) const TRIES: usize = 64;
 /// Share of usable pixels below which trying is no use: 1 in so many.
 const SPARSE: u64 = 16;
 /// Rays drawn by one job.
@@ -285,24 +305,26 @@ impl RaySampler {
 
     /// `count` random rays with their samples in the occupied cells. The same for the same seed, step and occupancy.
     pub fn draw(&self, config: &RayConfig, occupancy: &Occupancy, seed: u64, step: u64, count: usize) -> RayBatch {
-        self.draw_corrected(config, occupancy, [seed, step], count, ViewCorrections::default()).rays
+        self.draw_corrected(config, occupancy, [seed, step], count, ViewCorrections::default(), None).rays
     }
 
-    /// [`Self::draw`] with corrected views, and the pixels that the rays go through. `at` is seed and step.
-    pub fn draw_corrected(
+    /// [`Self::draw`] with corrected views and pixels drawn by a guide, and the pixels that the rays go through. `at` is seed and
+    /// step.
+    pub(crate) fn draw_corrected(
         &self,
         config: &RayConfig,
         occupancy: &Occupancy,
         at: [u64; 2],
         count: usize,
         corrections: ViewCorrections<'_>,
+        guide: Option<&ErrorGuide>,
     ) -> DrawnRays {
-        let draw = self.step_draw(config, occupancy, at[1], corrections);
+        let draw = StepDraw { guide, ..self.step_draw(config, occupancy, at[1], corrections) };
         let empty = || {
             let rays = RayBatch { first: vec![0], ..RayBatch::default() };
             DrawnRays { rays, pixels: Vec::new() }
         };
-        join(in_jobs(at, count, empty, |drawn, picked| self.push(&draw, picked, drawn), |rng| self.pick(&draw, rng)))
+        join(&in_jobs(at, count, empty, |drawn, picked| self.push(&draw, picked, drawn), |rng| self.pick(&draw, rng)))
     }
 
     /// The rays of [`Self::draw`] before they are marched, for a device that does so itself; factors of their samples' gradients
@@ -341,6 +363,8 @@ impl RaySampler {
             occupancy,
             background: config.fixed_background().and_then(Background::srgb),
             corrections,
+            step,
+            guide: None,
             near: config.near_at(step, self.near, edge),
             scaled_up_to: Some(f64::from(config.gradient_scaling) * edge).filter(|reach| *reach > 0.0),
         }
@@ -376,6 +400,7 @@ impl RaySampler {
     #[inline(always)]
     fn pick(&self, draw: &StepDraw<'_>, rng: &mut Pcg64) -> PickedPixel {
         let known = self.depths.as_ref().and_then(|depths| depths.pixel(rng.random()));
+        let known = known.or_else(|| draw.guide?.pixel(draw.step, &self.views, rng));
         let (number, index) = known.map_or_else(|| self.pixel(rng), |p| (p.view as usize, p.index as usize));
         let image = &self.views[number].image;
         let jitter = rng.random();
@@ -440,6 +465,12 @@ struct DrawnRay {
     depth: f32,
 }
 
+/// Mean of each ray's squared errors over the channels.
+pub(crate) fn mean_squares(rays: &RayBatch, results: &RayResults) -> impl Iterator<Item = f32> {
+    let pairs = results.colour.as_chunks::<3>().0.iter().zip(rays.target.as_chunks::<3>().0);
+    pairs.map(|(shown, target)| shown.iter().zip(target).map(|(s, t)| (s - t) * (s - t)).sum::<f32>() / 3.0)
+}
+
 /// Draws `count` rays in fixed jobs, each with random numbers of its own: pushes what `pick` draws to an `empty` batch each. `at` is
 /// seed and step. A job's pixels are all picked first: each is somewhere else in memory, and so their waits overlap.
 fn in_jobs<T: Send>(
@@ -461,25 +492,30 @@ fn in_jobs<T: Send>(
     .collect()
 }
 
-/// One batch of all parts, in their order.
-fn join(parts: Vec<DrawnRays>) -> DrawnRays {
-    let mut all = RayBatch { first: vec![0], ..RayBatch::default() };
-    let mut pixels = Vec::new();
-    all.x.reserve(parts.iter().map(|p| p.rays.x.len()).sum());
-    for DrawnRays { rays: part, pixels: through } in parts {
-        pixels.extend(through);
-        let base = all.t.len() as u32;
-        all.first.extend(part.first[1..].iter().map(|f| f + base));
-        all.x.extend(part.x);
-        all.t.extend(part.t);
-        all.dt.extend(part.dt);
-        all.direction.extend(part.direction);
-        all.target.extend(part.target);
-        all.background.extend(part.background);
-        all.gradient_scale.extend(part.gradient_scale);
-        all.depth.extend(part.depth);
-    }
-    DrawnRays { rays: all, pixels }
+/// One batch of all parts, in their order. Samples are most of it: half of their numbers are copied by another thread.
+fn join(parts: &[DrawnRays]) -> DrawnRays {
+    let all = |of: fn(&RayBatch) -> &[f32]| parts.iter().map(|part| of(&part.rays)).collect::<Vec<_>>().concat();
+    let positions = || (all(|rays| &rays.x), all(|rays| &rays.gradient_scale));
+    let rest = || {
+        let mut first = vec![0];
+        for part in parts {
+            let base = first[first.len() - 1];
+            first.extend(part.rays.first[1..].iter().map(|f| f + base));
+        }
+        let rays = RayBatch {
+            first,
+            t: all(|rays| &rays.t),
+            dt: all(|rays| &rays.dt),
+            direction: all(|rays| &rays.direction),
+            target: all(|rays| &rays.target),
+            background: all(|rays| &rays.background),
+            depth: all(|rays| &rays.depth),
+            ..RayBatch::default()
+        };
+        (rays, parts.iter().map(|part| part.pixels.as_slice()).collect::<Vec<_>>().concat())
+    };
+    let ((x, gradient_scale), (rays, pixels)) = rayon::join(positions, rest);
+    DrawnRays { rays: RayBatch { x, gradient_scale, ..rays }, pixels }
 }
 
 #[cfg(test)]

@@ -13,7 +13,8 @@ use nstr_spec::config::ConfigError;
 use serde::{Deserialize, Serialize};
 
 use crate::check::{check, check_below_one, check_count, check_fractions};
-use crate::rays::RayPixel;
+use crate::image_blocks::ImageBlocks;
+use crate::rays::{RayPixel, mean_squares};
 use crate::state::TaskState;
 
 /// Robust loss of rays; `--set robust.key=value` reaches each.
@@ -58,32 +59,11 @@ impl RobustConfig {
 /// Weight of a step's quantile in the running one.
 const LIMIT_RATE: f32 = 0.1;
 
-/// Blocks of one image.
-#[derive(Clone, Copy, Debug, PartialEq)]
-struct BlockGrid {
-    /// Number of its first block among all images'.
-    first: usize,
-    /// Pixels along the image's width.
-    width: usize,
-    /// Pixels along a block's edge.
-    edge: usize,
-    /// Blocks in a row.
-    columns: usize,
-}
-
-impl BlockGrid {
-    /// Number of the block that holds a pixel (row by row).
-    fn block(&self, pixel: usize) -> usize {
-        let (x, y) = (pixel % self.width, pixel / self.width);
-        self.first + x / self.edge + y / self.edge * self.columns
-    }
-}
-
 /// Agreement of the blocks of all training images with the field, as far as it is known.
 #[derive(Clone, Debug)]
 pub struct RobustLoss {
     config: RobustConfig,
-    grids: Vec<BlockGrid>,
+    blocks: ImageBlocks,
     /// Fraction of each block's rays that agree, the latest with the most weight.
     agreement: Vec<f32>,
     /// Running quantile of the errors; infinite before the first step.
@@ -93,16 +73,9 @@ pub struct RobustLoss {
 impl RobustLoss {
     /// All blocks of `views` agree.
     pub fn new(config: RobustConfig, views: &[View]) -> Self {
-        let mut total = 0;
-        let grid = |view: &View| {
-            let [width, height] = [view.image.width, view.image.height].map(|side| side.max(1) as usize);
-            let edge = width.max(height).div_ceil(config.blocks.max(1) as usize);
-            let grid = BlockGrid { first: total, width, edge, columns: width.div_ceil(edge) };
-            total += grid.columns * height.div_ceil(edge);
-            grid
-        };
-        let grids = views.iter().map(grid).collect();
-        Self { config, grids, agreement: vec![1.0; total], limit: f32::INFINITY }
+        let blocks = ImageBlocks::new(views, config.blocks);
+        let agreement = vec![1.0; blocks.len()];
+        Self { config, blocks, agreement, limit: f32::INFINITY }
     }
 
     /// Goes on from a checkpoint's state; `None` where it does not fit these images, or holds what no run leaves.
@@ -138,24 +111,15 @@ impl RobustLoss {
     /// Limit of each ray's error: the quantile in blocks that contradict the field, infinite in the others.
     pub(crate) fn limits(&self, pixels: &[RayPixel]) -> Vec<f32> {
         let limit = |pixel: &RayPixel| {
-            let agreement = f64::from(self.agreement[self.block(pixel)]);
+            let agreement = f64::from(self.agreement[self.blocks.block(pixel)]);
             if agreement < self.config.agreement { self.limit } else { f32::INFINITY }
         };
         pixels.iter().map(limit).collect()
     }
 
-    fn block(&self, pixel: &RayPixel) -> usize {
-        self.grids[pixel.view as usize].block(pixel.index as usize)
-    }
-
     /// Learns from the colours of `rays` through `pixels`.
     pub(crate) fn observe(&mut self, pixels: &[RayPixel], rays: &RayBatch, results: &RayResults) {
-        let pairs = results.colour.as_chunks::<3>().0.iter().zip(rays.target.as_chunks::<3>().0);
-        let error = |(shown, target): (&[f32; 3], &[f32; 3])| {
-            let squares = shown.iter().zip(target).map(|(s, t)| (s - t) * (s - t));
-            (squares.sum::<f32>() / 3.0).sqrt()
-        };
-        let errors: Vec<f32> = pairs.map(error).collect();
+        let errors: Vec<f32> = mean_squares(rays, results).map(f32::sqrt).collect();
         let mut sorted: Vec<f32> = errors.iter().copied().filter(|e| e.is_finite()).collect();
         let Some(last) = sorted.len().checked_sub(1) else { return };
         let at = (self.config.quantile * last as f64).round() as usize;
@@ -164,9 +128,8 @@ impl RobustLoss {
             if self.limit.is_finite() { self.limit + LIMIT_RATE * (*quantile - self.limit) } else { *quantile };
         let rate = (1.0 / self.config.memory) as f32;
         for (pixel, error) in pixels.iter().zip(&errors) {
-            let block = self.block(pixel);
             let agrees = if *error <= self.limit { 1.0 } else { 0.0 };
-            let known = &mut self.agreement[block];
+            let known = &mut self.agreement[self.blocks.block(pixel)];
             *known = (*known + rate * (agrees - *known)).clamp(0.0, 1.0);
         }
     }
@@ -175,16 +138,11 @@ impl RobustLoss {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use glam::DMat4;
-    use nstr_camera::camera::Camera;
-    use nstr_capture::{Image, Lens};
+    use crate::image_blocks::tests::views as images;
 
     /// Two images of 16×8 pixels in blocks of 4.
     fn views() -> Vec<View> {
-        let camera = Camera::with_fov_y(16, 8, 40.0, DMat4::IDENTITY).unwrap();
-        let image = Image { width: 16, height: 8, pixels: vec![[0, 0, 0, 255]; 128] };
-        let view = View { name: String::new(), camera, lens: Lens::Pinhole, image, mask: None, depth: None };
-        vec![view.clone(), view]
+        images(&[[16, 8], [16, 8]])
     }
 
     fn config() -> RobustConfig {
@@ -198,18 +156,6 @@ mod tests {
         let rays = RayBatch { target: vec![0.0; colour.len()], ..RayBatch::default() };
         robust.observe(&pixels, &rays, &RayResults { colour, ..RayResults::default() });
         pixels
-    }
-
-    #[test]
-    fn pixels_lie_in_blocks_of_their_image() {
-        let robust = RobustLoss::new(config(), &views());
-        assert_eq!(robust.agreement.len(), 2 * 4 * 2);
-        let block = |view: u32, x: u32, y: u32| robust.block(&RayPixel { view, index: y * 16 + x });
-        assert_eq!((block(0, 0, 0), block(0, 3, 3), block(0, 4, 0), block(0, 0, 4)), (0, 0, 1, 4));
-        assert_eq!((block(0, 15, 7), block(1, 0, 0), block(1, 15, 7)), (7, 8, 15));
-        // Sides that blocks do not divide.
-        let fine = RobustLoss::new(RobustConfig { blocks: 3, ..config() }, &views());
-        assert_eq!((fine.grids[0].edge, fine.agreement.len()), (6, 2 * 3 * 2));
     }
 
     #[test]

@@ -608,6 +608,51 @@ fn a_fit_that_refines_cameras_goes_on_bit_for_bit() {
     assert!(arrays["robust.agreement"].iter().any(|a| *a < 1.0) && whole.task.numbers["robust.limit"] > 0.0);
 }
 
+/// A fit whose rays are drawn by error, from `state` to the end or the step after which it is stopped.
+fn guided_fit(state: &TrainState, stop: u64) -> TrainState {
+    let op = FieldOp::new(preset("radiance-tiny").unwrap().set(&["latent.hashmap_size=1024"]).unwrap().spec());
+    let rays = RayConfig { samples_per_step: 300, error_share: 0.5, error_blocks: 8, ..RayConfig::default() };
+    let occupancy = OccupancyConfig { resolution: 16, cells_per_update: 300, ..OccupancyConfig::default() };
+    let mut task = RadianceTask::new(&op, tea_pixels(), rays, occupancy, 5, |_| false);
+    if state.step > 0 {
+        task = task.resumed(&state.task).unwrap();
+    }
+    let config = FitConfig::preset("radiance-tiny").unwrap().0.train;
+    let data = TrainingData::Rays(Box::new(task));
+    train(Device::Cpu, op, config, state, data, Budget::Steps(400), &mut Watch::new(stop)).unwrap()
+}
+
+#[test]
+fn a_fit_whose_rays_follow_errors_goes_on_bit_for_bit() {
+    let spec = preset("radiance-tiny").unwrap().set(&["latent.hashmap_size=1024"]).unwrap().spec();
+    let first = start(&spec, 3);
+    let whole = guided_fit(&first, u64::MAX);
+    let mut state = first;
+    // Before errors guide, and between two takeovers of them.
+    for stop in [100, 290] {
+        state = guided_fit(&state, stop);
+        assert!(state.step >= stop && state.step < 320);
+    }
+    let end = guided_fit(&state, u64::MAX);
+    assert_eq!(bits(&end), bits(&whole), "resumed");
+    assert_eq!(end.task, whole.task);
+    let [errors, drawn_by] = ["guide.errors", "guide.drawn_by"].map(|name| &whole.task.arrays[name]);
+    assert!(drawn_by.len() == 40 * 8 * 8 && errors != drawn_by, "{}", drawn_by.len());
+    assert!(errors.iter().filter(|e| **e > 0.0).count() > 1000);
+}
+
+#[test]
+fn weight_decay_of_the_grid_shrinks_what_nothing_teaches() {
+    let first = start(&small(&[]), 4);
+    let end = |decay: f64| {
+        let config = TrainConfig { grid_weight_decay: decay, grid_lr: 1e-2, ..config() };
+        fit_sphere(&config, &first, 20, &mut Watch::new(u64::MAX)).unwrap()
+    };
+    let (with, without) = (end(5.0), end(0.0));
+    let size = |state: &TrainState| state.grid.iter().map(|v| f64::from(v.abs())).sum::<f64>();
+    assert!(size(&with) < 0.95 * size(&without), "{} {}", size(&with), size(&without));
+}
+
 #[test]
 fn a_fit_without_corrections_keeps_none() {
     let spec = preset("radiance-tiny").unwrap().set(&["latent.hashmap_size=1024"]).unwrap().spec();
@@ -628,7 +673,7 @@ fn corrected_views_change_rays_and_colours_and_nothing_else() {
     let config = RayConfig::default();
     let own: Vec<nstr_capture::LensCamera> = pixels.views().iter().map(nstr_capture::View::lens_camera).collect();
     let plain = pixels.draw(&config, &occupancy, 7, 4, 300);
-    let draw = |corrections| pixels.draw_corrected(&config, &occupancy, [7, 4], 300, corrections);
+    let draw = |corrections| pixels.draw_corrected(&config, &occupancy, [7, 4], 300, corrections, None);
     let colours = vec![AffineColour::IDENTITY; own.len()];
     let same = draw(ViewCorrections { cameras: Some(&own), colours: Some(&colours) });
     assert!(same.rays == plain && same.pixels.len() == 300);

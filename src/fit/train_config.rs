@@ -34,6 +34,9 @@ pub struct TrainConfig {
     pub eps: f64,
     /// Decoupled weight decay of the networks.
     pub weight_decay: f64,
+    /// Decoupled weight decay of the latent grid.
+    #[serde(default)]
+    pub grid_weight_decay: f64,
     /// `true` if ω and b, the frequencies and phases of the basis, are trained (the networks always are).
     pub train_basis: bool,
     /// `true` if the transport network F is trained; otherwise it keeps its initial values, which may come from another model.
@@ -78,6 +81,7 @@ impl Default for TrainConfig {
             beta2: 0.99,
             eps: 1e-15,
             weight_decay: 0.0,
+            grid_weight_decay: 0.0,
             train_basis: true,
             train_transport: true,
             schedule: Schedule::default(),
@@ -112,6 +116,7 @@ impl TrainConfig {
             ("train.net_lr", self.net_lr),
             ("train.grid_lr", self.grid_lr),
             ("train.weight_decay", self.weight_decay),
+            ("train.grid_weight_decay", self.grid_weight_decay),
         ])?;
         check_below_one(&[
             ("train.beta1", self.beta1),

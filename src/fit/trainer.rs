@@ -143,7 +143,7 @@ where
             AdamHyper::at(lr, beta1, beta2, eps, decay, self.step + 1)
         };
         let mut grid = match d_grid {
-            Some(d) => grid.update(d, &hyper(c.grid_lr, 0.0)),
+            Some(d) => grid.update(d, &hyper(c.grid_lr, c.grid_weight_decay)),
             None => grid,
         }
         .round(&hyper(c.grid_lr, 0.0));

@@ -37,6 +37,8 @@ where
     place: Place<B>,
     /// Parameters are wanted for a validation.
     validates: bool,
+    /// Errors were to guide the rays.
+    is_guided: bool,
 }
 
 /// Place where rays are marched.
@@ -76,8 +78,10 @@ impl<B: FieldBackend> DeviceRadianceTask<B>
 where
     Autodiff<B>: FieldBackend + AutodiffBackend<InnerBackend = B>,
 {
-    pub fn new(task: RadianceTask) -> Self {
-        Self { task, place: Place::Undecided, validates: false }
+    pub fn new(mut task: RadianceTask) -> Self {
+        // Colours of rays stay on the device: its rays go through pixels drawn evenly.
+        let is_guided = task.guide.take().is_some();
+        Self { task, place: Place::Undecided, validates: false, is_guided }
     }
 }
 
@@ -240,6 +244,11 @@ where
     fn loss(&mut self, context: &StepContext<'_, B>) -> Result<Tensor<Autodiff<B>, 1>, TrainError> {
         if let Place::Undecided = self.place {
             self.place = Place::choose(&self.task, context);
+            if self.is_guided {
+                context
+                    .op
+                    .note_fallback("rays drawn by error (rays.error_share)", || "drawn evenly on a device".into());
+            }
         }
         match &mut self.place {
             Place::Device(march) => march.loss(&mut self.task, context),
